@@ -1,0 +1,41 @@
+# Two commands matter: `make demo` and `make test`. Both install what they need into .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NEWEST := .venv-newest
+
+.PHONY: install demo test test-full test-newest lint types bench clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev
+	@touch $@
+
+demo: install
+	$(BIN)/jasgd compare --preset demo --out runs/demo
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/pyrefly check
+
+test: install lint types test-newest
+	$(BIN)/python -m pytest
+
+test-full: install
+	$(BIN)/python -m pytest -m "full or not full"
+
+# The newest Python that this project is tested on; left out, with a word, where it is not installed.
+test-newest:
+	@tools/test_newest
+
+bench: install
+	$(BIN)/python benchmarks/overhead.py
+
+clean:
+	rm -rf $(VENV) $(NEWEST) runs .pytest_cache .ruff_cache .hypothesis

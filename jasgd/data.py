@@ -1,0 +1,135 @@
+"""Mini-batches as a pure function of a ticket, and the adaptor that makes one of an iterator."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+Batch = Any
+Batches = Callable[[int], Batch]
+
+
+class BatchesExhausted(RuntimeError):
+    """The iterator given as ``batches`` ended before a stop condition of the run was met."""
+
+
+def minibatches(
+    arrays: Sequence[np.ndarray],
+    batch_size: int,
+    *,
+    seed: int = 0,
+    shuffle: Literal["epoch", "once", "never"] = "epoch",
+) -> Batches:
+    r"""Mini-batches of equal size that depend on the ticket alone, so on no worker and on no clock.
+
+    With :math:`B = \lfloor N / b \rfloor` batches an epoch, ticket :math:`t` is batch :math:`t \bmod B` of epoch
+    :math:`\lfloor t / B \rfloor`; the :math:`N - bB` examples left over by an epoch's order are not drawn in it.
+
+    Args:
+      arrays: arrays of equal length N along axis 0, for instance ``(images, labels)``; they are not copied.
+      batch_size: examples per batch, b; 1 ≤ b ≤ N.
+      seed: the seed from which every epoch's order comes, ≥ 0.
+      shuffle: ``"epoch"`` draws a new order for each epoch; ``"once"`` draws one order and cycles through it, as
+        the published ASAP.SGD code does; ``"never"`` keeps the order of the arrays.
+
+    Returns:
+      A function from a ticket (int ≥ 0) to a tuple of freshly allocated arrays of leading size b. It may be called
+      by several threads at once.
+
+    Raises:
+      ValueError: for arrays of unequal or zero length, a ``batch_size`` outside 1…N, a negative ``seed``, or an
+        unknown ``shuffle``; the returned function raises it for a negative ticket.
+
+    Example:
+      >>> import numpy as np
+      >>> batches = minibatches((np.arange(6),), 2, shuffle="never")
+      >>> batches(0), batches(4)  # three batches an epoch, so ticket 4 is batch 1 of epoch 1
+      ((array([0, 1]),), (array([2, 3]),))
+    """
+    arrays = tuple(arrays)
+    lengths = {len(a) for a in arrays}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError(f"arrays must be non-empty and of one length along axis 0, got lengths {sorted(lengths)}")
+    (length,) = lengths
+    if not 1 <= batch_size <= length:
+        raise ValueError(f"batch_size must lie in 1…{length} (the number of examples), got {batch_size}")
+    if seed < 0:
+        raise ValueError(f"seed must be ≥ 0, got {seed}")
+    if shuffle not in ("epoch", "once", "never"):
+        raise ValueError(f"shuffle must be 'epoch', 'once' or 'never', got {shuffle!r}")
+    per_epoch = length // batch_size
+    orders: dict[int, np.ndarray] = {}
+
+    def order(epoch: int) -> np.ndarray:
+        chosen = orders.get(epoch)
+        if chosen is None:
+            if len(orders) > 4:  # workers straddle few epochs; an order dropped too early is drawn again, the same
+                orders.clear()
+            chosen = np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(length)
+            orders[epoch] = chosen
+        return chosen
+
+    def batch(ticket: int) -> tuple[np.ndarray, ...]:
+        if ticket < 0:
+            raise ValueError(f"ticket must be ≥ 0, got {ticket}")
+        epoch, position = divmod(ticket, per_epoch)
+        rows = slice(position * batch_size, (position + 1) * batch_size)
+        if shuffle == "never":
+            return tuple(np.array(a[rows]) for a in arrays)
+        chosen = order(epoch if shuffle == "epoch" else 0)[rows]
+        return tuple(a[chosen] for a in arrays)
+
+    return batch
+
+
+class _Pulled:
+    """Item i of an iterator is ticket i, whichever worker asks first."""
+
+    def __init__(self, items: Iterable[Batch]):
+        self._items: Iterator[Batch] = iter(items)
+        self._lock = threading.Lock()
+        self._next = 0
+        self._waiting: dict[int, Batch] = {}
+
+    def __call__(self, ticket: int) -> Batch:
+        with self._lock:
+            while self._next <= ticket:
+                try:
+                    self._waiting[self._next] = next(self._items)
+                except StopIteration:
+                    raise BatchesExhausted(
+                        f"batches ran out: the iterator ended after {self._next} items, and ticket {ticket} was asked "
+                        f"for; give a longer iterator, a function of the ticket, or fewer steps"
+                    ) from None
+                self._next += 1
+            if ticket not in self._waiting:
+                raise ValueError(f"ticket {ticket} was already taken; an iterator gives each of its items once")
+            return self._waiting.pop(ticket)
+
+
+def as_batches(batches: Batches | Iterable[Batch]) -> Batches:
+    """Makes a function of a ticket of an iterator; a function is returned as it is.
+
+    Args:
+      batches: a function of a ticket, or an iterable, whose item i becomes ticket i, pulled under a lock.
+
+    Returns:
+      A function from a ticket to a batch. That of an iterator gives each item once and raises
+      :class:`BatchesExhausted` behind the last.
+
+    Raises:
+      TypeError: where ``batches`` is neither callable nor iterable.
+
+    Example:
+      >>> pulled = as_batches(iter("ab"))
+      >>> pulled(1), pulled(0)
+      ('b', 'a')
+    """
+    if callable(batches):
+        return batches
+    if isinstance(batches, Iterable):
+        return _Pulled(batches)
+    raise TypeError(f"batches must be a function of a ticket or an iterator of batches, got {type(batches).__name__}")
