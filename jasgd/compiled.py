@@ -1,0 +1,121 @@
+"""The two traced functions of a run, over flat tuples of leaves: the gradient, and its application.
+
+A flat tuple of eight arrays is dispatched in two thirds of the time of a dict, and the schemes need not know the
+structure of what they share.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jasgd.transform import StalenessAdaptiveState
+
+Leaves = tuple[Any, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """The functions of one run; each is traced once and may be called by several threads at once.
+
+    Attributes:
+      loss_fn: ``loss_fn(params, batch) -> loss`` or ``(loss, aux)``.
+      tx: the Optax transformation.
+      params_structure: structure that the parameters' leaves are put back into.
+      state_structure: likewise for the optimizer state.
+      has_aux: whether ``loss_fn`` returns aux.
+      wants_read_params: whether ``tx`` asks for the parameters that the gradient was computed on.
+      needs_params: whether ``tx`` asks for the current parameters; a store that would have to copy them then does.
+    """
+
+    loss_fn: Callable[..., Any]
+    tx: optax.GradientTransformationExtraArgs
+    params_structure: Any
+    state_structure: Any
+    has_aux: bool
+    wants_read_params: bool
+    needs_params: bool
+
+    @functools.cached_property
+    def gradient(self) -> Callable[[Leaves, Any], tuple[jax.Array, Any, Leaves]]:
+        """``gradient(leaves, batch) -> (loss, aux, gradient leaves)``; aux is None without one."""
+
+        def loss_of(leaves: Leaves, batch: Any) -> tuple[Any, Any]:
+            out = self.loss_fn(jax.tree.unflatten(self.params_structure, leaves), batch)
+            return out if self.has_aux else (out, None)
+
+        def gradient(leaves: Leaves, batch: Any) -> tuple[jax.Array, Any, Leaves]:
+            (loss, aux), grads = jax.value_and_grad(loss_of, has_aux=True)(leaves, batch)
+            return loss, aux, grads
+
+        return jax.jit(gradient)
+
+    @functools.cached_property
+    def apply(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
+        """``apply(leaves, state leaves, gradient leaves, τ, loss, read leaves) -> (leaves, state leaves, C)``."""
+        return jax.jit(self._apply)
+
+    @functools.cached_property
+    def apply_in_place(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
+        """Like :attr:`apply`; the first two arguments are donated, so only their sole owner may call it."""
+        return jax.jit(self._apply, donate_argnums=(0, 1))
+
+    @functools.cached_property
+    def apply_mean(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
+        """``apply_mean(leaves, state leaves, [gradient leaves, ...], [loss, ...], [read leaves, ...])``, at τ = 0."""
+
+        def apply_mean(leaves: Leaves, state: Leaves, grads: Any, losses: Any, read: Any) -> Any:
+            count = len(grads)
+            mean = grads[0] if count == 1 else tuple(sum(parts[1:], parts[0]) / count for parts in zip(*grads))
+            loss = losses[0] if count == 1 else sum(losses[1:], losses[0]) / count
+            return self._apply(leaves, state, mean, np.int32(0), loss, read)
+
+        return jax.jit(apply_mean)
+
+    @functools.cached_property
+    def update(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
+        """Like :attr:`apply`, but returns the update itself, for a store that adds it component by component."""
+        return jax.jit(self._update)
+
+    @functools.cached_property
+    def copy(self) -> Callable[[Leaves], Leaves]:
+        """Fresh buffers with the values of the given ones."""
+        return jax.jit(lambda leaves: tuple(jnp.copy(leaf) for leaf in leaves))
+
+    def read(self, view: Any) -> Leaves:
+        """The read parameters where the transformation asks for them, else nothing, which is dispatched faster."""
+        return view.params if self.wants_read_params else ()
+
+    def _update(self, leaves: Any, state: Leaves, grads: Leaves, staleness: Any, loss: Any, read: Any) -> Any:
+        unflatten = functools.partial(jax.tree.unflatten, self.params_structure)
+        extras: dict[str, Any] = {"staleness": staleness, "value": loss}
+        if self.wants_read_params:
+            extras["read_params"] = unflatten(read)
+        updates, new_state = self.tx.update(
+            unflatten(grads),
+            jax.tree.unflatten(self.state_structure, state),
+            None if leaves is None else unflatten(leaves),
+            **extras,
+        )
+        return tuple(jax.tree.leaves(updates)), tuple(jax.tree.leaves(new_state)), factor_of(new_state)
+
+    def _apply(self, leaves: Leaves, state: Leaves, grads: Leaves, staleness: Any, loss: Any, read: Any) -> Any:
+        updates, new_state, factor = self._update(leaves, state, grads, staleness, loss, read)
+        return optax.apply_updates(leaves, updates), new_state, factor
+
+
+def factor_of(state: Any) -> jax.Array:
+    """C(τ) of the last update, from the first ``staleness_adaptive`` in an optimizer state; 1 without one."""
+    ours = [
+        node
+        for node in jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, StalenessAdaptiveState))
+        if isinstance(node, StalenessAdaptiveState)
+    ]
+    return ours[0].factor if ours else jnp.ones((), jnp.float32)

@@ -1,0 +1,60 @@
+"""CPU settings under which one worker is one thread."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import jax
+
+
+def configure_cpu(*, threads_per_worker: int | None = 1) -> None:
+    """Makes JAX compute in the thread that calls it; call it before anything else of JAX.
+
+    Two settings, both read once, when JAX creates its CPU client, which this call therefore does. Asynchronous dispatch
+    is switched off: with it on, all computations queue for a pool of JAX's own, and workers only hand work over. And
+    that pool, from which a computation takes helpers, is limited to ``threads_per_worker``.
+
+    Args:
+      threads_per_worker: threads that one computation may use, ≥ 1; None leaves JAX's default, all processors.
+
+    Raises:
+      RuntimeError: where JAX has already started, since the settings would do nothing.
+      ValueError: for ``threads_per_worker`` < 1.
+
+    Example:
+      >>> configure_cpu()  # doctest: +SKIP
+    """
+    if threads_per_worker is not None and threads_per_worker < 1:
+        raise ValueError(f"threads_per_worker must be ≥ 1, or None, got {threads_per_worker}")
+    if started():
+        raise RuntimeError("configure_cpu() must come before the first computation with JAX, which has already started")
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    before = os.environ.get("NPROC")
+    if threads_per_worker is not None:
+        os.environ["NPROC"] = str(threads_per_worker)  # what XLA's CPU client takes for the number of processors
+    try:
+        jax.devices("cpu")
+    finally:
+        if before is None:
+            os.environ.pop("NPROC", None)
+        else:
+            os.environ["NPROC"] = before
+
+
+def started() -> bool:
+    """Whether JAX has created its clients, after which CPU settings do nothing."""
+    from jax._src import xla_bridge  # no public name says this
+
+    return xla_bridge.backends_are_initialized()
+
+
+def warn_if_unconfigured(workers: int) -> None:
+    """Warns where several workers would share JAX's pool instead of being threads of their own."""
+    if workers > 1 and jax.default_backend() == "cpu" and jax.config.read("jax_cpu_enable_async_dispatch"):
+        warnings.warn(
+            f"JAX's asynchronous CPU dispatch is on, so {workers} workers share one pool of threads: call "
+            "jasgd.configure_cpu() before the first computation",
+            RuntimeWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,142 @@
+"""What is checked before a run starts: parameters, loss, and a transformation that gets its staleness."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jasgd.compiled import Compiled, Leaves
+
+
+def admit(
+    loss_fn: Any, params: Any, tx: Any, batch: Any, *, has_aux: bool = False, device: Any = None
+) -> tuple[Compiled, Leaves, Leaves]:
+    """Checks a run's functions on shapes alone, and flattens parameters and optimizer state.
+
+    Args:
+      loss_fn: ``loss_fn(params, batch) -> loss``, or ``(loss, aux)`` with ``has_aux``.
+      params: pytree of floating-point arrays.
+      tx: an Optax transformation.
+      batch: any batch of the run.
+      has_aux: whether ``loss_fn`` returns aux.
+      device: where parameters and optimizer state are put, None for JAX's default.
+
+    Returns:
+      The functions to trace, the leaves of the parameters, the leaves of the optimizer state.
+
+    Raises:
+      TypeError: for a leaf that is no floating-point array, a loss that is no floating-point scalar, an aux that is
+        no scalar, a transformation that is none, or that loses or refuses ``staleness`` and ``value``.
+      ValueError: for parameters without leaves.
+    """
+    leaves, params_structure = _flatten(params, device)
+    # The private copy keeps the caller's arrays from being donated or shared.
+    params = jax.tree.unflatten(params_structure, leaves)
+    _check_loss(loss_fn, params, batch, has_aux)
+    tx = with_extras(tx)
+    state = tx.init(params)
+    state_leaves, state_structure = jax.tree.flatten(state)
+    # An explicit dtype strips weak types, which would make the second update compile again.
+    state_leaves = tuple(jnp.array(leaf, dtype=jnp.result_type(leaf)) for leaf in state_leaves)
+    if device is not None:
+        state_leaves = tuple(jax.device_put(leaf, device) for leaf in state_leaves)
+    wants_read_params, needs_params = _try_update(tx, params, jax.tree.unflatten(state_structure, state_leaves))
+    compiled = Compiled(loss_fn, tx, params_structure, state_structure, has_aux, wants_read_params, needs_params)
+    return compiled, leaves, state_leaves
+
+
+def _flatten(params: Any, device: Any) -> tuple[Leaves, Any]:
+    with_paths, structure = jax.tree_util.tree_flatten_with_path(params)
+    if not with_paths:
+        raise ValueError("params must have at least one array, got an empty pytree")
+    for path, leaf in with_paths:
+        where = "params" + jax.tree_util.keystr(path)
+        if not isinstance(leaf, (jax.Array, np.ndarray)):
+            raise TypeError(f"{where} must be a jax or NumPy array, got {type(leaf).__name__}")
+        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            raise TypeError(f"{where} must be of a floating-point dtype, got {leaf.dtype}")
+    arrays = [jnp.array(np.array(leaf)) if isinstance(leaf, np.ndarray) else jnp.copy(leaf) for _, leaf in with_paths]
+    # Strong types, for the same reason as above.
+    arrays = [jnp.asarray(a, dtype=a.dtype) for a in arrays]
+    return tuple(arrays if device is None else [jax.device_put(a, device) for a in arrays]), structure
+
+
+def _check_loss(loss_fn: Any, params: Any, batch: Any, has_aux: bool) -> None:
+    if not callable(loss_fn):
+        raise TypeError(f"loss_fn must be a function of (params, batch), got {type(loss_fn).__name__}")
+    out = jax.eval_shape(loss_fn, params, batch)
+    if has_aux:
+        if not (isinstance(out, tuple) and len(out) == 2):
+            raise TypeError(f"loss_fn must return (loss, aux) with has_aux=True, got {_shapes(out)}")
+        out, aux = out
+        for path, leaf in jax.tree_util.tree_leaves_with_path(aux):
+            if leaf.shape != ():
+                raise TypeError(f"aux{jax.tree_util.keystr(path)} of loss_fn must be a scalar, got {_shapes(leaf)}")
+    if getattr(out, "shape", None) != () or not jnp.issubdtype(out.dtype, jnp.floating):
+        raise TypeError(f"loss_fn must return a floating-point scalar, got {_shapes(out)}")
+
+
+def with_extras(tx: Any) -> optax.GradientTransformationExtraArgs:
+    """A transformation that takes extra arguments, of one that may not; MultiSteps and its like pass theirs on."""
+    if not (callable(getattr(tx, "init", None)) and callable(getattr(tx, "update", None))):
+        raise TypeError(f"tx must be an Optax gradient transformation, got {type(tx).__name__}")
+    parameters = inspect.signature(tx.update).parameters.values()
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+        return optax.GradientTransformationExtraArgs(tx.init, tx.update)
+    return optax.with_extra_args_support(optax.GradientTransformation(tx.init, tx.update))
+
+
+def _try_update(tx: optax.GradientTransformationExtraArgs, params: Any, state: Any) -> tuple[bool, bool]:
+    """A trial on shapes: whether tx asks for ``read_params``, and whether it needs ``params``."""
+
+    def update(extras: dict[str, Any], *, with_params: bool = True) -> Any:
+        def traced(grads: Any, state: Any, params: Any, tau: Any, value: Any, read: Any) -> Any:
+            given = {"staleness": tau, "value": value} | ({"read_params": read} if "read_params" in extras else {})
+            return tx.update(grads, state, params if with_params else None, **given)
+
+        return jax.eval_shape(traced, params, state, params, np.int32(0), np.float32(0), params)
+
+    wants_read_params = False
+    try:
+        updates, new_state = update({})
+    except TypeError as error:
+        if "read_params" not in str(error):
+            raise _refused(error) from error
+        try:
+            updates, new_state = update({"read_params": None})
+            wants_read_params = True
+        except TypeError as again:
+            raise _refused(again) from again
+    extras = {"read_params": None} if wants_read_params else {}
+    if jax.tree.map(jnp.shape, updates) != jax.tree.map(jnp.shape, params):
+        raise TypeError(f"tx must return updates in the shapes of params, got {_shapes(updates)} for {_shapes(params)}")
+    if _shapes(new_state) != _shapes(state):
+        raise TypeError(f"tx must keep the shapes of its state, got {_shapes(new_state)} after {_shapes(state)}")
+    try:
+        update(extras, with_params=False)
+        needs_params = False
+    except Exception:  # whatever it is that a transformation raises without parameters, with them it did not
+        needs_params = True
+    return wants_read_params, needs_params
+
+
+def _refused(error: TypeError) -> TypeError:
+    text = str(error)
+    if "missing" in text and "staleness" in text:
+        return TypeError(
+            "tx must hand 'staleness' on to the transformation inside that needs it, and loses it: a wrapper such as "
+            "optax.MultiSteps or optax.lookahead inside a chain drops extra arguments. Put staleness_adaptive outside "
+            f"of it, or make it optax.GradientTransformationExtraArgs(wrapped.init, wrapped.update). Optax says: {text}"
+        )
+    return TypeError(f"tx must accept the extra arguments 'staleness' and 'value', and refuses them: {text}")
+
+
+def _shapes(tree: Any) -> str:
+    leaves, structure = jax.tree.flatten(tree)
+    told = [f"{leaf.dtype}{list(leaf.shape)}" if hasattr(leaf, "dtype") else type(leaf).__name__ for leaf in leaves]
+    return told[0] if len(told) == 1 else str(jax.tree.unflatten(structure, told))

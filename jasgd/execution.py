@@ -1,0 +1,228 @@
+"""The execution: which version of the parameters each applied gradient was computed on, and what came of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+#: column → dtype, in the order of the files; times in seconds, staleness in updates.
+COLUMNS: dict[str, type] = {
+    "worker": np.int32,
+    "ticket": np.int64,
+    "version_read": np.int64,
+    "version": np.int64,
+    "staleness": np.int64,
+    "factor": np.float32,
+    "loss": np.float32,
+    "tries": np.int32,
+    "time_s": np.float64,
+}
+#: "stale": older than ``max_staleness``; "contended": more failed publications than the persistence bound allows.
+DROP_REASONS = ("stale", "contended")
+
+
+def row_dtype(*, dropped: bool) -> np.dtype:
+    """The structured dtype of a row; a dropped one also has the index of its reason."""
+    columns = list(COLUMNS.items()) + ([("reason", np.int8)] if dropped else [])
+    return np.dtype(columns)
+
+
+class ExecutionError(ValueError):
+    """An execution contradicts itself; the message names the first offending row."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Drops:
+    """The gradients that were computed and not applied; columns as in :class:`Execution`, plus ``reason``."""
+
+    worker: np.ndarray
+    ticket: np.ndarray
+    version_read: np.ndarray
+    version: np.ndarray  # at which the gradient was dropped
+    staleness: np.ndarray
+    factor: np.ndarray  # NaN: none was taken
+    loss: np.ndarray
+    tries: np.ndarray
+    time_s: np.ndarray
+    reason: np.ndarray  # index into DROP_REASONS
+
+    def __len__(self) -> int:
+        return len(self.version)
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """One row per applied gradient, in the order of versions; the rows of a synchronous commit share theirs.
+
+    Attributes:
+      worker: which worker computed the gradient, -1 where none did; int32.
+      ticket: index of the mini-batch; int64.
+      version_read: commits before the parameters were read; int64.
+      version: commits before this one; commit k turns version k into k + 1; int64.
+      staleness: version - version_read, in updates; int64.
+      factor: C(τ); float32.
+      loss: of the mini-batch at the parameters that were read; float32.
+      tries: attempts at publication; int32.
+      time_s: seconds from the start of the run to the commit; float64.
+      dropped: the gradients that were not applied.
+      metadata: scheme, workers, seed, versions of the libraries and the like; values that JSON can hold.
+
+    Example:
+      >>> import numpy as np
+      >>> rows = np.zeros(2, row_dtype(dropped=False))
+      >>> rows["version"] = [0, 1]
+      >>> rows["staleness"] = [0, 1]
+      >>> rows["ticket"] = [0, 1]
+      >>> execution = Execution.from_rows(rows, np.zeros(0, row_dtype(dropped=True)), {"workers": 2})
+      >>> execution.validate()
+      >>> execution.commits, execution.staleness.tolist()
+      (2, [0, 1])
+    """
+
+    worker: np.ndarray
+    ticket: np.ndarray
+    version_read: np.ndarray
+    version: np.ndarray
+    staleness: np.ndarray
+    factor: np.ndarray
+    loss: np.ndarray
+    tries: np.ndarray
+    time_s: np.ndarray
+    dropped: Drops
+    metadata: dict[str, Any]
+
+    @classmethod
+    def from_rows(cls, applied: np.ndarray, dropped: np.ndarray, metadata: dict[str, Any]) -> Execution:
+        """Of two structured arrays as the ledger keeps them, in any order."""
+        applied = applied[np.lexsort((applied["ticket"], applied["version"]))]
+        dropped = dropped[np.argsort(dropped["time_s"], kind="stable")]
+        columns = {name: np.ascontiguousarray(applied[name]) for name in COLUMNS}
+        drops = {name: np.ascontiguousarray(dropped[name]) for name in [*COLUMNS, "reason"]}
+        return cls(**columns, dropped=Drops(**drops), metadata=metadata)
+
+    def __len__(self) -> int:
+        return len(self.version)
+
+    @property
+    def commits(self) -> int:
+        """Number of versions that were made, T."""
+        return int(self.version[-1]) + 1 if len(self) else 0
+
+    @property
+    def workers(self) -> int:
+        """Number of workers, m."""
+        return int(self.metadata["workers"])
+
+    def validate(self) -> None:
+        """Checks that the execution is one that can have happened.
+
+        Raises:
+          ExecutionError: naming the first row whose versions leave a gap, whose staleness is not the difference of its
+            versions, which was read in the future, whose worker does not exist, or whose ticket came twice.
+        """
+        steps = np.diff(self.version, prepend=-1)
+        worker_ok = (self.worker >= -1) & (self.worker < self.workers)
+        first_use = np.zeros(len(self), bool)
+        first_use[np.unique(self.ticket, return_index=True)[1]] = True
+        checks = (
+            ((steps == 1) | (steps == 0), "version {version} does not follow the version of the row before"),
+            (self.version_read >= 0, "version_read {version_read} is negative"),
+            (self.version_read <= self.version, "version_read {version_read} lies after version {version}"),
+            (
+                self.staleness == self.version - self.version_read,
+                "staleness {staleness} is not version - version_read",
+            ),
+            (worker_ok, "worker {worker} is none of -1…" + str(self.workers - 1)),
+            (first_use | (self.worker == -1), "ticket {ticket} was applied before"),
+        )
+        failures = [(int(np.argmin(ok)), text) for ok, text in checks if not ok.all()]
+        if failures:
+            row, text = min(failures)
+            values = {name: getattr(self, name)[row] for name in COLUMNS}
+            raise ExecutionError(f"row {row}: {text.format(**values)}")
+
+    def conservation(self) -> dict[str, int]:
+        r"""Where the staleness went: :math:`\sum\tau + \sum\tau_{dropped} + \text{in flight} + \text{gaps} = mT - N`.
+
+        Each of T commits makes every worker that did not take part in it staler by one; N rows were applied. In an
+        asynchronous scheme N = T, so the right side is (m - 1)·T. A gap runs from a worker's commit to its next read.
+
+        Returns:
+          A dict with the integers applied, dropped, in_flight, gaps, and total, the right side.
+        """
+        total = self.commits
+        in_flight = {int(w): int(v) for w, v in self.metadata.get("in_flight", [])}
+        gaps = 0
+        for worker in range(self.workers):
+            mine, lost = self.worker == worker, self.dropped.worker == worker
+            reads = np.concatenate([self.version_read[mine], self.dropped.version_read[lost]])
+            # An applied gradient's worker is current behind its own commit, a dropped one's at the drop.
+            done = np.concatenate([self.version[mine] + 1, self.dropped.version[lost]])
+            order = np.argsort(np.concatenate([self.time_s[mine], self.dropped.time_s[lost]]), kind="stable")
+            reads, done = reads[order], done[order]
+            last_read = in_flight.get(worker, total)
+            gaps += int(np.sum(np.append(reads, last_read) - np.insert(done, 0, 0)))
+        return {
+            "applied": int(self.staleness.sum()),
+            "dropped": int(self.dropped.staleness.sum()),
+            "in_flight": sum(total - version for version in in_flight.values()),
+            "gaps": gaps,
+            "total": self.workers * total - len(self),
+        }
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of every column, those of the dropped gradients prefixed by ``dropped.``."""
+        tables = [("", self), ("dropped.", self.dropped)]
+        return {
+            prefix + field.name: hashlib.sha256(column.tobytes()).hexdigest()
+            for prefix, table in tables
+            for field in dataclasses.fields(table)
+            if isinstance(column := getattr(table, field.name), np.ndarray)
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Writes one .npz file, with the metadata and a hash per column in it as JSON.
+
+        Args:
+          path: the file; its folder must exist.
+
+        Raises:
+          OSError: where it cannot be written.
+        """
+        columns = {name: getattr(self, name) for name in COLUMNS}
+        drops = {f"dropped.{name}": getattr(self.dropped, name) for name in [*COLUMNS, "reason"]}
+        header = json.dumps({"metadata": self.metadata, "hashes": self.hashes()}, sort_keys=True)
+        np.savez_compressed(Path(path), **columns, **drops, header=np.array(header))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Execution:
+        """Reads what :meth:`save` wrote, and checks hashes and invariants.
+
+        Args:
+          path: the file.
+
+        Returns:
+          The execution.
+
+        Raises:
+          ExecutionError: where a column is missing, its hash is wrong, or the rows contradict each other.
+          OSError: where the file cannot be read.
+        """
+        with np.load(Path(path), allow_pickle=False) as file:
+            try:
+                header = json.loads(str(file["header"]))
+                columns = {name: file[name] for name in COLUMNS}
+                drops = {name: file[f"dropped.{name}"] for name in [*COLUMNS, "reason"]}
+            except KeyError as missing:
+                raise ExecutionError(f"{path}: no column {missing}") from None
+        execution = cls(**columns, dropped=Drops(**drops), metadata=header["metadata"])
+        for name, found in execution.hashes().items():
+            if found != header["hashes"].get(name):
+                raise ExecutionError(f"{path}: column {name} has hash {found}, expected {header['hashes'].get(name)}")
+        execution.validate()
+        return execution

@@ -1,0 +1,204 @@
+"""The bookkeeping that every scheme shares: versions, staleness, the decision to drop, and a row per gradient.
+
+Nothing here locks or waits. Rows lie in preallocated chunks; a writer takes the next row number from a counter and is
+then the only one to touch that row. ``next(itertools.count())``, ``dict.setdefault`` with an int key and assignment to
+a list's slot are each one C call, atomic under the GIL and under the per-object locks of free-threaded CPython.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from jasgd.execution import DROP_REASONS, Execution, row_dtype
+
+if TYPE_CHECKING:
+    from jasgd.schemes.protocol import Gradient
+
+CHUNK = 1 << 14  # rows
+
+
+class Closed(RuntimeError):
+    """The scheme takes no more commits; the message says why. Nothing was changed by the refused one."""
+
+
+class Committed(NamedTuple):
+    """A gradient was applied."""
+
+    version: int  # commits before this one
+    staleness: int  # in updates
+    factor: float  # C(τ)
+    tries: int  # attempts at publication, 1 where a scheme has no retries
+
+
+class Dropped(NamedTuple):
+    """A gradient was not applied; neither parameters, optimizer state nor version changed."""
+
+    reason: str  # one of execution.DROP_REASONS
+    version: int  # version at which it was dropped
+    staleness: int
+    tries: int
+
+
+class _Rows:
+    """Rows that grow by chunks, each written once by whoever drew its number."""
+
+    def __init__(self, dtype: np.dtype):
+        self._dtype = dtype
+        self._chunks: dict[int, np.ndarray] = {}
+        self._numbers = itertools.count()
+        self.length = 0  # may lag behind by rows that are being written
+
+    def append(self, row: tuple) -> int:
+        number = next(self._numbers)
+        place, index = divmod(number, CHUNK)
+        chunk = self._chunks.get(place)
+        if chunk is None:
+            chunk = self._chunks.setdefault(place, np.zeros(CHUNK, self._dtype))
+        chunk[index] = row
+        self.length = number + 1
+        return number
+
+    def last(self, count: int) -> np.ndarray:
+        stop = self.length
+        start = max(0, stop - count)
+        first, last = start // CHUNK, max(stop - 1, 0) // CHUNK
+        parts = [self._chunks[i] for i in range(first, last + 1) if i in self._chunks]
+        if not parts:
+            return np.zeros(0, self._dtype)
+        rows = np.concatenate(parts)
+        return rows[start - first * CHUNK : stop - first * CHUNK]
+
+    def all(self) -> np.ndarray:
+        """Every row; only when no writer is left."""
+        return self.last(self.length)
+
+
+class Ledger:
+    """Versions, staleness, drop decisions and rows of one run.
+
+    Args:
+      workers: number of workers, ≥ 1.
+      limit: commits after which no more are taken, or None.
+    """
+
+    def __init__(self, workers: int, *, limit: int | None = None):
+        self.workers = workers
+        self.limit = limit
+        self.max_staleness: int | None = None
+        self.closed: str | None = None
+        self.started = time.perf_counter()
+        self.in_flight = [-1] * workers  # version each worker reads and has not yet committed on, -1 for none
+        self._applied = _Rows(row_dtype(dropped=False))
+        self._dropped = _Rows(row_dtype(dropped=True))
+
+    def start(self) -> None:
+        """Sets the zero of ``time_s``."""
+        self.started = time.perf_counter()
+
+    def drop_above(self, max_staleness: int | None) -> None:
+        """Sets the staleness above which a scheme drops gradients.
+
+        Args:
+          max_staleness: in updates, ≥ 0; None drops none.
+
+        Raises:
+          ValueError: for anything else.
+        """
+        if max_staleness is not None and (
+            isinstance(max_staleness, bool) or not isinstance(max_staleness, int) or max_staleness < 0
+        ):
+            raise ValueError(f"max_staleness must be an integer ≥ 0 in updates, or None, got {max_staleness!r}")
+        self.max_staleness = max_staleness
+
+    def close(self, reason: str) -> None:
+        """Later commits are refused; the first reason stays."""
+        if self.closed is None:
+            self.closed = reason
+
+    def require_open(self, version: int) -> None:
+        """Called by a scheme inside its atomic section, before it changes anything.
+
+        Args:
+          version: commits so far.
+
+        Raises:
+          Closed: after :meth:`close`, or when the limit of commits is reached.
+        """
+        if self.closed is not None:
+            raise Closed(self.closed)
+        if self.limit is not None and version >= self.limit:
+            raise Closed("steps")
+
+    def reading(self, worker: int, version: int) -> None:
+        """Notes which version a worker has read."""
+        self.in_flight[worker] = version
+
+    def staleness(self, version_read: int, version: int) -> int:
+        """τ in updates: commits between the read and the commit that is being decided on.
+
+        Raises:
+          ValueError: where the version read lies in the future, which only a faulty scheme can bring about.
+        """
+        tau = version - version_read
+        if tau < 0:
+            raise ValueError(f"version_read must be ≤ the current version {version}, got {version_read}")
+        return tau
+
+    def is_too_stale(self, staleness: int) -> bool:
+        """Whether ``max_staleness`` says to drop."""
+        return self.max_staleness is not None and staleness > self.max_staleness
+
+    def applied(self, gradient: Gradient, version: int, staleness: int, factor: Any, tries: int = 1) -> Committed:
+        """Writes the row of an applied gradient."""
+        g, c = gradient, float(factor)
+        self._applied.append(
+            (g.worker, g.ticket, g.view.version, version, staleness, c, g.loss_value, tries, self.now())
+        )
+        self.in_flight[g.worker] = -1
+        return Committed(version, staleness, c, tries)
+
+    def dropped(self, gradient: Gradient, version: int, staleness: int, tries: int, reason: str) -> Dropped:
+        """Writes the row of a dropped gradient."""
+        g, why = gradient, DROP_REASONS.index(reason)
+        self._dropped.append(
+            (
+                g.worker,
+                g.ticket,
+                g.view.version,
+                version,
+                staleness,
+                np.nan,
+                g.loss_value,
+                tries,
+                self.now(),
+                why,
+            )
+        )
+        self.in_flight[g.worker] = -1
+        return Dropped(reason, version, staleness, tries)
+
+    def now(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self.started
+
+    def recent(self, count: int) -> np.ndarray:
+        """About the last ``count`` rows applied, while the run goes on; a structured array."""
+        return self._applied.last(count)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Gradients applied and dropped so far."""
+        return self._applied.length, self._dropped.length
+
+    def execution(self, metadata: dict) -> Execution:
+        """The record of the run; only when no worker commits any more."""
+        in_flight = [[worker, version] for worker, version in enumerate(self.in_flight) if version >= 0]
+        return Execution.from_rows(
+            self._applied.all(),
+            self._dropped.all(),
+            metadata | {"workers": self.workers, "in_flight": in_flight},
+        )

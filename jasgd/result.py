@@ -1,0 +1,257 @@
+"""What a run leaves behind: parameters, optimizer state, the execution, and how it ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jasgd.execution import DROP_REASONS, Execution
+from jasgd.staleness import StalenessHistogram
+
+
+class Outcome(enum.StrEnum):
+    """How a run ended; each member equals its text, so ``result.outcome == "finished"`` holds."""
+
+    FINISHED = "finished"  # the steps were taken, or the time was up
+    CONVERGED = "converged"  # the target loss was reached
+    DIVERGED = "diverged"  # a loss was not finite
+    STOPPED = "stopped"  # Ctrl-C
+    FAILED = "failed"  # a worker, the batches or the evaluation raised
+
+
+@dataclasses.dataclass(frozen=True)
+class StuckWorker:
+    """A worker that did not end when the run did; it lives on as a daemon, and its late commit changes nothing."""
+
+    worker: int
+    stack: str  # where it was, as a traceback
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """All that happened in a run.
+
+    Attributes:
+      params: the parameters at the end, in the structure that they came in; for ``diverged``, the last good ones: the
+        newest that a finite loss was computed on.
+      opt_state: the optimizer state at the end.
+      execution: which version each applied gradient was computed on, and everything else per gradient.
+      outcome: how the run ended.
+      message: the same in a sentence.
+      evaluations: what ``evaluate`` said, each with ``time_s`` and ``version``.
+      aux: column per scalar of ``loss_fn``'s aux, in the order of the execution's rows; empty without.
+      counters: what the scheme counted.
+      duration_s: from the start of the workers to the end of the last commit, in seconds.
+      error: the exception of a failed run, or None.
+      traceback: that exception as text, empty without one.
+      stuck: workers that did not end.
+    """
+
+    params: Any
+    opt_state: Any
+    execution: Execution
+    outcome: Outcome
+    message: str
+    evaluations: list[dict[str, float]]
+    aux: dict[str, np.ndarray]
+    counters: dict[str, int]
+    duration_s: float
+    error: BaseException | None = None
+    traceback: str = ""
+    stuck: tuple[StuckWorker, ...] = ()
+
+    @property
+    def law(self) -> StalenessHistogram:
+        """The staleness distribution of the whole execution."""
+        return StalenessHistogram.from_staleness(self.execution.staleness)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The run in numbers, by name; losses are means over the last 100 applied gradients.
+
+        E[C] and E[τC] are those realised: means over the applied gradients.
+        """
+        ex, law = self.execution, self.law.statistics()
+        factor = ex.factor.astype(np.float64)
+        applied = len(ex) > 0
+        told = {
+            "updates": ex.commits,
+            "gradients": len(ex),
+            "duration_s": self.duration_s,
+            "updates_per_s": ex.commits / self.duration_s if self.duration_s > 0 else float("nan"),
+            "first_loss": float(ex.loss[0]) if applied else float("nan"),
+            "last_loss": float(np.mean(ex.loss[-100:])) if applied else float("nan"),
+            "mean_factor": float(factor.mean()) if applied else float("nan"),
+            "mean_square_factor": float((factor**2).mean()) if applied else float("nan"),
+            "mean_staleness_factor": float((ex.staleness * factor).mean()) if applied else float("nan"),
+            "mean_tries": float(ex.tries.mean()) if applied else float("nan"),
+            **{f"staleness_{name}": law[name] for name in ("mean", "median", "max", "sum_p2", "sum_p3", "gini")},
+            **{f"dropped_{why}": int(np.sum(ex.dropped.reason == i)) for i, why in enumerate(DROP_REASONS)},
+            **self.counters,
+        }
+        return told | {k: v for k, v in (self.evaluations[-1] if self.evaluations else {}).items() if k not in told}
+
+    def summary(self) -> str:
+        """A few lines for people.
+
+        Returns:
+          The outcome and the numbers that matter most.
+        """
+        m = self.metrics
+        lines = [
+            f"{self.outcome}: {self.message}",
+            f"  {m['updates']} updates in {self.duration_s:.2f} s ({m['updates_per_s']:.0f}/s), "
+            f"{self.execution.metadata.get('scheme')}, {self.execution.workers} workers",
+            f"  loss {m['first_loss']:.4f} → {m['last_loss']:.4f}",
+            f"  staleness: mean {m['staleness_mean']:.2f}, max {m['staleness_max']}, Gini {m['staleness_gini']:.3f}; "
+            f"E[C] {m['mean_factor']:.3f}; dropped {len(self.execution.dropped)}",
+        ]
+        if self.evaluations:
+            last = {k: v for k, v in self.evaluations[-1].items() if k not in ("time_s", "version")}
+            lines.append("  evaluated: " + ", ".join(f"{name} {value:.4f}" for name, value in last.items()))
+        lines += [f"  worker {w.worker} did not end" for w in self.stuck]
+        return "\n".join(lines)
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes the result into a folder: arrays as .npz, everything else as JSON; nothing is pickled.
+
+        Args:
+          folder: made if it does not exist.
+
+        Returns:
+          The folder.
+
+        Raises:
+          OSError: where it cannot be written.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.execution.save(folder / "execution.npz")
+        _save_tree(folder / "params.npz", self.params)
+        _save_tree(folder / "opt_state.npz", self.opt_state)
+        np.savez_compressed(folder / "aux.npz", **self.aux)
+        record = {
+            "outcome": str(self.outcome),
+            "message": self.message,
+            "metrics": self.metrics,
+            "evaluations": self.evaluations,
+            "counters": self.counters,
+            "duration_s": self.duration_s,
+            "traceback": self.traceback,
+            "stuck": [dataclasses.asdict(worker) for worker in self.stuck],
+            "metadata": self.execution.metadata,
+        }
+        (folder / "result.json").write_text(json.dumps(to_json(record), indent=2, sort_keys=True) + "\n")
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path, *, params_like: Any = None, opt_state_like: Any = None) -> TrainResult:
+        """Reads what :meth:`save` wrote.
+
+        Args:
+          folder: where it was saved.
+          params_like: a pytree in whose structure the parameters are put; without it they are a dict by path.
+          opt_state_like: the same for the optimizer state, for instance ``tx.init(params)``.
+
+        Returns:
+          The result; ``error`` is None, what it said is in ``traceback``.
+
+        Raises:
+          OSError: where a file is missing.
+          ExecutionError: where the execution was altered.
+          ValueError: where the leaves do not fit the given structure.
+        """
+        folder = Path(folder)
+        record = json.loads((folder / "result.json").read_text())
+        with np.load(folder / "aux.npz", allow_pickle=False) as aux:
+            columns = {name: aux[name] for name in aux.files}
+        return cls(
+            params=_load_tree(folder / "params.npz", params_like),
+            opt_state=_load_tree(folder / "opt_state.npz", opt_state_like),
+            execution=Execution.load(folder / "execution.npz"),
+            outcome=Outcome(record["outcome"]),
+            message=record["message"],
+            evaluations=[{k: float("nan") if v is None else v for k, v in e.items()} for e in record["evaluations"]],
+            aux=columns,
+            counters=record["counters"],
+            duration_s=record["duration_s"],
+            traceback=record["traceback"],
+            stuck=tuple(StuckWorker(**worker) for worker in record["stuck"]),
+        )
+
+
+class TrainingError(RuntimeError):
+    """A run failed or diverged; ``result`` holds what there was by then, parameters included."""
+
+    def __init__(self, result: TrainResult):
+        super().__init__(result.message)
+        self.result = result
+
+
+def digest(tree: Any) -> str:
+    """SHA-256 over the bytes, shapes and dtypes of a pytree's leaves, in order.
+
+    Args:
+      tree: pytree of arrays.
+
+    Returns:
+      64 hexadecimal digits.
+
+    Example:
+      >>> import numpy as np
+      >>> digest({"w": np.zeros(2)})[:8]
+      '57b9c6ee'
+    """
+    hashed = hashlib.sha256()
+    for leaf in jax.tree.leaves(tree):
+        array = np.asarray(leaf)
+        hashed.update(f"{array.dtype.name}{array.shape}".encode())
+        hashed.update(np.ascontiguousarray(array).tobytes())
+    return hashed.hexdigest()
+
+
+def to_json(value: Any) -> Any:
+    """A value as strict JSON can hold it: NumPy numbers become Python's, numbers that are not finite become null."""
+    if isinstance(value, dict):
+        return {str(k): to_json(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(v) for v in value]
+    if isinstance(value, (bool, str, int)) or value is None:
+        return value
+    number = value.item() if hasattr(value, "item") else value
+    return (number if np.isfinite(number) else None) if isinstance(number, float) else number
+
+
+def _save_tree(path: Path, tree: Any) -> None:
+    # Bytes, so that bfloat16 and other dtypes that .npz does not know come back as they were.
+    arrays, told = {}, []
+    for i, (where, leaf) in enumerate(jax.tree_util.tree_leaves_with_path(tree)):
+        array = np.asarray(leaf)
+        arrays[str(i)] = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
+        told.append({"path": jax.tree_util.keystr(where), "dtype": array.dtype.name, "shape": list(array.shape)})
+    np.savez_compressed(path, **arrays, leaves=np.array(json.dumps(told)))
+
+
+def _load_tree(path: Path, like: Any) -> Any:
+    with np.load(path, allow_pickle=False) as file:
+        told = json.loads(str(file["leaves"]))
+        leaves = [
+            np.frombuffer(file[str(i)].tobytes(), jax.numpy.dtype(leaf["dtype"])).reshape(leaf["shape"])
+            for i, leaf in enumerate(told)
+        ]
+    if like is None:
+        return {leaf["path"]: array for leaf, array in zip(told, leaves, strict=True)}
+    expected, structure = jax.tree.flatten(like)
+    shapes = [tuple(leaf["shape"]) for leaf in told]
+    if shapes != [np.shape(leaf) for leaf in expected]:
+        raise ValueError(
+            f"{path} holds leaves of shapes {shapes}, the given structure has {[np.shape(e) for e in expected]}"
+        )
+    return jax.tree.unflatten(structure, [jax.numpy.asarray(leaf) for leaf in leaves])

@@ -1,0 +1,73 @@
+r"""Staleness-adaptive step-size functions C(τ): each one function, with its equation and its source.
+
+A rule is any function ``rule(staleness)`` or ``rule(staleness, law)`` that returns the factor :math:`C(\tau)` by
+which a gradient of staleness τ is scaled; it is traced, and must map over an array of staleness values. Yours needs
+no registration: pass it to :func:`jasgd.staleness_adaptive`. Those here are made by the factories of this table, and
+their formulas are written over a namespace ``xp`` (``jax.numpy`` by default), so that SymPy can read them too.
+"""
+
+from __future__ import annotations
+
+from jasgd.rules.damping import constant, exponential, hinge, inverse, power, threshold
+from jasgd.rules.delay_adaptive import adadelay, koloskova, mishchenko
+from jasgd.rules.protocol import Rule, StepSizeMoments, evaluate, make, reads_law, step_size_moments
+from jasgd.rules.published import tail_published
+from jasgd.rules.tail import normalized, tail
+
+#: Every rule that can be asked for by name, on the command line and in :func:`named`.
+RULES = {
+    "constant": constant,
+    "inverse": inverse,
+    "power": power,
+    "hinge": hinge,
+    "exponential": exponential,
+    "threshold": threshold,
+    "mishchenko": mishchenko,
+    "koloskova": koloskova,
+    "adadelay": adadelay,
+    "tail": tail,
+    "tail_published": tail_published,
+}
+
+
+def named(name: str, **options: object) -> Rule:
+    """The rule of a name, for command lines and configuration files.
+
+    Args:
+      name: a key of :data:`RULES`.
+      **options: the arguments of that rule's factory; ``normalized=True`` divides the rule by its mean.
+
+    Returns:
+      The rule.
+
+    Raises:
+      ValueError: for an unknown name, an unknown or missing option, or a value that the factory refuses.
+
+    Example:
+      >>> float(named("inverse")(3))
+      0.25
+    """
+    return make(RULES, name, options, normalized)
+
+
+__all__ = [
+    "RULES",
+    "Rule",
+    "StepSizeMoments",
+    "adadelay",
+    "constant",
+    "evaluate",
+    "exponential",
+    "hinge",
+    "inverse",
+    "koloskova",
+    "mishchenko",
+    "named",
+    "normalized",
+    "power",
+    "reads_law",
+    "step_size_moments",
+    "tail",
+    "tail_published",
+    "threshold",
+]

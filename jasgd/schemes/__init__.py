@@ -1,0 +1,157 @@
+"""Synchronization schemes: one file each, and this table, which the command line and the shared tests read."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any
+
+from jasgd.schemes.hogwild import Hogwild
+from jasgd.schemes.leashed import Leashed
+from jasgd.schemes.locked import Locked
+from jasgd.schemes.protocol import (
+    Closed,
+    Committed,
+    Dropped,
+    Gradient,
+    Scheme,
+    SchemeFactory,
+    Setup,
+    Snapshot,
+    View,
+)
+from jasgd.schemes.sequential import Sequential
+from jasgd.schemes.synchronous import Synchronous
+
+SCHEMES: dict[str, SchemeFactory] = {
+    "sequential": Sequential,
+    "synchronous": Synchronous,
+    "locked": Locked,
+    "hogwild": Hogwild,
+    "leashed": Leashed,
+}
+
+
+def named(name: str, **options: Any) -> SchemeFactory:
+    """The scheme of a name, with options: what ``train(scheme=...)`` takes.
+
+    Args:
+      name: a key of :data:`SCHEMES`.
+      **options: keywords of the scheme's class, for instance ``persistence=3``.
+
+    Returns:
+      A factory.
+
+    Raises:
+      ValueError: for an unknown name or option.
+
+    Example:
+      >>> describe(named("leashed", persistence=3))
+      'leashed(persistence=3)'
+    """
+    if name not in SCHEMES:
+        raise ValueError(f"scheme must be one of {', '.join(SCHEMES)}, got {name!r}")
+    factory = SCHEMES[name]
+    allowed = [p for p in inspect.signature(factory).parameters if p != "setup"]
+    for key in options:
+        if key not in allowed:
+            raise ValueError(f"scheme {name!r} has {'the options ' + ', '.join(allowed) if allowed else 'no options'}; "
+                             f"got {key!r}")  # fmt: skip
+    return functools.partial(factory, **options) if options else factory
+
+
+def leashed(*, persistence: int | None = None, max_staleness: int | None = None) -> SchemeFactory:
+    """Leashed-SGD, see :class:`Leashed`.
+
+    Args:
+      persistence: failed publications after which a gradient is dropped is one more than this, ≥ 0; None: no bound.
+      max_staleness: gradients staler than this are dropped, in updates, ≥ 0; None drops none.
+
+    Returns:
+      What ``train(scheme=...)`` takes; values are checked there.
+
+    Example:
+      >>> describe(leashed(persistence=3, max_staleness=32))
+      'leashed(persistence=3, max_staleness=32)'
+    """
+    return functools.partial(Leashed, persistence=persistence, max_staleness=max_staleness)
+
+
+def locked(*, reading: Any = "copy", max_staleness: int | None = None) -> SchemeFactory:
+    """Lock-based AsyncSGD, see :class:`Locked`.
+
+    Args:
+      reading: ``"copy"`` as published, or ``"reference"``.
+      max_staleness: gradients staler than this are dropped, in updates, ≥ 0; None drops none.
+
+    Returns:
+      What ``train(scheme=...)`` takes; values are checked there.
+
+    Example:
+      >>> describe(locked())
+      "locked(reading='copy')"
+    """
+    return functools.partial(Locked, reading=reading, max_staleness=max_staleness)
+
+
+def hogwild(*, max_staleness: int | None = None) -> SchemeFactory:
+    """Hogwild!, see :class:`Hogwild`.
+
+    Args:
+      max_staleness: gradients staler than this are dropped, in updates, ≥ 0; None drops none.
+
+    Returns:
+      What ``train(scheme=...)`` takes; values are checked there.
+
+    Example:
+      >>> describe(hogwild())
+      'hogwild'
+    """
+    return functools.partial(Hogwild, max_staleness=max_staleness)
+
+
+def describe(factory: SchemeFactory) -> str:
+    """A scheme's name with the options that are set, as executions record it.
+
+    Args:
+      factory: what ``train(scheme=...)`` takes.
+
+    Returns:
+      The description.
+
+    Example:
+      >>> describe(Sequential)
+      'sequential'
+    """
+    options: dict[str, Any] = {}
+    inner: Any = factory
+    while isinstance(inner, functools.partial):
+        options = inner.keywords | options
+        inner = inner.func
+    name = getattr(inner, "name", None) or getattr(inner, "__name__", type(inner).__name__)
+    told = ", ".join(f"{key}={value!r}" for key, value in options.items() if value is not None)
+    return f"{name}({told})" if told else str(name)
+
+
+__all__ = [
+    "SCHEMES",
+    "Closed",
+    "Committed",
+    "Dropped",
+    "Gradient",
+    "Hogwild",
+    "Leashed",
+    "Locked",
+    "Scheme",
+    "SchemeFactory",
+    "Sequential",
+    "Setup",
+    "Snapshot",
+    "Synchronous",
+    "View",
+    "describe",
+    "hogwild",
+    "leashed",
+    "locked",
+    "named",
+]

@@ -1,0 +1,44 @@
+"""Shared memory for schemes that change parameters in place: one aligned block, with a NumPy view per leaf."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+ALIGNMENT = 64  # bytes; XLA reads aligned host memory without copying it
+
+
+class Buffers:
+    """Leaves that lie in one block, each aligned, so that copying all of them is one copy.
+
+    Args:
+      leaves: arrays whose values, shapes and dtypes are taken over.
+    """
+
+    def __init__(self, leaves: Sequence[np.ndarray]):
+        arrays = [np.asarray(leaf) for leaf in leaves]
+        offsets, end = [], 0
+        for array in arrays:
+            offsets.append(end)
+            end += -(-array.nbytes // ALIGNMENT) * ALIGNMENT
+        self._layout = [(o, a.nbytes, a.dtype, a.shape) for o, a in zip(offsets, arrays, strict=True)]
+        self._block = _aligned(end)
+        self.leaves = self._views(self._block)
+        for view, array in zip(self.leaves, arrays, strict=True):
+            np.copyto(view, array)
+
+    def copy(self) -> tuple[np.ndarray, ...]:
+        """A private copy of all leaves, in memory that nobody else ever writes; concurrent writes may tear it."""
+        block = _aligned(len(self._block))
+        np.copyto(block, self._block)
+        return self._views(block)
+
+    def _views(self, block: np.ndarray) -> tuple[np.ndarray, ...]:
+        return tuple(block[o : o + size].view(dtype).reshape(shape) for o, size, dtype, shape in self._layout)
+
+
+def _aligned(size: int) -> np.ndarray:
+    raw = np.empty(size + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size]

@@ -1,0 +1,116 @@
+"""Hogwild!: parameters shared without any lock; reads may be torn and adds may be lost."""
+
+from __future__ import annotations
+
+import threading
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from jasgd.schemes.buffers import Buffers
+from jasgd.schemes.protocol import Committed, Dropped, Gradient, Leaves, Setup, Snapshot, View
+
+
+class _State(NamedTuple):
+    """An optimizer state and how many commits are contained in it."""
+
+    leaves: Leaves
+    commits: int
+
+
+class Hogwild:
+    """A worker copies the parameters while others write, and adds its update component by component, without a lock.
+
+    The optimizer state is one immutable reference, replaced without a lock: the last writer wins, and the updates of
+    the state that are lost so are counted.
+
+    Guarantees. τ is exact: a commit claims its version index before it adds, and a read takes the number of claims
+    before it copies. No crash. Nothing else: torn reads and lost adds are the scheme's nature. Counters: reads during
+    which an add was under way (``overlapped_reads``) and updates of the optimizer state that were overwritten
+    (``lost_state_updates``). A mutex guards the two integers of claimed and finished adds, since CPython has no atomic
+    ones; never a parameter. NumPy releases the GIL for adds of more than some hundred elements; smaller leaves are
+    added atomically under the GIL.
+
+    Source:
+      Niu, Recht, Ré, Wright, "Hogwild!: a lock-free approach to parallelizing stochastic gradient descent", NIPS 2011,
+      arXiv 1106.5730.
+    """
+
+    name = "hogwild"
+
+    def __init__(self, setup: Setup, *, max_staleness: int | None = None):
+        platforms = {d.platform for leaf in setup.params for d in getattr(leaf, "devices", set)()}
+        if not platforms <= {"cpu"}:
+            raise ValueError(f"device must be a CPU for the scheme 'hogwild', got {', '.join(sorted(platforms))}")
+        setup.ledger.drop_above(max_staleness)
+        self._compiled, self._ledger, self._at = setup.compiled, setup.ledger, setup.at
+        self._shared = Buffers(setup.params)
+        self._state = _State(setup.state, 0)
+        self._count_mutex = threading.Lock()
+        self._claimed = 0
+        self._finished = 0
+        self._overlapped_reads = 0
+
+    def read(self, worker: int) -> View:
+        """A private copy, taken while others may be adding."""
+        with self._count_mutex:
+            version, adding = self._claimed, self._claimed - self._finished
+        self._ledger.reading(worker, version)
+        self._at("read", worker)
+        params = self._shared.copy()
+        self._at("copied", worker)
+        with self._count_mutex:
+            self._overlapped_reads += adding > 0 or self._claimed != version
+        return View(version, params)
+
+    def commit(self, gradient: Gradient) -> Committed | Dropped:
+        """Claims a version, then adds the update leaf by leaf."""
+        compiled, ledger, worker = self._compiled, self._ledger, gradient.worker
+        with self._count_mutex:
+            version = self._claimed
+            ledger.require_open(version)
+            tau = ledger.staleness(gradient.view.version, version)
+            too_stale = ledger.is_too_stale(tau)
+            if not too_stale:
+                self._claimed = version + 1
+        if too_stale:
+            return ledger.dropped(gradient, version, tau, 1, "stale")
+        base = self._state
+        current = self._shared.copy() if compiled.needs_params else None
+        updates, state, factor = compiled.update(
+            current, base.leaves, gradient.grads, np.int32(tau), gradient.loss, compiled.read(gradient.view)
+        )
+        self._at("state", worker)
+        self._state = _State(state, base.commits + 1)
+        for i, (shared, update) in enumerate(zip(self._shared.leaves, updates, strict=True)):
+            self._at(f"add {i}", worker)
+            np.add(shared, np.asarray(update), out=shared, casting="unsafe")
+        self._at("added", worker)
+        with self._count_mutex:
+            self._finished += 1
+        return ledger.applied(gradient, version, tau, factor)
+
+    def warm_up(self, gradient: Gradient) -> None:
+        """Compiles what commits call; changes nothing."""
+        current = self._shared.copy() if self._compiled.needs_params else None
+        read = self._compiled.read(View(0, self._shared.copy()))
+        self._compiled.update(current, self._state.leaves, gradient.grads, np.int32(0), gradient.loss, read)
+
+    def snapshot(self) -> Snapshot:
+        """A copy, torn where an add is under way."""
+        version = self._claimed
+        params = tuple(jax.numpy.asarray(leaf) for leaf in self._shared.copy())
+        return Snapshot(version, params, self._state.leaves)
+
+    def close(self, reason: str) -> None:
+        """Later commits raise Closed; one that has claimed its version is finished."""
+        self._ledger.close(reason)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Overlapped reads, and updates of the optimizer state that were lost."""
+        return {
+            "overlapped_reads": self._overlapped_reads,
+            "lost_state_updates": self._finished - self._state.commits,
+        }

@@ -1,0 +1,95 @@
+"""Lock-based AsyncSGD: one mutex guards the parameters, for reading and for writing."""
+
+from __future__ import annotations
+
+import threading
+from typing import Literal
+
+import numpy as np
+
+from jasgd.schemes.protocol import Committed, Dropped, Gradient, Setup, Snapshot, View
+
+
+class Locked:
+    """A worker copies the parameters under the mutex, and updates them in place under the same mutex.
+
+    ``reading="copy"`` is the published scheme: the store owns its buffers, donates them to the update, and hands out
+    copies. ``reading="reference"`` hands out the current immutable arrays instead, and each update makes new ones: no
+    copy, at the price of fresh memory per update.
+
+    Guarantees. No torn read, no lost update; versions form a chain. Linearizes inside the mutex, for reads and for
+    commits. A worker waits for another's copy or update, never for another's gradient. Nothing relies on the GIL.
+    """
+
+    name = "locked"
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        reading: Literal["copy", "reference"] = "copy",
+        max_staleness: int | None = None,
+    ):
+        if reading not in ("copy", "reference"):
+            raise ValueError(f"reading must be 'copy' or 'reference', got {reading!r}")
+        setup.ledger.drop_above(max_staleness)
+        self._compiled, self._ledger, self._at = setup.compiled, setup.ledger, setup.at
+        self._mutex = threading.Lock()
+        self._in_place = reading == "copy"
+        self._version = 0
+        # The caller keeps the initial arrays, so they must not be donated: copies of them may.
+        self._params = self._compiled.copy(setup.params) if self._in_place else setup.params
+        self._state = self._compiled.copy(setup.state) if self._in_place else setup.state
+
+    def read(self, worker: int) -> View:
+        """The parameters as they are while the mutex is held."""
+        with self._mutex:
+            self._at("read", worker)
+            view = View(self._version, self._copied(self._params))
+            self._ledger.reading(worker, view.version)
+        return view
+
+    def commit(self, gradient: Gradient) -> Committed | Dropped:
+        """Applies the gradient while the mutex is held."""
+        compiled, ledger = self._compiled, self._ledger
+        apply = compiled.apply_in_place if self._in_place else compiled.apply
+        self._at("commit", gradient.worker)
+        with self._mutex:
+            version = self._version
+            ledger.require_open(version)
+            tau = ledger.staleness(gradient.view.version, version)
+            if ledger.is_too_stale(tau):
+                return ledger.dropped(gradient, version, tau, 1, "stale")
+            self._params, self._state, factor = apply(
+                self._params,
+                self._state,
+                gradient.grads,
+                np.int32(tau),
+                gradient.loss,
+                compiled.read(gradient.view),
+            )
+            self._version = version + 1
+        return ledger.applied(gradient, version, tau, factor)
+
+    def warm_up(self, gradient: Gradient) -> None:
+        """Compiles what commits call; changes nothing."""
+        params, state = self._copied(self._params), self._copied(self._state)
+        apply = self._compiled.apply_in_place if self._in_place else self._compiled.apply
+        apply(params, state, gradient.grads, np.int32(0), gradient.loss, self._compiled.read(gradient.view))
+
+    def snapshot(self) -> Snapshot:
+        """A copy taken under the mutex."""
+        with self._mutex:
+            return Snapshot(self._version, self._copied(self._params), self._copied(self._state))
+
+    def _copied(self, leaves: tuple) -> tuple:
+        return self._compiled.copy(leaves) if self._in_place else leaves
+
+    def close(self, reason: str) -> None:
+        """Later commits raise Closed; one that holds the mutex is finished first."""
+        self._ledger.close(reason)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """None."""
+        return {}

@@ -1,0 +1,115 @@
+"""What a synchronization scheme is: how reading the shared parameters and publishing an update are made atomic."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import jax
+
+from jasgd.compiled import Compiled, Leaves
+from jasgd.ledger import Closed, Committed, Dropped, Ledger
+
+
+class View(NamedTuple):
+    """What a worker computes its gradient on; nobody changes it while the worker holds it."""
+
+    version: int  # commits before the read
+    params: Leaves
+
+
+class Snapshot(NamedTuple):
+    """Parameters and optimizer state at a version."""
+
+    version: int
+    params: Leaves
+    state: Leaves
+
+
+@dataclasses.dataclass(slots=True)
+class Gradient:
+    """A computed gradient on its way to being applied."""
+
+    worker: int
+    ticket: int
+    view: View
+    grads: Leaves
+    loss: jax.Array  # shape (), as computed
+    loss_value: float  # the same, for the record
+
+
+def nowhere(point: str, worker: int) -> None:
+    """The default of :attr:`Setup.at`: nobody watches."""
+
+
+@dataclasses.dataclass
+class Setup:
+    """All that a scheme is given to work with.
+
+    Attributes:
+      params: initial leaves of the parameters, jax arrays.
+      state: initial leaves of the optimizer state, jax arrays.
+      compiled: the traced functions.
+      ledger: the bookkeeping.
+      workers: number of workers, ≥ 1.
+      at: called as ``at(point, worker)`` where an interleaving matters; tests wait in it, see :mod:`jasgd.testing`.
+    """
+
+    params: Leaves
+    state: Leaves
+    compiled: Compiled
+    ledger: Ledger
+    workers: int
+    at: Callable[[str, int], None] = nowhere
+
+
+class Scheme(Protocol):
+    """A scheme in operation. A factory ``Setup -> Scheme`` is what ``train(scheme=...)`` takes; a class is one.
+
+    ``read`` and ``commit`` are called by the worker that they are given, at most one call per worker at a time;
+    ``snapshot``, ``close`` and ``counters`` by any thread at any time. Two members are optional: ``warm_up(gradient)``
+    compiles what ``commit`` calls before the clock starts, and ``needs_every_worker = True`` says that workers wait for
+    each other, so that a run without one of them is over.
+    """
+
+    def read(self, worker: int) -> View:
+        """The parameters to compute on. Tells the ledger with ``ledger.reading``. May raise Closed."""
+        ...
+
+    def commit(self, gradient: Gradient) -> Committed | Dropped:
+        """Applies a gradient or drops it; raises Closed, and changes nothing, once the run is over.
+
+        Inside its atomic section a scheme calls ``ledger.require_open``, ``ledger.staleness`` and
+        ``ledger.is_too_stale``; it returns what ``ledger.applied`` or ``ledger.dropped`` returns.
+        """
+        ...
+
+    def snapshot(self) -> Snapshot:
+        """The parameters now, for evaluation, without stopping a worker."""
+        ...
+
+    def close(self, reason: str) -> None:
+        """Refuses later commits and wakes whoever waits."""
+        ...
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What the scheme counts beyond the ledger, by name."""
+        ...
+
+
+SchemeFactory = Callable[[Setup], Scheme]
+
+__all__ = [
+    "Closed",
+    "Committed",
+    "Dropped",
+    "Gradient",
+    "Scheme",
+    "SchemeFactory",
+    "Setup",
+    "Snapshot",
+    "View",
+    "nowhere",
+]

@@ -1,0 +1,64 @@
+"""Sequential SGD: one worker, every gradient fresh. The reference of the other schemes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jasgd.schemes.protocol import Committed, Dropped, Gradient, Setup, Snapshot, View
+
+
+class Sequential:
+    """One worker reads the current parameters and updates them.
+
+    Guarantees. One worker; every τ = 0; the bits of a plain Optax loop. ``snapshot`` may be called by any thread: the
+    current snapshot is immutable and replaced by one assignment.
+    """
+
+    name = "sequential"
+
+    def __init__(self, setup: Setup):
+        if setup.workers != 1:
+            raise ValueError(f"workers must be 1 for the scheme 'sequential', got {setup.workers}")
+        self._compiled, self._ledger = setup.compiled, setup.ledger
+        self._current = Snapshot(0, setup.params, setup.state)
+
+    def read(self, worker: int) -> View:
+        """The current parameters."""
+        current = self._current
+        self._ledger.reading(worker, current.version)
+        return View(current.version, current.params)
+
+    def commit(self, gradient: Gradient) -> Committed | Dropped:
+        """Applies the gradient."""
+        base = self._current
+        self._ledger.require_open(base.version)
+        tau = self._ledger.staleness(gradient.view.version, base.version)
+        params, state, factor = self._compiled.apply(
+            base.params,
+            base.state,
+            gradient.grads,
+            np.int32(tau),
+            gradient.loss,
+            self._compiled.read(gradient.view),
+        )
+        self._current = Snapshot(base.version + 1, params, state)
+        return self._ledger.applied(gradient, base.version, tau, factor)
+
+    def warm_up(self, gradient: Gradient) -> None:
+        """Compiles what commits call; changes nothing."""
+        self._compiled.apply(
+            *self._current[1:], gradient.grads, np.int32(0), gradient.loss, self._compiled.read(gradient.view)
+        )
+
+    def snapshot(self) -> Snapshot:
+        """The current parameters; immutable."""
+        return self._current
+
+    def close(self, reason: str) -> None:
+        """Later commits raise Closed."""
+        self._ledger.close(reason)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """None."""
+        return {}

@@ -1,0 +1,161 @@
+"""Tools to test schemes with: forced interleavings, and a log of events that owes the ledger nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from jasgd.schemes.protocol import (
+    Closed,
+    Committed,
+    Dropped,
+    Gradient,
+    Scheme,
+    SchemeFactory,
+    Setup,
+    Snapshot,
+    View,
+)
+
+
+class InterleavingError(AssertionError):
+    """A forced interleaving did not come about in time; the message says who waited for what."""
+
+
+class Interleaving:
+    """Forces the order in which workers pass named points; no sleeping, no luck.
+
+    A worker that comes to a point of the script waits until all before it were passed. Points that are not in the
+    script, and further visits to ones that are, are passed at once.
+
+    Args:
+      script: the order, as pairs ``(worker, point)``; the points that a scheme has are in its source (``self._at``).
+      timeout_s: how long to wait before giving up, in seconds.
+
+    Example:
+      >>> order = []
+      >>> at = Interleaving([(1, "begin"), (1, "end"), (0, "begin")])
+      >>> def work(worker):
+      ...     at("begin", worker)
+      ...     order.append(worker)
+      ...     at("end", worker)
+      >>> threads = [threading.Thread(target=work, args=(w,)) for w in (0, 1)]
+      >>> for t in threads: t.start()
+      >>> for t in threads: t.join()
+      >>> order, at.complete
+      ([1, 0], True)
+    """
+
+    def __init__(self, script: Sequence[tuple[int, str]], *, timeout_s: float = 30.0):
+        self._script = list(script)
+        self._timeout_s = timeout_s
+        self._done = 0
+        self._condition = threading.Condition()
+
+    def __call__(self, point: str, worker: int) -> None:
+        """Waits for this worker's turn at this point."""
+        with self._condition:
+            step = (worker, point)
+            if step not in self._script[self._done :]:
+                return
+            place = self._script.index(step, self._done)
+            if not self._condition.wait_for(lambda: self._done >= place, self._timeout_s):
+                missing = self._script[self._done]
+                raise InterleavingError(
+                    f"worker {worker} waited at {point!r} for worker {missing[0]} at {missing[1]!r}"
+                )
+            self._done = place + 1
+            self._condition.notify_all()
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole script was passed."""
+        return self._done == len(self._script)
+
+
+def watched(scheme: SchemeFactory, at: Callable[[str, int], None]) -> SchemeFactory:
+    """A scheme whose points call ``at``, for instance an :class:`Interleaving`.
+
+    Args:
+      scheme: what ``train(scheme=...)`` takes.
+      at: called as ``at(point, worker)``.
+
+    Returns:
+      The scheme, watched.
+
+    Example:
+      >>> import jasgd
+      >>> factory = watched(jasgd.schemes.leashed(persistence=0), Interleaving([]))
+    """
+
+    def factory(setup: Setup) -> Scheme:
+        setup.at = at
+        return scheme(setup)
+
+    return factory
+
+
+class Event(NamedTuple):
+    """One call that a worker made of a scheme, when it returned."""
+
+    kind: str  # "read" or "commit"
+    worker: int
+    time_s: float
+    ticket: int  # -1 for a read
+    params: Any  # what was read; None for a commit
+    outcome: Any  # the View that was read; Committed, Dropped, or the exception's name
+
+
+def logged(scheme: SchemeFactory, events: list[Event]) -> SchemeFactory:
+    """A scheme that appends every read and commit to ``events``, in the order in which they returned.
+
+    Args:
+      scheme: what ``train(scheme=...)`` takes.
+      events: the list to append to; ``list.append`` is atomic.
+
+    Returns:
+      The scheme, logged.
+
+    Example:
+      >>> import jasgd
+      >>> events = []
+      >>> factory = logged(jasgd.schemes.locked(), events)
+    """
+    return lambda setup: _Logged(scheme(setup), events)
+
+
+class _Logged:
+    def __init__(self, scheme: Scheme, events: list[Event]):
+        self._scheme, self._events = scheme, events
+
+    def __getattr__(self, name: str) -> Any:  # the optional members
+        return getattr(self._scheme, name)
+
+    def read(self, worker: int) -> View:
+        view = self._scheme.read(worker)
+        self._events.append(Event("read", worker, time.perf_counter(), -1, view.params, view))
+        return view
+
+    def commit(self, gradient: Gradient) -> Committed | Dropped:
+        told: Any = None
+        try:
+            told = self._scheme.commit(gradient)
+            return told
+        except Closed:
+            told = "Closed"
+            raise
+        finally:
+            event = Event("commit", gradient.worker, time.perf_counter(), gradient.ticket, None, told)
+            self._events.append(event)
+
+    def snapshot(self) -> Snapshot:
+        return self._scheme.snapshot()
+
+    def close(self, reason: str) -> None:
+        self._scheme.close(reason)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        return self._scheme.counters

@@ -1,0 +1,337 @@
+"""train(): threads, stop conditions, evaluation on snapshots, and the outcome."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jasgd import schemes
+from jasgd.compiled import Compiled, Leaves
+from jasgd.cpu import warn_if_unconfigured
+from jasgd.data import Batches, as_batches
+from jasgd.door import admit
+from jasgd.environment import describe_environment
+from jasgd.ledger import Ledger
+from jasgd.result import Outcome, StuckWorker, TrainingError, TrainResult, digest
+from jasgd.schemes.protocol import Gradient, Scheme, SchemeFactory, Setup, View
+from jasgd.worker import Run, work
+
+POLL_S = 0.02  # how often stop conditions are looked at
+PROGRESS_S = 0.1  # how often on_progress is called at most
+RECENT = 100  # applied gradients that progress and target_loss average over
+GRACE_S = 1.0  # beyond the longest gradient, until a worker that has not ended is called stuck
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """The state of a run while it goes on; means are over the last 100 applied gradients."""
+
+    updates: int
+    time_s: float
+    updates_per_s: float  # since the start
+    loss: float
+    mean_staleness: float  # in updates
+    mean_factor: float
+    dropped: int
+    evaluation: dict[str, float] | None  # the last one
+
+
+def train(
+    loss_fn: Callable[..., Any],
+    params: Any,
+    tx: Any,
+    batches: Batches | Iterable[Any],
+    *,
+    scheme: str | SchemeFactory = "leashed",
+    workers: int,
+    steps: int | None = None,
+    time_limit_s: float | None = None,
+    target_loss: float | None = None,
+    evaluate: Callable[[Any], float | Mapping[str, float]] | None = None,
+    evaluate_every_s: float = 1.0,
+    has_aux: bool = False,
+    on_nonfinite: Literal["stop", "pass"] = "stop",
+    throw: bool = True,
+    on_progress: Callable[[Progress], None] | None = None,
+    device: Any = None,
+    seed: int = 0,
+) -> TrainResult:
+    r"""Trains with parallel workers that compute gradients on parameters which others meanwhile change.
+
+    .. math:: w_{k+1} = w_k + \mathrm{tx}\big(\nabla f(w_{k-\tau_k}, b_k);\ \tau_k\big)
+
+    Each worker is a thread: it takes a ticket and its batch, reads the parameters, computes a compiled gradient, and
+    commits it; the scheme decides how reads and commits are made atomic. Call :func:`jasgd.configure_cpu` first.
+
+    Args:
+      loss_fn: pure function ``loss_fn(params, batch) -> loss``, a floating-point scalar; with ``has_aux`` it returns
+        ``(loss, aux)``, aux a pytree of scalars that ``result.aux`` keeps for every applied gradient.
+      params: pytree of floating-point arrays; not changed.
+      tx: any Optax transformation. It is given the extra arguments ``staleness`` (int32, in updates) and ``value``
+        (the loss), and ``read_params`` where it asks for them.
+      batches: a pure function of a ticket, which workers call concurrently; or an iterator, whose item i is ticket i.
+      scheme: a name (sequential, synchronous, locked, hogwild, leashed), a scheme with options such as
+        ``jasgd.schemes.leashed(persistence=3)``, or one of your own.
+      workers: number of workers, ≥ 1.
+      steps: commits after which the run ends, exactly; ≥ 1.
+      time_limit_s: seconds after which it ends, > 0; compilation is not counted.
+      target_loss: loss at which it ends as ``converged``: the one that ``evaluate`` gives, or without ``evaluate`` the
+        mean over the last 100 applied gradients.
+      evaluate: ``evaluate(params)`` on a snapshot, while the workers go on; gives a loss, or a mapping of names to
+        numbers with the key ``loss``. Called at the start, every ``evaluate_every_s`` seconds, and at the end.
+      evaluate_every_s: seconds between evaluations, > 0.
+      has_aux: whether ``loss_fn`` returns aux.
+      on_nonfinite: ``"stop"`` ends the run as ``diverged`` at the first loss that is not finite, with the last good
+        parameters; ``"pass"`` goes on, for transformations such as ``optax.apply_if_finite``.
+      throw: whether a failed or diverged run raises; else look at ``result.outcome``.
+      on_progress: called about ten times a second with a :class:`Progress`, by the thread that called ``train``.
+      device: a jax device for parameters and gradients; None for JAX's default.
+      seed: recorded in the execution; give the same to what draws your batches and initial parameters.
+
+    Returns:
+      The result. Ctrl-C ends a run gracefully as ``stopped``.
+
+    Raises:
+      TypeError, ValueError: for arguments that cannot work, before anything starts.
+      TrainingError: for a run that failed or diverged, if ``throw``; ``.result`` is attached, and the worker's own
+        exception is the cause.
+
+    Example:
+      >>> import jax.numpy as jnp, optax, jasgd
+      >>> def loss_fn(w, batch):
+      ...     return jnp.mean((w - batch) ** 2)
+      >>> tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(0.05))
+      >>> result = jasgd.train(loss_fn, jnp.zeros(3), tx, lambda ticket: jnp.ones(3), scheme="locked", workers=1,
+      ...                      steps=50)
+      >>> result.outcome == "finished", result.execution.commits, bool(result.execution.loss[-1] < 0.1)
+      (True, 50, True)
+    """
+    _check(workers, steps, time_limit_s, target_loss, evaluate_every_s, on_nonfinite, seed)
+    factory = schemes.named(scheme) if isinstance(scheme, str) else scheme
+    if not callable(factory):
+        raise TypeError(f"scheme must be a name or a function of a Setup, got {type(scheme).__name__}")
+    drawn = as_batches(batches)
+    first = drawn(0)
+    compiled, leaves, state = admit(loss_fn, params, tx, first, has_aux=has_aux, device=device)
+    ledger = Ledger(workers, limit=steps)
+    running = factory(Setup(leaves, state, compiled, ledger, workers))
+    warn_if_unconfigured(workers)
+    metadata = {
+        "scheme": schemes.describe(factory),
+        "seed": seed,
+        "initial_params": digest(leaves),
+        "initial_opt_state": digest(state),
+        "environment": describe_environment(),
+    }
+    gradient_s = _warm_up(compiled, running, leaves, first)
+
+    def batch_of(ticket: int) -> Any:
+        return first if ticket == 0 else drawn(ticket)
+
+    run = Run(running, compiled, batch_of, workers=workers, limit=steps, check_finite=on_nonfinite == "stop")
+    run.longest_gradient_s = gradient_s * max(1.0, workers / (os.cpu_count() or 1))
+    watch = _Watch(run, ledger, compiled, time_limit_s, target_loss, evaluate, evaluate_every_s, on_progress)
+    stuck = watch.supervise(workers, device)
+    return _conclude(run, ledger, compiled, metadata, watch.evaluations, stuck, throw)
+
+
+class _Watch:
+    """The thread that called ``train`` while the workers work: stop conditions, evaluation, progress."""
+
+    def __init__(
+        self,
+        run: Run,
+        ledger: Ledger,
+        compiled: Compiled,
+        time_limit_s: float | None,
+        target_loss: float | None,
+        evaluate: Callable[[Any], Any] | None,
+        evaluate_every_s: float,
+        on_progress: Callable[[Progress], None] | None,
+    ):
+        self.run, self.ledger, self.compiled = run, ledger, compiled
+        self.time_limit_s, self.target_loss = time_limit_s, target_loss
+        self.evaluate, self.evaluate_every_s, self.on_progress = evaluate, evaluate_every_s, on_progress
+        self.evaluations: list[dict[str, float]] = []
+
+    def supervise(self, workers: int, device: Any) -> tuple[StuckWorker, ...]:
+        """Starts the workers, watches until the run is over, and gathers them in."""
+        run, gone = self.run, [threading.Event() for _ in range(workers)]
+
+        def body(worker: int) -> None:
+            with jax.default_device(device):
+                work(worker, run, gone[worker].set)
+
+        threads = [
+            threading.Thread(target=body, args=(w,), name=f"jasgd-worker-{w}", daemon=True) for w in range(workers)
+        ]
+        try:
+            self._evaluate()
+            for evaluation in self.evaluations:
+                evaluation["time_s"] = 0.0  # compiling the first evaluation is not counted
+            self.ledger.start()
+            for thread in threads:
+                thread.start()
+            self._watch()
+        except KeyboardInterrupt:
+            run.finish(Outcome.STOPPED, "stopped by Ctrl-C")
+        except BaseException as error:
+            run.finish(Outcome.FAILED, f"{type(error).__name__} while the workers were watched: {error}", error)
+        deadline = time.perf_counter() + GRACE_S + 2 * run.longest_gradient_s
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline - time.perf_counter()))
+        stuck = tuple(_stuck(w, t) for w, t in enumerate(threads) if t.is_alive())
+        if run.outcome in (Outcome.FINISHED, Outcome.CONVERGED, Outcome.STOPPED):
+            try:
+                self._evaluate()
+            except Exception as error:
+                run.outcome, run.error = Outcome.FAILED, error
+                run.message = f"the last evaluation raised {type(error).__name__}: {error}"
+        self._report()
+        return stuck
+
+    def _watch(self) -> None:
+        run, next_evaluation, next_report = self.run, self.evaluate_every_s, 0.0
+        while not run.over.wait(POLL_S):
+            now = self.ledger.now()
+            if self.time_limit_s is not None and now >= self.time_limit_s:
+                run.finish(Outcome.FINISHED, f"the time limit of {self.time_limit_s:g} s was reached")
+                return
+            if self.evaluate is not None and now >= next_evaluation:
+                self._evaluate()
+                next_evaluation = self.ledger.now() + self.evaluate_every_s
+            self._check_target()
+            if now >= next_report:
+                self._report()
+                next_report = now + PROGRESS_S
+
+    def _check_target(self) -> None:
+        if self.target_loss is None:
+            return
+        if self.evaluate is not None:
+            reached = bool(self.evaluations) and self.evaluations[-1]["loss"] <= self.target_loss
+        else:
+            losses = self.ledger.recent(RECENT)["loss"]
+            reached = len(losses) == RECENT and float(losses.mean()) <= self.target_loss
+        if reached:
+            self.run.finish(Outcome.CONVERGED, f"the target loss of {self.target_loss:g} was reached")
+
+    def _evaluate(self) -> None:
+        if self.evaluate is None:
+            return
+        snapshot = self.run.scheme.snapshot()
+        time_s = self.ledger.now()
+        told = self.evaluate(jax.tree.unflatten(self.compiled.params_structure, snapshot.params))
+        named = {"loss": told} if not isinstance(told, Mapping) else told
+        if "loss" not in named and self.target_loss is not None:
+            raise ValueError(f"evaluate must give a 'loss' for target_loss to be reached, got {sorted(named)}")
+        numbers = {str(k): float(v) for k, v in named.items()}
+        self.evaluations.append({"time_s": time_s, "version": snapshot.version, **numbers})
+
+    def _report(self) -> None:
+        if self.on_progress is None:
+            return
+        rows, (applied, dropped), now = self.ledger.recent(RECENT), self.ledger.counts, self.ledger.now()
+        updates = int(rows["version"].max()) + 1 if len(rows) else 0
+        means = [float(rows[c].mean()) if len(rows) else math.nan for c in ("loss", "staleness", "factor")]
+        evaluation = self.evaluations[-1] if self.evaluations else None
+        self.on_progress(Progress(updates, now, updates / max(now, 1e-9), *means, dropped, evaluation))
+
+
+def _warm_up(compiled: Compiled, scheme: Scheme, leaves: Leaves, batch: Any) -> float:
+    """Compiles before the clock starts, since every worker would compile at once; gives a gradient's time in s."""
+    loss, _, grads = jax.block_until_ready(compiled.gradient(leaves, batch))
+    if callable(warm_up := getattr(scheme, "warm_up", None)):
+        warm_up(Gradient(0, 0, View(0, leaves), grads, loss, float(loss)))
+    started = time.perf_counter()
+    jax.block_until_ready(compiled.gradient(leaves, batch))
+    return time.perf_counter() - started
+
+
+def _stuck(worker: int, thread: threading.Thread) -> StuckWorker:
+    frame = sys._current_frames().get(thread.ident or -1)
+    return StuckWorker(worker, "".join(traceback.format_stack(frame)) if frame is not None else "")
+
+
+def _conclude(
+    run: Run,
+    ledger: Ledger,
+    compiled: Compiled,
+    metadata: dict[str, Any],
+    evaluations: list[dict[str, float]],
+    stuck: tuple[StuckWorker, ...],
+    throw: bool,
+) -> TrainResult:
+    snapshot = run.scheme.snapshot()
+    leaves = snapshot.params
+    if run.outcome is Outcome.DIVERGED and run.good is not None:
+        leaves = tuple(jnp.asarray(np.array(leaf)) for leaf in run.good.params)
+        metadata["params_version"] = run.good.version
+    metadata |= {"final_params": digest(leaves), "final_opt_state": digest(snapshot.state)}
+    execution = ledger.execution(metadata)
+    message = run.message + "".join(f"; worker {w.worker} could not be stopped" for w in stuck)
+    result = TrainResult(
+        params=jax.tree.unflatten(compiled.params_structure, leaves),
+        opt_state=jax.tree.unflatten(compiled.state_structure, snapshot.state),
+        execution=execution,
+        outcome=run.outcome or Outcome.FAILED,
+        message=message,
+        evaluations=evaluations,
+        aux=_aux_columns(run.aux, execution.ticket),
+        counters=dict(run.scheme.counters),
+        duration_s=float(execution.time_s.max()) if len(execution) else 0.0,
+        error=run.error,
+        traceback="".join(traceback.format_exception(run.error)) if run.error is not None else "",
+        stuck=stuck,
+    )
+    if throw and result.outcome in (Outcome.FAILED, Outcome.DIVERGED):
+        raise TrainingError(result) from run.error
+    return result
+
+
+def _aux_columns(aux: dict[int, Any], tickets: np.ndarray) -> dict[str, np.ndarray]:
+    if not aux or not len(tickets):
+        return {}
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(aux[int(tickets[0])])]
+    rows = [[np.asarray(leaf) for leaf in jax.tree.leaves(aux[int(ticket)])] for ticket in tickets]
+    return {path: np.array(column) for path, column in zip(paths, zip(*rows, strict=True), strict=True)}
+
+
+def _check(
+    workers: Any,
+    steps: Any,
+    time_limit_s: Any,
+    target_loss: Any,
+    evaluate_every_s: Any,
+    on_nonfinite: Any,
+    seed: Any,
+) -> None:
+    whole = (int, np.integer)
+    if isinstance(workers, bool) or not isinstance(workers, whole) or workers < 1:
+        raise ValueError(f"workers must be an integer ≥ 1, got {workers!r}")
+    if steps is None and time_limit_s is None and target_loss is None:
+        raise ValueError("a stop condition must be given: steps, time_limit_s or target_loss; got none")
+    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, whole) or steps < 1):
+        raise ValueError(f"steps must be an integer ≥ 1, got {steps!r}")
+    if time_limit_s is not None and not time_limit_s > 0:
+        raise ValueError(f"time_limit_s must be > 0 seconds, got {time_limit_s!r}")
+    if target_loss is not None and not math.isfinite(target_loss):
+        raise ValueError(f"target_loss must be a finite number, got {target_loss!r}")
+    if not evaluate_every_s > 0:
+        raise ValueError(f"evaluate_every_s must be > 0 seconds, got {evaluate_every_s!r}")
+    if on_nonfinite not in ("stop", "pass"):
+        raise ValueError(f"on_nonfinite must be 'stop' or 'pass', got {on_nonfinite!r}")
+    if not isinstance(seed, whole):
+        raise ValueError(f"seed must be an integer, got {seed!r}")

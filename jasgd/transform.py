@@ -1,0 +1,122 @@
+"""The Optax transformation that makes the step size adapt to staleness."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jasgd.rules.protocol import Rule, evaluate, reads_law, warms_up
+from jasgd.staleness import StalenessHistogram
+
+
+class StalenessAdaptiveState(NamedTuple):
+    """State of :func:`staleness_adaptive`."""
+
+    law: Any  # the StalenessHistogram (or the rule's own law), a pytree of arrays
+    factor: jax.Array  # C(τ) of the last update, shape (), float32
+
+
+def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformationExtraArgs:
+    r"""Scales a gradient by :math:`C(\tau)`, a step-size function of its staleness τ.
+
+    .. math:: u \leftarrow C(\tau)\,u, \qquad \text{after } \tau \text{ has been counted into the law}
+
+    It has no learning rate and flips no sign, so its place in the chain decides what it means:
+
+    ========================================================  ==================================================
+    ``chain(staleness_adaptive(r), sgd(lr))``                 scales the step
+    ``chain(staleness_adaptive(r), sgd(lr, momentum=m))``     scales the gradient, not the momentum (as published)
+    ``chain(trace(m), staleness_adaptive(r), scale(-lr))``    scales the whole step, momentum included
+    ``chain(adam(lr), staleness_adaptive(r))``                scales the step; the law sees every gradient
+    ``chain(staleness_adaptive(r), adam(lr))``                nearly nothing: Adam divides the factor away
+    ``MultiSteps(chain(staleness_adaptive(r), ...), k)``      weighs the mean of k gradients by the last one's τ
+    ========================================================  ==================================================
+
+    A factor of 0 is no drop: momentum and Adam still move. ``chain(MultiSteps(...))``, ``lookahead`` and
+    ``contrib.sam`` lose or refuse extra arguments; since ``staleness`` has no default they fail loudly.
+
+    Args:
+      rule: ``rule(staleness)`` or ``rule(staleness, law)``, see :mod:`jasgd.rules`.
+      law: how the law is measured: an empty :class:`jasgd.StalenessHistogram`. By default a window of 1024 updates,
+        or the law that the rule brings along. Its ``warm_up`` concerns rules that read the law.
+
+    Returns:
+      A transformation whose ``update(updates, state, params=None, *, staleness)`` takes τ as a keyword: a scalar
+      integer ≥ 0, in updates; 0 is fresh. It scales leaves in their own dtype. A traced negative τ gives a NaN
+      factor and is not counted.
+
+    Raises:
+      TypeError: where ``rule`` is no rule or ``law`` no law; from ``update`` for a τ that is no integer.
+      ValueError: where a rule with its own law is given another; from ``update`` for a concrete negative τ, or one
+        that is no scalar.
+
+    Example:
+      >>> import jax.numpy as jnp, optax, jasgd
+      >>> tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(0.1))
+      >>> params = jnp.zeros(2)
+      >>> state = tx.init(params)
+      >>> for tau in (2, 0):  # the second is fresher than what the law has seen: 1 + (1 - 2 · 1/4)
+      ...     updates, state = tx.update(jnp.ones(2), state, params, staleness=tau)
+      >>> updates.tolist()
+      [-0.15000000596046448, -0.15000000596046448]
+      >>> float(optax.tree.get(state, "factor"))
+      1.5
+
+    Source:
+      Bäckström, Papatriantafilou, Tsigas, "ASAP.SGD: instance-based adaptiveness to staleness in asynchronous SGD",
+      ICML 2022, PMLR 162.
+    """
+    reads_law(rule)  # refuses what is no rule, here rather than in a traced update
+    own = getattr(rule, "law", None)
+    if own is not None and law is not None:
+        raise ValueError("law must be None for a rule that brings its own law along, as tail_published does")
+    empty = law if law is not None else own if own is not None else StalenessHistogram.window()
+    if not callable(getattr(empty, "count", None)):
+        raise TypeError(f"law must be a StalenessHistogram, such as StalenessHistogram.window(), got {law!r}")
+    waits = empty.warm_up if warms_up(rule) else 0
+
+    def init_fn(params: optax.Params) -> StalenessAdaptiveState:
+        del params
+        # A copy, since a state may be donated, and the empty law serves every init.
+        return StalenessAdaptiveState(jax.tree.map(jnp.copy, empty), jnp.ones((), jnp.float32))
+
+    def update_fn(
+        updates: optax.Updates,
+        state: StalenessAdaptiveState,
+        params: optax.Params | None = None,
+        *,
+        staleness: jax.typing.ArrayLike,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, StalenessAdaptiveState]:
+        del params, extra_args
+        tau = as_staleness(staleness)
+        measured = state.law.count(tau)
+        factor = evaluate(rule, tau, measured)
+        if isinstance(factor, (int, float)) and factor == 1:  # known when compiled: nothing is multiplied
+            return updates, StalenessAdaptiveState(measured, jnp.ones((), jnp.float32))
+        factor = jnp.asarray(factor, jnp.float32)
+        if factor.ndim:
+            raise ValueError(f"rule must give a scalar for a scalar staleness, got shape {factor.shape}")
+        if waits:
+            factor = jnp.where(measured.updates > waits, factor, jnp.float32(1.0))
+        factor = jnp.where(tau >= 0, factor, jnp.float32(jnp.nan))
+        scaled = jax.tree.map(lambda u: u * factor.astype(u.dtype), updates)
+        return scaled, StalenessAdaptiveState(measured, factor)
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def as_staleness(staleness: jax.typing.ArrayLike) -> jax.Array:
+    """τ as an int32 scalar, or the error that says what is wrong with it."""
+    dtype = np.result_type(staleness) if isinstance(staleness, (bool, int, float)) else jnp.result_type(staleness)
+    if not jnp.issubdtype(dtype, jnp.integer):
+        raise TypeError(f"staleness must be an integer number of updates, got dtype {dtype}")
+    if jnp.ndim(staleness):
+        raise ValueError(f"staleness must be a scalar, got shape {jnp.shape(staleness)}")
+    if not isinstance(staleness, jax.core.Tracer) and int(staleness) < 0:  # pyrefly: ignore[bad-argument-type]
+        raise ValueError(f"staleness must be ≥ 0 updates, got {int(staleness)}")  # pyrefly: ignore[bad-argument-type]
+    return jnp.asarray(staleness, jnp.int32)

@@ -1,0 +1,116 @@
+"""One worker's loop, and the state of the run that the workers share."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from jasgd.compiled import Compiled
+from jasgd.data import Batches, BatchesExhausted
+from jasgd.result import Outcome
+from jasgd.schemes.protocol import Closed, Committed, Gradient, Scheme, View
+
+
+class Run:
+    """What the workers of a run share, and how any of them ends it.
+
+    Guarantees. ``finish`` may be called by any thread, any number of times: the first call decides the outcome.
+    Tickets come from one counter; ``next`` on it is one C call, atomic under the GIL.
+    """
+
+    def __init__(
+        self,
+        scheme: Scheme,
+        compiled: Compiled,
+        batches: Batches,
+        *,
+        workers: int,
+        limit: int | None,
+        check_finite: bool,
+    ):
+        self.scheme = scheme
+        self.compiled = compiled
+        self.batches = batches
+        self.workers = workers
+        self.limit = limit
+        self.check_finite = check_finite
+        self.tickets = itertools.count()
+        self.over = threading.Event()
+        self.outcome: Outcome | None = None
+        self.message = ""
+        self.error: BaseException | None = None
+        self.good: View | None = None  # newest view that a finite loss was computed on
+        self.longest_gradient_s = 0.0
+        self.aux: dict[int, Any] = {}  # by ticket
+        self._without_batches = 0
+        self._mutex = threading.Lock()
+
+    def finish(self, outcome: Outcome, message: str, error: BaseException | None = None) -> None:
+        """Ends the run: no later commit is taken, and whoever waits is woken."""
+        with self._mutex:
+            if self.outcome is not None:
+                return
+            self.outcome, self.message, self.error = outcome, message, error
+        self.scheme.close(message)
+        self.over.set()
+
+    def leave(self, error: BatchesExhausted) -> None:
+        """A worker found no batch. Its peers may still take the last steps with theirs; the last to leave fails.
+
+        Where workers meet at a barrier nobody can go on without it.
+        """
+        with self._mutex:
+            self._without_batches += 1
+            last = self._without_batches == self.workers
+        if last or getattr(self.scheme, "needs_every_worker", False):
+            self.finish(Outcome.FAILED, str(error), error)
+
+    def note_good(self, view: View) -> None:
+        """Remembers parameters with a finite loss; racing workers may leave a slightly older one, as good as any."""
+        if self.good is None or view.version > self.good.version:
+            self.good = view
+
+
+def work(worker: int, run: Run, on_end: Callable[[], None]) -> None:
+    """Computes and commits gradients until the run is over; an exception ends the run and is kept as its error."""
+    try:
+        while not run.over.is_set():
+            step(worker, run)
+    except Closed:
+        pass  # the run is over: whoever ended it has said why
+    except BatchesExhausted as error:
+        run.leave(error)
+    except BaseException as error:
+        run.finish(Outcome.FAILED, f"worker {worker} raised {type(error).__name__}: {error}", error)
+    finally:
+        on_end()
+
+
+def step(worker: int, run: Run) -> None:
+    """One gradient. Ticket and batch come first, so that only compute lies between the read and the commit."""
+    ticket = next(run.tickets)
+    batch = run.batches(ticket)
+    view = run.scheme.read(worker)
+    started = time.perf_counter()
+    loss, aux, grads = run.compiled.gradient(view.params, batch)
+    loss_value = float(loss)  # waits for the computation
+    run.longest_gradient_s = max(run.longest_gradient_s, time.perf_counter() - started)
+    if run.check_finite:
+        if not math.isfinite(loss_value):
+            run.finish(
+                Outcome.DIVERGED,
+                f"the loss of the gradient for update {view.version} (ticket {ticket}, worker {worker}) is {loss_value}",
+            )
+            return
+        run.note_good(view)
+    if aux is not None:
+        run.aux[ticket] = aux
+    done = run.scheme.commit(Gradient(worker, ticket, view, grads, loss, loss_value))
+    if not isinstance(done, Committed):
+        run.aux.pop(ticket, None)
+    elif run.limit is not None and done.version + 1 >= run.limit:
+        run.finish(Outcome.FINISHED, f"all {run.limit} steps were taken")
