@@ -7,7 +7,8 @@ from jasgd.delay_compensation import DelayCompensatedState, delay_compensated
 from jasgd.execution import Execution, ExecutionError
 from jasgd.result import Outcome, TrainingError, TrainResult
 from jasgd.staleness import StalenessHistogram
-from jasgd.trainer import Progress, train
+from jasgd.supervisor import Progress
+from jasgd.trainer import train
 from jasgd.transform import StalenessAdaptiveState, staleness_adaptive
 
 __version__ = "0.1.0"

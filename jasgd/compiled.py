@@ -73,7 +73,11 @@ class Compiled:
 
         def apply_mean(leaves: Leaves, state: Leaves, grads: Any, losses: Any, read: Any) -> Any:
             count = len(grads)
-            mean = grads[0] if count == 1 else tuple(sum(parts[1:], parts[0]) / count for parts in zip(*grads))
+            mean = (
+                grads[0]
+                if count == 1
+                else tuple(sum(parts[1:], parts[0]) / count for parts in zip(*grads, strict=True))
+            )
             loss = losses[0] if count == 1 else sum(losses[1:], losses[0]) / count
             return self._apply(leaves, state, mean, np.int32(0), loss, read)
 

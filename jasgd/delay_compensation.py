@@ -77,4 +77,5 @@ def delay_compensated(
         )  # fmt: skip
         return compensated, DelayCompensatedState(squares)
 
-    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+    # Optax's protocol for update says **extra_args, and its own transformations require some by name, as here.
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyrefly: ignore[bad-argument-type]

@@ -136,7 +136,8 @@ class TrainResult:
         self.execution.save(folder / "execution.npz")
         _save_tree(folder / "params.npz", self.params)
         _save_tree(folder / "opt_state.npz", self.opt_state)
-        np.savez_compressed(folder / "aux.npz", **self.aux)
+        columns: dict[str, Any] = dict(self.aux)
+        np.savez_compressed(folder / "aux.npz", **columns)
         record = {
             "outcome": str(self.outcome),
             "message": self.message,

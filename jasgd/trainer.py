@@ -1,12 +1,9 @@
-"""train(): threads, stop conditions, evaluation on snapshots, and the outcome."""
+"""train(): what a run is given, and what it leaves behind."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
-import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -25,26 +22,8 @@ from jasgd.environment import describe_environment
 from jasgd.ledger import Ledger
 from jasgd.result import Outcome, StuckWorker, TrainingError, TrainResult, digest
 from jasgd.schemes.protocol import Gradient, Scheme, SchemeFactory, Setup, View
-from jasgd.worker import Run, work
-
-POLL_S = 0.02  # how often stop conditions are looked at
-PROGRESS_S = 0.1  # how often on_progress is called at most
-RECENT = 100  # applied gradients that progress and target_loss average over
-GRACE_S = 1.0  # beyond the longest gradient, until a worker that has not ended is called stuck
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """The state of a run while it goes on; means are over the last 100 applied gradients."""
-
-    updates: int
-    time_s: float
-    updates_per_s: float  # since the start
-    loss: float
-    mean_staleness: float  # in updates
-    mean_factor: float
-    dropped: int
-    evaluation: dict[str, float] | None  # the last one
+from jasgd.supervisor import Progress, Supervisor
+from jasgd.worker import Run
 
 
 def train(
@@ -141,113 +120,9 @@ def train(
 
     run = Run(running, compiled, batch_of, workers=workers, limit=steps, check_finite=on_nonfinite == "stop")
     run.longest_gradient_s = gradient_s * max(1.0, workers / (os.cpu_count() or 1))
-    watch = _Watch(run, ledger, compiled, time_limit_s, target_loss, evaluate, evaluate_every_s, on_progress)
+    watch = Supervisor(run, ledger, compiled, time_limit_s, target_loss, evaluate, evaluate_every_s, on_progress)
     stuck = watch.supervise(workers, device)
     return _conclude(run, ledger, compiled, metadata, watch.evaluations, stuck, throw)
-
-
-class _Watch:
-    """The thread that called ``train`` while the workers work: stop conditions, evaluation, progress."""
-
-    def __init__(
-        self,
-        run: Run,
-        ledger: Ledger,
-        compiled: Compiled,
-        time_limit_s: float | None,
-        target_loss: float | None,
-        evaluate: Callable[[Any], Any] | None,
-        evaluate_every_s: float,
-        on_progress: Callable[[Progress], None] | None,
-    ):
-        self.run, self.ledger, self.compiled = run, ledger, compiled
-        self.time_limit_s, self.target_loss = time_limit_s, target_loss
-        self.evaluate, self.evaluate_every_s, self.on_progress = evaluate, evaluate_every_s, on_progress
-        self.evaluations: list[dict[str, float]] = []
-
-    def supervise(self, workers: int, device: Any) -> tuple[StuckWorker, ...]:
-        """Starts the workers, watches until the run is over, and gathers them in."""
-        run, gone = self.run, [threading.Event() for _ in range(workers)]
-
-        def body(worker: int) -> None:
-            with jax.default_device(device):
-                work(worker, run, gone[worker].set)
-
-        threads = [
-            threading.Thread(target=body, args=(w,), name=f"jasgd-worker-{w}", daemon=True) for w in range(workers)
-        ]
-        try:
-            self._evaluate()
-            for evaluation in self.evaluations:
-                evaluation["time_s"] = 0.0  # compiling the first evaluation is not counted
-            self.ledger.start()
-            for thread in threads:
-                thread.start()
-            self._watch()
-        except KeyboardInterrupt:
-            run.finish(Outcome.STOPPED, "stopped by Ctrl-C")
-        except BaseException as error:
-            run.finish(Outcome.FAILED, f"{type(error).__name__} while the workers were watched: {error}", error)
-        deadline = time.perf_counter() + GRACE_S + 2 * run.longest_gradient_s
-        for thread in threads:
-            if thread.ident is not None:
-                thread.join(max(0.0, deadline - time.perf_counter()))
-        stuck = tuple(_stuck(w, t) for w, t in enumerate(threads) if t.is_alive())
-        if run.outcome in (Outcome.FINISHED, Outcome.CONVERGED, Outcome.STOPPED):
-            try:
-                self._evaluate()
-            except Exception as error:
-                run.outcome, run.error = Outcome.FAILED, error
-                run.message = f"the last evaluation raised {type(error).__name__}: {error}"
-        self._report()
-        return stuck
-
-    def _watch(self) -> None:
-        run, next_evaluation, next_report = self.run, self.evaluate_every_s, 0.0
-        while not run.over.wait(POLL_S):
-            now = self.ledger.now()
-            if self.time_limit_s is not None and now >= self.time_limit_s:
-                run.finish(Outcome.FINISHED, f"the time limit of {self.time_limit_s:g} s was reached")
-                return
-            if self.evaluate is not None and now >= next_evaluation:
-                self._evaluate()
-                next_evaluation = self.ledger.now() + self.evaluate_every_s
-            self._check_target()
-            if now >= next_report:
-                self._report()
-                next_report = now + PROGRESS_S
-
-    def _check_target(self) -> None:
-        if self.target_loss is None:
-            return
-        if self.evaluate is not None:
-            reached = bool(self.evaluations) and self.evaluations[-1]["loss"] <= self.target_loss
-        else:
-            losses = self.ledger.recent(RECENT)["loss"]
-            reached = len(losses) == RECENT and float(losses.mean()) <= self.target_loss
-        if reached:
-            self.run.finish(Outcome.CONVERGED, f"the target loss of {self.target_loss:g} was reached")
-
-    def _evaluate(self) -> None:
-        if self.evaluate is None:
-            return
-        snapshot = self.run.scheme.snapshot()
-        time_s = self.ledger.now()
-        told = self.evaluate(jax.tree.unflatten(self.compiled.params_structure, snapshot.params))
-        named = {"loss": told} if not isinstance(told, Mapping) else told
-        if "loss" not in named and self.target_loss is not None:
-            raise ValueError(f"evaluate must give a 'loss' for target_loss to be reached, got {sorted(named)}")
-        numbers = {str(k): float(v) for k, v in named.items()}
-        self.evaluations.append({"time_s": time_s, "version": snapshot.version, **numbers})
-
-    def _report(self) -> None:
-        if self.on_progress is None:
-            return
-        rows, (applied, dropped), now = self.ledger.recent(RECENT), self.ledger.counts, self.ledger.now()
-        updates = int(rows["version"].max()) + 1 if len(rows) else 0
-        means = [float(rows[c].mean()) if len(rows) else math.nan for c in ("loss", "staleness", "factor")]
-        evaluation = self.evaluations[-1] if self.evaluations else None
-        self.on_progress(Progress(updates, now, updates / max(now, 1e-9), *means, dropped, evaluation))
 
 
 def _warm_up(compiled: Compiled, scheme: Scheme, leaves: Leaves, batch: Any) -> float:
@@ -258,11 +133,6 @@ def _warm_up(compiled: Compiled, scheme: Scheme, leaves: Leaves, batch: Any) -> 
     started = time.perf_counter()
     jax.block_until_ready(compiled.gradient(leaves, batch))
     return time.perf_counter() - started
-
-
-def _stuck(worker: int, thread: threading.Thread) -> StuckWorker:
-    frame = sys._current_frames().get(thread.ident or -1)
-    return StuckWorker(worker, "".join(traceback.format_stack(frame)) if frame is not None else "")
 
 
 def _conclude(

@@ -107,7 +107,8 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
         scaled = jax.tree.map(lambda u: u * factor.astype(u.dtype), updates)
         return scaled, StalenessAdaptiveState(measured, factor)
 
-    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+    # Optax's protocol for update says **extra_args, and its own transformations require some by name, as here.
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyrefly: ignore[bad-argument-type]
 
 
 def as_staleness(staleness: jax.typing.ArrayLike) -> jax.Array:

@@ -103,7 +103,7 @@ def step(worker: int, run: Run) -> None:
         if not math.isfinite(loss_value):
             run.finish(
                 Outcome.DIVERGED,
-                f"the loss of the gradient for update {view.version} (ticket {ticket}, worker {worker}) is {loss_value}",
+                f"the loss at version {view.version} (ticket {ticket}, worker {worker}) is {loss_value}",
             )
             return
         run.note_good(view)

@@ -103,7 +103,8 @@ def tail_published(
         raise ValueError(f"mode must be 'async', 'hogwild' or 'leashed', got {mode!r}")
     if not 0 <= amplitude <= 1:
         raise ValueError(f"amplitude must lie in [0, 1], got {amplitude}")
-    # Updates applied before the table is in use: step 15n starts after 14n + 1 commits, and publishes as the last of 15n + 1.
+    # Updates applied before the table is in use: step 15n starts after 14n + 1 commits, and is published as the
+    # last of 15n + 1.
     built = SAMPLE_STOP * workers + 1 if mode == "leashed" else (SAMPLE_STOP - 1) * workers + 1
 
     def rule(staleness: Any, law: Any, *, xp: Any = jnp) -> Any:

@@ -19,8 +19,8 @@ class Leashed:
     Guarantees. No torn read, no lost update; versions form a chain. No blocking on a stalled peer: no parameter is
     read, computed or copied under a lock. Linearizes at the comparison and assignment in ``_swap``; CPython has no
     compare-and-swap of references, so these two statements have a mutex to themselves. A read is one load of an
-    attribute. Memory: a snapshot lives while it is current or a worker holds it as view or base, so at most one current,
-    and a view, a base and a candidate for each worker: 3m + 1.
+    attribute. Memory: a snapshot lives while it is current or a worker holds it as view, base or candidate, so there
+    are at most 3m + 1.
 
     Source:
       Bäckström, Walulya, Papatriantafilou, Tsigas, "Consistent lock-free parallel stochastic gradient descent for fast
