@@ -32,7 +32,7 @@ class Compiled:
       state_structure: likewise for the optimizer state.
       has_aux: whether ``loss_fn`` returns aux.
       wants_read_params: whether ``tx`` asks for the parameters that the gradient was computed on.
-      needs_params: whether ``tx`` asks for the current parameters; a store that would have to copy them then does.
+      needs_params: whether what ``tx`` does depends on the current parameters.
     """
 
     loss_fn: Callable[..., Any]
@@ -105,7 +105,7 @@ class Compiled:
         updates, new_state = self.tx.update(
             unflatten(grads),
             jax.tree.unflatten(self.state_structure, state),
-            None if leaves is None else unflatten(leaves),
+            unflatten(leaves),
             **extras,
         )
         return tuple(jax.tree.leaves(updates)), tuple(jax.tree.leaves(new_state)), factor_of(new_state)

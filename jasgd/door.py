@@ -92,37 +92,34 @@ def with_extras(tx: Any) -> optax.GradientTransformationExtraArgs:
 
 
 def _try_update(tx: optax.GradientTransformationExtraArgs, params: Any, state: Any) -> tuple[bool, bool]:
-    """A trial on shapes: whether tx asks for ``read_params``, and whether it needs ``params``."""
+    """A trial on shapes: whether tx asks for ``read_params``, and whether its result depends on ``params``."""
 
-    def update(extras: dict[str, Any], *, with_params: bool = True) -> Any:
-        def traced(grads: Any, state: Any, params: Any, tau: Any, value: Any, read: Any) -> Any:
-            given = {"staleness": tau, "value": value} | ({"read_params": read} if "read_params" in extras else {})
-            return tx.update(grads, state, params if with_params else None, **given)
+    def trace(*names: str) -> tuple[Any, Any]:
+        def update(grads: Any, state: Any, params: Any, tau: Any, value: Any, read: Any) -> Any:
+            return tx.update(grads, state, params, staleness=tau, value=value, **dict.fromkeys(names, read))
 
-        return jax.eval_shape(traced, params, state, params, np.int32(0), np.float32(0), params)
+        traced = jax.make_jaxpr(update, return_shape=True)
+        return traced(params, state, params, np.int32(0), np.float32(0), params)
 
+    n_params, n_state = len(jax.tree.leaves(params)), len(jax.tree.leaves(state))
     wants_read_params = False
     try:
-        updates, new_state = update({})
+        jaxpr, (updates, new_state) = trace()
     except TypeError as error:
         if "read_params" not in str(error):
             raise _refused(error) from error
+        wants_read_params = True
         try:
-            updates, new_state = update({"read_params": None})
-            wants_read_params = True
+            jaxpr, (updates, new_state) = trace("read_params")
         except TypeError as again:
             raise _refused(again) from again
-    extras = {"read_params": None} if wants_read_params else {}
-    if jax.tree.map(jnp.shape, updates) != jax.tree.map(jnp.shape, params):
-        raise TypeError(f"tx must return updates in the shapes of params, got {_shapes(updates)} for {_shapes(params)}")
+    if _shapes(updates) != _shapes(params):
+        raise TypeError(f"tx must return updates like params, got {_shapes(updates)} for {_shapes(params)}")
     if _shapes(new_state) != _shapes(state):
         raise TypeError(f"tx must keep the shapes of its state, got {_shapes(new_state)} after {_shapes(state)}")
-    try:
-        update(extras, with_params=False)
-        needs_params = False
-    except Exception:  # whatever it is that a transformation raises without parameters, with them it did not
-        needs_params = True
-    return wants_read_params, needs_params
+    used = {id(v) for eqn in jaxpr.jaxpr.eqns for v in eqn.invars} | {id(v) for v in jaxpr.jaxpr.outvars}
+    current = jaxpr.jaxpr.invars[n_params + n_state : 2 * n_params + n_state]
+    return wants_read_params, any(id(v) in used for v in current)
 
 
 def _refused(error: TypeError) -> TypeError:

@@ -27,8 +27,8 @@ class InterleavingError(AssertionError):
 class Interleaving:
     """Forces the order in which workers pass named points; no sleeping, no luck.
 
-    A worker that comes to a point of the script waits until all before it were passed. Points that are not in the
-    script, and further visits to ones that are, are passed at once.
+    A worker that comes to a point waits for the next place of this point in the script, until all before it were
+    passed. A point that the rest of the script does not name is passed at once.
 
     Args:
       script: the order, as pairs ``(worker, point)``; the points that a scheme has are in its source (``self._at``).

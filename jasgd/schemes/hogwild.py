@@ -77,7 +77,8 @@ class Hogwild:
         if too_stale:
             return ledger.dropped(gradient, version, tau, 1, "stale")
         base = self._state
-        current = self._shared.copy() if compiled.needs_params else None
+        # A transformation that looks at the current parameters gets a copy of its own, which others may tear.
+        current = self._shared.copy() if compiled.needs_params else gradient.view.params
         updates, state, factor = compiled.update(
             current, base.leaves, gradient.grads, np.int32(tau), gradient.loss, compiled.read(gradient.view)
         )
@@ -86,16 +87,16 @@ class Hogwild:
         for i, (shared, update) in enumerate(zip(self._shared.leaves, updates, strict=True)):
             self._at(f"add {i}", worker)
             np.add(shared, np.asarray(update), out=shared, casting="unsafe")
-        self._at("added", worker)
+            self._at(f"added {i}", worker)
         with self._count_mutex:
             self._finished += 1
         return ledger.applied(gradient, version, tau, factor)
 
     def warm_up(self, gradient: Gradient) -> None:
         """Compiles what commits call; changes nothing."""
-        current = self._shared.copy() if self._compiled.needs_params else None
-        read = self._compiled.read(View(0, self._shared.copy()))
-        self._compiled.update(current, self._state.leaves, gradient.grads, np.int32(0), gradient.loss, read)
+        private = self._shared.copy()
+        read = self._compiled.read(View(0, private))
+        self._compiled.update(private, self._state.leaves, gradient.grads, np.int32(0), gradient.loss, read)
 
     def snapshot(self) -> Snapshot:
         """A copy, torn where an add is under way."""

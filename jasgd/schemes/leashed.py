@@ -53,6 +53,7 @@ class Leashed:
         tries = 0
         while True:
             base = self._current
+            self._at("base", gradient.worker)
             ledger.require_open(base.version)
             tau = ledger.staleness(view.version, base.version)
             if ledger.is_too_stale(tau):

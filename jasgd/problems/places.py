@@ -1,0 +1,128 @@
+"""Where on this machine a data set's files lie."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from jasgd.problems.files import check_files, find_files
+from jasgd.problems.sources import Source
+
+SYSTEM_FOLDER = Path("/usr/share/datasets")  # where Debian's packages put data sets
+
+
+@dataclass(frozen=True)
+class FileStatus:
+    """A data set's file.
+
+    Attributes:
+      name: its published name.
+      path: what it would be read from, None where it is missing.
+      status: ``"missing"``; ``"present"``, but not read; read and ``"verified"``, or ``"wrong"``.
+      problem: what is wrong, ``""`` otherwise.
+    """
+
+    name: str
+    path: Path | None
+    status: Literal["missing", "present", "verified", "wrong"]
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a data set would be read from.
+
+    Attributes:
+      name: the data set.
+      folder: the folder that has all its files, or None where none has.
+      origin: what named that folder: ``"data_dir"``, ``"$JASGD_DATA_DIR"``, ``"cache"``, ``"system"``; ``"package"``
+        for a data set that is not read from a folder, ``"nowhere"`` for one that is not there.
+      files: the status of each file in that folder; where no folder has all of them, in the one that has most.
+      searched: the folders looked at, in order.
+    """
+
+    name: str
+    folder: Path | None
+    origin: str
+    files: tuple[FileStatus, ...]
+    searched: tuple[Path, ...]
+
+
+def cache_folder() -> Path:
+    """The folder that downloads go to: ``jasgd/datasets`` in ``$XDG_CACHE_HOME``, or in ``~/.cache``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jasgd" / "datasets"
+
+
+def search(
+    name: str, source: Source | None, data_dir: str | os.PathLike[str] | None = None, *, verify: bool = False
+) -> Location:
+    """Looks for a data set's files on disk.
+
+    Args:
+      name: the data set.
+      source: its files; None where they come with a package.
+      data_dir: the only folder to look in, with its subfolders named after the data set; None for the usual ones.
+      verify: whether to read the files found and hold them against their SHA-256.
+
+    Returns:
+      The first folder that has all the files, and the status of each file.
+
+    Example:
+      >>> from jasgd.problems.sources import MNIST
+      >>> location = search("mnist", MNIST, "/nonexistent")
+      >>> location.origin, location.files[0].status, [str(folder) for folder in location.searched]
+      ('nowhere', 'missing', ['/nonexistent/mnist', '/nonexistent'])
+    """
+    if source is None:
+        return Location(name, None, "package", (), ())
+    places = [(folder, origin, find_files(folder, source)) for folder, origin in _places(source, data_dir)]
+    folder, origin, found = max(places, key=lambda place: sum(path is not None for path in place[2].values()))
+    complete = all(path is not None for path in found.values())
+    return Location(
+        name=name,
+        folder=folder if complete else None,
+        origin=origin if complete else "nowhere",
+        files=_statuses(found, source, verify),
+        searched=tuple(folder for folder, _, _ in places),
+    )
+
+
+def describe_absence(location: Location) -> str:
+    """What was looked for, where, and what part of it there is, in one line."""
+    folders = ", ".join(map(str, location.searched))
+    wanted = ", ".join(file.name for file in location.files)
+    found = ", ".join(str(file.path) for file in location.files if file.path is not None)
+    partly = f"; there is only {found}" if found else ""
+    return f"{location.name} was not found: looked in {folders} for {wanted}, raw or compressed{partly}"
+
+
+def _places(source: Source, data_dir: str | os.PathLike[str] | None) -> list[tuple[Path, str]]:
+    def below(root: Path, origin: str) -> list[tuple[Path, str]]:
+        return [(root / folder, origin) for folder in source.folders]
+
+    if data_dir is not None:
+        root = Path(data_dir).expanduser()
+        # The subfolder first: MNIST's and Fashion-MNIST's files have the same names.
+        return [*below(root, "data_dir"), (root, "data_dir")]
+    named = os.environ.get("JASGD_DATA_DIR")
+    places = below(Path(named).expanduser(), "$JASGD_DATA_DIR") if named else []
+    return [*places, *below(cache_folder(), "cache"), *below(SYSTEM_FOLDER, "system")]
+
+
+def _statuses(found: Mapping[str, Path | None], source: Source, verify: bool) -> tuple[FileStatus, ...]:
+    paths = {name: path for name, path in found.items() if path is not None}
+    present = [file for file in source.files if file.name in paths]
+    problems = check_files(paths, present) if verify else {}
+
+    def status(name: str) -> FileStatus:
+        if name not in paths:
+            return FileStatus(name, None, "missing")
+        if name not in problems:
+            return FileStatus(name, paths[name], "present")
+        problem = problems[name]
+        return FileStatus(name, paths[name], "wrong" if problem else "verified", problem)
+
+    return tuple(status(file.name) for file in source.files)

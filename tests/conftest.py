@@ -1,0 +1,20 @@
+"""JAX is configured once, as a user would, before any test computes."""
+
+import threading
+
+import pytest
+
+import jasgd
+
+jasgd.configure_cpu()
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left():
+    """A test that leaves a worker behind has to say so, by the mark leaves_a_worker, and to let it go itself."""
+    before = set(threading.enumerate())
+    yield
+    left = [t for t in threading.enumerate() if t not in before and t.name.startswith("jasgd-worker")]
+    for thread in left:
+        thread.join(5)
+    assert not [t.name for t in left if t.is_alive()]

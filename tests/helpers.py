@@ -1,0 +1,90 @@
+"""Small problems and loops that several tests share."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+
+def network(seed: int = 0, sizes=(12, 16, 16, 4)):
+    """Parameters, loss and batches of a small classifier on data from a seed, in a nested dict as users have it."""
+    rng = np.random.default_rng(seed)
+    layers = {
+        f"dense{i}": {"kernel": jnp.asarray(rng.normal(0, (2 / m) ** 0.5, (m, n)), jnp.float32), "bias": jnp.zeros(n)}
+        for i, (m, n) in enumerate(zip(sizes, sizes[1:], strict=False))
+    }
+    inputs = rng.normal(size=(256, sizes[0])).astype(np.float32)
+    labels = (inputs @ rng.normal(size=(sizes[0], sizes[-1]))).argmax(axis=1).astype(np.int32)
+
+    def loss_fn(params, batch):
+        x, y = batch
+        *hidden, last = sorted(params)
+        for name in hidden:
+            x = jax.nn.relu(x @ params[name]["kernel"] + params[name]["bias"])
+        logits = x @ params[last]["kernel"] + params[last]["bias"]
+        return optax.losses.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+
+    def batches(ticket):
+        rows = np.random.default_rng([seed, ticket]).integers(0, len(inputs), 16)
+        return inputs[rows], labels[rows]
+
+    return layers, loss_fn, batches
+
+
+def optimizers():
+    """The optimizers of the bit-for-bit promises, by name."""
+    return {
+        "sgd": lambda: optax.sgd(0.05),
+        "momentum": lambda: optax.sgd(0.05, momentum=0.9),
+        "adam": lambda: optax.adam(1e-2),
+    }
+
+
+def plain_optax(loss_fn, params, tx, tickets):
+    """The loop that Optax's documentation shows: a jitted gradient, and a jitted update with apply_updates.
+
+    ``tickets`` yields the batches of one step each as a list; several are averaged in order.
+    """
+    gradient = jax.jit(jax.value_and_grad(loss_fn))
+
+    @jax.jit
+    def apply(params, state, grads):
+        mean = grads[0]
+        for other in grads[1:]:
+            mean = jax.tree.map(jnp.add, mean, other)
+        if len(grads) > 1:
+            mean = jax.tree.map(lambda g: g / len(grads), mean)
+        updates, state = tx.update(mean, state, params)
+        return optax.apply_updates(params, updates), state
+
+    state = tx.init(params)
+    for batches in tickets:
+        grads = [gradient(params, batch)[1] for batch in batches]
+        params, state = apply(params, state, grads)
+    return params, state
+
+
+def same_bits(a, b) -> bool:
+    """Whether two pytrees of arrays agree in structure, dtype, shape and every bit."""
+    x, y = jax.tree.leaves(a), jax.tree.leaves(b)
+    return len(x) == len(y) and all(
+        p.dtype == q.dtype and p.shape == q.shape and np.asarray(p).tobytes() == np.asarray(q).tobytes()
+        for p, q in zip(x, y, strict=True)
+    )
+
+
+def counting(size: int = 4096):
+    """A problem whose parameters count the updates: gradient -1, learning rate 1, so that every component of version
+    k is k, and the loss of a gradient tells, to whoever owes the ledger nothing, which version it was computed on."""
+
+    def loss_fn(params, batch):
+        smallest = jnp.minimum(params["a"].min(), params["b"].min())
+        largest = jnp.maximum(params["a"].max(), params["b"].max())
+        # The value is the version; the gradient with respect to every component is -1.
+        total = params["a"].sum() + params["b"].sum()
+        loss = smallest - (total - jax.lax.stop_gradient(total))
+        loss = loss - smallest + jax.lax.stop_gradient(smallest)
+        return loss, {"min": smallest, "max": largest}
+
+    params = {"a": jnp.zeros(size), "b": jnp.zeros((3, size // 2))}
+    return params, loss_fn, lambda ticket: np.float32(0)
