@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -16,11 +17,12 @@ from jasgd import rules, schemes
 from jasgd.execution import Execution
 from jasgd.result import Outcome, TrainResult
 from jasgd.schemes import SchemeFactory
-from jasgd.supervisor import RECENT, Progress
+from jasgd.supervisor import Progress
 from jasgd.trainer import train
 from jasgd.transform import staleness_adaptive
 
 SHARES = (0.5, 0.25, 0.1, 0.05)  # of the initial training loss, whose reaching is measured
+SMOOTHED = 50  # gradients that a smoothed loss is a mean over
 BASELINE = "constant"
 
 
@@ -235,15 +237,15 @@ def compare(
       >>> from jasgd import problems
       >>> told = compare(lambda seed: problems.load("digits", seed=seed), ["constant", "tail"], [0], workers=1,
       ...                learning_rate=0.05, steps=3)
-      >>> [row["arm"] for row in told.rows()], told.runs["tail"][0].outcome == "finished"
+      >>> [row["arm"] for row in told.rows], told.runs["tail"][0].outcome == "finished"
       (['constant', 'tail'], True)
     """
-    arms = tuple(Arm.parse(arm) if isinstance(arm, str) else arm for arm in arms)
+    chosen = tuple(Arm.parse(arm) if isinstance(arm, str) else arm for arm in arms)
     seeds = tuple(seeds)
     factory = parse_scheme(scheme) if isinstance(scheme, str) else scheme
     make = functools.partial(transformation, learning_rate=learning_rate, momentum=momentum, optimizer=optimizer)
-    _check(arms, seeds)
-    for arm in arms:
+    _check(chosen, seeds)
+    for arm in chosen:
         make(parse_rule(arm.rule, workers=workers, learning_rate=learning_rate))
     settings = {
         "scheme": schemes.describe(factory),
@@ -255,11 +257,11 @@ def compare(
         "time_limit_s": time_limit_s,
         "target_loss": target_loss,
     }
-    runs: dict[str, dict[int, TrainResult]] = {arm.label: {} for arm in arms}
+    runs: dict[str, dict[int, TrainResult]] = {arm.label: {} for arm in chosen}
     name = ""
     for place, seed in enumerate(seeds):
-        first = place % len(arms)
-        for arm in sorted(arms[first:] + arms[:first], key=lambda arm: arm.mean_of is not None):
+        first = place % len(chosen)
+        for arm in sorted(chosen[first:] + chosen[:first], key=lambda arm: arm.mean_of is not None):
             rule = parse_rule(arm.rule, workers=workers, learning_rate=learning_rate)
             if arm.mean_of is not None:
                 factor = runs[arm.mean_of][seed].metrics["mean_factor"]
@@ -288,8 +290,8 @@ def compare(
             if on_result is not None:
                 on_result(arm, seed, result)
             if result.outcome is Outcome.STOPPED:
-                return Comparison(name, arms, seeds, settings, runs)
-    return Comparison(name, arms, seeds, settings, runs)
+                return Comparison(name, chosen, seeds, settings, runs)
+    return Comparison(name, chosen, seeds, settings, runs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -301,7 +303,7 @@ class Comparison:
       arms: what was compared.
       seeds: with which seeds.
       settings: what was the same in every run.
-      runs: the results, by label of the arm and by seed; those not run, for Ctrl-C came first, are missing.
+      runs: the results, by label of the arm and by seed; a run that Ctrl-C came before is missing.
     """
 
     problem: str
@@ -310,47 +312,156 @@ class Comparison:
     settings: dict[str, Any]
     runs: dict[str, dict[int, TrainResult]]
 
+    @functools.cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """The table: per arm its label, the count of each outcome, and a :class:`Spread` of each of the MEASURES."""
+        """The table: per arm its label, the count of each outcome, and a :class:`Spread` per number of `measures`."""
         table = []
         for arm in self.arms:
             results = list(self.runs[arm.label].values())
-            counted = {str(o): sum(r.outcome is o for r in results) for o in Outcome}
-            row: dict[str, Any] = {"arm": arm.label, "outcomes": {o: n for o, n in counted.items() if n}}
-            table.append(row | {name: spread([measure(r) for r in results]) for name, measure in MEASURES.items()})
+            outcomes = {str(o): n for o in Outcome if (n := sum(r.outcome is o for r in results))}
+            measured = [measures(result) for result in results]
+            spreads = {name: spread([m[name] for m in measured]) for name in (measured[0] if measured else ())}
+            table.append({"arm": arm.label, "outcomes": outcomes} | spreads)
         return table
 
     def reading(self) -> str:
-        """One sentence that reads the table, and claims a difference only where the ranges over seeds do not overlap.
+        """One sentence that reads the table, and claims a difference only where the ranges over seeds lie apart.
 
         Every rule is held against the constant step, and against its control where there is one: by the updates to the
         least share of the initial loss that all runs of both have reached, or else by the final training loss.
         """
-        rows = {row["arm"]: row for row in self.rows()}
+        rows = {row["arm"]: row for row in self.rows if "final_loss" in row}
         controls = {arm.mean_of: arm.label for arm in self.arms if arm.mean_of is not None}
-        pairs = [
-            (arm.label, other)
-            for arm in self.arms
-            if arm.mean_of is None and arm.label != BASELINE
-            for other in (BASELINE, controls.get(arm.label))
-            if other in rows
-        ]
-        seeds = len(self.seeds)
-        where = f"On {self.problem}, {self.settings['scheme']}, {self.settings['workers']} workers"
-        if not pairs:
-            return f"{where}: there is nothing to compare with, since no arm is {BASELINE} or a control."
-        told = "; ".join(_told(rows[one], rows[other], self.runs) for one, other in pairs)
-        caution = "one seed says nothing about chance"
-        if seeds > 1:
-            caution = f"with {seeds} seeds, ranges lie apart by chance in 1 of {math.comb(2 * seeds, seeds) // 2}"
-        return f"{where}, medians of {seeds} seeds: {told} ({caution})."
+        told, claims = [], False
+        for arm in self.arms:
+            if arm.mean_of is None and arm.label != BASELINE and arm.label in rows:
+                for other in (BASELINE, controls.get(arm.label, "")):
+                    if other in rows:
+                        sentence, claim = _held_against(rows[arm.label], rows[other])
+                        told.append(sentence)
+                        claims |= claim
+        where = f"On {self.problem} with {self.settings['workers']} workers, {self.settings['scheme']}"
+        if not told:
+            return f"{where}: nothing to compare, as no rule was run beside {BASELINE} or a control."
+        runs = max(row["final_loss"].runs for row in rows.values())
+        if claims:  # of all ways to deal 2n values to two arms, those that put all of one below all of the other
+            told.append(f"over {runs} seeds, ranges lie apart by chance alone in 1 of {math.comb(2 * runs, runs) // 2}")
+        elif runs == 1:
+            told.append("one seed cannot tell a difference from chance")
+        return f"{where}: {'; '.join(told)}."
 
     def record(self) -> dict[str, Any]:
-        """Everything but the executions, as values that :func:`jasgd.result.to_json` takes."""
-        rows = [{k: v._asdict() if isinstance(v, Spread) else v for k, v in row.items()} for row in self.rows()]
-        runs = {
-            label: {seed: {"outcome": str(r.outcome), "message": r.message, "metrics": r.metrics} for seed, r in by_seed}
-            for label, by_seed in ((label, results.items()) for label, results in self.runs.items())
-        }
+        """Everything but parameters and executions, as values that :func:`jasgd.result.to_json` takes."""
+        table = [{k: v._asdict() if isinstance(v, Spread) else v for k, v in row.items()} for row in self.rows]
+        runs = [
+            {"arm": label, "seed": seed, "outcome": str(r.outcome), "message": r.message, "metrics": r.metrics}
+            for label, by_seed in self.runs.items()
+            for seed, r in by_seed.items()
+        ]
         told = {"problem": self.problem, "seeds": self.seeds, "settings": self.settings, "reading": self.reading()}
-        return told | {"table": rows, "runs": runs}
+        return told | {"table": table, "runs": runs}
+
+
+def measures(result: TrainResult) -> dict[str, float]:
+    """The numbers of a run that are compared, by name; NaN where it has none.
+
+    The final training loss is the mean over the last 100 gradients; that of a diverged run is infinite.
+    """
+    m = result.metrics
+    diverged, ended = result.outcome is Outcome.DIVERGED, result.outcome in (Outcome.FINISHED, Outcome.CONVERGED)
+    last = result.evaluations[-1] if ended and result.evaluations else {}
+    told = {
+        "final_loss": m["last_loss"] if ended else math.inf if diverged else math.nan,
+        "test_accuracy": last.get("accuracy", math.nan),
+    }
+    for share in SHARES:
+        told[f"updates_to_{share:.0%}"], told[f"time_to_{share:.0%}_s"] = reached(result.execution, share)
+    told |= {name: m[name] for name in ("updates_per_s", "staleness_mean", "staleness_gini", "mean_factor")}
+    return told | {"dropped": float(len(result.execution.dropped))}
+
+
+def reached(execution: Execution, share: float) -> tuple[float, float]:
+    """Updates and seconds until the smoothed loss is at most a share of the initial one; NaN where it never is.
+
+    The initial loss is the mean over the gradients that were computed on the initial parameters.
+    """
+    initial = execution.loss[execution.version_read == 0]
+    if len(initial) == 0:
+        return math.nan, math.nan
+    rows = np.flatnonzero(smoothed(execution.loss) <= share * float(initial.mean()))
+    return (float(execution.version[rows[0]] + 1), float(execution.time_s[rows[0]])) if len(rows) else (math.nan,) * 2
+
+
+def smoothed(losses: np.ndarray) -> np.ndarray:
+    """The mean over each gradient's loss and those of the 49 before it; NaN for the first 49. Shape and order kept."""
+    means = np.full(len(losses), np.nan)
+    if len(losses) >= SMOOTHED:
+        windows = np.lib.stride_tricks.sliding_window_view(losses.astype(np.float64), SMOOTHED)
+        means[SMOOTHED - 1 :] = windows.mean(axis=-1)
+    return means
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Median and range of the values that are not NaN.
+
+    Example:
+      >>> spread([3.0, 1.0, math.nan])
+      Spread(median=2.0, low=1.0, high=3.0, count=2, runs=3)
+    """
+    there = sorted(value for value in values if not math.isnan(value))
+    if not there:
+        return Spread(math.nan, math.nan, math.nan, 0, len(values))
+    return Spread(statistics.median(there), there[0], there[-1], len(there), len(values))
+
+
+def _held_against(row: dict[str, Any], other: dict[str, Any]) -> tuple[str, bool]:
+    """What one arm is beside another, and whether that is a claim."""
+    key, what = "final_loss", "as the final training loss"
+    for share in SHARES:
+        name = f"updates_to_{share:.0%}"
+        if all(r[name].count == r[name].runs for r in (row, other)):
+            key, what = name, f"updates to {share:.0%} of the initial loss"
+    a, b = row[key], other[key]
+    names = row["arm"], other["arm"]
+    figures = f"{a.median:.4g} ({a.low:.4g}–{a.high:.4g}) against {b.median:.4g} ({b.low:.4g}–{b.high:.4g}) {what}"
+    if not a.count or not b.count:
+        return f"{names[0]} and {names[1]} cannot be compared, as one has no run that ended", False
+    if min(a.runs, b.runs) == 1 or (a.low <= b.high and b.low <= a.high):
+        return f"{names[0]} shows no clear difference from {names[1]}, {figures}", False
+    return f"{names[0]} is {'ahead of' if a.high < b.low else 'behind'} {names[1]}, {figures}", True
+
+
+def _check(arms: Sequence[Arm], seeds: Sequence[int]) -> None:
+    labels = [arm.label for arm in arms]
+    if not arms or len(set(labels)) < len(labels):
+        raise ValueError(f"arms must be one or more, and each once, got {', '.join(labels) or 'none'}")
+    for arm in arms:
+        if arm.mean_of is not None and arm.mean_of not in labels:
+            raise ValueError(
+                f"{arm.label} needs the arm {arm.mean_of}, whose mean step it takes; got {', '.join(labels)}"
+            )
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ValueError(f"seeds must be one or more integers ≥ 0, and each once, got {list(seeds)}")
+
+
+def _canonical(text: str) -> str:
+    name, options = parse_spec(text)
+    told = ",".join(f"{key}={_text(value)}" for key, value in sorted(options.items()))
+    if name not in rules.RULES:
+        raise ValueError(f"rule must be one of {', '.join(rules.RULES)}, got {name!r}")
+    return f"{name}:{told}" if told else name
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
+
+
+def _value(text: str) -> Any:
+    if text.lower() in ("true", "false", "none"):
+        return {"true": True, "false": False, "none": None}[text.lower()]
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text

@@ -208,6 +208,8 @@ def fetch(archive: Archive, mirrors: Sequence[str], folder: Path) -> Path:
             part.unlink(missing_ok=True)
             if not start:
                 break
+    if part.exists() and not part.stat().st_size:
+        part.unlink()
     raise DatasetError(
         f"{archive.name} could not be downloaded into {folder}; get it by other means and name its folder as "
         f"data_dir. Tried: " + "; ".join(reasons)

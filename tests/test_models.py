@@ -1,0 +1,206 @@
+"""Models: their sizes, their initial parameters, and that each is a pure function of them."""
+
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from jasgd.problems.models import MODELS, functional, max_pool
+
+GREY, COLOUR = (28, 28, 1), (32, 32, 3)
+
+
+@pytest.fixture(scope="module")
+def made():
+    """Each model's parameters and function, made once."""
+    cache = {}
+
+    def make(model, shape=GREY, seed=0, initial="default"):
+        key = (model, shape, seed, initial)
+        if key not in cache:
+            cache[key] = functional(model, shape, 10, seed, initial)
+        return cache[key]
+
+    return make
+
+
+def images(count, shape=GREY, seed=0):
+    return np.random.default_rng(seed).normal(size=(count, *shape)).astype(np.float32)
+
+
+def flat(params):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "count"),
+    [
+        ("mlp", GREY, 134_794),
+        ("mlp", COLOUR, 32 * 32 * 3 * 128 + 128 + 2 * (128 * 128 + 128) + 128 * 10 + 10),
+        ("lenet", GREY, 34_622),
+        ("lenet", COLOUR, 52_202),
+        ("lenet5", GREY, 61_706),
+        ("lenet5", COLOUR, 62_006),
+    ],
+)
+def test_parameter_counts(model, shape, count, made):
+    params, apply = made(model, shape)
+    assert flat(params).size == count
+    logits = jax.eval_shape(apply, params, images(3, shape))
+    assert (logits.shape, logits.dtype) == ((3, 10), jnp.float32)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_parameters_are_nested_dicts_of_jax_arrays(model, made):
+    params, _ = made(model)
+    assert type(params) is dict
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        assert isinstance(leaf, jax.Array)
+        assert (leaf.dtype, leaf.weak_type) == (jnp.float32, False)
+        assert all(isinstance(key, jax.tree_util.DictKey) and isinstance(key.key, str) for key in path)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_published_initial_parameters_are_small_normals(model, made):
+    params, _ = made(model, initial="published")
+    values = flat(params) / 0.01
+    error = 5 / np.sqrt(values.size)  # five standard errors
+    assert abs(values.mean()) < error
+    assert abs(values.std() - 1) < error
+    assert abs((np.abs(values) < 1).mean() - 0.6827) < error
+    assert np.abs(values).max() > 3.2  # not truncated
+    biases = np.concatenate([np.ravel(layer["bias"]) for layer in params.values()]) / 0.01
+    assert 0.8 < biases.std() < 1.2
+    assert (biases != 0).all()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_default_initial_parameters_are_he_normals(model, made):
+    params, _ = made(model)
+    for name, layer in params.items():
+        kernel = np.asarray(layer["kernel"])
+        fan_in = np.prod(kernel.shape[:-1])
+        expected = np.sqrt(2 / fan_in)
+        assert abs(kernel.std() / expected - 1) < 5 / np.sqrt(kernel.size), name
+        assert abs(kernel.mean() / expected) < 5 / np.sqrt(kernel.size), name
+        assert (np.asarray(layer["bias"]) == 0).all()
+
+
+@pytest.mark.parametrize("initial", ["default", "published"])
+def test_parameters_come_from_the_seed(initial, made):
+    params, _ = made("mlp", initial=initial)
+    again, _ = functional("mlp", GREY, 10, 0, initial)
+    other, _ = functional("mlp", GREY, 10, 1, initial)
+    np.testing.assert_array_equal(flat(params), flat(again))
+    assert not np.array_equal(flat(params), flat(other))
+
+
+def test_layers_are_not_copies_of_each_other(made):
+    params, _ = made("mlp", initial="published")
+    assert not np.array_equal(params["hidden2"]["kernel"], params["hidden3"]["kernel"])
+    assert not np.array_equal(params["hidden2"]["bias"], params["hidden3"]["bias"])
+
+
+def dense(layer, x):
+    return x @ layer["kernel"] + layer["bias"]
+
+
+def convolution(layer, x, padding="VALID"):
+    out = lax.conv_general_dilated(x, layer["kernel"], (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return out + layer["bias"]
+
+
+def pooled(x):
+    return lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+
+
+@jax.jit
+def reference_mlp(params, x):
+    x = x.reshape(len(x), -1)
+    for name in ("hidden1", "hidden2", "hidden3"):
+        x = jax.nn.relu(dense(params[name], x))
+    return dense(params["output"], x)
+
+
+@jax.jit
+def reference_lenet(params, x):
+    x = pooled(jax.nn.relu(convolution(params["conv1"], x)))
+    x = pooled(jax.nn.relu(convolution(params["conv2"], x)))
+    x = jax.nn.relu(dense(params["dense1"], x.reshape(len(x), -1)))
+    return dense(params["output"], x)
+
+
+@jax.jit
+def reference_lenet5(params, x):
+    x = pooled(jax.nn.relu(convolution(params["conv1"], x, [(2, 2), (2, 2)])))
+    x = pooled(jax.nn.relu(convolution(params["conv2"], x)))
+    x = jax.nn.relu(dense(params["dense1"], x.reshape(len(x), -1)))
+    x = jax.nn.relu(dense(params["dense2"], x))
+    return dense(params["output"], x)
+
+
+@pytest.mark.parametrize(
+    ("model", "reference"),
+    [("mlp", reference_mlp), ("lenet", reference_lenet), ("lenet5", reference_lenet5)],
+)
+def test_models_compute_what_their_names_say(model, reference, made):
+    params, apply = made(model)
+    # Biases too, which start at zero.
+    params = jax.tree.map(lambda p: p + 0.02 * jnp.cos(jnp.arange(p.size, dtype=p.dtype)).reshape(p.shape), params)
+    x = images(5)
+    expected = reference(params, x)
+    assert expected.std() > 0.1
+    np.testing.assert_allclose(jax.jit(apply)(params, x), expected, rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_apply_is_pure_and_can_be_transformed(model, made):
+    params, apply = made(model)
+    before = flat(params).copy()
+    x = images(4)
+
+    def total(params, x):
+        return (apply(params, x) ** 2).mean()
+
+    grads = jax.jit(jax.grad(total))(params, x)
+    assert jax.tree.structure(grads) == jax.tree.structure(params)
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(grads))
+    stacked = jax.tree.map(lambda p: jnp.stack([p, 2 * p]), params)
+    both = jax.jit(jax.vmap(apply, in_axes=(0, None)))(stacked, x)
+    np.testing.assert_allclose(both[0], jax.jit(apply)(params, x), rtol=1e-4, atol=1e-4)
+    assert np.abs(both[1] - both[0]).max() > 0.1
+    np.testing.assert_array_equal(flat(params), before)
+
+
+def test_max_pool_and_its_gradient():
+    x = jnp.asarray(images(2, (6, 8, 3)))
+    np.testing.assert_array_equal(max_pool(x), pooled(x))
+    weights = images(2, (3, 4, 3), seed=1)
+    ours, theirs = (jax.grad(lambda x, f=f: (f(x) * weights).sum())(x) for f in (max_pool, pooled))
+    np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("resnet", GREY, 10, 0), "model must be one of mlp, lenet, lenet5, got 'resnet'"),
+        (("mlp", GREY, 10, 0, "ones"), "initial must be one of default, published, got 'ones'"),
+        (("mlp", GREY, 10, -1), "seed must be ≥ 0, got -1"),
+        (("lenet", (8, 8, 1), 10, 0), r"at least 16 .* got \(8, 8, 1\)"),
+        (("lenet", (28, 30, 1), 10, 0), r"halve twice, such as 28 or 32, got \(28, 30, 1\)"),
+    ],
+)
+def test_refusals(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        functional(*arguments)
+
+
+def test_a_missing_flax_is_one_line():
+    code = "import sys; sys.modules['flax'] = None; import jasgd.problems"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith('ImportError: jasgd.problems needs Flax: pip install "jasgd[problems]"')

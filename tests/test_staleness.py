@@ -1,0 +1,122 @@
+"""The law: counts, forgetting, distribution functions and statistics, against NumPy on the raw values."""
+
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jasgd import StalenessHistogram
+
+VALUES = st.lists(st.integers(0, 12), min_size=1, max_size=60)
+
+
+def counted(law, values):
+    return jax.lax.scan(lambda law, tau: (law.count(tau), None), law, jnp.asarray(values, jnp.int32))[0]
+
+
+@given(VALUES, st.integers(1, 20))
+@settings(max_examples=40, deadline=None)
+def test_a_window_remembers_exactly_the_last_values(values, length):
+    law = counted(StalenessHistogram.window(length, bins=10), values)
+    kept = np.minimum(values[-length:], 10)
+    np.testing.assert_array_equal(np.asarray(law.weights), np.bincount(kept, minlength=11))
+    assert int(law.updates) == len(values)
+    assert float(law.overflow()) == pytest.approx(np.mean(kept == 10))
+
+
+@given(VALUES)
+@settings(max_examples=25, deadline=None)
+def test_exponential_forgetting_weighs_by_age(values):
+    law = counted(StalenessHistogram.decay(half_life=3.0, bins=13), values)
+    expected = np.zeros(14)
+    for age, tau in enumerate(reversed(values)):
+        expected[tau] += 2.0 ** (-age / 3.0)
+    np.testing.assert_allclose(np.asarray(law.weights), expected, rtol=1e-5)
+
+
+@given(VALUES)
+@settings(max_examples=40, deadline=None)
+def test_statistics_are_those_of_the_values(values):
+    law, x = StalenessHistogram.from_staleness(values), np.asarray(values)
+    p = np.bincount(x) / len(x)
+    told = law.statistics()
+    assert told["mean"] == pytest.approx(x.mean(), rel=1e-5, abs=1e-6)
+    assert told["median"] == np.sort(x)[(len(x) - 1) // 2]
+    assert told["max"] == x.max()
+    assert told["sum_p2"] == pytest.approx((p**2).sum(), rel=1e-5)
+    assert told["sum_p3"] == pytest.approx((p**3).sum(), rel=1e-5)
+    gini = np.abs(x[:, None] - x).mean() / (2 * x.mean()) if x.any() else 0.0
+    assert told["gini"] == pytest.approx(gini, rel=1e-4, abs=1e-6)
+    assert told["updates"] == len(x)
+
+
+@given(VALUES, st.integers(0, 14))
+@settings(max_examples=60, deadline=None)
+def test_distribution_functions_equal_exact_rationals(values, tau):
+    law = StalenessHistogram.from_staleness(values, bins=20)
+    below = Fraction(sum(v < tau for v in values), len(values))
+    at = Fraction(sum(v == tau for v in values), len(values))
+    for kind, exact in (("strict", below), ("mid", below + at / 2), ("inclusive", below + at)):
+        assert float(law.cdf(tau, kind)) == np.float32(float(exact))
+    np.testing.assert_allclose(law.cdf(jnp.array([tau, tau]), "mid"), float(law.cdf(tau, "mid")), rtol=2e-7)
+
+
+def test_counts_go_on_under_jit_scan_and_vmap_alike():
+    values = np.random.default_rng(0).integers(0, 9, (3, 50))
+    empty = StalenessHistogram.window(16, bins=8)
+    laws = jax.vmap(lambda v: counted(empty, v))(jnp.asarray(values))
+    for lane in range(3):
+        single = counted(empty, values[lane])
+        np.testing.assert_array_equal(np.asarray(laws.weights[lane]), np.asarray(single.weights))
+    one = empty
+    for tau in values[0]:
+        one = jax.jit(StalenessHistogram.count)(one, np.int32(tau))
+    np.testing.assert_array_equal(np.asarray(one.weights), np.asarray(laws.weights[0]))
+
+
+def test_a_one_shot_law_is_frozen_behind_its_sample():
+    law = counted(StalenessHistogram.one_shot(5, 10, bins=4), [3] * 5 + [1] * 5 + [2] * 50)
+    assert law.counts.tolist() == [0, 5, 0, 0]
+    assert int(law.updates) == 60
+    assert law.warm_up == 10
+
+
+def test_a_traced_negative_value_is_left_out():
+    law = jax.jit(StalenessHistogram.count)(StalenessHistogram.window(4, bins=4).count(1), np.int32(-1))
+    assert law.counts.tolist() == [0, 1, 0, 0]
+    assert int(law.updates) == 1
+
+
+def test_an_empty_law_takes_no_value_for_stale_or_fresh():
+    law = StalenessHistogram.window(4)
+    assert [float(law.cdf(3, kind)) for kind in ("strict", "mid", "inclusive")] == [0.5] * 3
+    assert float(law.mean()) == 0
+    assert int(law.max()) == -1
+
+
+def test_the_mean_of_a_function_ignores_where_the_law_has_no_weight():
+    law = StalenessHistogram.from_staleness([1, 3])
+    assert float(law.expect(lambda tau: jnp.where(tau == 2, jnp.inf, tau * 1.0))) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: StalenessHistogram.window(0), "length must be an integer ≥ 1, got 0"),
+        (lambda: StalenessHistogram.window(4, bins=0), "bins must be an integer ≥ 1, got 0"),
+        (lambda: StalenessHistogram.window(4, warm_up=-1), "warm_up must be an integer ≥ 0, got -1"),
+        (lambda: StalenessHistogram.decay(0), "half_life must be a finite number of updates > 0, got 0"),
+        (lambda: StalenessHistogram.one_shot(3, 3), "stop must be an integer ≥ 4, got 3"),
+        (lambda: StalenessHistogram.window(4).count(-1), "staleness must be ≥ 0, got -1"),
+        (lambda: StalenessHistogram.from_staleness([-1]), "staleness must be integers ≥ 0"),
+        (lambda: StalenessHistogram.from_staleness([0.5]), "staleness must be integers ≥ 0"),
+        (lambda: StalenessHistogram.window(4).cdf(0, "median"), "kind must be one of mid, strict, inclusive"),
+    ],
+)
+def test_bad_arguments_are_named(make, message):
+    with pytest.raises(ValueError, match=message.replace("(", r"\(")):
+        make()
