@@ -95,7 +95,8 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
         del params, extra_args
         tau = as_staleness(staleness)
         measured = state.law.count(tau)
-        factor = evaluate(rule, tau, measured)
+        with jax.numpy_dtype_promotion("standard"):  # formulas mix the integer τ with floats, also in strict sessions
+            factor = evaluate(rule, tau, measured)
         if isinstance(factor, (int, float)) and factor == 1:  # known when compiled: nothing is multiplied
             return updates, StalenessAdaptiveState(measured, jnp.ones((), jnp.float32))
         factor = jnp.asarray(factor, jnp.float32)
