@@ -142,7 +142,7 @@ class Execution:
         )
         failures = [(int(np.argmin(ok)), text) for ok, text in checks if not ok.all()]
         if failures:
-            row, text = min(failures)
+            row, text = min(failures, key=lambda failure: failure[0])  # of one row, the first check
             values = {name: getattr(self, name)[row] for name in COLUMNS}
             raise ExecutionError(f"row {row}: {text.format(**values)}")
 

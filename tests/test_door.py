@@ -78,7 +78,11 @@ BAD = {
     "no parameters": ({"params": {}}, ValueError, "params must have at least one array"),
     "tx": ({"tx": 0.1}, TypeError, "tx must be an Optax gradient transformation, got float"),
     "loses staleness": (
-        {"tx": optax.chain(optax.MultiSteps(jasgd.staleness_adaptive(jasgd.rules.tail()), 2).gradient_transformation())},
+        {
+            "tx": optax.chain(
+                optax.MultiSteps(jasgd.staleness_adaptive(jasgd.rules.tail()), 2).gradient_transformation()
+            )
+        },
         TypeError,
         "tx must hand 'staleness' on to the transformation inside",
     ),
@@ -117,7 +121,10 @@ def test_numpy_parameters_and_any_pytree_are_taken():
     params = [(np.ones(2, np.float32),), {"b": jnp.ones(2, jnp.bfloat16)}]
     result = jasgd.train(
         **GOOD
-        | {"params": params, "loss_fn": lambda p, b: jnp.sum(p[0][0] ** 2) + jnp.sum(p[1]["b"].astype(jnp.float32) ** 2)}
+        | {
+            "params": params,
+            "loss_fn": lambda p, b: jnp.sum(p[0][0] ** 2) + jnp.sum(p[1]["b"].astype(jnp.float32) ** 2),
+        }
     )
     assert jax.tree.structure(result.params) == jax.tree.structure(params)
     assert result.params[1]["b"].dtype == jnp.bfloat16

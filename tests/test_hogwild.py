@@ -25,7 +25,9 @@ def test_staleness_is_exact_and_overlapped_reads_are_counted():
     execution.validate()
     assert execution.version.tolist() == list(range(steps))
     told = execution.conservation()
-    assert told["applied"] + told["dropped"] + told["in_flight"] + told["gaps"] == told["total"] == (workers - 1) * steps
+    assert (
+        told["applied"] + told["dropped"] + told["in_flight"] + told["gaps"] == told["total"] == (workers - 1) * steps
+    )
     assert result.counters["overlapped_reads"] > 0
     assert 0 <= result.counters["lost_state_updates"] < steps
     law_updates = int(result.opt_state[0].law.updates)

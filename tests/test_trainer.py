@@ -174,7 +174,9 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_the_last_good_parameters(sc
         jasgd.train(quadratic, start(), adaptive(1e6, rules.constant()), ones, scheme=scheme, workers=3, steps=10**6)
     result = caught.value.result
     assert result.outcome == "diverged"
-    assert f"at version {result.execution.metadata['params_version'] + 1}" in result.message or "is inf" in result.message
+    assert (
+        f"at version {result.execution.metadata['params_version'] + 1}" in result.message or "is inf" in result.message
+    )
     assert np.isfinite(np.asarray(result.params["w"])).all()
     assert np.isfinite(float(quadratic(result.params, ones(0))))
     assert np.isfinite(result.execution.loss).all()
@@ -328,9 +330,7 @@ def test_the_law_follows_workers_that_join_and_training_goes_on():
             on_commit(done.version)
             return done
 
-    tx = optax.chain(
-        jasgd.staleness_adaptive(rules.tail(), jasgd.StalenessHistogram.window(window)), optax.sgd(1e-3)
-    )
+    tx = optax.chain(jasgd.staleness_adaptive(rules.tail(), jasgd.StalenessHistogram.window(window)), optax.sgd(1e-3))
     result = jasgd.train(
         lambda w, b: 0.5 * jnp.mean((w - b) ** 2), jnp.zeros(200_000), tx, batches, scheme=Noted, workers=12, steps=2000
     )

@@ -134,9 +134,7 @@ def test_vmap_over_states_gives_what_single_states_give(rule):
         updates, states = update(grads, states, jnp.array(taus))
     for lane, taus in enumerate(((3, 1), (0, 6))):
         np.testing.assert_allclose(np.asarray(states.factor[lane]), factors(rule, taus)[-1], rtol=1e-5)
-        np.testing.assert_allclose(
-            np.asarray(updates["b"][lane]), (1 + 2 * lane) * factors(rule, taus)[-1], rtol=1e-5
-        )
+        np.testing.assert_allclose(np.asarray(updates["b"][lane]), (1 + 2 * lane) * factors(rule, taus)[-1], rtol=1e-5)
 
 
 @EVERY_RULE
