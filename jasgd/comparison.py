@@ -22,7 +22,7 @@ from jasgd.trainer import train
 from jasgd.transform import staleness_adaptive
 
 SHARES = (0.5, 0.25, 0.1, 0.05)  # of the initial training loss, whose reaching is measured
-SMOOTHED = 50  # gradients that a smoothed loss is a mean over
+SMOOTHED = 20  # gradients that a smoothed loss is a mean over
 BASELINE = "constant"
 
 
@@ -267,7 +267,7 @@ def compare(
                 factor = runs[arm.mean_of][seed].metrics["mean_factor"]
                 if not math.isfinite(factor):  # not one gradient was applied there
                     continue
-                rule = rules.constant(factor)
+                rule = _control(parse_rule(arm.mean_of, workers=workers, learning_rate=learning_rate), factor)
             task = problem(seed)
             name = task.name
             result = train(
@@ -393,7 +393,7 @@ def reached(execution: Execution, share: float) -> tuple[float, float]:
 
 
 def smoothed(losses: np.ndarray) -> np.ndarray:
-    """The mean over each gradient's loss and those of the 49 before it; NaN for the first 49. Shape and order kept."""
+    """The mean over each gradient's loss and those of the 19 before it; NaN for the first 19. Shape and order kept."""
     means = np.full(len(losses), np.nan)
     if len(losses) >= SMOOTHED:
         windows = np.lib.stride_tricks.sliding_window_view(losses.astype(np.float64), SMOOTHED)
@@ -414,6 +414,20 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(statistics.median(there), there[0], there[-1], len(there), len(values))
 
 
+def _control(rule: rules.Rule, factor: float) -> rules.Rule:
+    """A constant factor at the price of a rule, which is computed for nothing.
+
+    A rule that is computed faster makes another execution: commits meet more or less often, and staleness changes.
+    """
+
+    def control(staleness: Any, law: Any) -> Any:
+        return factor + 0 * rules.evaluate(rule, staleness, law)
+
+    control.law = getattr(rule, "law", None)  # type: ignore[attr-defined]
+    control.warms_up = False  # type: ignore[attr-defined]  # the mean has the rule's own warm-up in it
+    return control
+
+
 def _held_against(row: dict[str, Any], other: dict[str, Any]) -> tuple[str, bool]:
     """What one arm is beside another, and whether that is a claim."""
     key, what = "final_loss", "as the final training loss"
@@ -421,14 +435,28 @@ def _held_against(row: dict[str, Any], other: dict[str, Any]) -> tuple[str, bool
         name = f"updates_to_{share:.0%}"
         if all(r[name].count == r[name].runs for r in (row, other)):
             key, what = name, f"updates to {share:.0%} of the initial loss"
-    a, b = row[key], other[key]
-    names = row["arm"], other["arm"]
-    figures = f"{a.median:.4g} ({a.low:.4g}–{a.high:.4g}) against {b.median:.4g} ({b.low:.4g}–{b.high:.4g}) {what}"
+    one, two, a, b = row["arm"], other["arm"], row[key], other[key]
     if not a.count or not b.count:
-        return f"{names[0]} and {names[1]} cannot be compared, as one has no run that ended", False
-    if min(a.runs, b.runs) == 1 or (a.low <= b.high and b.low <= a.high):
-        return f"{names[0]} shows no clear difference from {names[1]}, {figures}", False
-    return f"{names[0]} is {'ahead of' if a.high < b.low else 'behind'} {names[1]}, {figures}", True
+        return f"{one} and {two} cannot be compared, as one has no run that ended", False
+    figures = f"{_figure(a)} against {_figure(b)} {what}"
+    if not _apart(a, b):
+        return f"{one} shows no clear difference from {two}, {figures}", False
+    verdict = f"{one} is {'ahead of' if a.median < b.median else 'behind'} {two}, {figures}"
+    # A rule changes what a commit costs, hence who meets whom: then it is not the step size alone that differs.
+    shifted = [
+        f"{what} {row[name].median:.2f} against {other[name].median:.2f}"
+        for name, what in (("staleness_mean", "mean τ"), ("staleness_gini", "Gini"))
+        if _apart(row[name], other[name])
+    ]
+    return verdict + (f", though their staleness differed too ({', '.join(shifted)})" if shifted else ""), True
+
+
+def _apart(a: Spread, b: Spread) -> bool:
+    return min(a.runs, b.runs) > 1 and (a.low > b.high or b.low > a.high)
+
+
+def _figure(s: Spread) -> str:
+    return f"{s.median:.4g} ({s.low:.4g}–{s.high:.4g})"
 
 
 def _check(arms: Sequence[Arm], seeds: Sequence[int]) -> None:

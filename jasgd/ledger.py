@@ -154,7 +154,7 @@ class Ledger:
 
     def applied(self, gradient: Gradient, version: int, staleness: int, factor: Any, tries: int = 1) -> Committed:
         """Writes the row of an applied gradient."""
-        g, c = gradient, float(factor)
+        g, c = gradient, float(np.asarray(factor))
         self._applied.append(
             (g.worker, g.ticket, g.view.version, version, staleness, c, g.loss_value, tries, self.now())
         )

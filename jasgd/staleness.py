@@ -246,7 +246,8 @@ class StalenessHistogram:
             place = self.updates % self.length
             forgotten = jnp.where(taken, recent[place], -1)
             weights = weights - (self.support == forgotten).astype(weights.dtype)
-            recent = recent.at[place].set(jnp.where(taken, bin_, recent[place]))
+            # Not .at[].set, which XLA's CPU backend makes a copy and three kernels of.
+            recent = jnp.where(taken & (jnp.arange(self.length) == place), bin_, recent)
         weights = weights + (self.support == bin_).astype(weights.dtype)
         updates = jnp.where(tau >= 0, optax.safe_increment(self.updates), self.updates)
         return dataclasses.replace(self, weights=weights, recent=recent, updates=updates)

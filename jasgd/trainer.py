@@ -16,7 +16,7 @@ import numpy as np
 from jasgd import schemes
 from jasgd.compiled import Compiled, Leaves
 from jasgd.cpu import warn_if_unconfigured
-from jasgd.data import Batches, as_batches
+from jasgd.data import Batches, aligned, as_batches
 from jasgd.door import admit
 from jasgd.environment import describe_environment
 from jasgd.ledger import Ledger
@@ -101,7 +101,7 @@ def train(
     if not callable(factory):
         raise TypeError(f"scheme must be a name or a function of a Setup, got {type(scheme).__name__}")
     drawn = as_batches(batches)
-    first = drawn(0)
+    first = aligned(drawn(0))
     compiled, leaves, state = admit(loss_fn, params, tx, first, has_aux=has_aux, device=device)
     ledger = Ledger(workers, limit=steps)
     running = factory(Setup(leaves, state, compiled, ledger, workers))

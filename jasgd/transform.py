@@ -97,14 +97,20 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
         measured = state.law.count(tau)
         with jax.numpy_dtype_promotion("standard"):  # formulas mix the integer τ with floats, also in strict sessions
             factor = evaluate(rule, tau, measured)
-        if isinstance(factor, (int, float)) and factor == 1:  # known when compiled: nothing is multiplied
+        if isinstance(factor, (int, float)) and factor == 1:
+            # Known when compiled: anything computed here, be it a selection, gives XLA other fusions, thus other bits.
             return updates, StalenessAdaptiveState(measured, jnp.ones((), jnp.float32))
         factor = jnp.asarray(factor, jnp.float32)
         if factor.ndim:
             raise ValueError(f"rule must give a scalar for a scalar staleness, got shape {factor.shape}")
         if waits:
             factor = jnp.where(measured.updates > waits, factor, jnp.float32(1.0))
-        factor = jnp.where(tau >= 0, factor, jnp.float32(jnp.nan))
+        valid = tau >= 0
+        if isinstance(measured, StalenessHistogram):
+            # A sum of weights is never negative, but XLA must wait for it: otherwise its CPU backend finds so many
+            # kernels ready at once that it wakes a pool of threads, which takes twice as long.
+            valid &= measured.total >= 0
+        factor = jnp.where(valid, factor, jnp.float32(jnp.nan))
         scaled = jax.tree.map(lambda u: u * factor.astype(u.dtype), updates)
         return scaled, StalenessAdaptiveState(measured, factor)
 

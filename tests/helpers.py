@@ -1,5 +1,7 @@
 """Small problems and loops that several tests share."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,7 @@ def network(seed: int = 0, sizes=(12, 16, 16, 4)):
     rng = np.random.default_rng(seed)
     layers = {
         f"dense{i}": {"kernel": jnp.asarray(rng.normal(0, (2 / m) ** 0.5, (m, n)), jnp.float32), "bias": jnp.zeros(n)}
-        for i, (m, n) in enumerate(zip(sizes, sizes[1:], strict=False))
+        for i, (m, n) in enumerate(itertools.pairwise(sizes))
     }
     inputs = rng.normal(size=(256, sizes[0])).astype(np.float32)
     labels = (inputs @ rng.normal(size=(sizes[0], sizes[-1]))).argmax(axis=1).astype(np.int32)

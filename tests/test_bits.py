@@ -15,6 +15,10 @@ def adaptive(tx):
     return optax.chain(jasgd.staleness_adaptive(jasgd.rules.constant()), tx)
 
 
+def adaptive_behind(tx):
+    return optax.chain(tx, jasgd.staleness_adaptive(jasgd.rules.constant()))
+
+
 @pytest.mark.newest
 @pytest.mark.parametrize("optimizer", optimizers())
 @pytest.mark.parametrize(
@@ -30,6 +34,18 @@ def test_one_worker_gives_the_bits_of_plain_optax(scheme, optimizer):
     assert same_bits(result.params, expected)
     assert same_bits(result.opt_state[1], expected_state)
     assert result.execution.ticket.tolist() == list(range(STEPS))
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("optimizer", optimizers())
+@pytest.mark.parametrize("scheme", ["locked", "leashed"])
+def test_the_constant_rule_keeps_the_bits_behind_an_optimizer_too(scheme, optimizer):
+    params, loss_fn, batches = network()
+    tx = optimizers()[optimizer]()
+    expected, expected_state = plain_optax(loss_fn, params, tx, ([batches(t)] for t in range(STEPS)))
+    result = jasgd.train(loss_fn, params, adaptive_behind(tx), batches, scheme=scheme, workers=1, steps=STEPS)
+    assert same_bits(result.params, expected)
+    assert same_bits(result.opt_state[0], expected_state)
 
 
 @pytest.mark.parametrize("optimizer", optimizers())

@@ -197,7 +197,7 @@ def test_a_wrapper_that_loses_staleness_fails_loudly_and_is_refused_at_the_door(
         params = optax.LookaheadParams.init_synced(PARAMS)
     with pytest.raises(TypeError, match=message):
         tx.update(GRADS, tx.init(params), params, staleness=1)
-    with pytest.raises(TypeError, match="tx must (hand 'staleness' on|accept the extra arguments)"):
+    with pytest.raises(TypeError, match=r"tx must (hand 'staleness' on|accept the extra arguments)"):
         jasgd.train(
             lambda p, b: jnp.sum((p.fast if "lookahead" in name else p)["w"] ** 2), params, tx, lambda t: 0.0,
             workers=1, steps=1,
@@ -237,7 +237,7 @@ def test_staleness_must_be_an_integer_scalar(update):
     for bad in (1.0, np.float32(1), jnp.ones(())):
         with pytest.raises(TypeError, match="staleness must be an integer number of updates, got dtype float"):
             call(bad)
-    with pytest.raises(TypeError, match="staleness must be an integer .* bool"):
+    with pytest.raises(TypeError, match=r"staleness must be an integer .* bool"):
         call(True)
     with pytest.raises(ValueError, match="staleness must be a scalar, got shape"):
         call(jnp.zeros(2, jnp.int32))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-ALIGNMENT = 64  # bytes; XLA reads aligned host memory without copying it
+from jasgd.data import ALIGNMENT, aligned_empty
 
 
 class Buffers:
@@ -23,22 +23,16 @@ class Buffers:
             offsets.append(end)
             end += -(-array.nbytes // ALIGNMENT) * ALIGNMENT
         self._layout = [(o, a.nbytes, a.dtype, a.shape) for o, a in zip(offsets, arrays, strict=True)]
-        self._block = _aligned(end)
+        self._block = aligned_empty((end,), np.uint8)
         self.leaves = self._views(self._block)
         for view, array in zip(self.leaves, arrays, strict=True):
             np.copyto(view, array)
 
     def copy(self) -> tuple[np.ndarray, ...]:
         """A private copy of all leaves, in memory that nobody else ever writes; concurrent writes may tear it."""
-        block = _aligned(len(self._block))
+        block = aligned_empty(self._block.shape, np.uint8)
         np.copyto(block, self._block)
         return self._views(block)
 
     def _views(self, block: np.ndarray) -> tuple[np.ndarray, ...]:
         return tuple(block[o : o + size].view(dtype).reshape(shape) for o, size, dtype, shape in self._layout)
-
-
-def _aligned(size: int) -> np.ndarray:
-    raw = np.empty(size + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + size]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
+
 from jasgd.schemes.protocol import Committed, Dropped, Gradient, Setup, Snapshot, View
 
 
@@ -57,7 +59,7 @@ class Synchronous:
             [g.loss for g in self._round],
             self._compiled.read(self._round[0].view),
         )
-        c = float(factor)
+        c = float(np.asarray(factor))
         for g in self._round:
             self._committed[g.worker] = self._ledger.applied(g, base.version, 0, c)
         self._current = Snapshot(base.version + 1, params, state)

@@ -1,0 +1,100 @@
+"""The closing tables of a run and of a comparison, for the terminal."""
+
+from __future__ import annotations
+
+import math
+
+from jasgd.comparison import SHARES, Comparison, Spread
+from jasgd.fits import LawFit
+from jasgd.result import TrainResult
+
+try:
+    from rich import box
+    from rich.table import Table
+except ImportError as error:
+    raise ImportError('tables need rich: pip install "jasgd[cli]"') from error
+
+#: measure of :func:`jasgd.comparison.measures` → what it is called, how it is written, and in what unit.
+ROWS: dict[str, tuple[str, str, float]] = {
+    "final_loss": ("final training loss", ".2g", 1),
+    "test_accuracy": ("test accuracy (%)", ".1f", 100),
+    **{f"updates_to_{share:.0%}": (f"updates to {share:.0%}", ".0f", 1) for share in SHARES},
+    **{f"time_to_{share:.0%}_s": (f"time to {share:.0%} (s)", ".2g", 1) for share in SHARES},
+    "updates_per_s": ("updates per second", ".0f", 1),
+    "staleness_mean": ("mean staleness τ", ".1f", 1),
+    "staleness_gini": ("Gini index of τ", ".2f", 1),
+    "mean_factor": ("realised E[C]", ".2f", 1),
+    "dropped": ("dropped gradients", ".0f", 1),
+}
+
+
+def run_table(result: TrainResult, title: str, fits: list[LawFit]) -> Table:
+    """The numbers of one run, to be printed by a :class:`rich.console.Console`.
+
+    Args:
+      result: of :func:`jasgd.train`.
+      title: what was trained, and how.
+      fits: the models of its staleness, nearest first; may be empty.
+
+    Returns:
+      The table.
+
+    Example:
+      >>> import jax.numpy as jnp, jasgd, optax
+      >>> def loss_fn(w, batch):
+      ...     return (w**2).sum()
+      >>> result = jasgd.train(loss_fn, jnp.ones(2), optax.sgd(0.1), lambda t: 0.0, workers=1, steps=3)
+      >>> run_table(result, "a parabola", []).row_count
+      6
+    """
+    m = result.metrics
+    table = Table(title=title, title_justify="left", show_header=False, box=box.SIMPLE_HEAVY)
+    table.add_column(style="dim")
+    table.add_column()
+    table.add_row("outcome", f"{result.outcome}: {result.message}")
+    table.add_row("updates", f"{m['updates']:,} in {result.duration_s:.2f} s, {m['updates_per_s']:,.0f} a second")
+    table.add_row("training loss", f"{m['first_loss']:.4g} → {m['last_loss']:.4g} (mean of the last 100 gradients)")
+    if result.evaluations:
+        named = {k: v for k, v in result.evaluations[-1].items() if k not in ("time_s", "version")}
+        table.add_row("test set", ", ".join(f"{name} {value:.4g}" for name, value in named.items()))
+    shape = f"median {m['staleness_median']}, largest {m['staleness_max']}, Gini {m['staleness_gini']:.3f}"
+    table.add_row("staleness τ", f"mean {m['staleness_mean']:.2f}, {shape}")
+    if fits:
+        table.add_row("nearest model", f"{fits[0]}, Bhattacharyya distance {fits[0].distance:.4f}")
+    table.add_row("step size", f"E[C] {m['mean_factor']:.3f}, E[τC] {m['mean_staleness_factor']:.3f}")
+    table.add_row("dropped", f"{m['dropped_stale']} too stale, {m['dropped_contended']} contended")
+    return table
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """A column per arm, a row per measure: the median over seeds, and the range in parentheses.
+
+    Updates and time are those to a share of the initial training loss. Where only some of an arm's runs have a value,
+    as with a loss that not all of them reached, their number follows.
+
+    Args:
+      comparison: of :func:`jasgd.comparison.compare`.
+
+    Returns:
+      The table.
+    """
+    seeds, s = len(comparison.seeds), comparison.settings
+    title = f"{comparison.problem}, {s['scheme']}, {s['workers']} workers, {seeds} seeds: median (range)"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAVY)
+    table.add_column("", no_wrap=True)
+    for row in comparison.rows:
+        table.add_column(row["arm"].replace("@", "@\n"), justify="right", overflow="fold")
+    outcomes = (row["outcomes"] for row in comparison.rows)
+    table.add_row("runs", *(", ".join(f"{n} {name}" for name, n in told.items()) or "–" for told in outcomes))
+    for name, (measure, form, unit) in ROWS.items():
+        spreads = [row.get(name) for row in comparison.rows]
+        table.add_row(measure, *(_cell(spread, form, unit) if spread else "–" for spread in spreads))
+    return table
+
+
+def _cell(spread: Spread, form: str, unit: float) -> str:
+    if not spread.count:
+        return "–"
+    median, low, high = (f"{unit * x:{form}}" if math.isfinite(x) else "∞" for x in spread[:3])
+    told = median if low == high else f"{median} ({low}–{high})"
+    return told if spread.count == spread.runs else f"{told} {spread.count}/{spread.runs}"
