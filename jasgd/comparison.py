@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 import math
-import statistics
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
-import optax
 
 from jasgd import rules, schemes
-from jasgd.execution import Execution
+from jasgd.measures import SHARES, Spread, measures, spread
 from jasgd.result import Outcome, TrainResult
 from jasgd.schemes import SchemeFactory
+from jasgd.specs import canonical, parse_rule, parse_scheme, transformation
 from jasgd.supervisor import Progress
 from jasgd.trainer import train
-from jasgd.transform import staleness_adaptive
 
-SHARES = (0.5, 0.25, 0.1, 0.05)  # of the initial training loss, whose reaching is measured
-SMOOTHED = 20  # gradients that a smoothed loss is a mean over
 BASELINE = "constant"
 
 
@@ -61,128 +56,13 @@ class Arm:
           Arm(label='constant@tail:cdf=strict', rule='constant', mean_of='tail:cdf=strict')
         """
         rule, at, base = text.partition("@")
-        rule = _canonical(rule)
+        rule = canonical(rule)
         if not at:
             return cls(rule, rule)
         if rule != BASELINE:
             raise ValueError(f"a control is written {BASELINE}@RULE, got {text!r}")
-        base = _canonical(base)
+        base = canonical(base)
         return cls(f"{rule}@{base}", rule, base)
-
-
-class Spread(NamedTuple):
-    """A number over seeds; infinite where a run diverged, left out where it has no value."""
-
-    median: float
-    low: float
-    high: float
-    count: int  # runs that have a value
-    runs: int
-
-
-def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
-    """Splits ``name:key=value,key=value``, as rules and schemes are written on the command line.
-
-    Args:
-      text: the name, and behind a colon its options; a value is a number, true, false, none, or else a string.
-
-    Returns:
-      The name and the options.
-
-    Raises:
-      ValueError: for an option that is not key=value, or that comes twice.
-
-    Example:
-      >>> parse_spec("exponential:beta=0.1,normalized=true")
-      ('exponential', {'beta': 0.1, 'normalized': True})
-    """
-    name, colon, told = (part.strip() for part in text.partition(":"))
-    options: dict[str, Any] = {}
-    for option in told.split(",") if colon else []:
-        key, equals, value = (part.strip() for part in option.partition("="))
-        if not (key and equals and value) or key in options:
-            raise ValueError(f"{text!r}: options are written name:key=value,key=value, each once; got {option!r}")
-        options[key] = _value(value)
-    return name, options
-
-
-def parse_rule(text: str, *, workers: int, learning_rate: float) -> rules.Rule:
-    """The rule that a text names.
-
-    Args:
-      text: ``name:key=value,…`` with a name and options of :data:`jasgd.rules.RULES`; ``normalized=true`` divides the
-        rule by its mean.
-      workers: what the options ``workers`` and ``concurrency`` are, where the rule has them and the text does not.
-      learning_rate: the same for ``learning_rate``.
-
-    Returns:
-      The rule.
-
-    Raises:
-      ValueError: for an unknown name or option, a missing option, or a value that the rule refuses.
-
-    Example:
-      >>> float(parse_rule("koloskova:smoothness=1", workers=4, learning_rate=0.25)(8))
-      0.125
-    """
-    name, options = parse_spec(text)
-    if not isinstance(options.get("normalized", False), bool):
-        raise ValueError(f"rule {text!r}: normalized must be true or false, got {options['normalized']!r}")
-    if name in rules.RULES:
-        known = {"workers": workers, "concurrency": workers, "learning_rate": learning_rate}
-        wanted = inspect.signature(rules.RULES[name]).parameters
-        options = {key: value for key, value in known.items() if key in wanted} | options
-    try:
-        return rules.named(name, **options)
-    except (TypeError, ValueError) as error:  # a TypeError where a string stands for a number
-        raise ValueError(f"rule {text!r}: {error}") from error
-
-
-def parse_scheme(text: str) -> SchemeFactory:
-    """The scheme that a text such as ``leashed:persistence=3`` names; ValueError where there is none."""
-    name, options = parse_spec(text)
-    return schemes.named(name, **options)
-
-
-def transformation(
-    rule: rules.Rule,
-    *,
-    learning_rate: float,
-    momentum: float = 0.0,
-    optimizer: Literal["sgd", "adam"] = "sgd",
-    law: Any = None,
-) -> optax.GradientTransformationExtraArgs:
-    """The optimizer with a rule in its place: before SGD and its momentum, after Adam, which would divide it away.
-
-    Args:
-      rule: C(τ).
-      learning_rate: > 0.
-      momentum: of SGD, 0 ≤ momentum < 1.
-      optimizer: ``"sgd"`` or ``"adam"``.
-      law: an empty law, see :func:`jasgd.staleness_adaptive`.
-
-    Returns:
-      The transformation.
-
-    Raises:
-      ValueError: for an argument out of its range.
-
-    Example:
-      >>> import jasgd
-      >>> tx = transformation(jasgd.rules.tail(), learning_rate=0.1)
-    """
-    if not 0 < learning_rate < math.inf:
-        raise ValueError(f"learning_rate must be a finite number > 0, got {learning_rate}")
-    if not 0 <= momentum < 1:
-        raise ValueError(f"momentum must lie in [0, 1), got {momentum}")
-    adaptive = staleness_adaptive(rule, law)
-    if optimizer == "adam":
-        if momentum:
-            raise ValueError(f"momentum goes with the optimizer sgd; Adam has its own, got {momentum}")
-        return optax.chain(optax.adam(learning_rate), adaptive)
-    if optimizer != "sgd":
-        raise ValueError(f"optimizer must be sgd or adam, got {optimizer!r}")
-    return optax.chain(adaptive, optax.sgd(learning_rate, momentum=momentum or None))
 
 
 def compare(
@@ -263,11 +143,13 @@ def compare(
         first = place % len(chosen)
         for arm in sorted(chosen[first:] + chosen[:first], key=lambda arm: arm.mean_of is not None):
             rule = parse_rule(arm.rule, workers=workers, learning_rate=learning_rate)
+            if arm.rule == BASELINE:
+                rule = _constant(1.0)
             if arm.mean_of is not None:
                 factor = runs[arm.mean_of][seed].metrics["mean_factor"]
                 if not math.isfinite(factor):  # not one gradient was applied there
                     continue
-                rule = _control(parse_rule(arm.mean_of, workers=workers, learning_rate=learning_rate), factor)
+                rule = _constant(factor)
             task = problem(seed)
             name = task.name
             result = train(
@@ -362,70 +244,18 @@ class Comparison:
         return told | {"table": table, "runs": runs}
 
 
-def measures(result: TrainResult) -> dict[str, float]:
-    """The numbers of a run that are compared, by name; NaN where it has none.
+def _constant(factor: float) -> rules.Rule:
+    """A constant step that is computed when it runs, as the steps of other rules are, also where it is 1.
 
-    The final training loss is the mean over the last 100 gradients; that of a diverged run is infinite.
-    """
-    m = result.metrics
-    diverged, ended = result.outcome is Outcome.DIVERGED, result.outcome in (Outcome.FINISHED, Outcome.CONVERGED)
-    last = result.evaluations[-1] if ended and result.evaluations else {}
-    told = {
-        "final_loss": m["last_loss"] if ended else math.inf if diverged else math.nan,
-        "test_accuracy": last.get("accuracy", math.nan),
-    }
-    for share in SHARES:
-        told[f"updates_to_{share:.0%}"], told[f"time_to_{share:.0%}_s"] = reached(result.execution, share)
-    told |= {name: m[name] for name in ("updates_per_s", "staleness_mean", "staleness_gini", "mean_factor")}
-    return told | {"dropped": float(len(result.execution.dropped))}
-
-
-def reached(execution: Execution, share: float) -> tuple[float, float]:
-    """Updates and seconds until the smoothed loss is at most a share of the initial one; NaN where it never is.
-
-    The initial loss is the mean over the gradients that were computed on the initial parameters.
-    """
-    initial = execution.loss[execution.version_read == 0]
-    if len(initial) == 0:
-        return math.nan, math.nan
-    rows = np.flatnonzero(smoothed(execution.loss) <= share * float(initial.mean()))
-    return (float(execution.version[rows[0]] + 1), float(execution.time_s[rows[0]])) if len(rows) else (math.nan,) * 2
-
-
-def smoothed(losses: np.ndarray) -> np.ndarray:
-    """The mean over each gradient's loss and those of the 19 before it; NaN for the first 19. Shape and order kept."""
-    means = np.full(len(losses), np.nan)
-    if len(losses) >= SMOOTHED:
-        windows = np.lib.stride_tricks.sliding_window_view(losses.astype(np.float64), SMOOTHED)
-        means[SMOOTHED - 1 :] = windows.mean(axis=-1)
-    return means
-
-
-def spread(values: Sequence[float]) -> Spread:
-    """Median and range of the values that are not NaN.
-
-    Example:
-      >>> spread([3.0, 1.0, math.nan])
-      Spread(median=2.0, low=1.0, high=3.0, count=2, runs=3)
-    """
-    there = sorted(value for value in values if not math.isnan(value))
-    if not there:
-        return Spread(math.nan, math.nan, math.nan, 0, len(values))
-    return Spread(statistics.median(there), there[0], there[-1], len(there), len(values))
-
-
-def _control(rule: rules.Rule, factor: float) -> rules.Rule:
-    """A constant factor at the price of a rule, which is computed for nothing.
-
-    A rule that is computed faster makes another execution: commits meet more or less often, and staleness changes.
+    ``rules.constant()`` is known when compiled. Its commits then cost another time, which makes another execution:
+    commits meet more or less often, staleness changes, and it is not the step size alone that differs.
     """
 
-    def control(staleness: Any, law: Any) -> Any:
-        return factor + 0 * rules.evaluate(rule, staleness, law)
+    def constant(staleness: Any) -> Any:
+        del staleness
+        return np.float32(factor)
 
-    control.law = getattr(rule, "law", None)  # type: ignore[attr-defined]
-    control.warms_up = False  # type: ignore[attr-defined]  # the mean has the rule's own warm-up in it
-    return control
+    return constant
 
 
 def _held_against(row: dict[str, Any], other: dict[str, Any]) -> tuple[str, bool]:
@@ -470,26 +300,3 @@ def _check(arms: Sequence[Arm], seeds: Sequence[int]) -> None:
             )
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise ValueError(f"seeds must be one or more integers ≥ 0, and each once, got {list(seeds)}")
-
-
-def _canonical(text: str) -> str:
-    name, options = parse_spec(text)
-    told = ",".join(f"{key}={_text(value)}" for key, value in sorted(options.items()))
-    if name not in rules.RULES:
-        raise ValueError(f"rule must be one of {', '.join(rules.RULES)}, got {name!r}")
-    return f"{name}:{told}" if told else name
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
-
-
-def _value(text: str) -> Any:
-    if text.lower() in ("true", "false", "none"):
-        return {"true": True, "false": False, "none": None}[text.lower()]
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    return text

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from jasgd.comparison import Comparison, smoothed
+from jasgd.comparison import Comparison
 from jasgd.execution import Execution
 from jasgd.fits import fit
+from jasgd.measures import SMOOTHED, smoothed
 from jasgd.result import TrainResult
 
 try:
@@ -99,7 +100,7 @@ def _loss(result: TrainResult) -> Figure:
     means = smoothed(ex.loss)
     for axes, x, evaluated in ((left, ex.version + 1, "version"), (right, ex.time_s, "time_s")):
         axes.plot(x, ex.loss, ".", color=FAINT, markersize=2.5, label="mini-batch", rasterized=True)
-        axes.plot(x, means, color=COLOURS[0], label="mean over 20 mini-batches")
+        axes.plot(x, means, color=COLOURS[0], label=f"mean over {SMOOTHED} mini-batches")
         told = [(e[evaluated], e["loss"]) for e in result.evaluations if math.isfinite(e.get("loss", math.nan))]
         if told:
             style = {"marker": "o", "markersize": 5, "linewidth": 1, "linestyle": "--"}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from jasgd.comparison import SHARES, Comparison, Spread
+from jasgd.comparison import Comparison
 from jasgd.fits import LawFit
+from jasgd.measures import SHARES, Spread
 from jasgd.result import TrainResult
 
 try:
@@ -14,7 +15,7 @@ try:
 except ImportError as error:
     raise ImportError('tables need rich: pip install "jasgd[cli]"') from error
 
-#: measure of :func:`jasgd.comparison.measures` → what it is called, how it is written, and in what unit.
+#: measure of :func:`jasgd.measures.measures` → what it is called, how it is written, and in what unit.
 ROWS: dict[str, tuple[str, str, float]] = {
     "final_loss": ("final training loss", ".2g", 1),
     "test_accuracy": ("test accuracy (%)", ".1f", 100),

@@ -1,0 +1,78 @@
+"""What of a run is compared with others: how fast the loss fell, and what the execution was like."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jasgd.execution import Execution
+from jasgd.result import Outcome, TrainResult
+
+SHARES = (0.5, 0.25, 0.1, 0.05)  # of the initial training loss, whose reaching is measured
+SMOOTHED = 20  # gradients that a smoothed loss is a mean over
+
+
+class Spread(NamedTuple):
+    """A number over seeds; infinite where a run diverged, left out where it has no value."""
+
+    median: float
+    low: float
+    high: float
+    count: int  # runs that have a value
+    runs: int
+
+
+def measures(result: TrainResult) -> dict[str, float]:
+    """The numbers of a run that are compared, by name; NaN where it has none.
+
+    The final training loss is the mean over the last 100 gradients; that of a diverged run is infinite.
+    """
+    m = result.metrics
+    diverged, ended = result.outcome is Outcome.DIVERGED, result.outcome in (Outcome.FINISHED, Outcome.CONVERGED)
+    last = result.evaluations[-1] if ended and result.evaluations else {}
+    told = {
+        "final_loss": m["last_loss"] if ended else math.inf if diverged else math.nan,
+        "test_accuracy": last.get("accuracy", math.nan),
+    }
+    for share in SHARES:
+        told[f"updates_to_{share:.0%}"], told[f"time_to_{share:.0%}_s"] = reached(result.execution, share)
+    told |= {name: m[name] for name in ("updates_per_s", "staleness_mean", "staleness_gini", "mean_factor")}
+    return told | {"dropped": float(len(result.execution.dropped))}
+
+
+def reached(execution: Execution, share: float) -> tuple[float, float]:
+    """Updates and seconds until the smoothed loss is at most a share of the initial one; NaN where it never is.
+
+    The initial loss is the mean over the gradients that were computed on the initial parameters.
+    """
+    initial = execution.loss[execution.version_read == 0]
+    if len(initial) == 0:
+        return math.nan, math.nan
+    rows = np.flatnonzero(smoothed(execution.loss) <= share * float(initial.mean()))
+    return (float(execution.version[rows[0]] + 1), float(execution.time_s[rows[0]])) if len(rows) else (math.nan,) * 2
+
+
+def smoothed(losses: np.ndarray) -> np.ndarray:
+    """The mean over each gradient's loss and those of the 19 before it; NaN for the first 19. Shape and order kept."""
+    means = np.full(len(losses), np.nan)
+    if len(losses) >= SMOOTHED:
+        windows = np.lib.stride_tricks.sliding_window_view(losses.astype(np.float64), SMOOTHED)
+        means[SMOOTHED - 1 :] = windows.mean(axis=-1)
+    return means
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Median and range of the values that are not NaN.
+
+    Example:
+      >>> spread([3.0, 1.0, math.nan])
+      Spread(median=2.0, low=1.0, high=3.0, count=2, runs=3)
+    """
+    there = sorted(value for value in values if not math.isnan(value))
+    if not there:
+        return Spread(math.nan, math.nan, math.nan, 0, len(values))
+    return Spread(statistics.median(there), there[0], there[-1], len(there), len(values))
