@@ -15,7 +15,7 @@ $(VENV)/.installed: pyproject.toml
 	@touch $@
 
 demo: install
-	$(BIN)/jasgd compare --preset demo --out runs/demo
+	$(BIN)/jasgd compare --out runs/demo
 
 lint: install
 	$(BIN)/ruff check .

@@ -80,19 +80,30 @@ class Supervisor:
             run.finish(Outcome.STOPPED, "stopped by Ctrl-C")
         except BaseException as error:
             run.finish(Outcome.FAILED, f"{type(error).__name__} while the workers were watched: {error}", error)
-        deadline = time.perf_counter() + GRACE_S + 2 * run.longest_gradient_s
+        try:
+            self._gather(threads)
+            self._close()
+        except KeyboardInterrupt:
+            pass  # once more, while the run was ending: what is left of that is left out
+        return tuple(_stuck(w, t) for w, t in enumerate(threads) if t.is_alive())
+
+    def _gather(self, threads: list[threading.Thread]) -> None:
+        deadline = time.perf_counter() + GRACE_S + 2 * self.run.longest_gradient_s
         for thread in threads:
             if thread.ident is not None:
                 thread.join(max(0.0, deadline - time.perf_counter()))
-        stuck = tuple(_stuck(w, t) for w, t in enumerate(threads) if t.is_alive())
-        if run.outcome in (Outcome.FINISHED, Outcome.CONVERGED, Outcome.STOPPED):
-            try:
+
+    def _close(self) -> None:
+        """The last evaluation and the last report."""
+        run = self.run
+        try:
+            if run.outcome in (Outcome.FINISHED, Outcome.CONVERGED, Outcome.STOPPED):
                 self._evaluate()
-            except Exception as error:
+            self._report()
+        except Exception as error:
+            if run.outcome is not Outcome.FAILED:  # the first error is the one that is told
                 run.outcome, run.error = Outcome.FAILED, error
-                run.message = f"the last evaluation raised {type(error).__name__}: {error}"
-        self._report()
-        return stuck
+                run.message = f"{type(error).__name__} at the end of the run: {error}"
 
     def _watch(self) -> None:
         run, next_evaluation, next_report = self.run, self.evaluate_every_s, 0.0

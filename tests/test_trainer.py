@@ -395,3 +395,51 @@ def test_over_a_stationary_execution_the_mean_factor_is_one_and_strict_exceeds_i
     # With a window of N that contains the value itself, strict exceeds mid by the mean of p(τ): A·Σp².
     assert excess == pytest.approx(s2.mean(), rel=0.1)
     assert excess > 0.01
+
+
+@pytest.mark.parametrize("when", ["while the workers run", "at the last report"])
+def test_an_on_progress_that_raises_fails_the_run_and_keeps_what_was_learned(when):
+    told = []
+
+    def on_progress(progress):
+        told.append(progress)
+        if when == "while the workers run" or progress.updates == 2000:
+            raise OSError("no space left on the display")
+
+    result = jasgd.train(
+        quadratic, start(), adaptive(), ones, workers=2, steps=2000, on_progress=on_progress, throw=False
+    )
+    assert result.outcome == "failed"
+    assert "no space left on the display" in result.message
+    assert isinstance(result.error, OSError)
+    assert len(result.execution) == result.execution.commits > 0
+
+
+@pytest.mark.parametrize("presses", [1, 2, 3])
+def test_ctrl_c_again_while_the_run_ends_still_gives_the_result(presses):
+    """The first ends the run; the next come in the last evaluation and the last report, which they cut short."""
+    pressed, evaluated = [], []
+
+    def press():
+        pressed.append(None)
+        if len(pressed) <= presses:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def on_progress(progress):
+        if progress.updates > 50:
+            press()
+
+    def evaluate(params):
+        if evaluated and pressed:
+            press()
+        evaluated.append(params)
+        return 1.0
+
+    result = jasgd.train(
+        quadratic, start(), adaptive(), ones, workers=2, time_limit_s=100, on_progress=on_progress,
+        evaluate=evaluate, evaluate_every_s=200,
+    )  # fmt: skip
+    assert result.outcome == "stopped"
+    assert result.message == "stopped by Ctrl-C"
+    assert result.execution.commits > 50
+    assert len(result.evaluations) == (2 if presses == 1 else 1)

@@ -1,0 +1,8 @@
+"""``python -m jasgd`` is the command ``jasgd``."""
+
+import sys
+
+from jasgd.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
