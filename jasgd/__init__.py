@@ -1,6 +1,6 @@
 """Asynchronous SGD in JAX, with a step size that adapts to measured staleness."""
 
-from jasgd import data, rules, schemes, testing
+from jasgd import data, fits, rules, schemes, testing
 from jasgd.cpu import configure_cpu
 from jasgd.data import BatchesExhausted, minibatches
 from jasgd.delay_compensation import DelayCompensatedState, delay_compensated
@@ -27,6 +27,7 @@ __all__ = [
     "configure_cpu",
     "data",
     "delay_compensated",
+    "fits",
     "minibatches",
     "rules",
     "schemes",

@@ -18,6 +18,12 @@ def configure_cpu(*, threads_per_worker: int | None = 1) -> None:
     Args:
       threads_per_worker: threads that one computation may use, ≥ 1; None leaves JAX's default, all processors.
 
+    Args:
+      threads_per_worker: see above; an integer ≥ 1, or None.
+
+    Returns:
+      None.
+
     Raises:
       RuntimeError: where JAX has already started, since the settings would do nothing.
       ValueError: for ``threads_per_worker`` < 1.

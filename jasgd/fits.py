@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import gammaln, logsumexp
 
 from jasgd.staleness import StalenessHistogram
@@ -226,6 +225,8 @@ def _search(
     bounds: list[tuple[float, float]],
 ) -> np.ndarray:
     """The coordinates of the least distance, by descent from every start; never worse than the best start."""
+    from scipy.optimize import minimize  # here, since importing it takes a third as long as importing all of jasgd
+
     lows, highs = np.array(bounds).T
     seen = pmf > 0
     half_log_p = 0.5 * np.log(pmf[seen])

@@ -79,6 +79,8 @@ def test_the_covering_set_covers_every_pair():
         assert {(row[i], row[j]) for row in rows} == set(itertools.product(x, y))
     assert len(rows) < 100
     assert set(LEVELS) == set(itertools.product(FACTORS[0], FACTORS[1]))
+    assert set(SCHEMES) == set(jasgd.schemes.SCHEMES)
+    assert {name.split()[0] for name in RULES} == {*rules.RULES, "own"}
 
 
 _loaded = {}

@@ -16,8 +16,8 @@ from helpers import network
 import jasgd
 from jasgd import rules
 
-ASYNCHRONOUS = ["locked", "hogwild", "leashed"]
-SCHEMES = ["sequential", "synchronous", *ASYNCHRONOUS]
+SCHEMES = list(jasgd.schemes.SCHEMES)
+ASYNCHRONOUS = [name for name in SCHEMES if name not in ("sequential", "synchronous")]
 
 
 def quadratic(params, batch):

@@ -22,6 +22,15 @@ def plot(result: TrainResult, folder: str | PathLike[str]) -> list[Path]:
     Raises:
       ImportError: without Matplotlib, naming the extra.
       OSError: where a file cannot be written.
+
+    Example:
+      >>> import tempfile, jax.numpy as jnp, jasgd, optax
+      >>> def loss_fn(w, batch):
+      ...     return (w**2).sum()
+      >>> result = jasgd.train(loss_fn, jnp.ones(2), optax.sgd(0.1), lambda t: 0.0, workers=1, steps=30)
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     [file.name for file in plot(result, folder)]
+      ['loss.png', 'staleness.png', 'step_size.png']
     """
     from jasgd.report import plots
 
@@ -41,6 +50,15 @@ def plot_comparison(comparison: Comparison, folder: str | PathLike[str]) -> list
     Raises:
       ImportError: without Matplotlib, naming the extra.
       OSError: where a file cannot be written.
+
+    Example:
+      >>> import tempfile
+      >>> from jasgd import comparison, problems
+      >>> told = comparison.compare(lambda seed: problems.load("digits", seed=seed), ["constant", "inverse"], [0],
+      ...                           workers=1, learning_rate=0.05, steps=30)
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     [file.name for file in plot_comparison(told, folder)]
+      ['loss.png', 'staleness.png', 'step_size.png']
     """
     from jasgd.report import plots
 

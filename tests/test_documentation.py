@@ -1,0 +1,108 @@
+"""What README and docstrings say is true, and complete."""
+
+import inspect
+import re
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jasgd
+from jasgd import comparison, data, fits, problems, report, rules, schemes, specs
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def test_the_code_of_the_readme_runs(capsys):
+    library, loop = blocks(ROOT / "README.md", "python")
+    names = {}
+    exec(library.replace("jasgd.configure_cpu()", "pass"), names)  # the tests are configured already
+    result = names["result"]
+    assert result.outcome == "finished"
+    assert result.execution.commits == 2000
+    assert result.execution.loss[-100:].mean() < 0.01 * result.execution.loss[0]
+    told = capsys.readouterr().out
+    assert f"max {result.execution.staleness.max()}" in told
+    assert any(model in told for model in fits.MODELS)
+    columns = re.search(r"a row for each applied gradient \((.*?)\)", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert all(len(getattr(result.execution, name)) == 2000 for name in re.findall(r"`(\w+)`", columns[1]))
+
+    names = {
+        "jasgd": jasgd, "optax": optax, "params": jnp.ones(3), "old_params": jnp.ones(3), "version": 7,
+        "version_read": 4, "compute_gradient": lambda params: 2 * params,
+    }  # fmt: skip
+    exec(loop, names)
+    np.testing.assert_allclose(names["params"], 1 - 0.01 * 2 * np.ones(3), rtol=1e-6)
+    assert int(names["state"][0].law.counts[3]) == 1
+
+
+def test_the_commands_of_the_readme_are_commands():
+    from jasgd.cli import Compare, Datasets, Train
+
+    known = {
+        f"--{name.replace('_', '-')}"
+        for command in (Train, Compare, Datasets)
+        for name in inspect.signature(command).parameters
+    }
+    lines = [line for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines()]
+    ours = [line.split() for line in lines if line.startswith("jasgd")]
+    assert [words[1] for words in ours] == ["train", "compare", "datasets"]
+    for words in ours:
+        assert {word for word in words if word.startswith("--")} <= known
+    targets = [line.split()[1] for line in lines if line.startswith("make ")]
+    assert all(re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE) for target in targets)
+    assert targets == ["demo", "test"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_to_a_file_leads_to_it(page):
+    targets = [t for t in re.findall(r"\]\(([^)#]+)\)", page.read_text()) if "://" not in t]
+    assert [t for t in targets if not (page.parent / t).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_name_of_the_package_that_a_page_mentions_exists(page):
+    for name in re.findall(r"`jasgd\.(?!\w+ )([\w.]+)", page.read_text()):
+        thing = jasgd
+        for part in name.split("."):
+            thing = getattr(thing, part)
+    for path in re.findall(r"`((?:jasgd|tests|examples|docs|benchmarks)/[\w/.]*)`", page.read_text()):
+        assert (ROOT / path).exists(), path
+
+
+def public_functions():
+    """Everything that users call: functions by name, and the classes' own public methods."""
+    found = {}
+    for module in (jasgd, rules, schemes, problems, report, fits, data, comparison, specs):
+        names = getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
+        for name in names:
+            thing = getattr(module, name)
+            exported = hasattr(module, "__all__") or getattr(thing, "__module__", "") == module.__name__
+            if inspect.isfunction(thing) and exported:
+                found[f"{thing.__module__}.{name}"] = thing
+    return found
+
+
+@pytest.mark.parametrize("name", public_functions())
+def test_every_public_function_says_what_it_takes_gives_and_shows(name):
+    function = public_functions()[name]
+    text = inspect.getdoc(function)
+    assert text, name
+    first = text.splitlines()[0]
+    assert len(first) <= 120
+    assert first.rstrip()[-1] in ".:,"
+    parameters = [p for p in inspect.signature(function).parameters if p != "self"]
+    if "\n" not in text:  # one line is enough for the models, which share a signature, and for what is hardly public
+        assert function in {*fits.MODELS.values(), specs.canonical}
+        return
+    missing = [p for p in parameters if not re.search(rf"^\s+\**{p}(, |:)", text, re.MULTILINE)]
+    assert missing == []
+    assert "Returns:" in text
+    assert "Example:" in text
