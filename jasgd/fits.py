@@ -180,12 +180,13 @@ def conway_maxwell_poisson(pmf: np.ndarray) -> tuple[dict[str, float], np.ndarra
 
 def uniform(pmf: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
     r""":math:`q_i = 1 / (high - low + 1)` on low…high, the best of all intervals."""
-    below = np.concatenate([[0.0], np.cumsum(np.sqrt(pmf))])
+    seen = np.flatnonzero(pmf)  # the best interval begins and ends at values that were seen
+    below = np.concatenate([[0.0], np.cumsum(np.sqrt(pmf[seen]))])
     best = (-1.0, 0, 0)
-    for width in range(1, len(pmf) + 1):
-        overlaps = (below[width:] - below[:-width]) / math.sqrt(width)
-        low = int(np.argmax(overlaps))
-        best = max(best, (float(overlaps[low]), low, low + width - 1), key=lambda found: found[0])
+    for place, low in enumerate(seen):
+        overlaps = (below[place + 1 :] - below[place]) / np.sqrt(seen[place:] - low + 1)
+        end = int(np.argmax(overlaps))
+        best = max(best, (float(overlaps[end]), int(low), int(seen[place + end])), key=lambda found: found[0])
     _, low, high = best
     i = np.arange(len(pmf))
     log_q = np.where((i >= low) & (i <= high), -math.log(high - low + 1), -np.inf)

@@ -107,7 +107,7 @@ def _loss(result: TrainResult) -> Figure:
             axes.plot(*zip(*told, strict=True), color=COLOURS[1], label="evaluated", **style)
         axes.margins(x=0.02)
     # Cut below the curve, since single mini-batches reach far down.
-    _loss_scale(left, ex.loss, 0.25 * np.nanmin(means if np.isfinite(means).any() else ex.loss))
+    _loss_scale(left, means if np.isfinite(means).any() else ex.loss, 0.25)
     left.set(xlabel="updates", ylabel="training loss")
     right.set(xlabel="time (s)")
     handles, labels = left.get_legend_handles_labels()
@@ -212,8 +212,7 @@ def _losses(arms: dict[str, list[Execution]], comparison: Comparison) -> Figure:
             low, high = curves[:, there].min(axis=0), curves[:, there].max(axis=0)
             axes.fill_between(grid[there], low, high, color=colour, alpha=0.15, linewidth=0)
             axes.margins(x=0.02)
-    everything = np.concatenate(everything)
-    _loss_scale(left, everything, 0.7 * np.nanmin(everything))
+    _loss_scale(left, np.concatenate(everything), 0.7)
     left.set(xlabel="updates", ylabel="training loss")
     right.set(xlabel="time (s)")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=min(len(arms), 4))
@@ -258,11 +257,12 @@ def _headline(figure: Figure, text: str) -> None:
     figure.suptitle(text, x=0.01, ha="left", fontsize=12)
 
 
-def _loss_scale(axes: Any, losses: np.ndarray, bottom: float) -> None:
+def _loss_scale(axes: Any, losses: np.ndarray, below: float) -> None:
+    """A logarithmic axis down to ``below`` times the least loss, where losses differ by more than tenfold."""
     there = losses[np.isfinite(losses)]
     if len(there) and there.min() > 0 and there.max() > 10 * there.min():
         axes.set_yscale("log")
-        axes.set_ylim(bottom=bottom)
+        axes.set_ylim(bottom=below * there.min())
 
 
 def _pmf(staleness: np.ndarray) -> np.ndarray:
