@@ -90,3 +90,24 @@ def counting(size: int = 4096):
 
     params = {"a": jnp.zeros(size), "b": jnp.zeros((3, size // 2))}
     return params, loss_fn, lambda ticket: np.float32(0)
+
+
+class Task:
+    """A problem as ``jasgd.comparison.compare`` wants it, small."""
+
+    name = "network"
+
+    def __init__(self, seed):
+        self.params, self.loss_fn, self.batches = network(seed)
+
+    def evaluate(self, params):
+        return {"loss": self.loss_fn(params, self.batches(10**6)), "accuracy": 0.5}
+
+
+def moved(tx, taus=(3, 0)):
+    """How far gradients of 1 with these values of staleness move a scalar."""
+    state, total = tx.init(jnp.zeros(())), 0.0
+    for tau in taus:
+        updates, state = tx.update(jnp.ones(()), state, jnp.zeros(()), staleness=tau)
+        total += float(updates)
+    return total

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import network
+from helpers import Task, moved
 
 import jasgd
 from jasgd import rules
@@ -17,18 +17,6 @@ from jasgd.execution import Execution, row_dtype
 from jasgd.measures import measures, reached, smoothed, spread
 from jasgd.result import Outcome, TrainResult, to_json
 from jasgd.specs import parse_law, parse_rule, parse_scheme, parse_spec, transformation
-
-
-class Task:
-    """A problem as ``compare`` wants it, small."""
-
-    name = "network"
-
-    def __init__(self, seed):
-        self.params, self.loss_fn, self.batches = network(seed)
-
-    def evaluate(self, params):
-        return {"loss": self.loss_fn(params, self.batches(10**6)), "accuracy": 0.5}
 
 
 def small(arms, seeds=(0, 1), **options):
@@ -102,13 +90,6 @@ def test_a_text_that_names_nothing_says_what_is_allowed(parse, text, message):
 
 
 def test_the_factor_stands_before_momentum_and_behind_adam():
-    def moved(tx, taus=(3, 0)):
-        state, total = tx.init(jnp.zeros(())), 0.0
-        for tau in taus:
-            updates, state = tx.update(jnp.ones(()), state, jnp.zeros(()), staleness=tau)
-            total += float(updates)
-        return total
-
     inverse = rules.inverse()
     assert moved(transformation(inverse, learning_rate=1, momentum=0.9)) == pytest.approx(-(0.25 + 0.225 + 1))
     assert moved(transformation(inverse, learning_rate=1, optimizer="adam"), (3,)) == pytest.approx(-0.25, abs=1e-4)

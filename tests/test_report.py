@@ -10,7 +10,7 @@ import matplotlib.image
 import numpy as np
 import optax
 import pytest
-from helpers import network
+from helpers import Task
 from rich.console import Console
 
 import jasgd
@@ -20,18 +20,6 @@ from jasgd.fits import fit
 from jasgd.report.tables import comparison_table, run_table
 
 PLOTS = ["loss.png", "staleness.png", "step_size.png"]
-
-
-class Task:
-    """A problem as ``compare`` wants it, small."""
-
-    name = "network"
-
-    def __init__(self, seed):
-        self.params, self.loss_fn, self.batches = network(seed)
-
-    def evaluate(self, params):
-        return {"loss": self.loss_fn(params, self.batches(10**6)), "accuracy": 0.5}
 
 
 def train(*, workers=4, steps=200, learning_rate=0.05, rule=None):

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import moved
 from test_rules import EXAMPLES
 
 import jasgd
@@ -213,13 +214,6 @@ def test_lbfgs_refuses_the_extra_argument_where_its_line_search_does():
 
 
 def test_the_place_in_the_chain_is_its_meaning():
-    def moved(tx, taus=(3, 0)):
-        state, total = tx.init(jnp.zeros(())), 0.0
-        for tau in taus:
-            updates, state = tx.update(jnp.ones(()), state, jnp.zeros(()), staleness=tau)
-            total += float(updates)
-        return total
-
     adapt = jasgd.staleness_adaptive(rules.inverse())
     # Gradients of 1, momentum 0.9, τ = 3 then 0: the gradient is scaled, or the whole step.
     assert moved(optax.chain(adapt, optax.sgd(1.0, momentum=0.9))) == pytest.approx(-(0.25 + 0.225 + 1))
