@@ -220,7 +220,7 @@ class Compare(Task):
             _tell_files(folder, files)
         outcomes = [str(r.outcome) for by_seed in comparison.runs.values() for r in by_seed.values()]
         # That a step size diverges is a finding of a comparison, not a failure of it.
-        return _exit_code([o for o in outcomes if o != "diverged"])
+        return INTERRUPTED if comparison.stopped else _exit_code([o for o in outcomes if o != "diverged"])
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -121,7 +121,7 @@ def compare(
       (['constant', 'tail'], True)
     """
     chosen = tuple(Arm.parse(arm) if isinstance(arm, str) else arm for arm in arms)
-    seeds = tuple(seeds)
+    seeds = tuple(int(seed) for seed in seeds)
     factory = parse_scheme(scheme) if isinstance(scheme, str) else scheme
     make = functools.partial(transformation, learning_rate=learning_rate, momentum=momentum, optimizer=optimizer)
     _check(chosen, seeds)
@@ -138,16 +138,13 @@ def compare(
         "target_loss": target_loss,
     }
     runs: dict[str, dict[int, TrainResult]] = {arm.label: {} for arm in chosen}
-    name = ""
-    for place, seed in enumerate(seeds):
-        first = place % len(chosen)
-        for arm in sorted(chosen[first:] + chosen[:first], key=lambda arm: arm.mean_of is not None):
+    name, stopped = "", False
+    try:
+        for arm, seed in _in_turn(chosen, seeds):
             rule = parse_rule(arm.rule, workers=workers, learning_rate=learning_rate)
             if arm.rule == BASELINE:
-                rule = _constant(1.0)
-            if arm.mean_of is not None:
-                factor = runs[arm.mean_of][seed].metrics["mean_factor"]
-                if not math.isfinite(factor):  # not one gradient was applied there
+                factor = 1.0 if arm.mean_of is None else runs[arm.mean_of][seed].metrics["mean_factor"]
+                if not math.isfinite(factor):  # not one gradient was applied in the arm that this is the control of
                     continue
                 rule = _constant(factor)
             task = problem(seed)
@@ -171,9 +168,20 @@ def compare(
             runs[arm.label][seed] = result
             if on_result is not None:
                 on_result(arm, seed, result)
-            if result.outcome is Outcome.STOPPED:
-                return Comparison(name, chosen, seeds, settings, runs)
-    return Comparison(name, chosen, seeds, settings, runs)
+            if stopped := result.outcome is Outcome.STOPPED:
+                break
+    except KeyboardInterrupt:  # between two runs, or while one was made ready or saved
+        if not name:
+            raise
+        stopped = True
+    return Comparison(name, chosen, seeds, settings, runs, stopped)
+
+
+def _in_turn(arms: tuple[Arm, ...], seeds: tuple[int, ...]) -> Iterator[tuple[Arm, int]]:
+    for place, seed in enumerate(seeds):
+        first = place % len(arms)
+        for arm in sorted(arms[first:] + arms[:first], key=lambda arm: arm.mean_of is not None):
+            yield arm, seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,6 +194,7 @@ class Comparison:
       seeds: with which seeds.
       settings: what was the same in every run.
       runs: the results, by label of the arm and by seed; a run that Ctrl-C came before is missing.
+      stopped: whether Ctrl-C ended the comparison.
     """
 
     problem: str
@@ -193,6 +202,7 @@ class Comparison:
     seeds: tuple[int, ...]
     settings: dict[str, Any]
     runs: dict[str, dict[int, TrainResult]]
+    stopped: bool = False
 
     @functools.cached_property
     def rows(self) -> list[dict[str, Any]]:
@@ -214,20 +224,20 @@ class Comparison:
         """
         rows = {row["arm"]: row for row in self.rows if "final_loss" in row}
         controls = {arm.mean_of: arm.label for arm in self.arms if arm.mean_of is not None}
-        told, claims = [], False
+        told, claims = [], []
         for arm in self.arms:
             if arm.mean_of is None and arm.label != BASELINE and arm.label in rows:
                 for other in (BASELINE, controls.get(arm.label, "")):
                     if other in rows:
-                        sentence, claim = _held_against(rows[arm.label], rows[other])
+                        sentence, ways = _held_against(rows[arm.label], rows[other])
                         told.append(sentence)
-                        claims |= claim
+                        claims += [] if ways is None else [ways]
         where = f"On {self.problem} with {self.settings['workers']} workers, {self.settings['scheme']}"
         if not told:
             return f"{where}: nothing to compare, as no rule was run beside {BASELINE} or a control."
         runs = max(row["final_loss"].runs for row in rows.values())
-        if claims:  # of all ways to deal 2n values to two arms, those that put all of one below all of the other
-            told.append(f"over {runs} seeds, ranges lie apart by chance alone in 1 of {math.comb(2 * runs, runs) // 2}")
+        if claims:
+            told.append(f"over {runs} seeds, ranges lie apart by chance alone in 1 of {min(claims)}")
         elif runs == 1:
             told.append("one seed cannot tell a difference from chance")
         return f"{where}: {'; '.join(told)}."
@@ -258,19 +268,19 @@ def _constant(factor: float) -> rules.Rule:
     return constant
 
 
-def _held_against(row: dict[str, Any], other: dict[str, Any]) -> tuple[str, bool]:
-    """What one arm is beside another, and whether that is a claim."""
+def _held_against(row: dict[str, Any], other: dict[str, Any]) -> tuple[str, int | None]:
+    """What one arm is beside another; where that is a claim, chance alone makes it in 1 of so many comparisons."""
     key, what = "final_loss", "as the final training loss"
     for share in SHARES:
         name = f"updates_to_{share:.0%}"
         if all(r[name].count == r[name].runs for r in (row, other)):
             key, what = name, f"updates to {share:.0%} of the initial loss"
     one, two, a, b = row["arm"], other["arm"], row[key], other[key]
-    if not a.count or not b.count:
-        return f"{one} and {two} cannot be compared, as one has no run that ended", False
+    if min(a.count, b.count) == 0 or a.count < a.runs or b.count < b.runs:
+        return f"{one} and {two} cannot be compared, as not all of their runs ended", None
     figures = f"{_figure(a)} against {_figure(b)} {what}"
     if not _apart(a, b):
-        return f"{one} shows no clear difference from {two}, {figures}", False
+        return f"{one} shows no clear difference from {two}, {figures}", None
     verdict = f"{one} is {'ahead of' if a.median < b.median else 'behind'} {two}, {figures}"
     # A rule changes what a commit costs, hence who meets whom: then it is not the step size alone that differs.
     shifted = [
@@ -278,11 +288,13 @@ def _held_against(row: dict[str, Any], other: dict[str, Any]) -> tuple[str, bool
         for name, what in (("staleness_mean", "mean τ"), ("staleness_gini", "Gini"))
         if _apart(row[name], other[name])
     ]
-    return verdict + (f", though their staleness differed too ({', '.join(shifted)})" if shifted else ""), True
+    # Of all ways to deal the values to two arms, those that put all of one below all of the other.
+    ways = math.comb(a.count + b.count, a.count) // 2
+    return verdict + (f", though their staleness differed too ({', '.join(shifted)})" if shifted else ""), ways
 
 
 def _apart(a: Spread, b: Spread) -> bool:
-    return min(a.runs, b.runs) > 1 and (a.low > b.high or b.low > a.high)
+    return min(a.count, b.count) > 1 and (a.low > b.high or b.low > a.high)
 
 
 def _figure(s: Spread) -> str:

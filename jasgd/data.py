@@ -61,8 +61,16 @@ def aligned(batch: Batch) -> Batch:
 
 
 def _aligned_leaf(leaf: Any) -> Any:
-    if not isinstance(leaf, np.ndarray) or (leaf.ctypes.data % ALIGNMENT == 0 and leaf.flags.c_contiguous):
+    if isinstance(leaf, np.ndarray) and leaf.ctypes.data % ALIGNMENT == 0 and leaf.flags.c_contiguous:
         return leaf
+    return _aligned_copy(leaf)
+
+
+def _aligned_copy(leaf: Any) -> Any:
+    if not isinstance(leaf, np.ndarray):
+        return leaf
+    if leaf.dtype.hasobject:  # raw memory cannot hold references
+        return leaf.copy()
     copy = aligned_empty(leaf.shape, leaf.dtype)
     np.copyto(copy, leaf)
     return copy
@@ -101,13 +109,13 @@ def minibatches(
       >>> batches(0), batches(4)  # three batches an epoch, so ticket 4 is batch 1 of epoch 1
       ((array([0, 1]),), (array([2, 3]),))
     """
-    arrays = tuple(arrays)
+    arrays = tuple(np.asarray(a) for a in arrays)
     lengths = {len(a) for a in arrays}
     if len(lengths) != 1 or 0 in lengths:
         raise ValueError(f"arrays must be non-empty and of one length along axis 0, got lengths {sorted(lengths)}")
     (length,) = lengths
-    if not 1 <= batch_size <= length:
-        raise ValueError(f"batch_size must lie in 1…{length} (the number of examples), got {batch_size}")
+    if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or not 1 <= batch_size <= length:
+        raise ValueError(f"batch_size must be an integer in 1…{length} (the number of examples), got {batch_size}")
     if seed < 0:
         raise ValueError(f"seed must be ≥ 0, got {seed}")
     if shuffle not in ("epoch", "once", "never"):
@@ -151,7 +159,8 @@ class _Pulled:
         with self._lock:
             while self._next <= ticket:
                 try:
-                    self._waiting[self._next] = next(self._items)
+                    # A copy, under the lock: the iterator may use its memory again for the next item.
+                    self._waiting[self._next] = jax.tree.map(_aligned_copy, next(self._items))
                 except StopIteration:
                     raise BatchesExhausted(
                         f"batches ran out: the iterator ended after {self._next} items, and ticket {ticket} was asked "
@@ -167,7 +176,8 @@ def as_batches(batches: Batches | Iterable[Batch]) -> Batches:
     """Makes a function of a ticket of an iterator; a function is returned as it is.
 
     Args:
-      batches: a function of a ticket, or an iterable, whose item i becomes ticket i, pulled under a lock.
+      batches: a function of a ticket, or an iterable, whose item i becomes ticket i; it is pulled and its NumPy arrays
+        are copied under a lock, so it may use their memory again.
 
     Returns:
       A function from a ticket to a batch. That of an iterator gives each item once and raises

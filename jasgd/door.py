@@ -58,7 +58,7 @@ def _flatten(params: Any, device: Any) -> tuple[Leaves, Any]:
         where = "params" + jax.tree_util.keystr(path)
         if not isinstance(leaf, (jax.Array, np.ndarray)):
             raise TypeError(f"{where} must be a jax or NumPy array, got {type(leaf).__name__}")
-        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise TypeError(f"{where} must be of a floating-point dtype, got {leaf.dtype}")
     arrays = [jnp.array(np.array(leaf)) if isinstance(leaf, np.ndarray) else jnp.copy(leaf) for _, leaf in with_paths]
     # Strong types, for the same reason as above.

@@ -70,7 +70,8 @@ class Execution:
       tries: attempts at publication; int32.
       time_s: seconds from the start of the run to the commit; float64.
       dropped: the gradients that were not applied.
-      metadata: scheme, workers, seed, versions of the libraries and the like; values that JSON can hold.
+      metadata: scheme, workers, seed, versions of the libraries and the like; values that JSON can hold. ``unfinished``
+        lists the versions of Hogwild's commits that failed half-way or did not end, which have no row.
 
     Example:
       >>> import numpy as np
@@ -111,7 +112,8 @@ class Execution:
     @property
     def commits(self) -> int:
         """Number of versions that were made, T."""
-        return int(self.version[-1]) + 1 if len(self) else 0
+        made = [int(self.version[-1]) + 1] if len(self) else []
+        return max([*made, *(version + 1 for version in self.metadata.get("unfinished", []))], default=0)
 
     @property
     def workers(self) -> int:
@@ -125,7 +127,9 @@ class Execution:
           ExecutionError: naming the first row whose versions leave a gap, whose staleness is not the difference of its
             versions, which was read in the future, whose worker does not exist, or whose ticket came twice.
         """
-        steps = np.diff(self.version, prepend=-1)
+        unfinished = np.asarray(self.metadata.get("unfinished", []), np.int64)
+        # As if the versions of commits that did not end had not been given out.
+        steps = np.diff(self.version - np.searchsorted(unfinished, self.version), prepend=-1)
         worker_ok = (self.worker >= -1) & (self.worker < self.workers)
         first_use = np.zeros(len(self), bool)
         first_use[np.unique(self.ticket, return_index=True)[1]] = True

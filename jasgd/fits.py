@@ -129,18 +129,22 @@ def negative_binomial(pmf: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
     i, mean = _support(pmf)
     if mean == 0:
         return {"r": 1.0, "p": 1.0}, np.zeros(1)
+    log_factorial = gammaln(i + 1)
 
     def log_q(x: np.ndarray) -> np.ndarray:  # of the mean r (1 - p) / p, and r
         r = math.exp(x[1])
         log_p, log_rest = -np.logaddexp(0, x[0] - x[1]), -np.logaddexp(0, x[1] - x[0])
-        return gammaln(i + r) - gammaln(i + 1) - gammaln(r) + r * log_p + i * log_rest
+        # Not lnΓ(i + r) - lnΓ(r), which for a large r differ by less than either is exact to.
+        log_rising = np.append(0.0, np.cumsum(np.log(r + i[:-1])))
+        return log_rising - log_factorial + r * log_p + i * log_rest
 
     variance = float(pmf @ (i - mean) ** 2)
-    r = mean**2 / (variance - mean) if variance > mean else _HUGE
+    most = _HUGE * max(1.0, mean)  # of r: the variance, mean + mean² / r, is then Poisson's to a millionth
+    r = mean**2 / (variance - mean) if variance > mean else most
     # Started from the laws that this one contains as well, it ends no farther away than they do.
     rate, p = poisson(pmf)[0]["rate"], geometric(pmf)[0]["p"]
-    starts = [[math.log(mean), math.log(r)], [math.log(rate), math.log(_HUGE)], [math.log(1 / p - 1), 0.0]]
-    x = _search(log_q, pmf, starts, [_log_range(10 * len(pmf)), _log_range(_HUGE)])
+    starts = [[math.log(mean), math.log(r)], [math.log(rate), math.log(most)], [math.log(1 / p - 1), 0.0]]
+    x = _search(log_q, pmf, starts, [_log_range(10 * len(pmf)), _log_range(most)])
     return {"r": math.exp(x[1]), "p": 1 / (1 + math.exp(x[0] - x[1]))}, log_q(x)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -44,37 +45,45 @@ class Dropped(NamedTuple):
 
 
 class _Rows:
-    """Rows that grow by chunks, each written once by whoever drew its number."""
+    """Rows that grow by chunks, each written once by whoever drew its number, and marked behind the writing."""
 
     def __init__(self, dtype: np.dtype):
         self._dtype = dtype
-        self._chunks: dict[int, np.ndarray] = {}
+        self._chunks: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # rows, and which of them are written
         self._numbers = itertools.count()
-        self.length = 0  # may lag behind by rows that are being written
+        self.length = 0  # a hint: writers overtake each other, so it may lag behind
 
-    def append(self, row: tuple) -> int:
+    def append(self, row: tuple) -> None:
         number = next(self._numbers)
         place, index = divmod(number, CHUNK)
         chunk = self._chunks.get(place)
         if chunk is None:
-            chunk = self._chunks.setdefault(place, np.zeros(CHUNK, self._dtype))
-        chunk[index] = row
+            chunk = self._chunks.setdefault(place, (np.zeros(CHUNK, self._dtype), np.zeros(CHUNK, bool)))
+        rows, written = chunk
+        rows[index] = row
+        written[index] = True
         self.length = number + 1
-        return number
 
     def last(self, count: int) -> np.ndarray:
+        """About the last ``count`` rows, while others are being written."""
         stop = self.length
         start = max(0, stop - count)
-        first, last = start // CHUNK, max(stop - 1, 0) // CHUNK
-        parts = [self._chunks[i] for i in range(first, last + 1) if i in self._chunks]
-        if not parts:
-            return np.zeros(0, self._dtype)
-        rows = np.concatenate(parts)
-        return rows[start - first * CHUNK : stop - first * CHUNK]
+        first = start // CHUNK
+        rows, written = self._joined(range(first, max(stop - 1, 0) // CHUNK + 1))
+        chosen = slice(start - first * CHUNK, stop - first * CHUNK)
+        return rows[chosen][written[chosen]]
 
     def all(self) -> np.ndarray:
-        """Every row; only when no writer is left."""
-        return self.last(self.length)
+        """Every row that is written."""
+        rows, written = self._joined(sorted(self._chunks))
+        return rows[written]
+
+    def _joined(self, places: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
+        parts = [self._chunks[place] for place in places if place in self._chunks]
+        if not parts:
+            return np.zeros(0, self._dtype), np.zeros(0, bool)
+        rows, written = zip(*parts, strict=True)
+        return np.concatenate(rows), np.concatenate(written)
 
 
 class Ledger:

@@ -29,7 +29,8 @@ class Spread(NamedTuple):
 def measures(result: TrainResult) -> dict[str, float]:
     """The numbers of a run that are compared, by name; NaN where it has none.
 
-    The final training loss is the mean over the last 100 gradients; that of a diverged run is infinite.
+    The final training loss is the mean over the last 100 gradients; that of a diverged run is infinite, and so is
+    the way to every share of the initial loss, also where it had been that low before.
     """
     m = result.metrics
     diverged, ended = result.outcome is Outcome.DIVERGED, result.outcome in (Outcome.FINISHED, Outcome.CONVERGED)
@@ -39,7 +40,8 @@ def measures(result: TrainResult) -> dict[str, float]:
         "test_accuracy": last.get("accuracy", math.nan),
     }
     for share in SHARES:
-        told[f"updates_to_{share:.0%}"], told[f"time_to_{share:.0%}_s"] = reached(result.execution, share)
+        found = (math.inf, math.inf) if diverged else reached(result.execution, share)
+        told[f"updates_to_{share:.0%}"], told[f"time_to_{share:.0%}_s"] = found
     told |= {name: m[name] for name in ("updates_per_s", "staleness_mean", "staleness_gini", "mean_factor")}
     return told | {"dropped": float(len(result.execution.dropped))}
 

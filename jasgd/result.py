@@ -212,7 +212,7 @@ def digest(tree: Any) -> str:
     """
     hashed = hashlib.sha256()
     for leaf in jax.tree.leaves(tree):
-        array = np.asarray(leaf)
+        array = _plain(leaf)
         hashed.update(f"{array.dtype.name}{array.shape}".encode())
         hashed.update(np.ascontiguousarray(array).tobytes())
     return hashed.hexdigest()
@@ -230,11 +230,26 @@ def to_json(value: Any) -> Any:
     return (number if np.isfinite(number) else None) if isinstance(number, float) else number
 
 
+def _plain(leaf: Any) -> np.ndarray:
+    """A leaf's numbers; those of a typed PRNG key, which is no array to NumPy, are its data."""
+    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _like(array: np.ndarray, expected: Any) -> jax.Array:
+    if _is_key(expected):
+        return jax.random.wrap_key_data(jax.numpy.asarray(array), impl=jax.random.key_impl(expected))
+    return jax.numpy.asarray(array)
+
+
 def _save_tree(path: Path, tree: Any) -> None:
     # Bytes, so that bfloat16 and other dtypes that .npz does not know come back as they were.
     arrays, told = {}, []
     for i, (where, leaf) in enumerate(jax.tree_util.tree_leaves_with_path(tree)):
-        array = np.asarray(leaf)
+        array = _plain(leaf)
         arrays[str(i)] = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
         told.append({"path": jax.tree_util.keystr(where), "dtype": array.dtype.name, "shape": list(array.shape)})
     np.savez_compressed(path, **arrays, leaves=np.array(json.dumps(told)))
@@ -251,8 +266,7 @@ def _load_tree(path: Path, like: Any) -> Any:
         return {leaf["path"]: array for leaf, array in zip(told, leaves, strict=True)}
     expected, structure = jax.tree.flatten(like)
     shapes = [tuple(leaf["shape"]) for leaf in told]
-    if shapes != [np.shape(leaf) for leaf in expected]:
-        raise ValueError(
-            f"{path} holds leaves of shapes {shapes}, the given structure has {[np.shape(e) for e in expected]}"
-        )
-    return jax.tree.unflatten(structure, [jax.numpy.asarray(leaf) for leaf in leaves])
+    wanted = [_plain(leaf).shape for leaf in expected]
+    if shapes != wanted:
+        raise ValueError(f"{path} holds leaves of shapes {shapes}, the given structure has {wanted}")
+    return jax.tree.unflatten(structure, [_like(leaf, e) for leaf, e in zip(leaves, expected, strict=True)])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import Any, Literal
+import types
+from collections.abc import Callable
+from typing import Any, Literal, get_args, get_type_hints
 
 import optax
 
@@ -74,8 +76,9 @@ def parse_rule(text: str, *, workers: int, learning_rate: float) -> rules.Rule:
         wanted = inspect.signature(rules.RULES[name]).parameters
         options = {key: value for key, value in known.items() if key in wanted} | options
     try:
+        _check_kinds(rules.RULES.get(name), options)
         return rules.named(name, **options)
-    except (TypeError, ValueError) as error:  # a TypeError where a string stands for a number
+    except ValueError as error:
         raise ValueError(f"rule {text!r}: {error}") from error
 
 
@@ -125,8 +128,9 @@ def parse_law(text: str) -> StalenessHistogram:
         if key not in allowed:
             raise ValueError(f"law {name!r} has the options {', '.join(allowed)}; got {key!r}")
     try:
+        _check_kinds(LAWS[name], options)
         return LAWS[name](**options)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:  # a TypeError for a missing option
         raise ValueError(f"law {text!r}: {error}") from error
 
 
@@ -178,6 +182,20 @@ def canonical(text: str) -> str:
         raise ValueError(f"rule must be one of {', '.join(rules.RULES)}, got {name!r}")
     told = ",".join(f"{key}={_text(value)}" for key, value in sorted(options.items()))
     return f"{name}:{told}" if told else name
+
+
+def _check_kinds(factory: Callable[..., Any] | None, options: dict[str, Any]) -> None:
+    """Refuses words for numbers, and anything but true and false for a switch, which "no" would turn on.
+
+    Other options the factories check themselves.
+    """
+    kinds = {float: "a number", bool: "true or false", types.NoneType: "none"}
+    hints = {} if factory is None else get_type_hints(factory)
+    for key in options.keys() & hints.keys():
+        value, wanted = options[key], get_args(hints[key]) or (hints[key],)
+        given = float if type(value) is int else type(value)
+        if all(kind in kinds for kind in wanted) and given not in wanted:
+            raise ValueError(f"{key} must be {' or '.join(kinds[kind] for kind in wanted)}, got {value!r}")
 
 
 def _text(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 import jax
 
 from jasgd.compiled import Compiled
+from jasgd.inherit import inherited
 from jasgd.ledger import Ledger
 from jasgd.result import Outcome, StuckWorker
 from jasgd.worker import Run, work
@@ -56,14 +58,17 @@ class Supervisor:
         self.time_limit_s, self.target_loss = time_limit_s, target_loss
         self.evaluate, self.evaluate_every_s, self.on_progress = evaluate, evaluate_every_s, on_progress
         self.evaluations: list[dict[str, float]] = []
+        self.gone: list[threading.Event] = []  # which workers have ended
 
     def supervise(self, workers: int, device: Any) -> tuple[StuckWorker, ...]:
         """Starts the workers, watches until the run is over, and gathers them in."""
-        run, gone = self.run, [threading.Event() for _ in range(workers)]
+        run, self.gone = self.run, [threading.Event() for _ in range(workers)]
+
+        settings = inherited()
 
         def body(worker: int) -> None:
-            with jax.default_device(device):
-                work(worker, run, gone[worker].set)
+            with settings(), contextlib.nullcontext() if device is None else jax.default_device(device):
+                work(worker, run, self.gone[worker].set)
 
         threads = [
             threading.Thread(target=body, args=(w,), name=f"jasgd-worker-{w}", daemon=True) for w in range(workers)
@@ -84,7 +89,9 @@ class Supervisor:
             self._gather(threads)
             self._close()
         except KeyboardInterrupt:
-            pass  # once more, while the run was ending: what is left of that is left out
+            # While the run was ending: what is left of that is left out.
+            if run.outcome in (Outcome.FINISHED, Outcome.CONVERGED):
+                run.outcome, run.message = Outcome.STOPPED, f"{run.message}, then stopped by Ctrl-C"
         return tuple(_stuck(w, t) for w, t in enumerate(threads) if t.is_alive())
 
     def _gather(self, threads: list[threading.Thread]) -> None:
@@ -109,6 +116,9 @@ class Supervisor:
         run, next_evaluation, next_report = self.run, self.evaluate_every_s, 0.0
         while not run.over.wait(POLL_S):
             now = self.ledger.now()
+            if all(event.is_set() for event in self.gone):
+                run.finish(Outcome.FAILED, "every worker ended, as the scheme took no more gradients", None)
+                return
             if self.time_limit_s is not None and now >= self.time_limit_s:
                 run.finish(Outcome.FINISHED, f"the time limit of {self.time_limit_s:g} s was reached")
                 return
@@ -140,6 +150,8 @@ class Supervisor:
         named = {"loss": told} if not isinstance(told, Mapping) else told
         if "loss" not in named and self.target_loss is not None:
             raise ValueError(f"evaluate must give a 'loss' for target_loss to be reached, got {sorted(named)}")
+        if reserved := {"time_s", "version"} & set(named):
+            raise ValueError(f"evaluate must give names other than time_s and version, got {sorted(reserved)}")
         numbers = {str(k): float(v) for k, v in named.items()}
         self.evaluations.append({"time_s": time_s, "version": snapshot.version, **numbers})
 

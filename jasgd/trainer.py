@@ -21,7 +21,7 @@ from jasgd.door import admit
 from jasgd.environment import describe_environment
 from jasgd.ledger import Ledger
 from jasgd.result import Outcome, StuckWorker, TrainingError, TrainResult, digest
-from jasgd.schemes.protocol import Gradient, Scheme, SchemeFactory, Setup, View
+from jasgd.schemes.protocol import Gradient, Scheme, SchemeFactory, Setup, Snapshot, View
 from jasgd.supervisor import Progress, Supervisor
 from jasgd.worker import Run
 
@@ -82,7 +82,8 @@ def train(
       The result. Ctrl-C ends a run gracefully as ``stopped``.
 
     Raises:
-      TypeError, ValueError: for arguments that cannot work, before anything starts.
+      TypeError, ValueError: for arguments that cannot work, before anything starts; BatchesExhausted, a RuntimeError,
+        for an iterator without a first item.
       TrainingError: for a run that failed or diverged, if ``throw``; ``.result`` is attached, and the worker's own
         exception is the cause.
 
@@ -101,6 +102,8 @@ def train(
     if not callable(factory):
         raise TypeError(f"scheme must be a name or a function of a Setup, got {type(scheme).__name__}")
     drawn = as_batches(batches)
+    workers, seed = int(workers), int(seed)  # NumPy's integers would not go into JSON
+    steps = None if steps is None else int(steps)
     first = aligned(drawn(0))
     compiled, leaves, state = admit(loss_fn, params, tx, first, has_aux=has_aux, device=device)
     ledger = Ledger(workers, limit=steps)
@@ -122,7 +125,7 @@ def train(
     run.longest_gradient_s = gradient_s * max(1.0, workers / (os.cpu_count() or 1))
     watch = Supervisor(run, ledger, compiled, time_limit_s, target_loss, evaluate, evaluate_every_s, on_progress)
     stuck = watch.supervise(workers, device)
-    return _conclude(run, ledger, compiled, metadata, watch.evaluations, stuck, throw)
+    return _conclude(run, ledger, compiled, leaves, metadata, watch.evaluations, stuck, throw)
 
 
 def _warm_up(compiled: Compiled, scheme: Scheme, leaves: Leaves, batch: Any) -> float:
@@ -139,13 +142,25 @@ def _conclude(
     run: Run,
     ledger: Ledger,
     compiled: Compiled,
+    initial: Leaves,
     metadata: dict[str, Any],
     evaluations: list[dict[str, float]],
     stuck: tuple[StuckWorker, ...],
     throw: bool,
 ) -> TrainResult:
-    snapshot = run.scheme.snapshot()
+    has_state = True
+    try:
+        snapshot = run.scheme.snapshot()
+    except Exception as error:  # an update that failed half-way may have left nothing to read
+        if run.outcome is not Outcome.FAILED:
+            run.outcome, run.message, run.error = Outcome.FAILED, f"reading the parameters raised {error}", error
+        run.message += "; the optimizer state is lost with it"
+        good = run.good or View(0, initial)
+        metadata["params_version"] = good.version
+        snapshot, has_state = Snapshot(good.version, good.params, ()), False
     leaves = snapshot.params
+    if unfinished := sorted(getattr(run.scheme, "unfinished", ())):
+        metadata["unfinished"] = unfinished
     if run.outcome is Outcome.DIVERGED and run.good is not None:
         leaves = tuple(jnp.asarray(np.array(leaf)) for leaf in run.good.params)
         metadata["params_version"] = run.good.version
@@ -154,7 +169,7 @@ def _conclude(
     message = run.message + "".join(f"; worker {w.worker} could not be stopped" for w in stuck)
     result = TrainResult(
         params=jax.tree.unflatten(compiled.params_structure, leaves),
-        opt_state=jax.tree.unflatten(compiled.state_structure, snapshot.state),
+        opt_state=jax.tree.unflatten(compiled.state_structure, snapshot.state) if has_state else None,
         execution=execution,
         outcome=run.outcome or Outcome.FAILED,
         message=message,
@@ -197,6 +212,8 @@ def _check(
         raise ValueError(f"steps must be an integer ≥ 1, got {steps!r}")
     if time_limit_s is not None and not time_limit_s > 0:
         raise ValueError(f"time_limit_s must be > 0 seconds, got {time_limit_s!r}")
+    if time_limit_s == math.inf:
+        raise ValueError("time_limit_s must be finite, or None for no limit, got inf")
     if target_loss is not None and not math.isfinite(target_loss):
         raise ValueError(f"target_loss must be a finite number, got {target_loss!r}")
     if not evaluate_every_s > 0:

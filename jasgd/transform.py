@@ -47,7 +47,7 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
     Returns:
       A transformation whose ``update(updates, state, params=None, *, staleness)`` takes τ as a keyword: a scalar
       integer ≥ 0, in updates; 0 is fresh. It scales leaves in their own dtype. A traced negative τ gives a NaN
-      factor and is not counted.
+      factor and is not counted, except that ``rules.constant()`` stays 1.
 
     Raises:
       TypeError: where ``rule`` is no rule or ``law`` no law; from ``update`` for a τ that is no integer.

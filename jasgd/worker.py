@@ -57,8 +57,10 @@ class Run:
             if self.outcome is not None:
                 return
             self.outcome, self.message, self.error = outcome, message, error
-        self.scheme.close(message)
-        self.over.set()
+        try:
+            self.scheme.close(message)
+        finally:
+            self.over.set()
 
     def leave(self, error: BatchesExhausted) -> None:
         """A worker found no batch. Its peers may still take the last steps with theirs; the last to leave fails.

@@ -196,6 +196,23 @@ def test_ctrl_c_ends_a_comparison_and_keeps_what_was_run():
     assert json.loads(json.dumps(to_json(told.record()), allow_nan=False))["runs"][-1]["outcome"] == "stopped"
 
 
+def test_ctrl_c_between_runs_keeps_what_was_run():
+    loaded = []
+
+    def problem(seed):
+        loaded.append(seed)
+        if len(loaded) == 3:
+            raise KeyboardInterrupt
+        return Task(seed)
+
+    told = compare(problem, ["constant", "tail"], (0, 1), workers=2, learning_rate=0.05, steps=20)
+    assert told.stopped
+    assert [len(by_seed) for by_seed in told.runs.values()] == [1, 1]
+    loaded[:] = [0, 0]
+    with pytest.raises(KeyboardInterrupt):  # nothing to keep
+        compare(problem, ["constant"], (0,), workers=2, learning_rate=0.05, steps=20)
+
+
 def test_a_transformation_or_scheme_of_ones_own_reaches_the_runs():
     told = small(
         ["tail"], (0,), scheme="locked:reading=reference", momentum=0.5, law=jasgd.StalenessHistogram.window(7)
@@ -289,8 +306,21 @@ def test_divergence_counts_as_infinite_loss_and_what_did_not_end_is_not_compared
     json.dumps(to_json(told.record()), allow_nan=False)
     failed = [result_of([4.0] * 30, outcome=Outcome.FAILED)] * 3
     assert "tail and constant cannot be compared" in by_hand(constant=failed, tail=fine).reading()
+    partly = [result_of([1.0] * 30), *failed[:2]]
+    assert "tail and constant cannot be compared, as not all" in by_hand(constant=fine, tail=partly).reading()
     assert "nothing to compare" in by_hand(tail=fine).reading()
     assert "nothing to compare" in by_hand(constant=[], tail=fine).reading()
+
+
+def test_a_run_that_fell_fast_and_then_diverged_is_not_ahead():
+    fast = runs_at(30, 31, 32, outcome=Outcome.DIVERGED)
+    told = by_hand(constant=runs_at(60, 70, 80), tail=fast).reading()
+    assert "tail is behind constant, inf (inf–inf) against 90 (80–100) updates to 5%" in told
+
+
+def test_chance_is_told_by_the_runs_that_there_are():
+    told = by_hand(constant=runs_at(60, 70, 80), tail=runs_at(30, 40)).reading()
+    assert "chance alone in 1 of 5" in told  # of 10 ways to choose two of five, the lowest two or the highest two
 
 
 def test_every_ordering_of_three_seeds_is_as_likely_by_chance_as_is_said():

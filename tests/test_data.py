@@ -65,8 +65,8 @@ def test_an_iterator_gives_each_item_once_in_order():
     ("arguments", "message"),
     [
         (((X, Y[:5]), 10), r"lengths \[5, 103\]"),
-        (((X,), 0), r"batch_size must lie in 1…103 .* got 0"),
-        (((X,), 104), r"batch_size must lie in 1…103 .* got 104"),
+        (((X,), 0), r"batch_size must be an integer in 1…103 .* got 0"),
+        (((X,), 104), r"batch_size must be an integer in 1…103 .* got 104"),
         ((([],), 1), r"lengths \[0\]"),
     ],
 )

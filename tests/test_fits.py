@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -86,12 +87,44 @@ def test_the_distance_of_small_distributions_by_hand():
     assert bhattacharyya(np.array([0.9, 0.1]), np.array([0.1, 0.9])) == pytest.approx(-math.log(0.6))
 
 
-def test_a_model_that_contains_another_is_no_farther():
-    for values in samples().values():
-        distance = {f.model: f.distance for f in fit(values)}
-        for general in ("negative binomial", "Conway-Maxwell-Poisson"):
-            for special in ("Poisson", "geometric"):
-                assert distance[general] <= distance[special] + 1e-6  # r ends at a million, short of Poisson
+@given(st.lists(st.integers(0, 9), min_size=2, max_size=12), st.lists(st.integers(0, 9), min_size=2, max_size=12))
+@settings(max_examples=100, deadline=None)
+def test_the_distance_is_symmetric_and_none_of_a_distribution_to_itself(one, other):
+    p, q = (np.bincount(values, minlength=10) / len(values) for values in (one, other))
+    assert bhattacharyya(p, p) == pytest.approx(0, abs=1e-15)
+    assert bhattacharyya(p, q) == bhattacharyya(q, p) >= 0
+    assert math.isinf(bhattacharyya(p, q)) == (not set(one) & set(other))
+
+
+def distances(values):
+    return {f.model: f.distance for f in fit(values)}
+
+
+def require_nested(distance):
+    for general in ("negative binomial", "Conway-Maxwell-Poisson"):
+        for special in ("Poisson", "geometric"):
+            assert distance[general] <= distance[special] + 1e-6, (general, special)  # r is finite, so never Poisson's
+
+
+@pytest.mark.parametrize("sample", [*MODELS, "constant and large"])
+def test_a_model_that_contains_another_is_no_farther(sample):
+    require_nested(distances(np.full(50, 298) if sample == "constant and large" else samples()[sample]))
+
+
+def test_of_models_that_tie_the_one_with_fewer_parameters_comes_first():
+    found = fit(samples()["Poisson"])
+    first, *rest = found
+    assert first.model == "Poisson"
+    nearer = {f.model for f in rest if f.distance < first.distance}
+    assert nearer <= {"negative binomial", "Conway-Maxwell-Poisson"}
+    assert "Conway-Maxwell-Poisson" in nearer  # so that it is not by its distance that Poisson comes first
+    assert first.distance - min(f.distance for f in found) <= 1 / N
+
+
+def test_what_is_not_a_tie_goes_by_distance():
+    found = fit(samples()["Conway-Maxwell-Poisson"])  # which no other model comes near
+    assert [f.distance for f in found] == sorted(f.distance for f in found)
+    assert len(found[0].parameters) > len(found[-1].parameters)
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=60))
@@ -103,16 +136,24 @@ def test_every_fit_is_a_sub_distribution_at_the_distance_it_tells(values):
     for f in found:
         assert len(f.pmf) == len(p)
         assert (f.pmf >= 0).all()
-        assert f.pmf.sum() <= 1 + 1e-7  # lnΓ of a large r is exact to some 1e-9
+        assert f.pmf.sum() <= 1 + 1e-9
         assert f.distance == bhattacharyya(p, f.pmf) >= 0
         assert all(math.isfinite(value) for value in f.parameters.values())
+    require_nested({f.model: f.distance for f in found})
     nearest = min(f.distance for f in found)
     assert found[0].distance <= nearest + min(1 / len(values), 0.01)
 
 
 @pytest.mark.parametrize(
     ("values", "best"),
-    [([0] * 50, "Poisson"), ([5] * 50, "uniform"), ([0, 1], "uniform"), ([3], "uniform"), ([0, 5000], "geometric")],
+    [
+        ([0] * 50, "Poisson"),
+        ([5] * 50, "uniform"),
+        ([0, 1], "uniform"),
+        ([3], "uniform"),
+        ([0, 5000], "geometric"),
+        ([2, 3] * 50 + [4000], "uniform"),
+    ],
 )
 def test_degenerate_laws_have_finite_fits(values, best):
     found = fit(np.array(values))
@@ -121,17 +162,29 @@ def test_degenerate_laws_have_finite_fits(values, best):
     assert all(str(f).startswith(f.model) for f in found)
 
 
+def counted(law, values):
+    count = jax.jit(type(law).count)
+    for tau in values:
+        law = count(law, np.int32(tau))
+    return law
+
+
 def test_a_law_of_any_kind_is_fitted_as_it_stands():
-    values = samples()["Poisson"]
-    window = jasgd.StalenessHistogram.window(64, bins=8)
-    for tau in values[:300]:
-        window = window.count(int(tau))
+    values = samples()["Poisson"][:300]
+    window = counted(jasgd.StalenessHistogram.window(64, bins=8), values)
     # The window's law, whose last bin stands for 8 and more.
-    assert fit(window)[0].parameters == fit(np.minimum(values[236:300], 8))[0].parameters
-    decayed = jasgd.StalenessHistogram.decay(50.0)
-    for tau in values[:300]:
-        decayed = decayed.count(int(tau))
+    assert float(window.overflow()) > 0.2
+    assert fit(window)[0].parameters == fit(np.minimum(values[236:], 8))[0].parameters
+    assert {len(f.pmf) for f in fit(window)} == {9}
+    decayed = counted(jasgd.StalenessHistogram.decay(50.0), values)
     assert fit(decayed)[0].parameters["rate"] == pytest.approx(float(decayed.mean()), rel=0.15)
+
+
+def test_bins_behind_what_is_remembered_are_left_out():
+    window = counted(jasgd.StalenessHistogram.window(3), (200, 1, 2, 2))  # the 200 is forgotten
+    found, same = fit(window), fit(np.array([1, 2, 2]))
+    assert [(f.model, f.parameters, f.distance) for f in found] == [(f.model, f.parameters, f.distance) for f in same]
+    assert {len(f.pmf) for f in found} == {3}
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ class Hogwild:
         self._state = _State(setup.state, 0)
         self._count_mutex = threading.Lock()
         self._claimed = 0
+        self._open: set[int] = set()  # versions that were claimed and are not yet added
         self._finished = 0
         self._overlapped_reads = 0
 
@@ -74,6 +75,7 @@ class Hogwild:
             too_stale = ledger.is_too_stale(tau)
             if not too_stale:
                 self._claimed = version + 1
+                self._open.add(version)
         if too_stale:
             return ledger.dropped(gradient, version, tau, 1, "stale")
         base = self._state
@@ -90,6 +92,7 @@ class Hogwild:
             self._at(f"added {i}", worker)
         with self._count_mutex:
             self._finished += 1
+            self._open.discard(version)
         return ledger.applied(gradient, version, tau, factor)
 
     def warm_up(self, gradient: Gradient) -> None:
@@ -107,6 +110,12 @@ class Hogwild:
     def close(self, reason: str) -> None:
         """Later commits raise Closed; one that has claimed its version is finished."""
         self._ledger.close(reason)
+
+    @property
+    def unfinished(self) -> frozenset[int]:
+        """Versions that were claimed by commits which failed or did not end; the execution has no rows for them."""
+        with self._count_mutex:
+            return frozenset(self._open)
 
     @property
     def counters(self) -> dict[str, int]:

@@ -12,15 +12,15 @@ from jasgd.schemes.protocol import Committed, Dropped, Gradient, Setup, Snapshot
 class Leashed:
     """A worker computes on the current snapshot without copying it, and publishes a new snapshot if none came between.
 
-    If one came between, staleness and step size are computed again on the newest; after ``persistence`` failures the
-    gradient is dropped. The optimizer state, and with it the law, is part of the snapshot: a lost attempt leaves no
-    trace in it, so the law counts a gradient once, at its publication.
+    If one came between, staleness and step size are computed again on the newest; after more than ``persistence``
+    failures the gradient is dropped. The optimizer state, and with it the law, is part of the snapshot: a lost attempt
+    leaves no trace in it, so the law counts a gradient once, at its publication.
 
     Guarantees. No torn read, no lost update; versions form a chain. No blocking on a stalled peer: no parameter is
     read, computed or copied under a lock. Linearizes at the comparison and assignment in ``_swap``; CPython has no
     compare-and-swap of references, so these two statements have a mutex to themselves. A read is one load of an
     attribute. Memory: a snapshot lives while it is current or a worker holds it as view, base or candidate, so there
-    are at most 3m + 1.
+    are at most 3m + 1; the trainer holds one more, the newest with a finite loss, and evaluation another.
 
     Source:
       Bäckström, Walulya, Papatriantafilou, Tsigas, "Consistent lock-free parallel stochastic gradient descent for fast
@@ -30,9 +30,8 @@ class Leashed:
     name = "leashed"
 
     def __init__(self, setup: Setup, *, persistence: int | None = None, max_staleness: int | None = None):
-        if persistence is not None and (
-            isinstance(persistence, bool) or persistence != int(persistence) or persistence < 0
-        ):
+        whole = isinstance(persistence, (int, np.integer)) and not isinstance(persistence, bool)
+        if persistence is not None and (not whole or persistence < 0):
             raise ValueError(f"persistence must be an integer ≥ 0, or None for no bound, got {persistence!r}")
         setup.ledger.drop_above(max_staleness)
         self._compiled, self._ledger, self._at = setup.compiled, setup.ledger, setup.at
