@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
+import optax
 
 from jasgd import rules, schemes
 from jasgd.measures import SHARES, Spread, measures, spread
@@ -121,10 +122,14 @@ def compare(
       (['constant', 'tail'], True)
     """
     chosen = tuple(Arm.parse(arm) if isinstance(arm, str) else arm for arm in arms)
+    _check(chosen, tuple(seeds))
     seeds = tuple(int(seed) for seed in seeds)
     factory = parse_scheme(scheme) if isinstance(scheme, str) else scheme
-    make = functools.partial(transformation, learning_rate=learning_rate, momentum=momentum, optimizer=optimizer)
-    _check(chosen, seeds)
+
+    def make(rule: rules.Rule) -> optax.GradientTransformationExtraArgs:
+        other = law if getattr(rule, "law", None) is None else None
+        return transformation(rule, learning_rate=learning_rate, momentum=momentum, optimizer=optimizer, law=other)
+
     for arm in chosen:
         make(parse_rule(arm.rule, workers=workers, learning_rate=learning_rate))
     settings = {
@@ -152,7 +157,7 @@ def compare(
             result = train(
                 task.loss_fn,
                 task.params,
-                make(rule, law=law if getattr(rule, "law", None) is None else None),
+                make(rule),
                 task.batches,
                 scheme=factory,
                 workers=workers,
@@ -305,10 +310,11 @@ def _check(arms: Sequence[Arm], seeds: Sequence[int]) -> None:
     labels = [arm.label for arm in arms]
     if not arms or len(set(labels)) < len(labels):
         raise ValueError(f"arms must be one or more, and each once, got {', '.join(labels) or 'none'}")
+    measured = {arm.label for arm in arms if arm.mean_of is None}
     for arm in arms:
-        if arm.mean_of is not None and arm.mean_of not in labels:
-            raise ValueError(
-                f"{arm.label} needs the arm {arm.mean_of}, whose mean step it takes; got {', '.join(labels)}"
-            )
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        if arm.mean_of is not None and arm.mean_of not in measured:
+            told = f"{arm.label} needs the arm {arm.mean_of}, no control, whose mean step it takes"
+            raise ValueError(f"{told}; got {', '.join(labels)}")
+    whole = all(isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) for seed in seeds)
+    if not seeds or not whole or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise ValueError(f"seeds must be one or more integers ≥ 0, and each once, got {list(seeds)}")

@@ -42,7 +42,9 @@ def measures(result: TrainResult) -> dict[str, float]:
     for share in SHARES:
         found = (math.inf, math.inf) if diverged else reached(result.execution, share)
         told[f"updates_to_{share:.0%}"], told[f"time_to_{share:.0%}_s"] = found
-    told |= {name: m[name] for name in ("updates_per_s", "staleness_mean", "staleness_gini", "mean_factor")}
+    applied = len(result.execution) > 0
+    for name in ("updates_per_s", "staleness_mean", "staleness_gini", "mean_factor"):
+        told[name] = m[name] if applied else math.nan
     return told | {"dropped": float(len(result.execution.dropped))}
 
 
@@ -52,10 +54,21 @@ def reached(execution: Execution, share: float) -> tuple[float, float]:
     The initial loss is the mean over the gradients that were computed on the initial parameters.
     """
     initial = execution.loss[execution.version_read == 0]
-    if len(initial) == 0:
+    if len(initial) == 0 or not np.isfinite(initial).all():
         return math.nan, math.nan
-    rows = np.flatnonzero(smoothed(execution.loss) <= share * float(initial.mean()))
-    return (float(execution.version[rows[0]] + 1), float(execution.time_s[rows[0]])) if len(rows) else (math.nan,) * 2
+    rows = np.flatnonzero(smoothed(execution.loss) <= share * float(initial.mean(dtype=np.float64)))
+    if len(rows) == 0:
+        return math.nan, math.nan
+    return float(execution.version[rows[0]] + 1), float(committed(execution)[rows[0]])
+
+
+def committed(execution: Execution) -> np.ndarray:
+    """When each gradient was committed, in seconds; shape and order kept, and never falling.
+
+    ``time_s`` is read behind the commit, by a thread that may have had to wait for it, while others went on: then it
+    lies behind the times of later versions.
+    """
+    return np.minimum.accumulate(execution.time_s[::-1])[::-1]
 
 
 def smoothed(losses: np.ndarray) -> np.ndarray:

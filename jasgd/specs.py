@@ -78,7 +78,7 @@ def parse_rule(text: str, *, workers: int, learning_rate: float) -> rules.Rule:
     try:
         _check_kinds(rules.RULES.get(name), options)
         return rules.named(name, **options)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:  # a TypeError from a user's own factory
         raise ValueError(f"rule {text!r}: {error}") from error
 
 
@@ -190,7 +190,10 @@ def _check_kinds(factory: Callable[..., Any] | None, options: dict[str, Any]) ->
     Other options the factories check themselves.
     """
     kinds = {float: "a number", bool: "true or false", types.NoneType: "none"}
-    hints = {} if factory is None else get_type_hints(factory)
+    try:
+        hints = get_type_hints(factory)
+    except (NameError, TypeError):  # none, or a user's own whose annotations cannot be read
+        hints = {}
     for key in options.keys() & hints.keys():
         value, wanted = options[key], get_args(hints[key]) or (hints[key],)
         given = float if type(value) is int else type(value)

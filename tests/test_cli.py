@@ -111,7 +111,7 @@ def test_a_time_limit_alone_is_a_stop_condition(capsys, tmp_path):
 
 
 def test_a_reached_target_is_a_success(capsys, tmp_path):
-    arguments = [*TRAIN, "--target-loss", 100, "--json", "--no-plots", "--out", tmp_path]
+    arguments = ["train", "--workers", 2, "--target-loss", 100, "--json", "--no-plots", "--out", tmp_path]
     code, out, _ = run(capsys, *arguments)
     assert (code, json.loads(out)["outcome"]) == (0, "converged")
 

@@ -255,3 +255,31 @@ def test_ctrl_c_in_the_last_evaluation_is_not_swallowed():
     assert result.outcome == "stopped"
     assert "all 40 steps were taken, then stopped by Ctrl-C" in result.message
     assert result.execution.commits == 40
+
+
+@pytest.mark.parametrize("scheme", ["synchronous", *ASYNCHRONOUS])
+def test_an_update_that_never_ends_is_named_and_does_not_keep_the_run(scheme, monkeypatch):
+    monkeypatch.setattr(jasgd.supervisor, "GRACE_S", 0.2)
+    monkeypatch.setattr(jasgd.schemes.protocol, "HELD_S", 0.2)
+    release, calls = threading.Event(), itertools.count(1)
+
+    def never_ending_update(x):
+        if next(calls) == 10:
+            release.wait(60)
+        return x
+
+    def update(updates, state, params=None, **extra):
+        value = jax.pure_callback(never_ending_update, jax.ShapeDtypeStruct((), jnp.float32), jnp.float32(0))
+        return jax.tree.map(lambda u: -0.05 * u + 0 * value, updates), state
+
+    tx = optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
+    try:
+        result = train(tx, scheme=scheme, steps=None, time_limit_s=0.5)
+        assert any("never_ending_update" in worker.stack or "commit" in worker.stack for worker in result.stuck)
+        assert "could not be stopped" in result.message
+        assert np.isfinite(result.params).all()
+        rows = len(result.execution)
+    finally:
+        release.set()
+    assert len(result.execution) == rows
+    assert result.outcome == ("failed" if scheme == "locked" else "finished")

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from jasgd.schemes import protocol
 from jasgd.schemes.protocol import Committed, Dropped, Gradient, Setup, Snapshot, View
 
 
@@ -78,9 +79,13 @@ class Locked:
         apply(params, state, gradient.grads, np.int32(0), gradient.loss, self._compiled.read(gradient.view))
 
     def snapshot(self) -> Snapshot:
-        """A copy taken under the mutex."""
-        with self._mutex:
+        """A copy taken under the mutex; TimeoutError where an update does not end."""
+        if not self._mutex.acquire(timeout=protocol.HELD_S):
+            raise TimeoutError(f"an update has held the mutex for more than {protocol.HELD_S:g} s")
+        try:
             return Snapshot(self._version, self._copied(self._params), self._copied(self._state))
+        finally:
+            self._mutex.release()
 
     def _copied(self, leaves: tuple) -> tuple:
         return self._compiled.copy(leaves) if self._in_place else leaves

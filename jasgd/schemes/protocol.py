@@ -11,6 +11,8 @@ import jax
 from jasgd.compiled import Compiled, Leaves
 from jasgd.ledger import Closed, Committed, Dropped, Ledger
 
+HELD_S = 10.0  # how long whoever closes or reads a scheme waits for a mutex that an update may hold for ever
+
 
 class View(NamedTuple):
     """What a worker computes its gradient on; nobody changes it while the worker holds it."""

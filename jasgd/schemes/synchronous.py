@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 
+from jasgd.schemes import protocol
 from jasgd.schemes.protocol import Committed, Dropped, Gradient, Setup, Snapshot, View
 
 
@@ -76,9 +77,12 @@ class Synchronous:
 
     def close(self, reason: str) -> None:
         """Later commits raise Closed, and so do those that wait."""
-        with self._barrier:
-            self._ledger.close(reason)
-            self._barrier.notify_all()
+        self._ledger.close(reason)  # before the mutex, which an update that never ends would hold
+        if self._barrier.acquire(timeout=protocol.HELD_S):
+            try:
+                self._barrier.notify_all()
+            finally:
+                self._barrier.release()
 
     @property
     def counters(self) -> dict[str, int]:
