@@ -113,6 +113,7 @@ def compare(
 
     Raises:
       ValueError: for arms, seeds or options that cannot work, before anything is trained.
+      TypeError: for a law that is none, likewise.
 
     Example:
       >>> from jasgd import problems
@@ -122,7 +123,8 @@ def compare(
       (['constant', 'tail'], True)
     """
     chosen = tuple(Arm.parse(arm) if isinstance(arm, str) else arm for arm in arms)
-    _check(chosen, tuple(seeds))
+    seeds = tuple(seeds)
+    _check(chosen, seeds)
     seeds = tuple(int(seed) for seed in seeds)
     factory = parse_scheme(scheme) if isinstance(scheme, str) else scheme
 
@@ -237,7 +239,7 @@ class Comparison:
                         sentence, ways = _held_against(rows[arm.label], rows[other])
                         told.append(sentence)
                         claims += [] if ways is None else [ways]
-        where = f"On {self.problem} with {self.settings['workers']} workers, {self.settings['scheme']}"
+        where = f"On {self.problem} with {number(self.settings['workers'], 'worker')}, {self.settings['scheme']}"
         if not told:
             return f"{where}: nothing to compare, as no rule was run beside {BASELINE} or a control."
         runs = max(row["final_loss"].runs for row in rows.values())
@@ -257,6 +259,11 @@ class Comparison:
         ]
         told = {"problem": self.problem, "seeds": self.seeds, "settings": self.settings, "reading": self.reading()}
         return told | {"table": table, "runs": runs}
+
+
+def number(count: int, noun: str) -> str:
+    """How many of what, as in "1 worker" and "2 workers"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _constant(factor: float) -> rules.Rule:

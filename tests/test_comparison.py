@@ -1,4 +1,4 @@
-"""Specs, measures and comparisons: what is run, in which order, and what is said about it."""
+"""Comparisons: what is run, in which order, and what is said about it."""
 
 import itertools
 import json
@@ -8,161 +8,83 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import Task, moved
+from helpers import Task
+from test_measures import result_of
 
 import jasgd
-from jasgd import rules
 from jasgd.comparison import Arm, Comparison, compare
-from jasgd.execution import Execution, row_dtype
-from jasgd.measures import measures, reached, smoothed, spread
-from jasgd.result import Outcome, TrainResult, to_json
-from jasgd.specs import parse_law, parse_rule, parse_scheme, parse_spec, transformation
+from jasgd.measures import measures, spread
+from jasgd.result import Outcome, to_json
 
 
 def small(arms, seeds=(0, 1), **options):
     return compare(Task, arms, seeds, **{"workers": 2, "learning_rate": 0.05, "steps": 60} | options)
 
 
-# --- specs
+class Parabola:
+    """A problem that compiles fast."""
 
+    name = "parabola"
 
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [
-        ("tail", ("tail", {})),
-        (" tail : cdf = strict ", ("tail", {"cdf": "strict"})),
-        ("a:b=1,c=1e-3,d=true,e=None", ("a", {"b": 1, "c": 0.001, "d": True, "e": None})),
-    ],
-)
-def test_specs_are_split(text, wanted):
-    assert parse_spec(text) == wanted
+    def __init__(self, seed):
+        self.params = jnp.full(8, 1.0 + seed)
 
+    def loss_fn(self, params, batch):
+        return jnp.mean((params - batch) ** 2)
 
-@pytest.mark.parametrize("text", ["tail:", "tail:cdf", "tail:=1", "tail:cdf=", "tail:a=1,a=2", "tail:a=1,"])
-def test_specs_that_are_none_are_refused(text):
-    with pytest.raises(ValueError, match="options are written name:key=value,key=value, each once"):
-        parse_spec(text)
+    def batches(self, ticket):
+        return np.zeros(8, np.float32)
 
-
-@pytest.mark.parametrize("name", rules.RULES)
-def test_every_rule_has_a_text_and_what_the_run_knows_is_filled_in(name):
-    needs = {
-        "exponential": "beta=0.1", "threshold": "limit=4", "mishchenko": "smoothness=2", "koloskova": "smoothness=2",
-        "adadelay": "smoothness=2",
-    }  # fmt: skip
-    try:
-        rule = parse_rule(name, workers=4, learning_rate=0.1)
-    except ValueError as error:
-        assert "needs the options" in str(error)  # noqa: PT017
-        rule = parse_rule(f"{name}:{needs[name]}", workers=4, learning_rate=0.1)
-    tx = transformation(rule, learning_rate=0.1)
-    updates, _ = tx.update(jnp.ones(()), tx.init(jnp.zeros(())), jnp.zeros(()), staleness=3)
-    assert np.isfinite(updates)
-
-
-def test_options_change_the_rule():
-    def at_3(text):
-        return float(parse_rule(text, workers=4, learning_rate=0.1)(3, jasgd.StalenessHistogram.from_staleness([1, 3])))
-
-    assert at_3("tail") == 0.5
-    assert at_3("tail:cdf=strict") == 1.0
-    assert at_3("tail:amplitude=0.5") == 0.75
-    assert at_3("inverse:normalized=true") == pytest.approx(0.25 / 0.375)
-
-
-@pytest.mark.parametrize(
-    ("parse", "text", "message"),
-    [
-        (parse_rule, "tale", "rule must be one of constant, .*, got 'tale'"),
-        (parse_rule, "tail:amplitude=big", "rule 'tail:amplitude=big': "),
-        (parse_rule, "tail:normalized=2", "normalized must be true or false, got 2"),
-        (parse_scheme, "leashd", "scheme must be one of sequential, .*, got 'leashd'"),
-        (parse_scheme, "leashed:workers=2", "has the options persistence, max_staleness; got 'workers'"),
-        (parse_law, "windows", "law must be one of window, decay, cumulative, one_shot, got 'windows'"),
-        (parse_law, "window:size=3", "law 'window' has the options length, bins, warm_up; got 'size'"),
-        (parse_law, "window:length=0", "law 'window:length=0': length must be .*got 0"),
-        (parse_law, "one_shot", "law 'one_shot': .*start"),
-    ],
-)
-def test_a_text_that_names_nothing_says_what_is_allowed(parse, text, message):
-    with pytest.raises(ValueError, match=message):
-        parse(text, workers=2, learning_rate=0.1) if parse is parse_rule else parse(text)
-
-
-def test_the_factor_stands_before_momentum_and_behind_adam():
-    inverse = rules.inverse()
-    assert moved(transformation(inverse, learning_rate=1, momentum=0.9)) == pytest.approx(-(0.25 + 0.225 + 1))
-    assert moved(transformation(inverse, learning_rate=1, optimizer="adam"), (3,)) == pytest.approx(-0.25, abs=1e-4)
-
-
-# --- measures
-
-
-def result_of(losses, *, outcome=Outcome.FINISHED, factor=1.0, staleness=0, evaluations=(), rate=100.0):
-    rows = np.zeros(len(losses), row_dtype(dropped=False))
-    rows["version"] = np.arange(len(losses))
-    rows["version_read"] = np.maximum(rows["version"] - staleness, 0)
-    rows["staleness"] = rows["version"] - rows["version_read"]
-    rows["ticket"], rows["loss"], rows["factor"], rows["tries"] = rows["version"], losses, factor, 1
-    rows["time_s"] = (1 + rows["version"]) / rate
-    execution = Execution.from_rows(rows, np.zeros(0, row_dtype(dropped=True)), {"workers": 1, "in_flight": []})
-    return TrainResult(
-        {}, (), execution, outcome, "by hand", list(evaluations), {}, {}, float(len(losses) / rate)
-    )  # fmt: skip
-
-
-def test_a_loss_is_smoothed_over_twenty_gradients():
-    losses = np.arange(30, dtype=np.float32)
-    means = smoothed(losses)
-    assert np.isnan(means[:19]).all()
-    assert means[19:].tolist() == [np.mean(range(i - 19, i + 1)) for i in range(19, 30)]
-    assert np.isnan(smoothed(losses[:19])).all()
-
-
-def test_a_share_is_reached_where_the_smoothed_loss_first_is_that_low():
-    # Initial loss 4; from gradient 30 on the loss is 1, so that 20 of them have a mean of 1 at the 50th.
-    execution = result_of([4.0] * 30 + [1.0] * 40).execution
-    assert reached(execution, 0.25) == (50, 0.5)
-    assert reached(execution, 1.0) == (20, 0.2)
-    assert all(map(math.isnan, reached(execution, 0.2)))
-    assert all(map(math.isnan, reached(result_of([]).execution, 0.5)))
-
-
-def test_the_initial_loss_is_that_of_all_gradients_on_the_initial_parameters():
-    rows = result_of([2.0, 6.0] + [2.0] * 40, staleness=1).execution
-    assert rows.version_read[:2].tolist() == [0, 0]
-    assert reached(rows, 0.54)[0] == 22  # of a mean of 4; until then the 6 is among the last twenty
-
-
-def test_a_diverged_run_counts_as_infinite_and_a_failed_one_not_at_all():
-    assert measures(result_of([3.0] * 30, outcome=Outcome.DIVERGED))["final_loss"] == math.inf
-    assert math.isnan(measures(result_of([3.0] * 30, outcome=Outcome.FAILED))["final_loss"])
-    assert math.isnan(measures(result_of([3.0] * 30, outcome=Outcome.STOPPED))["final_loss"])
-    told = measures(result_of([3.0] * 30, evaluations=[{"loss": 1.0, "accuracy": 0.75, "time_s": 1, "version": 9}]))
-    assert (told["final_loss"], told["test_accuracy"], told["updates_per_s"]) == (3.0, 0.75, pytest.approx(100))
-
-
-def test_a_spread_leaves_out_what_has_no_value_and_keeps_infinity():
-    assert spread([math.nan, 2.0, math.inf, 1.0]) == (2.0, 1.0, math.inf, 3, 4)
-    assert spread([math.nan])[3:] == (0, 1)
-
-
-# --- comparisons
+    def evaluate(self, params):
+        return {"loss": float(self.loss_fn(params, self.batches(0)))}
 
 
 @pytest.mark.newest
 def test_seeds_are_the_outer_loop_and_arms_take_turns_with_controls_behind_their_arm():
-    order = []
+    order, seen = [], []
     arms = ["constant", "constant@tail", "tail", "inverse"]
-    told = small(arms, (3, 5, 7), on_result=lambda arm, seed, result: order.append((seed, arm.label)))
-    assert [seed for seed, _ in order] == [3] * 4 + [5] * 4 + [7] * 4
-    for seed in (3, 5, 7):
-        assert sorted(arm for s, arm in order if s == seed) == sorted(arms)
-        assert order.index((seed, "tail")) < order.index((seed, "constant@tail"))
-    firsts = [next(arm for s, arm in order if s == seed) for seed in (3, 5, 7)]
-    assert len(set(firsts)) > 1
+    told = compare(
+        Parabola, arms, np.array([3, 5, 7]), workers=2, learning_rate=0.05, steps=20,
+        on_result=lambda arm, seed, result: order.append((seed, arm.label, result)),
+        on_progress=lambda arm, seed, progress: seen.append((seed, arm.label)),
+    )  # fmt: skip
+    assert [(seed, label) for seed, label, _ in order] == [
+        (3, "constant"), (3, "tail"), (3, "inverse"), (3, "constant@tail"),
+        (5, "tail"), (5, "inverse"), (5, "constant"), (5, "constant@tail"),
+        (7, "tail"), (7, "inverse"), (7, "constant"), (7, "constant@tail"),
+    ]  # fmt: skip
+    assert list(dict.fromkeys(seen)) == [(seed, label) for seed, label, _ in order]
+    assert all(told.runs[label][seed] is result for seed, label, result in order)
+    assert told.seeds == (3, 5, 7)
     assert [row["arm"] for row in told.rows] == arms
     assert all(row["outcomes"] == {"finished": 3} for row in told.rows)
+    assert not told.stopped
+
+
+def test_a_row_of_the_table_is_the_spread_of_what_the_runs_measure():
+    told = compare(Parabola, ["constant", "inverse"], (0, 1, 2), workers=2, learning_rate=0.05, steps=40)
+    for row in told.rows:
+        measured = [measures(result) for result in told.runs[row["arm"]].values()]
+        assert set(row) == {"arm", "outcomes", *measured[0]}
+        for name in measured[0]:
+            np.testing.assert_equal(row[name], spread([m[name] for m in measured]))
+    assert told.rows[1]["mean_factor"].high <= 1
+    record = json.loads(json.dumps(to_json(told.record()), allow_nan=False))
+    assert record["reading"] == told.reading()
+    assert record["seeds"] == [0, 1, 2]
+    assert record["settings"] == {
+        "scheme": "leashed", "workers": 2, "learning_rate": 0.05, "momentum": 0.0, "optimizer": "sgd", "steps": 40,
+        "time_limit_s": None, "target_loss": None,
+    }  # fmt: skip
+    assert [(run["arm"], run["seed"]) for run in record["runs"]] == [
+        (arm, seed) for arm in ("constant", "inverse") for seed in (0, 1, 2)
+    ]
+    for run in record["runs"]:
+        metrics = told.runs[run["arm"]][run["seed"]].metrics
+        assert run["metrics"]["last_loss"] == metrics["last_loss"]
+        assert run["metrics"]["mean_factor"] == metrics["mean_factor"]
+    assert record["table"][1]["final_loss"] == told.rows[1]["final_loss"]._asdict()
+    assert record["table"][1]["test_accuracy"]["median"] is None  # a parabola has none
 
 
 @pytest.mark.newest
@@ -224,6 +146,38 @@ def test_a_transformation_or_scheme_of_ones_own_reaches_the_runs():
     assert told.settings["scheme"] == "locked(reading='reference')"
 
 
+def test_a_run_that_fails_does_not_end_the_comparison():
+    class Short(Parabola):
+        def __init__(self, seed):
+            super().__init__(seed)
+            self.left = 10 if seed == 1 else 10**6
+
+        def batches(self, ticket):
+            if ticket >= self.left:
+                raise OSError("the disk is full")
+            return np.zeros(8, np.float32)
+
+    told = compare(Short, ["constant", "tail"], (0, 1, 2), workers=2, learning_rate=0.05, steps=30)
+    assert [row["outcomes"] for row in told.rows] == [{"finished": 2, "failed": 1}] * 2
+    assert [row["final_loss"].count for row in told.rows] == [2, 2]
+    assert "the disk is full" in told.runs["tail"][1].message
+    assert "tail and constant cannot be compared, as not all of their runs ended" in told.reading()
+
+
+def test_a_control_of_an_arm_that_applied_nothing_is_left_out():
+    class Hopeless(Parabola):
+        def loss_fn(self, params, batch):
+            return super().loss_fn(params, batch) * jnp.nan
+
+    told = compare(Hopeless, ["tail", "constant@tail"], (0, 1), workers=2, learning_rate=0.05, steps=5)
+    assert sorted(told.runs["tail"]) == [0, 1]
+    assert told.runs["constant@tail"] == {}
+    assert told.rows == [{"arm": "tail", **told.rows[0]}, {"arm": "constant@tail", "outcomes": {}}]
+    assert told.rows[0]["outcomes"] == {"diverged": 2}
+    assert "nothing to compare" in told.reading()
+    json.dumps(to_json(told.record()), allow_nan=False)
+
+
 @pytest.mark.parametrize(
     ("arms", "seeds", "options", "message"),
     [
@@ -234,6 +188,14 @@ def test_a_transformation_or_scheme_of_ones_own_reaches_the_runs():
         (["tail"], (), {}, "seeds must be one or more"),
         (["tail"], (1, 1), {}, r"each once, got \[1, 1\]"),
         (["tail"], (-1,), {}, "≥ 0"),
+        (["tail"], (0.5,), {}, r"seeds must be one or more integers ≥ 0, and each once, got \[0.5\]"),
+        (["tail"], (True,), {}, r"got \[True\]"),
+        (
+            ["tail", "constant@tail", Arm("twice", "constant", "constant@tail")],
+            (0,),
+            {},
+            "twice needs the arm constant@tail, no control, whose mean step it takes; got tail, constant@tail, twice",
+        ),
         (["constant", "tail:cdf=no"], (0,), {}, "cdf must be"),
         (["tail"], (0,), {"learning_rate": -1}, "learning_rate must be a finite number > 0, got -1"),
         (["tail"], (0,), {"optimizer": "lion"}, "optimizer must be sgd or adam, got 'lion'"),
@@ -250,6 +212,11 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_trained(arms, see
     with pytest.raises(ValueError, match=message):
         compare(problem, arms, seeds, **{"workers": 2, "learning_rate": 0.05, "steps": 5} | options)
     assert loaded == []
+
+
+def test_a_law_that_is_none_is_refused_before_anything_is_trained():
+    with pytest.raises(TypeError, match="law must be a StalenessHistogram"):
+        compare(pytest.fail, ["tail_published", "tail"], (0,), workers=2, learning_rate=0.05, steps=5, law=1024)
 
 
 def by_hand(**arms):
@@ -275,6 +242,8 @@ def test_a_difference_is_claimed_only_where_the_ranges_lie_apart():
     overlap = by_hand(constant=runs_at(60, 70, 80), tail=runs_at(30, 40, 60)).reading()
     assert "tail shows no clear difference from constant" in overlap
     assert "by chance" not in overlap
+    tie = by_hand(constant=runs_at(60, 70, 80), tail=runs_at(60, 70, 80)).reading()
+    assert "no clear difference" in tie
     touching = by_hand(constant=runs_at(50, 70, 80), tail=runs_at(30, 40, 50)).reading()
     assert "no clear difference" in touching
 

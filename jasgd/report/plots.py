@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jasgd.comparison import Comparison
+from jasgd.comparison import Comparison, number
 from jasgd.execution import Execution
 from jasgd.fits import fit
-from jasgd.measures import SMOOTHED, smoothed
-from jasgd.result import TrainResult
+from jasgd.measures import SMOOTHED, committed, smoothed
+from jasgd.result import Outcome, TrainResult
 
 try:
     from matplotlib import rc_context
@@ -50,6 +53,7 @@ DPI = 150
 SHOWN = 0.99  # share of the staleness values that plots reach out to; tails are long
 FEW = 20  # gradients that a point of C(τ) stands for, the last one excepted
 MARKED = 40  # points on a curve, above which they are not marked one by one
+Look = dict[str, str]  # colour and style of a line
 
 
 def plot_run(result: TrainResult, folder: Path) -> list[Path]:
@@ -71,11 +75,12 @@ def plot_arms(comparison: Comparison, folder: Path) -> list[Path]:
             arms[arm.label] = executions
     if not arms:
         return []
+    looks = dict(zip((arm.label for arm in comparison.arms), _looks(), strict=False))
     with rc_context(STYLE):
         figures = {
-            "loss": _losses(arms, comparison),
-            "staleness": _laws(arms),
-            "step_size": _step_sizes(arms),
+            "loss": _losses(comparison, looks),
+            "staleness": _laws(arms, looks),
+            "step_size": _step_sizes(arms, looks),
         }
         return _save(figures, folder)
 
@@ -98,7 +103,7 @@ def _loss(result: TrainResult) -> Figure:
     ex = result.execution
     figure, ((left, right),) = _figure(1, 2, (10, 4), sharey=True)
     means = smoothed(ex.loss)
-    for axes, x, evaluated in ((left, ex.version + 1, "version"), (right, ex.time_s, "time_s")):
+    for axes, x, evaluated in ((left, ex.version + 1, "version"), (right, committed(ex), "time_s")):
         axes.plot(x, ex.loss, ".", color=FAINT, markersize=2.5, label="mini-batch", rasterized=True)
         axes.plot(x, means, color=COLOURS[0], label=f"mean over {SMOOTHED} mini-batches")
         told = [(e[evaluated], e["loss"]) for e in result.evaluations if math.isfinite(e.get("loss", math.nan))]
@@ -106,15 +111,16 @@ def _loss(result: TrainResult) -> Figure:
             style = {"marker": "o", "markersize": 5, "linewidth": 1, "linestyle": "--"}
             axes.plot(*zip(*told, strict=True), color=COLOURS[1], label="evaluated", **style)
         axes.margins(x=0.02)
+        axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
     # Cut below the curve, since single mini-batches reach far down.
-    _loss_scale(left, means if np.isfinite(means).any() else ex.loss, 0.25)
-    left.set(xlabel="updates", ylabel="training loss")
+    _loss_scale(left, means if np.isfinite(means).any() else ex.loss, ex.loss, 0.25)
+    left.set(xlabel="updates", ylabel="loss")
     right.set(xlabel="time (s)")
     handles, labels = left.get_legend_handles_labels()
     right.legend(handles, labels, loc="upper right")
     m = result.metrics
     told = f"Training loss from {m['first_loss']:.3g} to {m['last_loss']:.3g} in {m['updates']:,} updates"
-    scheme = f"{ex.metadata.get('scheme', '')}, {ex.workers} workers"
+    scheme = f"{ex.metadata.get('scheme', '')}, {number(ex.workers, 'worker')}"
     _headline(figure, f"{told} and {result.duration_s:.1f} s: {scheme}")
     return figure
 
@@ -161,30 +167,41 @@ def _step_size(ex: Execution) -> Figure:
     law.grid(visible=False)
     axes.set_zorder(law.get_zorder() + 1)
     axes.patch.set_visible(False)
-    top = _factor(axes, [ex], COLOURS[0], reach, "median of the factors used, and 10 to 90 %", np.median)
+    look = next(_looks())
+    top = _factor(axes, [ex], look, reach, "median of the factors used, and 10 to 90 %", np.median)
     _finish_factors(axes, reach, top)
     axes.set_title(f"The step-size function that was used: E[C] = {float(ex.factor.mean(dtype=np.float64)):.3f}")
     axes.legend(loc="upper right")
     return figure
 
 
-def _factor(axes: Any, executions: Sequence[Execution], colour: str, reach: int, label: str, centre: Any) -> float:
-    """Draws the factors over the staleness, as their centre and the middle 80 %; gives the top that the axis needs."""
-    tau = np.concatenate([ex.staleness for ex in executions])
-    factor = np.concatenate([ex.factor for ex in executions]).astype(np.float64)[tau <= reach]
-    tau = tau[tau <= reach]
+def _factor(axes: Any, executions: Sequence[Execution], look: Look, reach: int, label: str, centre: Any) -> float:
+    """Draws the factors over the staleness, as their centre and the middle 80 %; gives the top that the axis needs.
+
+    Every run counts the same, however its gradients are spread over the staleness: else a control, whose factor is
+    constant in each run and another in the next, would seem to depend on the staleness.
+    """
+    pooled = np.concatenate([ex.staleness for ex in executions])
+    pooled = pooled[pooled <= reach]
     # Neighbouring values are taken together where gradients are few, as in long tails.
-    members, start = [], 0
-    for value in np.unique(tau):
-        together = (tau >= start) & (tau <= value)
-        if together.sum() >= FEW or value == tau.max():
-            members.append(together)
+    groups, start = [], 0
+    for value in np.unique(pooled):
+        if ((pooled >= start) & (pooled <= value)).sum() >= FEW or value == pooled.max():
+            groups.append((start, value))
             start = value + 1
-    x = [tau[m].mean() for m in members]
-    low, high = np.array([np.quantile(factor[m], [0.1, 0.9]) for m in members]).T
+    x = np.array([pooled[(pooled >= first) & (pooled <= last)].mean() for first, last in groups])
+    curves = []
+    for ex in executions:
+        factor = ex.factor.astype(np.float64)
+        members = [factor[(ex.staleness >= first) & (ex.staleness <= last)] for first, last in groups]
+        there = [place for place, m in enumerate(members) if len(m)]
+        told = [(centre(members[k]), *np.quantile(members[k], [0.1, 0.9])) for k in there]
+        if told:
+            curves.append([np.interp(x, x[there], column) for column in zip(*told, strict=True)])
+    middle, low, high = np.array(curves).transpose(1, 0, 2)
     marker = {"marker": "o", "markersize": 3.5 if len(x) <= MARKED else 2}
-    axes.plot(x, [centre(factor[m]) for m in members], color=colour, label=label, **marker)
-    axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.plot(x, middle.mean(axis=0), label=label, **look, **marker)
+    axes.fill_between(x, low.min(axis=0), high.max(axis=0), color=look["color"], alpha=0.2, linewidth=0)
     return max(1.25, 1.15 * float(high.max()))
 
 
@@ -194,43 +211,63 @@ def _finish_factors(axes: Any, reach: int, top: float) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _losses(arms: dict[str, list[Execution]], comparison: Comparison) -> Figure:
+def _losses(comparison: Comparison, looks: dict[str, Look]) -> Figure:
     figure, ((left, right),) = _figure(1, 2, (10, 4.4), sharey=True)
-    everything = []
-    for (label, executions), colour in zip(arms.items(), _colours(), strict=False):
-        means = [smoothed(ex.loss) for ex in executions]
+    everything, seeds = [], 0
+    for arm in comparison.arms:
+        look = looks[arm.label]
+        label, executions = _lasting(arm.label, list(comparison.runs[arm.label].values()))
+        if not executions:
+            continue
+        seeds = max(seeds, len(executions))
+        means = [smoothed(ex.loss) if len(ex) >= SMOOTHED else ex.loss for ex in executions]
         everything += means
         for axes, columns in (
             (left, [ex.version + 1.0 for ex in executions]),
-            (right, [ex.time_s for ex in executions]),
+            (right, [committed(ex) for ex in executions]),
         ):
             # All seeds on one grid, as far as the shortest run goes.
             grid = np.linspace(0, min(float(x[-1]) for x in columns), 400)
             curves = np.array([np.interp(grid, x, m, left=np.nan) for x, m in zip(columns, means, strict=True)])
             there = np.isfinite(curves).all(axis=0)
-            axes.plot(grid[there], np.median(curves[:, there], axis=0), color=colour, label=label)
+            axes.plot(grid[there], np.median(curves[:, there], axis=0), label=label, **look)
             low, high = curves[:, there].min(axis=0), curves[:, there].max(axis=0)
-            axes.fill_between(grid[there], low, high, color=colour, alpha=0.15, linewidth=0)
+            axes.fill_between(grid[there], low, high, color=look["color"], alpha=0.15, linewidth=0)
             axes.margins(x=0.02)
-    _loss_scale(left, np.concatenate(everything), 0.7)
+            axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
+    _loss_scale(left, np.concatenate(everything), np.concatenate(everything), 0.7)
     left.set(xlabel="updates", ylabel="training loss")
     right.set(xlabel="time (s)")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=min(len(arms), 4))
-    seeds = max(len(executions) for executions in arms.values())
-    told = f"{comparison.problem}, {comparison.settings['scheme']}, {comparison.settings['workers']} workers"
-    _headline(figure, f"Training loss on {told}: median and range over {seeds} seeds")
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=_columns(labels, 110))
+    told = f"{comparison.problem}, {comparison.settings['scheme']}, {number(comparison.settings['workers'], 'worker')}"
+    _headline(figure, f"Training loss on {told}: {f'median and range over {seeds} seeds' if seeds > 1 else 'one seed'}")
     return figure
 
 
-def _laws(arms: dict[str, list[Execution]]) -> Figure:
+def _lasting(label: str, runs: list[TrainResult]) -> tuple[str, list[Execution]]:
+    """The runs whose losses are drawn, and a label that counts the others, which would cut the curve where they ended.
+
+    Where all ended early, all are drawn.
+    """
+    ended = [r for r in runs if r.outcome in (Outcome.FINISHED, Outcome.CONVERGED) and len(r.execution)]
+    others = Counter(str(r.outcome) for r in runs if r.outcome not in (Outcome.FINISHED, Outcome.CONVERGED))
+    told = ", ".join(f"{count} {outcome}" for outcome, count in others.items())
+    if told:
+        label += f" ({told}{', not drawn' if ended else ''})"
+    return label, [r.execution for r in ended or runs if len(r.execution)]
+
+
+def _laws(arms: dict[str, list[Execution]], looks: dict[str, Look]) -> Figure:
     columns = 1 if len(arms) == 1 else 2
     rows = math.ceil(len(arms) / columns)
     figure, grid = _figure(rows, columns, (5 * columns, 2.6 * rows + 0.6), sharex=True, sharey=True)
     pooled = {label: np.concatenate([ex.staleness for ex in executions]) for label, executions in arms.items()}
     reach, log = max(map(_reach, pooled.values())), any(map(_is_peaked, pooled.values()))
-    for axes, (label, staleness), colour in zip(grid.flat, pooled.items(), _colours(), strict=False):
-        _histogram(axes, staleness, colour, reach, log)
-        axes.set_title(f"{label}: mean τ {staleness.mean():.1f}, median {np.median(staleness):.0f}")
+    for axes, (label, staleness) in zip(grid.flat, pooled.items(), strict=False):
+        _histogram(axes, staleness, looks[label]["color"], reach, log)
+        told = f"{label}: mean τ {staleness.mean():.1f}, median {np.median(staleness):.0f}"
+        axes.set_title(_wrapped(told, 4.6))
         axes.legend(loc="upper right", fontsize=9)
     for axes in grid.flat[len(pooled) :]:
         axes.set_axis_off()
@@ -240,29 +277,44 @@ def _laws(arms: dict[str, list[Execution]]) -> Figure:
     return figure
 
 
-def _step_sizes(arms: dict[str, list[Execution]]) -> Figure:
+def _step_sizes(arms: dict[str, list[Execution]], looks: dict[str, Look]) -> Figure:
     figure, ((axes,),) = _figure(1, 1, (8, 4.6))
     reach = max(_reach(np.concatenate([ex.staleness for ex in executions])) for executions in arms.values())
     tops = []
-    for (label, executions), colour in zip(arms.items(), _colours(), strict=False):
+    for label, executions in arms.items():
         mean = np.mean([ex.factor.mean(dtype=np.float64) for ex in executions])
-        tops.append(_factor(axes, executions, colour, reach, f"{label}: E[C] = {mean:.2f}", np.mean))
+        tops.append(_factor(axes, executions, looks[label], reach, f"{label}: E[C] = {mean:.2f}", np.mean))
     _finish_factors(axes, reach, max(tops))
-    axes.set_title("The step-size functions that were used: means, and 10 to 90 % of the factors")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=min(len(arms), 2))
+    one = max(map(len, arms.values())) == 1
+    told = "means, and 10 to 90 % of the factors" if one else "means over seeds, and 10 to 90 % of the factors"
+    axes.set_title(f"The step-size functions used: {told}")
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=_columns(labels, 90))
     return figure
 
 
+def _columns(labels: Sequence[str], characters: int) -> int:
+    """Columns of a legend, 4 at most, that is to be no wider than so many characters."""
+    widths = sorted((7 + len(label) for label in labels), reverse=True)
+    return max(n for n in range(1, min(len(labels), 4) + 1) if n == 1 or sum(widths[:n]) <= characters)
+
+
 def _headline(figure: Figure, text: str) -> None:
-    figure.suptitle(text, x=0.01, ha="left", fontsize=12)
+    figure.suptitle(_wrapped(text, figure.get_figwidth()), x=0.01, ha="left", fontsize=12)
 
 
-def _loss_scale(axes: Any, losses: np.ndarray, below: float) -> None:
-    """A logarithmic axis down to ``below`` times the least loss, where losses differ by more than tenfold."""
-    there = losses[np.isfinite(losses)]
-    if len(there) and there.min() > 0 and there.max() > 10 * there.min():
+def _wrapped(text: str, inches: float) -> str:
+    """Lines of a title that are no wider than a figure, or a part of it, is."""
+    return textwrap.fill(text, int(11 * inches), break_on_hyphens=False)
+
+
+def _loss_scale(axes: Any, curve: np.ndarray, points: np.ndarray, below: float) -> None:
+    """A logarithmic axis down to ``below`` times the least of the curve, where points lie more than tenfold above."""
+    least = curve[np.isfinite(curve)].min(initial=np.inf)
+    most = points[np.isfinite(points)].max(initial=-np.inf)
+    if least > 0 and most > 10 * least:
         axes.set_yscale("log")
-        axes.set_ylim(bottom=below * there.min())
+        axes.set_ylim(bottom=below * least)
 
 
 def _pmf(staleness: np.ndarray) -> np.ndarray:
@@ -279,5 +331,8 @@ def _reach(staleness: np.ndarray) -> int:
     return max(4, int(np.quantile(staleness, SHOWN)))
 
 
-def _colours() -> list[str]:
-    return list(COLOURS) * 10
+def _looks() -> Iterator[Look]:
+    """A look per arm; where there are more arms than colours, lines are dashed."""
+    for style in itertools.cycle(("-", "--", ":")):
+        for colour in COLOURS:
+            yield {"color": colour, "linestyle": style}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from jasgd.comparison import Comparison
+from jasgd.comparison import Comparison, number
 from jasgd.fits import LawFit
 from jasgd.measures import SHARES, Spread
 from jasgd.result import TrainResult
@@ -12,6 +12,7 @@ from jasgd.result import TrainResult
 try:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 except ImportError as error:
     raise ImportError('tables need rich: pip install "jasgd[cli]"') from error
 
@@ -48,22 +49,30 @@ def run_table(result: TrainResult, title: str, fits: list[LawFit]) -> Table:
       >>> run_table(result, "a parabola", []).row_count
       6
     """
-    m = result.metrics
-    table = Table(title=title, title_justify="left", show_header=False, box=box.SIMPLE_HEAVY)
+    m, applied = result.metrics, len(result.execution) > 0
+    table = Table(title=_title(title), title_justify="left", show_header=False, box=box.SIMPLE_HEAVY)
     table.add_column(style="dim")
     table.add_column()
-    table.add_row("outcome", f"{result.outcome}: {result.message}")
-    table.add_row("updates", f"{m['updates']:,} in {result.duration_s:.2f} s, {m['updates_per_s']:,.0f} a second")
-    table.add_row("training loss", f"{m['first_loss']:.4g} → {m['last_loss']:.4g} (mean of the last 100 gradients)")
+
+    def add(name: str, told: str) -> None:
+        table.add_row(name, Text(told))  # which, unlike a string, is no markup: messages have brackets in them
+
+    add("outcome", f"{result.outcome}: {result.message}")
+    speed = f", {m['updates_per_s']:,.0f} a second" if applied else ""
+    add("updates", f"{m['updates']:,} in {result.duration_s:.2f} s{speed}")
+    if applied:
+        add("training loss", f"{m['first_loss']:.4g} → {m['last_loss']:.4g} (mean of the last 100 gradients)")
     if result.evaluations:
         named = {k: v for k, v in result.evaluations[-1].items() if k not in ("time_s", "version")}
-        table.add_row("test set", ", ".join(f"{name} {value:.4g}" for name, value in named.items()))
-    shape = f"median {m['staleness_median']}, largest {m['staleness_max']}, Gini {m['staleness_gini']:.3f}"
-    table.add_row("staleness τ", f"mean {m['staleness_mean']:.2f}, {shape}")
+        add("test set", ", ".join(f"{name} {value:.4g}" for name, value in named.items()))
+    if applied:
+        shape = f"median {m['staleness_median']}, largest {m['staleness_max']}, Gini {m['staleness_gini']:.3f}"
+        add("staleness τ", f"mean {m['staleness_mean']:.2f}, {shape}")
     if fits:
-        table.add_row("nearest model", f"{fits[0]}, Bhattacharyya distance {fits[0].distance:.4f}")
-    table.add_row("step size", f"E[C] {m['mean_factor']:.3f}, E[τC] {m['mean_staleness_factor']:.3f}")
-    table.add_row("dropped", f"{m['dropped_stale']} too stale, {m['dropped_contended']} contended")
+        add("nearest model", f"{fits[0]}, Bhattacharyya distance {fits[0].distance:.4f}")
+    if applied:
+        add("step size", f"E[C] {m['mean_factor']:.3f}, E[τC] {m['mean_staleness_factor']:.3f}")
+    add("dropped", f"{m['dropped_stale']} too stale, {m['dropped_contended']} contended")
     return table
 
 
@@ -79,12 +88,12 @@ def comparison_table(comparison: Comparison) -> Table:
     Returns:
       The table.
     """
-    seeds, s = len(comparison.seeds), comparison.settings
-    title = f"{comparison.problem}, {s['scheme']}, {s['workers']} workers, {seeds} seeds: median (range)"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAVY)
+    s, seeds = comparison.settings, number(len(comparison.seeds), "seed")
+    title = f"{comparison.problem}, {s['scheme']}, {number(s['workers'], 'worker')}, {seeds}: median (range)"
+    table = Table(title=_title(title), title_justify="left", box=box.SIMPLE_HEAVY)
     table.add_column("", no_wrap=True)
     for row in comparison.rows:
-        table.add_column(row["arm"].replace("@", "@\n"), justify="right", overflow="fold")
+        table.add_column(Text(row["arm"].replace("@", "@\n")), justify="right", overflow="fold")
     outcomes = (row["outcomes"] for row in comparison.rows)
     table.add_row("runs", *(", ".join(f"{n} {name}" for name, n in told.items()) or "–" for told in outcomes))
     for name, (measure, form, unit) in ROWS.items():
@@ -93,9 +102,19 @@ def comparison_table(comparison: Comparison) -> Table:
     return table
 
 
+def _title(text: str) -> Text:
+    return Text(text, style="table.title")
+
+
 def _cell(spread: Spread, form: str, unit: float) -> str:
     if not spread.count:
         return "–"
-    median, low, high = (f"{unit * x:{form}}" if math.isfinite(x) else "∞" for x in spread[:3])
+    median, low, high = (_written(unit * x, form) for x in spread[:3])
     told = median if low == high else f"{median} ({low}–{high})"
     return told if spread.count == spread.runs else f"{told} {spread.count}/{spread.runs}"
+
+
+def _written(x: float, form: str) -> str:
+    if not math.isfinite(x):
+        return "∞"
+    return f"{x:.0f}" if 100 <= abs(x) < 1e6 else f"{x:{form}}"  # where two digits would take an exponent
