@@ -3,14 +3,16 @@
     python examples/adam_after_leashed.py
 
 Adam divides by the size of recent gradients, so a factor in front of it is divided away again; behind it, it scales the
-step. You will see this first on one gradient, then in training with a bound on the retries of a publication.
+step. You will see this first on single gradients, then train with a bound on the retries of a publication.
 """
 
 import jasgd
 
 jasgd.configure_cpu()
 
+import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
 import optax  # noqa: E402
 
 from jasgd import problems, rules  # noqa: E402
@@ -20,16 +22,20 @@ before = optax.chain(jasgd.staleness_adaptive(rules.inverse()), optax.adam(LEARN
 behind = optax.chain(optax.adam(LEARNING_RATE), jasgd.staleness_adaptive(rules.inverse()))
 
 
-def step_at(tx, staleness):
-    """How far one gradient of that staleness moves a parameter, in learning rates; C(τ) = 1/(1 + τ) was asked for."""
-    updates, _ = tx.update(jnp.float32(2.0), tx.init(jnp.float32(0.0)), jnp.float32(0.0), staleness=staleness)
-    return abs(float(updates)) / LEARNING_RATE
+def step_at(tx, staleness, usual):
+    """How far, in learning rates, a gradient of that staleness moves a parameter, after 300 of the usual staleness."""
+    update, params = jax.jit(tx.update), jnp.float32(0.0)
+    state = tx.init(params)
+    for tau in [usual] * 300 + [staleness]:
+        step, state = update(jnp.float32(2.0), state, params, staleness=np.int32(tau))
+    return abs(float(step)) / LEARNING_RATE
 
 
 print("A step in learning rates, where C(τ) = 1/(1 + τ) is wanted:")
+print("              one stale gradient among fresh ones   all equally stale")
 for tau in (0, 1, 3, 9):
-    told = f"before Adam {step_at(before, tau):.2f}   behind it {step_at(behind, tau):.2f}"
-    print(f"  τ = {tau}   C = {1 / (1 + tau):.2f}   {told}")
+    one, all_ = [f"before Adam {step_at(before, tau, u):.2f}, behind {step_at(behind, tau, u):.2f}" for u in (0, tau)]
+    print(f"  τ = {tau} C = {1 / (1 + tau):.2f}   {one}      {all_}")
 
 problem = problems.load("digits", "mlp", batch_size=32, seed=0)
 result = jasgd.train(
@@ -42,8 +48,9 @@ result = jasgd.train(
     steps=1000,
     evaluate=problem.evaluate,
 )
+execution = result.execution
 print(f"\n{result.summary()}")
-# Adam's moments are part of each published snapshot, so the optimizer state counts the gradients that were applied.
-counted = int(optax.tree.get(result.opt_state, "count"))
-dropped = len(result.execution.dropped)
-print(f"Adam counted {counted} gradients; {result.execution.commits} were applied, and {dropped} dropped.")
+print(f"Published at the first, second and third try: {np.bincount(execution.tries, minlength=4)[1:].tolist()}.")
+print(f"Dropped after three lost tries: {np.sum(execution.dropped.tries == 3)}.")
+# Adam's moments are part of each published snapshot, so a lost try leaves no trace in them.
+print(f"Adam counted {optax.tree.get(result.opt_state, 'count')} gradients; {execution.commits} were applied.")

@@ -10,6 +10,7 @@ import jasgd
 
 jasgd.configure_cpu()  # one worker, one thread; before anything else of JAX
 
+import numpy as np  # noqa: E402
 import optax  # noqa: E402
 
 from jasgd import fits, problems, rules  # noqa: E402
@@ -31,14 +32,17 @@ print(result.summary())
 print("\nHow stale the gradients were:")
 execution = result.execution
 shares = result.law.pmf
-for tau in range(10):
-    print(f"  τ = {tau}  {float(shares[tau]):6.1%}  {'█' * round(100 * float(shares[tau]))}")
+for tau, share in enumerate(shares[:10].tolist()):
+    print(f"  τ = {tau}  {share:6.1%}  {'█' * round(100 * share)}")
 print(f"  τ ≥ 10 {float(shares[10:].sum()):6.1%}")
 
 best = fits.fit(result.law)[0]
 print(f"\nThe nearest model of that distribution is {best}, at a Bhattacharyya distance of {best.distance:.4f}.")
-fresh, stale = execution.factor[execution.staleness == 0], execution.factor[execution.staleness >= 10]
+
+# Which gradients are fresh for this run, and which are stale, is relative: its own deciles say so.
+low, high = (int(tau) for tau in np.quantile(execution.staleness, [0.1, 0.9]))
+fresh, stale = execution.factor[execution.staleness <= low], execution.factor[execution.staleness >= high]
 print(
-    f"Fresh gradients were applied with {fresh.mean():.2f} times the learning rate, those with τ ≥ 10 with "
-    f"{stale.mean():.2f}; all of them with {execution.factor.mean():.2f} on average."
+    f"Gradients with τ ≤ {low} were applied with {fresh.mean():.2f} times the learning rate, those with τ ≥ {high} "
+    f"with {stale.mean():.2f}; all of them with E[C] = {execution.factor.mean():.2f}."
 )
