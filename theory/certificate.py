@@ -1,0 +1,66 @@
+"""Certificates: what was proved or refuted, with the evidence, in canonical JSON that carries its own hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pathlib
+from typing import Any
+
+from theory.decision import Decision, Report, question
+from theory.formula import digest
+from theory.question import Question
+from theory.verdict import Verdict
+
+FORMAT = "jasgd theory certificate 1"
+
+
+def certificate(report: Report) -> dict[str, Any]:
+    r"""The certificate of a report: every PROVED and REFUTED finding with its evidence.
+
+    Args:
+      report: the report.
+
+    Returns:
+      JSON data: ``format``; ``source`` and ``source_sha256``; ``claims``, each with the ``question`` (formula, law,
+      domain, …), its ``question_sha256``, ``condition``, ``verdict``, ``evidence`` and ``evidence_sha256``; and the
+      ``sha256`` of all that. ``python -m theory.check`` verifies it again. UNKNOWN claims nothing, and is left out.
+    """
+    claims = []
+    if report.candidate.formula is not None:
+        for place, law in enumerate(report.laws):
+            claims += _claims(question(report.candidate, law), report.decisions, place)
+        for repair in report.repairs:
+            claims += _claims(repair.question, repair.decisions, 0)
+    source = report.candidate.source
+    body = {
+        "format": FORMAT,
+        "source": source,
+        "source_sha256": hashlib.sha256(source.encode()).hexdigest(),
+        "claims": claims,
+    }
+    return {**body, "sha256": digest(body)}
+
+
+def save(data: dict[str, Any], path: str) -> None:
+    """Writes a certificate."""
+    pathlib.Path(path).write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _claims(asked: Question, decisions: tuple[Decision, ...], place: int) -> list[dict[str, Any]]:
+    claims = []
+    for decision in decisions:
+        _, finding = decision.findings[place]
+        if finding.verdict is Verdict.UNKNOWN:
+            continue
+        claims.append(
+            {
+                "condition": decision.condition,
+                "verdict": finding.verdict.value,
+                "question": asked.to_json(),
+                "question_sha256": asked.digest(),
+                "evidence": finding.evidence,
+                "evidence_sha256": digest(finding.evidence),
+            }
+        )
+    return claims

@@ -1,0 +1,369 @@
+r"""The six conditions on a step-size function C(τ), each proved, refuted by a counterexample, or left UNKNOWN.
+
+``defined``: real and finite on the domain. ``positive``: C > 0 where the law has mass, ≥ 0 elsewhere in the domain.
+``decreasing``: C(τ+1) ≤ C(τ) on the integers. ``magnitude``: E[C] = 1 exactly. ``amplitude``: sup|C-1| ≤ A.
+``moments``: E[C], E[C²], E[τC] finite. Without a law each is meant for every law (``moments``: with a finite mean).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+from theory import equality, ranges, tails
+from theory.algebra import ONE
+from theory.distributions import FiniteLaw
+from theory.enclosure import NotFinite, ball, sign
+from theory.expectation import Diverges, expectation, moments
+from theory.extent import Extent, extent
+from theory.formula import Formula, mentions, nodes, number, subtract
+from theory.points import Points, probes, samples
+from theory.question import FEW, MOST_CHECKED, Question
+from theory.setting import Setting, range_of
+from theory.tails import Tail
+from theory.verdict import Finding, Verdict, ends, proved, refuted, shown, unknown
+
+
+def defined(question: Question) -> Finding:
+    """Whether C is a real, finite number at every integer of the domain."""
+    points, (first, last) = Points(question.formula, question.setting), question.domain
+    start = None
+    if last is None or last - first > FEW:
+        for candidate in (first, *(s for s in tails.STARTS if first < s <= question.first_checked())):
+            if tails.is_defined(question.formula, question.setting, candidate):
+                start = candidate
+                break
+    if start is None and last is not None and last - first < MOST_CHECKED:
+        start = last + 1
+    for tau, at in _counterexamples(question, start):
+        try:
+            Points(at.formula, at.setting).certain(tau)
+        except NotFinite as error:
+            return refuted(f"C({tau}) is not a real, finite number: {error}", **_witness(at, tau=tau))
+        except ArithmeticError:
+            continue
+    if start is None:
+        return unknown("no argument was found that it is defined for every staleness")
+    if not all(points.is_finite(tau) for tau in range(first, start)):
+        return unknown("its value at some staleness could not be enclosed")
+    return proved(_told("a real number", first, start, last, "its parts are defined there"), start=start)
+
+
+def positive(question: Question) -> Finding:
+    """Whether C > 0 where the law has mass, and ≥ 0 elsewhere in the domain."""
+    law = question.setting.law
+    supported = law.points() if law is not None else None
+    here = question.setting.with_support()
+    found: dict[str, Tail] = {}
+    if supported is None:  # every integer may have mass
+        wanted = [("mass", here, True)]
+        if law is None and mentions(question.formula, "F"):
+            wanted.append(("elsewhere", question.setting, False))
+    else:
+        wanted = [("elsewhere", question.setting, False)]
+    for name, setting, strict in wanted:
+        tail = _tail(dataclasses.replace(question, setting=setting), question.formula, strict=strict)
+        if tail is not None:
+            found[name] = tail
+    before = None if len(found) < len(wanted) else max(tail.start for tail in found.values())
+    looked = _counterexamples(question, before)
+    if supported is not None and question.setting.is_fixed():
+        looked = itertools.chain(((tau, question) for tau in supported), looked)
+    for tau, at in looked:
+        try:
+            below = Points(at.formula, at.setting).compare(tau, Fraction(0))
+        except ArithmeticError:
+            continue
+        has_mass = at.setting.law is None or at.setting.law.has_mass(tau)
+        if below < 0 or (below == 0 and has_mass):
+            value = Points(at.formula, at.setting).certain(tau)
+            return refuted(
+                f"C({tau}) {shown(value)}{'' if below else ', where the law has mass'}",
+                **_witness(at, tau=tau, value=ends(value)),
+            )
+    if supported is not None:
+        points = Points(question.formula, question.setting)
+        if not all(points.is_at_least(tau, Fraction(0), strict=True) for tau in supported):
+            return unknown("its sign where the law has mass could not be decided")
+    if len(found) < len(wanted):
+        return unknown("no argument was found for every staleness")
+    main = found[wanted[0][0]]
+    told = _told("positive", question.domain[0], main.start, question.domain[1], main.argument)
+    return proved(told, **{name: list(tail) for name, tail in found.items()})
+
+
+def decreasing(question: Question) -> Finding:
+    """Whether C(τ + 1) ≤ C(τ) for all integers of the domain."""
+    first, last = question.domain
+    points = Points(question.formula, question.setting)
+    tail: Tail | None = None
+    if last is None or last - first > FEW or not points.is_single:
+        tail = tails.find_falling(question.formula, question.setting, first, question.first_checked())
+    if tail is None and last is not None and last - first < MOST_CHECKED and points.is_single:
+        tail = Tail("every point", 1, last)
+    for tau, at in _counterexamples(question, None if tail is None else tail.start + 1):
+        if last is not None and tau >= last:
+            continue
+        here = Points(at.formula, at.setting)
+        try:
+            if here.compare(tau, here, tau + 1) >= 0:
+                continue
+            values = here.certain(tau), here.certain(tau + 1)
+        except ArithmeticError:
+            continue
+        return refuted(
+            f"C({tau}) {shown(values[0])} < C({tau + 1}) {shown(values[1])}",
+            **_witness(at, tau=tau, value=ends(values[0]), next=ends(values[1])),
+        )
+    if tail is None:
+        return unknown("no argument was found for every staleness, and no counterexample")
+    if not all(points.does_not_rise(tau) for tau in range(first, tail.start)):
+        return unknown("some neighbours could not be told apart")
+    return proved(_told("never increases", first, tail.start, last, tail.argument), tail=list(tail))
+
+
+def magnitude(question: Question) -> Finding:
+    """Whether E[C] = 1 exactly."""
+    law, formula = question.setting.law, question.formula
+    try:
+        argument, value = equality.exact_mean(formula, question.setting)
+        if equality.is_one(value) and (argument != "over its own mean" or _has_mean(question)):
+            return proved(f"E[C] = 1 exactly ({argument})", argument=argument)
+    except (ArithmeticError, RecursionError):
+        pass
+    for at in _sampled(question):
+        try:
+            if at.setting.law is not None:
+                mean = expectation(at.formula, at.setting)
+                if sign(mean - 1) != 0:
+                    return refuted(f"E[C] {shown(mean)}{_gap(at)}", **_witness(at, mean=ends(mean)))
+        except Diverges as error:
+            return refuted(f"E[C] is infinite: {error}", **_witness(at, diverges=error.first))
+        except (ArithmeticError, RecursionError):
+            continue
+    if law is None:
+        return _for_every_law(question)
+    return unknown("E[C] is 1 as far as it was computed, and no exact argument was found")
+
+
+def amplitude(question: Question) -> Finding:
+    """Whether sup |C - 1| ≤ A over the domain."""
+    bound, formula = question.amplitude, question.formula
+    above = subtract(number(1 + bound), formula)
+    below = subtract(formula, number(1 - bound))
+    found = [_tail(question, one, strict=False) for one in (above, below)]
+    start = None if None in found else max(tail.start for tail in found if tail)
+    for tau, at in _counterexamples(question, start):
+        here = Points(at.formula, at.setting)
+        try:
+            if here.compare(tau, 1 + bound) <= 0 and here.compare(tau, 1 - bound) >= 0:
+                continue
+            value = here.certain(tau)
+        except ArithmeticError:
+            continue
+        return refuted(
+            f"|C({tau}) - 1| > {bound}, as C({tau}) {shown(value)}", **_witness(at, tau=tau, value=ends(value))
+        )
+    size: Extent | None = extent(question.formula, question.setting, question.domain)
+    if start is None:
+        return unknown("no argument was found for every staleness")
+    told = "" if size is None else f"; sup|C-1| {size}"
+    evidence = {} if size is None else {"sup": size.ends}
+    arguments = " and ".join(sorted({tail.argument for tail in found if tail}))
+    return proved(f"|C-1| ≤ {bound} ({arguments}){told}", **evidence, tails=[list(tail) for tail in found if tail])
+
+
+def finite_moments(question: Question) -> Finding:
+    """Whether E[C], E[C²] and E[τC] are finite; without a law, for every law with a finite mean."""
+    if question.setting.law is None:
+        return _bounded(question)
+    if not question.setting.is_fixed():
+        bounded = _bounded(question)
+        if bounded.verdict is Verdict.PROVED:
+            return bounded
+    for at in _sampled(question):
+        try:
+            found = moments(at.formula, at.setting)
+        except Diverges as error:
+            return refuted(f"a moment is infinite: {error}", **_witness(at, diverges=error.first))
+        except (ArithmeticError, RecursionError) as error:
+            return unknown(f"no enclosure was found: {error}")
+        if question.setting.is_fixed():
+            return proved(
+                f"E[C] {shown(found.mean)}, E[C²] {shown(found.mean_square)}, E[τC] {shown(found.staleness_mean)}",
+                mean=ends(found.mean),
+                mean_square=ends(found.mean_square),
+                staleness_mean=ends(found.staleness_mean),
+            )
+    return unknown("its parameters are open, and it was not shown to be bounded")
+
+
+#: The conditions by their names; each is a function of a question.
+CONDITIONS: dict[str, Callable[[Question], Finding]] = {
+    "defined": defined,
+    "positive": positive,
+    "decreasing": decreasing,
+    "magnitude": magnitude,
+    "amplitude": amplitude,
+    "moments": finite_moments,
+}
+
+
+def _tail(question: Question, formula: Formula, *, strict: bool) -> Tail | None:
+    """A tail on which an inequality holds, once all that lies before it was looked at."""
+    first, last = question.domain
+    points = Points(formula, question.setting)
+    tail = tails.find_inequality(formula, question.setting, first, question.first_checked(), strict=strict)
+    if tail is None and last is not None and last - first < MOST_CHECKED and points.is_single:
+        tail = Tail("every point", 1, last + 1)
+    if tail is None or not all(points.is_at_least(tau, Fraction(0), strict=strict) for tau in range(first, tail.start)):
+        return None
+    return tail
+
+
+def _bounded(question: Question) -> Finding:
+    """Bounded C is what finite moments under every law with a finite mean come to.
+
+    Where C is unbounded, masses 1/(τ_k 2^k) on points with C(τ_k) ≥ 4^k have a finite mean and E[τC] = ∞.
+    """
+    last = question.domain[1]
+    if last is not None and question.setting.law is None and question.setting.is_fixed():
+        return proved("finitely many finite values", argument="finite domain")
+    for start in (0, 1, 4, 16, 64, 256):
+        try:
+            bounds = ranges.absolute(range_of(question.formula, question.setting, start, last))
+        except ArithmeticError:
+            continue
+        if bounds.high is not None:
+            least = ranges.around(ball(bounds.high)).high
+            return proved(
+                f"|C| ≤ {shown(bounds.high).removeprefix('= ').removeprefix('≈ ')} from τ = {start} on",
+                bound=str(least),
+                start=start,
+            )
+    try:
+        formula = question.formula
+        if tails.growing(formula, question.setting, 64):
+            return refuted("C is unbounded, so some law with a finite mean has E[τC] = ∞", unbounded=64)
+    except ArithmeticError:
+        pass
+    return unknown("no bound of C was found")
+
+
+def _for_every_law(question: Question) -> Finding:
+    """E[C] = 1 under every law: nothing but 1 does it, or what is affine in F_mid and 1 at 1/2."""
+    formula = question.formula
+    if not mentions(formula, "F"):
+        for tau, at in _counterexamples(question, None):
+            here = Points(at.formula, at.setting)
+            try:
+                if here.compare(tau, Fraction(1)) == 0:
+                    continue
+                value = here.certain(tau)
+            except ArithmeticError:
+                continue
+            return refuted(
+                f"not for every law: under constant:{tau}, E[C] = C({tau}) {shown(value)}",
+                **_witness(at.under(FiniteLaw({tau: Fraction(1)}, ["constant", str(tau)])), mean=ends(value)),
+            )
+    else:
+        for at in _witnesses(question):
+            try:
+                mean = expectation(at.formula, at.setting)
+                if sign(mean - 1) != 0:
+                    return refuted(
+                        f"not for every law: under {at.setting.law}, E[C] {shown(mean)}{_gap(at)}",
+                        **_witness(at, mean=ends(mean)),
+                    )
+            except ArithmeticError:
+                continue
+    return unknown("neither an argument for every law nor a law against it was found")
+
+
+def _has_mean(question: Question) -> bool:
+    """Whether the mean that a function is divided by is there: finite and not 0."""
+    means = [node[1] for node in nodes(question.formula) if node[0] == "mean"]
+    if question.setting.law is None:
+        return all(range_of(mean, question.setting, 0, None).is_positive() for mean in means)
+    return all(sign(question.setting.mean(mean)) != 0 for mean in means)
+
+
+def _gap(at: Question) -> str:
+    """For φ affine in F: by how much E[φ(F)] misses φ(1/2), which is β/2 times Σp²."""
+    if at.setting.cdf == "mid" or not mentions(at.formula, "F"):
+        return ""
+    line = equality.affine(at.formula)
+    if line is None:
+        return ""
+    slope = line[1].above if line[1].below == {ONE: Fraction(1)} else {}
+    if set(slope) != {ONE}:
+        return ""
+    # E[F_strict] = 1/2 - Σp²/2, E[F_inclusive] = 1/2 + Σp²/2.
+    gap = slope[ONE] / 2 * (-1 if at.setting.cdf == "strict" else 1)
+    size = "" if abs(gap) == 1 else f"{abs(gap)}·"
+    return f": {'more' if gap > 0 else 'less'} by {size}Σp² than with F_mid"
+
+
+def _sampled(question: Question) -> Iterator[Question]:
+    """The question itself, or with single values for its open parameters."""
+    if question.setting.is_fixed():
+        yield question
+        return
+    for chosen in samples(question.setting.parameters):
+        setting = Setting(chosen, question.setting.law, question.setting.cdf)
+        yield dataclasses.replace(question, setting=setting)
+
+
+def _witnesses(question: Question) -> Iterator[Question]:
+    """Small laws that may refute what is asked for every law."""
+    last = question.domain[1]
+    for at in _sampled(question):
+        for law in _small_laws():
+            if law.last is not None and (last is None or law.last <= last) and law.first >= question.domain[0]:
+                yield at.under(law)
+
+
+def _small_laws() -> Iterator[FiniteLaw]:
+    for tau in (0, 1, 2, 5):
+        yield FiniteLaw({tau: Fraction(1)}, ["constant", str(tau)])
+    for counts in ([1, 1], [9, 1], [1, 9], [1, 2], [0, 1, 1], [1, 0, 0, 1], [1, 1, 1], [1, 2, 1], [3, 1, 1], [1, 1, 3]):
+        total = sum(counts)
+        yield FiniteLaw({tau: Fraction(n, total) for tau, n in enumerate(counts) if n}, ["counts", counts])
+
+
+def _counterexamples(question: Question, before: int | None) -> Iterator[tuple[int, Question]]:
+    """Staleness values and settings to look at; where all from ``before`` on is settled, only what lies before."""
+    single = Points(question.formula, question.setting).is_single
+    if single or not (question.setting.law is None and mentions(question.formula, "F")):
+        asked: Iterator[Question] = _sampled(question)
+    else:
+        asked = _witnesses(question)
+    for at in asked:
+        law_last = at.setting.law.last if at.setting.law is not None else None
+        looked = probes(question.formula, question.domain, law_last)
+        if before is not None and single:
+            looked = itertools.chain(range(question.domain[0], min(before, MOST_CHECKED)))
+        elif not single:
+            looked = itertools.islice(looked, 60)
+        for tau in looked:
+            yield tau, at
+
+
+def _witness(at: Question, **evidence: object) -> dict[str, object]:
+    """What is needed to look at a counterexample again."""
+    told = dict(evidence)
+    if at.setting.law is not None:
+        told["law"] = at.setting.law.to_json()
+    if at.setting.parameters:
+        told["parameters"] = {name: str(known.low) for name, known in at.setting.parameters.items()}
+    return {"counterexample": told}
+
+
+def _told(what: str, first: int, start: int, last: int | None, argument: str) -> str:
+    if last is not None and start >= last:
+        return f"{what}: all {last - first + 1} values were looked at"
+    reach = f"τ ≥ {start}" if last is None else f"{start} ≤ τ ≤ {last}"
+    checked = f"; τ < {start} one by one" if start > first else ""
+    return f"{what} for {reach} ({argument}){checked}"

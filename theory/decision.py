@@ -1,0 +1,186 @@
+"""All six conditions on a candidate under all its laws, each within a time limit, and the repair of its magnitude."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from types import FrameType
+
+from theory.candidate import Candidate, check_support
+from theory.conditions import CONDITIONS
+from theory.distributions import Law
+from theory.enclosure import PRECISIONS, Number, precision, sign
+from theory.formula import divide
+from theory.question import Question
+from theory.setting import Setting
+from theory.verdict import Finding, Verdict, unknown, worst
+
+
+class OutOfTime(BaseException):  # not an Exception: nothing on the way may take it for an arithmetic failure
+    """The time limit of one condition is over."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """The verdict on one condition: the worst over the laws, and each law's own.
+
+    Attributes:
+      condition: its name.
+      findings: law (None: every law) and finding.
+    """
+
+    condition: str
+    findings: tuple[tuple[Law | None, Finding], ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of its findings."""
+        return worst(finding.verdict for _, finding in self.findings)
+
+    @property
+    def because(self) -> str:
+        """Why: the sentence of the first law whose verdict is the worst."""
+        law, finding = next(pair for pair in self.findings if pair[1].verdict == self.verdict)
+        return finding.because if len(self.findings) == 1 else f"under {law}: {finding.because}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Repair:
+    """A candidate over its mean, for one law.
+
+    Attributes:
+      law: the law.
+      mean: the enclosed E[C] that it is divided by.
+      question: C / E[C] under the law.
+      decisions: the verdicts on it.
+    """
+
+    law: Law
+    mean: Number
+    question: Question
+    decisions: tuple[Decision, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What was decided about a candidate.
+
+    Attributes:
+      candidate: the candidate.
+      laws: the laws it was asked under; one None for every law.
+      decisions: one for each condition.
+      repairs: for each law, where magnitude alone fails.
+    """
+
+    candidate: Candidate
+    laws: tuple[Law | None, ...]
+    decisions: tuple[Decision, ...]
+    repairs: tuple[Repair, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the conditions."""
+        return worst(decision.verdict for decision in self.decisions)
+
+    def __getitem__(self, condition: str) -> Decision:
+        return next(decision for decision in self.decisions if decision.condition == condition)
+
+
+def decide(candidate: Candidate, laws: Sequence[Law] = (), *, limit_s: float = 20.0) -> Report:
+    """Decides the six conditions.
+
+    Args:
+      candidate: the candidate.
+      laws: the laws; those that the candidate names where there are none here; every law where neither has any.
+      limit_s: seconds that one condition may take under one law; beyond that its verdict is UNKNOWN.
+
+    Returns:
+      The report.
+
+    Raises:
+      CandidateError: for a law with mass outside the domain.
+
+    Example:
+      >>> from theory.candidate import loads
+      >>> report = decide(loads("from theory import tau" + chr(10) + "C = 1 / (1 + tau)"))
+      >>> report["decreasing"].verdict.value, report["magnitude"].verdict.value
+      ('PROVED', 'REFUTED')
+    """
+    asked: tuple[Law | None, ...] = tuple(laws) or candidate.laws or (None,)
+    for law in asked:
+        if law is not None:
+            check_support(candidate, law)
+    if candidate.formula is None:
+        finding = unknown(f"{candidate.untranslatable}")
+        return Report(
+            candidate, asked, tuple(Decision(name, tuple((law, finding) for law in asked)) for name in CONDITIONS)
+        )
+    questions = {law: question(candidate, law) for law in asked}
+    decisions = tuple(
+        Decision(name, tuple((law, _within(name, questions[law], limit_s)) for law in asked)) for name in CONDITIONS
+    )
+    report = Report(candidate, asked, decisions)
+    return dataclasses.replace(report, repairs=tuple(_repairs(report, questions, limit_s)))
+
+
+def question(candidate: Candidate, law: Law | None) -> Question:
+    """What is asked of a candidate under a law."""
+    if candidate.formula is None:
+        raise ValueError(f"{candidate.name} has no formula: {candidate.untranslatable}")
+    setting = Setting(candidate.parameters, law, candidate.cdf)
+    return Question(candidate.formula, setting, candidate.domain, candidate.amplitude)
+
+
+def _repairs(report: Report, questions: dict[Law | None, Question], limit_s: float) -> Iterator[Repair]:
+    """C / E[C] for the laws under which magnitude alone is not there."""
+    for place, law in enumerate(report.laws):
+        if law is None:
+            continue
+        verdicts = {decision.condition: decision.findings[place][1].verdict for decision in report.decisions}
+        others = {name: verdict for name, verdict in verdicts.items() if name not in ("magnitude", "amplitude")}
+        if verdicts["magnitude"] is Verdict.PROVED or set(others.values()) != {Verdict.PROVED}:
+            continue
+        asked = questions[law]
+        try:
+            with precision(PRECISIONS[0]), limited(limit_s):
+                mean = asked.setting.mean(asked.formula)
+                if sign(mean) <= 0:
+                    continue
+        except (ArithmeticError, OutOfTime):
+            continue
+        repaired = dataclasses.replace(asked, formula=divide(asked.formula, ("mean", asked.formula)))
+        decisions = (Decision(name, ((law, _within(name, repaired, limit_s)),)) for name in CONDITIONS)
+        yield Repair(law, mean, repaired, tuple(decisions))
+
+
+def _within(condition: str, asked: Question, limit_s: float) -> Finding:
+    try:
+        with precision(PRECISIONS[0]), limited(limit_s):
+            return CONDITIONS[condition](asked)
+    except OutOfTime:
+        return unknown(f"not decided within {limit_s:g} s")
+    except (ArithmeticError, RecursionError, MemoryError) as error:
+        return unknown(f"{type(error).__name__}: {error}")
+
+
+@contextlib.contextmanager
+def limited(limit_s: float) -> Iterator[None]:
+    """Raises :class:`OutOfTime` inside after so many seconds; no limit outside the main thread or without signals."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def over(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise OutOfTime
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

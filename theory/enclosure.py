@@ -1,0 +1,287 @@
+"""Values of formulas at one staleness: exact rationals where the value is rational and short, else balls.
+
+A ball (python-flint's ``arb``) is a midpoint and a radius that together contain the value for certain. What cannot be
+decided at a precision, as a floor of a ball around an integer, raises :class:`Undecided`, and is tried again with more
+bits. Nothing here rounds to nearest and hopes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import flint
+from flint import arb, fmpq, fmpz
+
+from theory.formula import Formula
+
+#: An exact rational or a ball.
+Number = fmpq | arb
+#: Bits of the balls: each is tried in turn until something is decided.
+PRECISIONS = (96, 256, 1024, 4096)
+_LONGEST = 20_000  # bits up to which powers and factorials are kept as exact rationals
+
+
+class Undecided(ArithmeticError):
+    """What these bits cannot decide, and more might."""
+
+
+class NotFinite(ArithmeticError):
+    """The formula has no finite real value there."""
+
+
+@contextlib.contextmanager
+def precision(bits: int) -> Iterator[None]:
+    """Balls have this many bits inside."""
+    before = flint.ctx.prec
+    flint.ctx.prec = bits
+    try:
+        yield
+    finally:
+        flint.ctx.prec = before
+
+
+def compiled(formula: Formula, setting: Any) -> Callable[[int], Number]:
+    """A function of the staleness that encloses the formula at it.
+
+    Args:
+      formula: the formula.
+      setting: what F, parameters and means are: ``distribution(tau)``, ``parameter(name)`` and ``mean(formula)``.
+
+    Returns:
+      ``value(tau)``, a rational or a ball; it raises :class:`NotFinite` and :class:`Undecided`.
+    """
+    name, *parts = formula
+    if name == "number":
+        constant = fmpq(parts[0].numerator, parts[0].denominator)
+        return lambda tau: constant
+    if name == "pi":
+        return lambda tau: arb.pi()
+    if name == "tau":
+        return lambda tau: fmpq(tau)
+    if name == "F":
+        return setting.distribution
+    if name == "parameter":
+        return lambda tau: setting.parameter(parts[0])
+    if name == "mean":
+        return lambda tau: setting.mean(parts[0])
+    if name in ("infinite", "undefined"):
+        return _nowhere
+    if name == "where":
+        holds, yes, no = condition(parts[0], setting), compiled(parts[1], setting), compiled(parts[2], setting)
+        return lambda tau: yes(tau) if holds(tau) else no(tau)
+    inner = [compiled(part, setting) for part in parts]
+    if name in ("sum", "product", "min", "max"):
+        return _folded(inner, {"sum": _add, "product": _multiply, "min": _least, "max": _greatest}[name])
+    if name == "power":
+        base, exponent = inner
+        return lambda tau: power(base(tau), exponent(tau))
+    function, (only,) = _FUNCTIONS[name], inner
+    return lambda tau: function(only(tau))
+
+
+def condition(formula: Formula, setting: Any) -> Callable[[int], bool]:
+    """A function of the staleness that tells whether a comparison holds at it; it raises :class:`Undecided`."""
+    name, *parts = formula
+    if name == "not":
+        inner = condition(parts[0], setting)
+        return lambda tau: not inner(tau)
+    if name in ("and", "or"):
+        several = [condition(part, setting) for part in parts]
+        every = all if name == "and" else any
+        return lambda tau: every(one(tau) for one in several)
+    left, right = (compiled(part, setting) for part in parts)
+    if name == "equal":
+        return lambda tau: sign(_subtract(left(tau), right(tau))) == 0
+    least = 1 if name == "less" else 0
+    return lambda tau: sign(_subtract(right(tau), left(tau))) >= least
+
+
+def sign(value: Number) -> int:
+    """-1, 0 or 1; :class:`Undecided` where a ball contains zero and more."""
+    if isinstance(value, fmpq):
+        return (value > 0) - (value < 0)
+    if value > 0:
+        return 1
+    if value < 0:
+        return -1
+    if value == 0:
+        return 0
+    raise Undecided(f"the sign of {value}")
+
+
+def ball(value: Number) -> arb:
+    """The value as a ball."""
+    return value if isinstance(value, arb) else arb(value)
+
+
+def power(base: Number, exponent: Number) -> Number:
+    """``base`` to the ``exponent``, with 0⁰ = 1, and a real result or :class:`NotFinite`."""
+    if isinstance(exponent, fmpq):
+        if exponent.q == 1:
+            return _integer_power(base, int(exponent.p))
+        if isinstance(base, fmpq):
+            if base < 0:
+                raise NotFinite(f"{base} to the power of {exponent}")
+            if base == 0:
+                if exponent < 0:
+                    raise NotFinite("a division by zero")
+                return fmpq(0)
+            exact = _root(base, int(exponent.q))
+            if exact is not None:
+                return _integer_power(exact, int(exponent.p))
+    of = sign(base)
+    if of < 0:
+        raise NotFinite(f"{base} to the power of {exponent}")
+    if of == 0:
+        to = sign(exponent)
+        if to < 0:
+            raise NotFinite("a division by zero")
+        return fmpq(1 if to == 0 else 0)
+    return _finite(ball(base) ** ball(exponent))
+
+
+def _integer_power(base: Number, exponent: int) -> Number:
+    if exponent == 0:
+        return fmpq(1)
+    if isinstance(base, fmpq):
+        if base == 0:
+            if exponent < 0:
+                raise NotFinite("a division by zero")
+            return base
+        if base in (1, -1):
+            return base if exponent % 2 else fmpq(1)
+        bits = max(int(base.p).bit_length(), int(base.q).bit_length())
+        if bits * abs(exponent) <= _LONGEST:
+            return base**exponent
+        base = ball(base)
+    elif exponent < 0 and base.contains(0):
+        raise NotFinite("a division by zero") if base == 0 else Undecided("whether a divisor is zero")
+    return _finite(whole_power(base, exponent))
+
+
+def whole_power(base: arb, exponent: int) -> arb:
+    """A ball to a whole power, by squaring where it holds 0: there ``arb ** n`` is no number."""
+    if not base.contains(0):
+        return base**exponent
+    if exponent < 0:
+        return 1 / whole_power(base, -exponent)
+    result, square = arb(1), base
+    while exponent:
+        if exponent % 2:
+            result *= square
+        square, exponent = square * square, exponent // 2
+    return result
+
+
+def _root(base: fmpq, degree: int) -> fmpq | None:
+    above, below = (_integer_root(int(part), degree) for part in (base.p, base.q))
+    return None if above is None or below is None else fmpq(above, below)
+
+
+def _integer_root(value: int, degree: int) -> int | None:
+    root = int(fmpz(value).root(degree)) if value else 0
+    return root if root**degree == value else None
+
+
+def _exp(value: Number) -> Number:
+    return fmpq(1) if isinstance(value, fmpq) and value == 0 else _finite(ball(value).exp())
+
+
+def _log(value: Number) -> Number:
+    of = sign(value)
+    if of <= 0:
+        raise NotFinite(f"the logarithm of {value}")
+    return fmpq(0) if isinstance(value, fmpq) and value == 1 else ball(value).log()
+
+
+def _abs(value: Number) -> Number:
+    return abs(value)
+
+
+def _floor(value: Number) -> Number:
+    if isinstance(value, fmpq):
+        return fmpq(value.floor())
+    low, high = value.lower().floor(), value.upper().floor()
+    if not (low == high and low.is_finite()):
+        raise Undecided(f"the floor of {value}")
+    whole = low.unique_fmpz()
+    if whole is None:
+        raise Undecided(f"the floor of {value}")
+    return fmpq(whole)
+
+
+def _zero_or(function: Callable[[arb], arb]) -> Callable[[Number], Number]:
+    at_zero = function(arb(0))
+    exact = fmpq(0) if at_zero == 0 else fmpq(1)  # sin, atan: 0; cos: 1
+    return lambda value: exact if isinstance(value, fmpq) and value == 0 else _finite(function(ball(value)))
+
+
+def _factorial(value: Number) -> Number:
+    if isinstance(value, fmpq) and value.q == 1:
+        whole = int(value.p)
+        if whole < 0:
+            raise NotFinite(f"the factorial of {value}")
+        if whole <= 2_000:
+            return fmpq(fmpz.fac_ui(whole))
+        return _finite((arb(whole) + 1).gamma())
+    return _finite((ball(value) + 1).gamma())
+
+
+def _add(left: Number, right: Number) -> Number:
+    return left + right
+
+
+def _subtract(left: Number, right: Number) -> Number:
+    return left - right
+
+
+def _multiply(left: Number, right: Number) -> Number:
+    return left * right
+
+
+def _least(left: Number, right: Number) -> Number:
+    if isinstance(left, fmpq) and isinstance(right, fmpq):
+        return min(left, right)
+    return ball(left).min(ball(right))
+
+
+def _greatest(left: Number, right: Number) -> Number:
+    if isinstance(left, fmpq) and isinstance(right, fmpq):
+        return max(left, right)
+    return ball(left).max(ball(right))
+
+
+def _folded(inner: list[Callable[[int], Number]], combine: Callable[[Number, Number], Number]) -> Callable:
+    first, *rest = inner
+
+    def value(tau: int) -> Number:
+        total = first(tau)
+        for one in rest:
+            total = combine(total, one(tau))
+        return total
+
+    return value
+
+
+def _finite(value: arb) -> arb:
+    if not value.is_finite():
+        raise Undecided(f"whether {value} is finite")
+    return value
+
+
+def _nowhere(tau: int) -> Number:
+    raise NotFinite("no value is given there")
+
+
+_FUNCTIONS: dict[str, Callable[[Any], Number]] = {
+    "exp": _exp,
+    "log": _log,
+    "abs": _abs,
+    "floor": _floor,
+    "sin": _zero_or(arb.sin),
+    "cos": _zero_or(arb.cos),
+    "atan": _zero_or(arb.atan),
+    "factorial": _factorial,
+}

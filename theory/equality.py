@@ -1,0 +1,212 @@
+r"""Is :math:`E[C] = 1` exactly? Only algebra says yes; balls say no.
+
+Closed forms: rationals on finite support; :math:`\tau^k q^\tau` under Poisson, geometric and negative binomial laws by
+their generating functions, with finite corrections where the formula has pieces; what is affine in F_mid under every
+law, since :math:`E[F_{mid}] = 1/2`; and a function over its own mean.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from theory import algebra
+from theory.algebra import TAU, Quotient, Sum, Unsupported, algebraic
+from theory.dominance import resolved
+from theory.enclosure import Undecided, condition
+from theory.formula import F, Formula, is_constant, mentions, multiply, number, rewrite, substitute
+from theory.setting import Setting
+
+_MOST_POINTS = 400  # of a finite law, or in front of a tail, to be summed exactly
+
+
+def exact_mean(formula: Formula, setting: Setting) -> tuple[str, Quotient]:
+    """E[C] in the algebra, and by which argument.
+
+    Args:
+      formula: the formula.
+      setting: law and kind of CDF; without a law the answer holds for every law.
+
+    Returns:
+      The name of the argument, and the expectation.
+
+    Raises:
+      Unsupported: where it has no closed form that is known here.
+      Undecided: where pieces cannot be told apart.
+    """
+    formula = settled(formula, setting)
+    if is_constant(formula):
+        return "constant", algebraic(formula)
+    normalised = _over_its_mean(formula)
+    if normalised is not None:
+        return "over its own mean", normalised
+    if mentions(formula, "F"):
+        return "affine in F", _affine_mean(formula, setting)
+    if setting.law is None:
+        raise Unsupported("no one value for every law")
+    points = setting.law.points()
+    if points is not None:
+        if len(points) > _MOST_POINTS:
+            raise Unsupported("many points")
+        total = algebra.rational(0)
+        for tau in points:
+            total = total + setting.law.exact_mass(tau) * algebraic(at(formula, tau, setting))
+        return "finite sum", total
+    return "generating function", _unbounded_mean(formula, setting)
+
+
+def is_one(value: Quotient) -> bool:
+    """Whether a value of the algebra is 1, its monomials cancelling."""
+    return (value - algebra.rational(1)).is_zero()
+
+
+def settled(formula: Formula, setting: Setting) -> Formula:
+    """The formula with the cases decided whose conditions do not depend on τ."""
+
+    def change(node: Formula) -> Formula | None:
+        if node[0] == "where" and is_constant(node[1]):
+            try:
+                holds = condition(node[1], setting)(0)
+            except Undecided:
+                return None
+            return settled(node[2] if holds else node[3], setting)
+        if node[0] == "mean" and is_constant(node[1]):
+            return settled(node[1], setting)
+        return node if node[0] == "mean" else None
+
+    return rewrite(formula, change)
+
+
+def at(formula: Formula, tau: int, setting: Setting) -> Formula:
+    """The formula at one staleness, with its cases, minima and roundings decided there."""
+
+    def change(node: Formula) -> Formula | None:
+        name, *parts = node
+        if name == "mean":
+            return node
+        if name == "where":
+            return rewrite(parts[1] if condition(parts[0], setting)(0) else parts[2], change)
+        if name in ("min", "max"):
+            best, *others = (rewrite(part, change) for part in parts)
+            for other in others:
+                less = condition(("at_most", best, other), setting)(0)
+                best = best if less == (name == "min") else other
+            return best
+        if name == "abs":
+            inner = rewrite(parts[0], change)
+            return inner if condition(("at_most", number(0), inner), setting)(0) else multiply(number(-1), inner)
+        return None
+
+    return rewrite(substitute(formula, number(tau)), change)
+
+
+def affine(formula: Formula) -> tuple[Quotient, Quotient] | None:
+    """α and β with formula = α + βF and constants α, β; None where it is not shown to be so."""
+    stand_in = ("parameter", "F")
+    try:
+        quotient = algebraic(rewrite(formula, lambda node: stand_in if node == F else None))
+    except Unsupported:
+        return None
+    parts: list[Sum] = [{}, {}]
+    for monomial, coefficient in quotient.above.items():
+        exponents = dict(monomial)
+        to = exponents.pop(stand_in, Fraction(0))
+        if to not in (0, 1) or any(_moves(of, stand_in) for of in exponents):
+            return None
+        parts[int(to)][tuple(sorted(exponents.items(), key=repr))] = coefficient
+    if any(_moves(of, stand_in) for monomial in quotient.below for of, _ in monomial):
+        return None
+    return Quotient(parts[0], quotient.below), Quotient(parts[1], quotient.below)
+
+
+def _moves(generator: tuple, stand_in: tuple) -> bool:
+    if generator == stand_in or generator in (TAU, algebra.FACTORIAL):
+        return True
+    if generator[0] in ("exp", "log", "sin", "cos"):
+        return stand_in in _leaves(generator) or TAU in _leaves(generator)
+    return False
+
+
+def _leaves(part: object) -> set[object]:
+    if not isinstance(part, tuple):
+        return set()
+    return {part}.union(*(_leaves(inner) for inner in part)) if part else set()
+
+
+def _affine_mean(formula: Formula, setting: Setting) -> Quotient:
+    line = affine(formula)
+    if line is None:
+        raise Unsupported("not affine in F")
+    if setting.cdf != "mid":
+        raise Unsupported("E[F] is 1/2 for the mid-distribution function alone")
+    return line[0] + line[1] * algebra.rational(Fraction(1, 2))
+
+
+def _over_its_mean(formula: Formula) -> Quotient | None:
+    """E[D κ] = κ E[D], for constants κ and a D whose mean occurs among them."""
+    if formula[0] != "product":
+        return None
+    fixed = [part for part in formula[1:] if is_constant(part)]
+    moving = [part for part in formula[1:] if not is_constant(part)]
+    for factor in fixed:
+        if factor[0] == "power" and factor[1][0] == "mean":
+            inner = factor[1][1]
+            inner_fixed = [p for p in inner[1:] if is_constant(p)] if inner[0] == "product" else []
+            inner_moving = [p for p in inner[1:] if not is_constant(p)] if inner[0] == "product" else [inner]
+            if inner_moving != moving:
+                continue
+            # E[κ·M] with D = δ·M: κ/δ·E[D]
+            total = algebraic(multiply(*fixed)) * algebra.generator(("mean", inner))
+            return total * algebraic(multiply(number(1), *inner_fixed)).inverse()
+    return None
+
+
+def _unbounded_mean(formula: Formula, setting: Setting) -> Quotient:
+    for first in (0, 1, 2, 4, 8, 16, 32, 64, 128):
+        try:
+            tail = resolved(formula, setting, first)
+            expected = _tail_mean(algebraic(tail), setting)
+        except Undecided:
+            continue
+        for tau in range(first):
+            exact, instead = algebraic(at(formula, tau, setting)), algebraic(at(tail, tau, setting))
+            expected = expected + setting.law.exact_mass(tau) * (exact - instead)
+        return expected
+    raise Unsupported("pieces that reach far out")
+
+
+def _tail_mean(quotient: Quotient, setting: Setting) -> Quotient:
+    if any(_moves(of, ("nothing",)) for monomial in quotient.below for of, _ in monomial):
+        raise Unsupported("a quotient by what depends on τ")
+    total = algebra.rational(0)
+    for monomial, coefficient in quotient.above.items():
+        constants, power, rate = [], 0, {}
+        for of, to in monomial:
+            if of == TAU:
+                if to.denominator != 1 or to < 0 or to > 60:
+                    raise Unsupported("such a power of τ")
+                power = int(to)
+            elif of[0] == "exp" and TAU in dict(of[1]):
+                inner = dict(of[1])
+                if inner.pop(TAU) != 1:
+                    raise Unsupported("an exponential of a power of τ")
+                rate[tuple(sorted(inner.items(), key=repr))] = to
+            elif _moves(of, ("nothing",)):
+                raise Unsupported(f"{of[0]} under an expectation")
+            else:
+                constants.append((of, to))
+        base = algebra.exponential(rate)
+        term = algebra.rational(0)
+        for falling, times in enumerate(_stirling(power)):
+            if times:
+                term = term + algebra.rational(times) * setting.law.exact_moment(falling, base)
+        front = Quotient({tuple(constants): coefficient}) if constants else algebra.rational(coefficient)
+        total = total + front * term
+    return total * Quotient(quotient.below).inverse()
+
+
+def _stirling(power: int) -> list[int]:
+    r"""S(k, j) for j = 0…k: :math:`\tau^k = \sum_j S(k,j)\,\tau(\tau-1)\cdots(\tau-j+1)`."""
+    row = [1]
+    for _ in range(power):
+        row = [(j * row[j] if j < len(row) else 0) + (row[j - 1] if j else 0) for j in range(len(row) + 1)]
+    return row

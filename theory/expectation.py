@@ -1,0 +1,239 @@
+r"""Expectations :math:`E[g(T)]` under a law, enclosed: a sum over a window of balls, and a bound of what is left out.
+
+What lies beyond the window is at most :math:`K\sum_{i>M} p_i (1+i)^a e^{bi}`, once the formula is shown to be at most
+:math:`K(1+\tau)^a e^{b\tau}` there; the ratio of neighbouring probabilities bounds that sum.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+from flint import arb, fmpq
+
+from theory import ranges
+from theory.algebra import as_fmpq
+from theory.dominance import sign_from
+from theory.enclosure import NotFinite, Number, Undecided, ball, compiled
+from theory.formula import TAU, Formula, is_constant, multiply, number, substitute, subtract
+from theory.setting import Setting, range_of
+
+_FURTHER = 64  # how often a window is extended for a formula that grows
+
+
+class Diverges(ArithmeticError):
+    """The expectation is infinite, or does not exist; ``reason`` says how that is known, ``first`` from where on."""
+
+    def __init__(self, reason: str, first: int) -> None:
+        super().__init__(reason)
+        self.reason, self.first = reason, first
+
+
+@dataclasses.dataclass(frozen=True)
+class Moments:
+    """What the convergence bounds ask of a step-size function under a law; enclosures."""
+
+    mean: Number  # E[C]
+    mean_square: Number  # E[C²]
+    staleness_mean: Number  # E[τC], in updates
+
+
+def expectation(formula: Formula, setting: Setting) -> Number:
+    """E[formula] under the setting's law.
+
+    Args:
+      formula: a function of the staleness.
+      setting: with a law.
+
+    Returns:
+      A ball that contains the expectation.
+
+    Raises:
+      Diverges: where it is infinite for certain.
+      Undecided: where no enclosure is found.
+    """
+    return expectations([formula], setting)[0]
+
+
+def expectations(formulas: Sequence[Formula], setting: Setting) -> list[Number]:
+    """Several expectations, one after the other; see :func:`expectation`."""
+    return [_weighted([formula], setting, [lambda tau, value: value])[0] for formula in formulas]
+
+
+def moments(formula: Formula, setting: Setting) -> Moments:
+    """E[C], E[C²] and E[τC], in one pass over the law; it raises what :func:`expectation` does."""
+    squared = ("power", formula, number(2))
+    given = [formula, squared, multiply(TAU, formula)]
+    made = [lambda tau, value: value, lambda tau, value: value * value, lambda tau, value: value * tau]
+    return Moments(*_weighted(given, setting, made))
+
+
+def _weighted(formulas: Sequence[Formula], setting: Setting, made: Sequence[Callable[[int, arb], arb]]) -> list[Number]:
+    """Expectations of formulas, each made of τ and the value of the first by a function of its own."""
+    law = setting.law
+    if law is None:
+        raise Undecided("an expectation without a law")
+    value_at = compiled(formulas[0], setting)
+    totals = [arb(0) for _ in formulas]
+    points = law.points()
+    if isinstance(points, range):  # equal probabilities: one product at the end
+        for tau in points:
+            value = ball(value_at(tau))
+            for place, make in enumerate(made):
+                totals[place] += make(tau, value)
+        return [total * law.mass(points[0]) for total in totals]
+    start, stop = law.window()
+    if points is None:
+        for formula in formulas:
+            _refuse_divergence(formula, setting)
+        bounds = [growth(formula, setting, stop) for formula in formulas]
+        stop, above = _left_above(bounds, law, stop)
+        totals = [arb(0, 1) * bound for bound in above]
+        if start > law.first:
+            below = law.below_window()
+            for place, formula in enumerate(formulas):
+                totals[place] += range_of(formula, setting, 0, start - 1).ball() * below.union(arb(0))
+        points = range(start, stop + 1)
+    for tau in points:
+        mass, value = law.mass(tau), ball(value_at(tau))
+        for place, make in enumerate(made):
+            totals[place] += mass * make(tau, value)
+    return list(totals)
+
+
+@dataclasses.dataclass(frozen=True)
+class Growth:
+    r"""A bound :math:`|f(\tau)| \le K(1+\tau)^a e^{b\tau}` for every τ from some point on."""
+
+    scale: arb
+    power: Fraction = Fraction(0)
+    rate: arb = dataclasses.field(default_factory=lambda: arb(0))
+
+    def __add__(self, other: Growth) -> Growth:
+        return Growth(self.scale + other.scale, max(self.power, other.power), self.rate.max(other.rate))
+
+    def __mul__(self, other: Growth) -> Growth:
+        return Growth(self.scale * other.scale, self.power + other.power, self.rate + other.rate)
+
+
+def growth(formula: Formula, setting: Setting, first: int) -> Growth:
+    """How fast a formula can grow over τ ≥ ``first``; :class:`Undecided` where no bound is found."""
+    try:
+        bounds = ranges.absolute(range_of(formula, setting, first, None))
+        if bounds.high is not None:
+            return Growth(arb(bounds.high))
+    except (Undecided, NotFinite):
+        pass
+    name, *parts = formula
+    if name == "tau":
+        return Growth(arb(1), Fraction(1))
+    if name in ("sum", "min", "max", "product"):
+        total = growth(parts[0], setting, first)
+        for part in parts[1:]:
+            other = growth(part, setting, first)
+            total = total * other if name == "product" else total + other
+        return total
+    if name in ("abs", "floor"):
+        inner = growth(parts[0], setting, first)
+        return inner + Growth(arb(1)) if name == "floor" else inner
+    if name == "where":
+        return growth(parts[1], setting, first) + growth(parts[2], setting, first)
+    if name == "log":
+        inner = growth(parts[0], setting, first)
+        if range_of(parts[0], setting, first, None).low is None or inner.rate > 0:
+            raise Undecided("how a logarithm grows")
+        return inner + Growth(arb(1))
+    if name == "exp":
+        return _exponential(_line(parts[0], setting, first))
+    if name == "power" and is_constant(parts[1]):
+        exponent = range_of(parts[1], setting, first, None)
+        if exponent.is_point() and exponent.low > 0:
+            inner, to = growth(parts[0], setting, first), Fraction(int(exponent.low.p), int(exponent.low.q))
+            return Growth(inner.scale ** arb(exponent.low), inner.power * to, inner.rate * exponent.low)
+    if name == "power" and is_constant(parts[0]):
+        base = ranges.absolute(range_of(parts[0], setting, first, None))
+        constant, slope = _line(parts[1], setting, first)
+        return _exponential((constant * ranges.log(base).ball(), slope * ranges.log(base).ball()))
+    raise Undecided(f"how {name} grows")
+
+
+def _line(formula: Formula, setting: Setting, first: int) -> tuple[arb, arb]:
+    """C and d with formula = c + dτ, balls."""
+    if is_constant(formula):
+        return range_of(formula, setting, first, None).ball(), arb(0)
+    name, *parts = formula
+    if formula == TAU:
+        return arb(0), arb(1)
+    if name == "sum":
+        lines = [_line(part, setting, first) for part in parts]
+        return sum((c for c, _ in lines), arb(0)), sum((d for _, d in lines), arb(0))
+    if name == "product":
+        moving = [part for part in parts if not is_constant(part)]
+        if len(moving) == 1:
+            constant, slope = _line(moving[0], setting, first)
+            for part in parts:
+                if is_constant(part):
+                    factor = range_of(part, setting, first, None).ball()
+                    constant, slope = constant * factor, slope * factor
+            return constant, slope
+    raise Undecided("how an exponential grows")
+
+
+def _exponential(line: tuple[arb, arb]) -> Growth:
+    constant, slope = line
+    return Growth(constant.exp().upper(), Fraction(0), slope.upper().max(arb(0)))
+
+
+def _left_above(bounds: list[Growth], law: object, stop: int) -> tuple[int, list[arb]]:
+    """Further points to sum, until the rest is small beside one, and bounds of the rest."""
+    for _ in range(_FURTHER):
+        try:
+            found = [b.scale.upper() * law.tail_bound(stop, b.power, b.rate) for b in bounds]  # type: ignore[attr-defined]
+        except Undecided:
+            found = []
+        if found and all(bound < arb(2) ** -16 for bound in found):
+            return stop, found
+        stop += max(8, stop // 8)
+    raise Undecided("a tail that is not small where the sum has to end")
+
+
+def _refuse_divergence(formula: Formula, setting: Setting) -> None:
+    """Raises :class:`Diverges` where the terms of the expectation are shown not to vanish."""
+    weight = setting.law.weight()
+    try:
+        range_of(formula, setting, 1, None).ball()
+        return  # bounded: nothing to refuse
+    except (Undecided, NotFinite):
+        pass
+    if weight is None:
+        return
+    term = multiply(weight, formula)
+    for first in (1, 4, 16, 64, 256):
+        try:
+            sign = sign_from(term, setting, first)
+            rising = sign_from(multiply(number(sign), subtract(shifted(term), term)), setting, first)
+        except ArithmeticError:
+            continue
+        if sign and rising >= 0:
+            raise Diverges(f"its terms p(τ)·g(τ) do not shrink from τ = {first} on", first)
+
+
+def shifted(formula: Formula) -> Formula:
+    """The formula at τ + 1."""
+    return substitute(formula, ("sum", number(1), TAU))
+
+
+def mean_staleness(setting: Setting) -> Number:
+    """E[τ] under the law, in updates."""
+    return expectation(TAU, setting)
+
+
+def as_number(value: Fraction) -> fmpq:
+    """The rational as the enclosures have it."""
+    return as_fmpq(value)
+
+
+def as_ball(value: Number) -> arb:
+    """The value as a ball."""
+    return ball(value)

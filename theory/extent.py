@@ -1,0 +1,100 @@
+"""How far a step-size function strays from 1: an enclosure of sup|C - 1|."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from flint import arb, fmpq
+
+from theory.enclosure import Number, ball
+from theory.formula import Formula, number, subtract
+from theory.points import Domain, Points
+from theory.setting import Setting, range_of
+from theory.verdict import ends, shown
+
+_REFINED = (16, 64, 256, 1024, 4096, 16384)
+_FAR = (2**20, 2**40)
+
+
+@dataclasses.dataclass(frozen=True)
+class Extent:
+    """Bounds of a supremum.
+
+    Attributes:
+      low: it is at least this.
+      high: it is at most this; None where no bound was found.
+    """
+
+    low: Number
+    high: Number | None
+
+    @property
+    def ends(self) -> list[str]:
+        """Two decimals around it."""
+        return [ends(self.low)[0], "inf" if self.high is None else ends(self.high)[1]]
+
+    def __str__(self) -> str:
+        if self.high is None:
+            return f"≥ {ball(self.low).str(6, radius=False)}"
+        if isinstance(self.low, fmpq) and isinstance(self.high, fmpq) and self.low == self.high:
+            return shown(self.low)
+        width = ball(self.high) - ball(self.low)
+        if width < arb(10) ** -6:
+            return f"≈ {ball(self.high).str(8, radius=False)}"
+        return f"between {ball(self.low).str(6, radius=False)} and {ball(self.high).str(6, radius=False)}"
+
+
+def extent(formula: Formula, setting: Setting, domain: Domain) -> Extent | None:
+    """An enclosure of sup|C - 1| over a domain.
+
+    Args:
+      formula: C.
+      setting: what it is decided in.
+      domain: first and last staleness.
+
+    Returns:
+      Bounds; None where not even one value is known.
+    """
+    first, last = domain
+    distance = ("abs", subtract(formula, number(1)))
+    points = Points(distance, setting)
+    if not points.is_single:
+        try:
+            whole = range_of(distance, setting, first, last)
+        except ArithmeticError:
+            return None
+        return None if whole.high is None else Extent(fmpq(0), whole.high)
+    low: Number = fmpq(0)
+    done, known = first, None
+    for stop in _REFINED:
+        stop = stop if last is None else min(stop, last + 1)
+        try:
+            for tau in range(done, stop):
+                low = _greater(low, points.certain(tau))
+        except ArithmeticError:
+            return None
+        done = max(done, stop)
+        if last is not None and done > last:
+            return Extent(low, low)
+        try:
+            tail = range_of(distance, setting, done, last)
+        except ArithmeticError:
+            continue
+        if tail.high is None:
+            continue
+        low, known = _greater(low, tail.low), _greater(low, tail.high)  # |C - 1| takes values in the tail's range
+        if ball(known) - ball(low) < arb(10) ** -3:
+            break
+    if last is None:  # a limit that is only approached is nearly there by now
+        for tau in _FAR:
+            try:
+                low = _greater(low, points.certain(tau))
+            except ArithmeticError:
+                break
+    return Extent(low, known)
+
+
+def _greater(left: Number, right: Number) -> Number:
+    if isinstance(left, fmpq) and isinstance(right, fmpq):
+        return max(left, right)
+    return ball(left).max(ball(right))

@@ -1,0 +1,234 @@
+r"""Step-size functions as plain trees, free of SymPy: what is decided on, and what a certificate carries.
+
+A tree is a tuple, its operation first: ``("sum", ("number", Fraction(1)), ("tau",))`` is :math:`1 + \tau`. It is
+hashable, and :func:`to_json` writes it as nested lists. The operations:
+
+============================================  ==========================================================
+``number q``, ``pi``, ``tau``                 a rational; π; the staleness, an integer ≥ 0
+``F``                                         the distribution function of the law at τ, of the candidate's kind
+``parameter name``                            a number that is only known to lie in a range
+``mean e``                                    :math:`E[e(T)]` under the law
+``sum``, ``product``, ``power``               of two or more; base and exponent
+``exp log abs floor sin cos atan factorial``  of one; the factorial of x is :math:`\Gamma(x + 1)`
+``min``, ``max``                              of two or more
+``where c a b``                               a where c holds, else b
+``less``, ``at_most``, ``equal``              comparisons of two, and of these ``not``, ``and``, ``or``
+``infinite``, ``undefined``                   what no step size may be
+============================================  ==========================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Any
+
+#: A formula; tuples all the way down.
+Formula = tuple
+
+TAU: Formula = ("tau",)
+F: Formula = ("F",)
+PI: Formula = ("pi",)
+UNDEFINED: Formula = ("undefined",)
+INFINITE: Formula = ("infinite",)
+COMPARISONS = ("less", "at_most", "equal")
+#: Operation and number of operands; None: two or more.
+OPERATIONS: dict[str, int | None] = {
+    **dict.fromkeys(("pi", "tau", "F", "undefined", "infinite"), 0),
+    **dict.fromkeys(("number", "parameter", "mean", "not"), 1),
+    **dict.fromkeys(("exp", "log", "abs", "floor", "sin", "cos", "atan", "factorial"), 1),
+    **dict.fromkeys(("power", *COMPARISONS), 2),
+    **dict.fromkeys(("sum", "product", "min", "max", "and", "or"), None),
+    "where": 3,
+}
+
+
+def number(value: int | Fraction | str) -> Formula:
+    """The rational number as a formula."""
+    return ("number", Fraction(value))
+
+
+ZERO, ONE = number(0), number(1)
+
+
+def add(*terms: Formula) -> Formula:
+    """A sum, with its rational numbers gathered in front."""
+    flat = [inner for term in terms for inner in (term[1:] if term[0] == "sum" else (term,))]
+    total = sum((term[1] for term in flat if term[0] == "number"), Fraction(0))
+    rest = [term for term in flat if term[0] != "number"]
+    parts = ([number(total)] if total or not rest else []) + rest
+    return parts[0] if len(parts) == 1 else ("sum", *parts)
+
+
+def multiply(*factors: Formula) -> Formula:
+    """A product, with its rational numbers gathered in front; nothing is multiplied out, and 0·x stays."""
+    flat = [inner for factor in factors for inner in (factor[1:] if factor[0] == "product" else (factor,))]
+    total = Fraction(1)
+    for factor in flat:
+        if factor[0] == "number":
+            total *= factor[1]
+    rest = [factor for factor in flat if factor[0] != "number"]
+    parts = ([number(total)] if total != 1 or not rest else []) + rest
+    return parts[0] if len(parts) == 1 else ("product", *parts)
+
+
+def subtract(left: Formula, right: Formula) -> Formula:
+    """The difference of two formulas."""
+    return add(left, multiply(number(-1), right))
+
+
+def divide(left: Formula, right: Formula) -> Formula:
+    """The quotient of two formulas."""
+    return multiply(left, ("power", right, number(-1)))
+
+
+def substitute(formula: Formula, tau: Formula) -> Formula:
+    """The formula with another in place of τ; what stands in a mean is the law's own, and stays."""
+    if formula == TAU:
+        return tau
+    if formula[0] in ("number", "parameter", "mean"):
+        return formula
+    inner = [substitute(part, tau) for part in formula[1:]]
+    if formula[0] == "sum":
+        return add(*inner)
+    if formula[0] == "product":
+        return multiply(*inner)
+    if formula[0] == "power" and inner[0][0] == inner[1][0] == "number" and inner[1][1].denominator == 1:
+        base, exponent = inner[0][1], int(inner[1][1])
+        if (base or exponent > 0) and abs(exponent) <= 64:
+            return number(base**exponent)
+    return (formula[0], *inner)
+
+
+def nodes(formula: Formula) -> Iterator[Formula]:
+    """Every subformula, the whole first."""
+    yield formula
+    if formula[0] not in ("number", "parameter"):
+        for part in formula[1:]:
+            yield from nodes(part)
+
+
+def mentions(formula: Formula, operation: str) -> bool:
+    """Whether an operation occurs in a formula."""
+    return any(node[0] == operation for node in nodes(formula))
+
+
+def is_constant(formula: Formula) -> bool:
+    """Whether neither τ nor F occurs, so that the value is one number."""
+    if formula[0] in ("tau", "F"):
+        return False
+    if formula[0] in ("number", "parameter", "mean"):
+        return True
+    return all(is_constant(part) for part in formula[1:])
+
+
+def is_whole(formula: Formula) -> bool:
+    """Whether a formula is an integer at every integer τ ≥ 0, by its form."""
+    name, *parts = formula
+    if name == "number":
+        return parts[0].denominator == 1
+    if name in ("sum", "product", "min", "max", "abs"):
+        return all(is_whole(part) for part in parts)
+    if name == "power":
+        return is_whole(parts[0]) and parts[1][0] == "number" and parts[1][1] >= 0 and is_whole(parts[1])
+    return name in ("tau", "floor")
+
+
+def rewrite(formula: Formula, change: Callable[[Formula], Formula | None]) -> Formula:
+    """The formula with ``change(node)`` in place of each node for which it is not None, from the top."""
+    new = change(formula)
+    if new is not None:
+        return new
+    if formula[0] in ("number", "parameter"):
+        return formula
+    return (formula[0], *(rewrite(part, change) for part in formula[1:]))
+
+
+def to_json(formula: Formula) -> list[Any]:
+    """Nested lists and strings; :func:`from_json` undoes it.
+
+    Example:
+      >>> to_json(add(ONE, TAU))
+      ['sum', ['number', '1'], ['tau']]
+    """
+    if formula[0] in ("number", "parameter"):
+        return [formula[0], str(formula[1])]
+    return [formula[0], *(to_json(part) for part in formula[1:])]
+
+
+def from_json(data: Any) -> Formula:
+    """The formula that :func:`to_json` wrote.
+
+    Raises:
+      ValueError: for anything that it would not have written.
+
+    Example:
+      >>> from_json(["power", ["tau"], ["number", "1/2"]])
+      ('power', ('tau',), ('number', Fraction(1, 2)))
+    """
+    if not isinstance(data, list) or not data or not isinstance(data[0], str) or data[0] not in OPERATIONS:
+        raise ValueError(f"a formula is a list that begins with one of {', '.join(OPERATIONS)}; got {str(data)[:60]!r}")
+    name, *rest = data
+    wanted = OPERATIONS[name]
+    if (len(rest) < 2) if wanted is None else (len(rest) != wanted):
+        raise ValueError(f"{name} takes {'two or more' if wanted is None else wanted} operands, got {len(rest)}")
+    if name in ("number", "parameter"):
+        if not isinstance(rest[0], str):
+            raise ValueError(f"{name} takes a string, got {rest[0]!r}")
+        formula = (name, Fraction(rest[0]) if name == "number" else rest[0])
+        if to_json(formula) != data:
+            raise ValueError(f"{rest[0]!r} is no number in lowest terms")
+        return formula
+    return (name, *(from_json(part) for part in rest))
+
+
+def canonical_json(data: Any) -> str:
+    """JSON with sorted keys and no spaces: the same data, the same bytes."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def digest(data: Any) -> str:
+    """SHA-256 of the canonical JSON, in hexadecimal."""
+    return hashlib.sha256(canonical_json(data).encode()).hexdigest()
+
+
+_SIGNS = {"sum": " + ", "product": "·", "and": " and ", "or": " or ", "less": " < ", "at_most": " ≤ ", "equal": " = "}
+_STRENGTH = {"or": 0, "and": 1, "less": 2, "at_most": 2, "equal": 2, "sum": 3, "product": 4, "power": 5}
+
+
+def text(formula: Formula, parent: int = 0) -> str:
+    """A formula as a person would type it.
+
+    Example:
+      >>> text(divide(ONE, add(ONE, TAU)))
+      '1/(1 + τ)'
+    """
+    name, *parts = formula
+    if name == "number":
+        value = str(parts[0])
+        return f"({value})" if parent >= 3 and (value.startswith("-") or ("/" in value and parent > 3)) else value
+    if name in ("pi", "tau", "F", "infinite", "undefined"):
+        return {"pi": "π", "tau": "τ", "F": "F", "infinite": "∞"}.get(name, name)
+    if name == "parameter":
+        return parts[0]
+    if name == "power" and parts[1] == number(-1):
+        written, strength = f"1/{text(parts[0], 5)}", 4
+    elif name == "power":
+        written, strength = f"{text(parts[0], 6)}^{text(parts[1], 6)}", 5
+    elif name == "product":
+        strength, over = 4, [p[1] for p in parts if p[0] == "power" and p[2] == number(-1)]
+        above = [p for p in parts if not (p[0] == "power" and p[2] == number(-1))]
+        written = "·".join(text(p, 4) for p in above) or "1"
+        if over:
+            below = "·".join(text(p, 5) for p in over)
+            written += f"/({below})" if len(over) > 1 else f"/{below}"
+    elif name in _SIGNS:
+        strength = _STRENGTH[name]
+        written = _SIGNS[name].join(text(p, strength) for p in parts).replace("+ (-1)·", "- ").replace("+ -", "- ")
+    elif name == "where":
+        return f"({text(parts[1])} where {text(parts[0])}, else {text(parts[2])})"
+    else:
+        return f"{'E' if name == 'mean' else name}({', '.join(text(p) for p in parts)})"
+    return f"({written})" if strength < parent else written

@@ -1,0 +1,67 @@
+"""What is asked of a step-size function: under which law, on which domain, with which bound."""
+
+from __future__ import annotations
+
+import dataclasses
+from fractions import Fraction
+from typing import Any
+
+from theory.distributions import Law
+from theory.formula import Formula, digest, to_json
+from theory.points import Domain, Points
+from theory.ranges import Range
+from theory.setting import Setting
+
+MOST_CHECKED = 2_000_001  # staleness values that are looked at one by one, where nothing else decides
+FEW = 4_096  # so many are looked at one by one at once
+_FARTHEST = 2**17  # where a tail begins at the latest
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """A step-size function under one law.
+
+    Attributes:
+      formula: C.
+      setting: law, parameters and kind of CDF.
+      domain: first and last staleness; None for no last.
+      amplitude: A.
+    """
+
+    formula: Formula
+    setting: Setting
+    domain: Domain = (0, None)
+    amplitude: Fraction = Fraction(1)
+
+    def under(self, law: Law | None) -> Question:
+        """The same question under another law."""
+        return dataclasses.replace(self, setting=self.setting.under(law))
+
+    def first_checked(self) -> int:
+        """How far a tail may begin, so that what lies before it is still looked at one by one."""
+        last = self.domain[1]
+        if not Points(self.formula, self.setting).is_single:
+            return self.domain[0]
+        return _FARTHEST if last is None else min(_FARTHEST, last)
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, exactly, for certificates."""
+        law = self.setting.law
+        return {
+            "formula": to_json(self.formula),
+            "cdf": self.setting.cdf,
+            "domain": list(self.domain),
+            "amplitude": str(self.amplitude),
+            "parameters": {name: range_to_json(known) for name, known in sorted(self.setting.parameters.items())},
+            "law": None if law is None else law.to_json(),
+        }
+
+    def digest(self) -> str:
+        """SHA-256 of what is asked."""
+        return digest(self.to_json())
+
+
+def range_to_json(known: Range) -> list[Any]:
+    """Both ends, None for infinity, and whether each is excluded."""
+    ends = [None if end is None else str(end) for end in (known.low, known.high)]
+    return [*ends, known.low_open, known.high_open]

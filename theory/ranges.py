@@ -1,0 +1,372 @@
+"""Ranges: what values a formula can take over all staleness values from a first one on, bounds for certain.
+
+Endpoints are exact rationals, rounded outward where need be, or None for infinity; each is open where the value
+itself is never taken. ``(0, 1]`` and ``[0, 1]`` differ by whether a step size can vanish, so openness is kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from flint import arb, fmpq
+
+from theory.enclosure import NotFinite, Number, Undecided, ball
+from theory.formula import Formula
+
+_TINY = 4_000  # exponents of two beyond which an endpoint is 0 or infinite
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """All numbers between two endpoints."""
+
+    low: fmpq | None
+    high: fmpq | None
+    low_open: bool = False
+    high_open: bool = False
+
+    def is_point(self) -> bool:
+        """Whether it holds one number alone."""
+        return self.low is not None and self.low == self.high
+
+    def is_positive(self) -> bool:
+        """Whether every number in it is > 0."""
+        return self.low is not None and (self.low > 0 or (self.low == 0 and self.low_open))
+
+    def is_negative(self) -> bool:
+        """Whether every number in it is < 0."""
+        return self.high is not None and (self.high < 0 or (self.high == 0 and self.high_open))
+
+    def is_nonnegative(self) -> bool:
+        """Whether every number in it is ≥ 0."""
+        return self.low is not None and self.low >= 0
+
+    def is_nonpositive(self) -> bool:
+        """Whether every number in it is ≤ 0."""
+        return self.high is not None and self.high <= 0
+
+    def is_bounded(self) -> bool:
+        """Whether both endpoints are finite."""
+        return self.low is not None and self.high is not None
+
+    def ball(self) -> arb:
+        """A ball that contains the range.
+
+        Raises:
+          Undecided: where it is unbounded.
+        """
+        if self.low is None or self.high is None:
+            raise Undecided("an unbounded range")
+        return arb(self.low).union(arb(self.high))
+
+    def __add__(self, other: Range) -> Range:
+        low = None if self.low is None or other.low is None else self.low + other.low
+        high = None if self.high is None or other.high is None else self.high + other.high
+        return Range(low, high, self.low_open or other.low_open, self.high_open or other.high_open)
+
+    def __neg__(self) -> Range:
+        return Range(_negative(self.high), _negative(self.low), self.high_open, self.low_open)
+
+    def __sub__(self, other: Range) -> Range:
+        return self + -other
+
+    def __mul__(self, other: Range) -> Range:
+        ends = [_end_product(x, y) for x, y in itertools.product(self._ends(), other._ends())]
+        low, low_open = min(ends, key=lambda end: _order(end[0], end[1]))
+        high, high_open = max(ends, key=lambda end: _order(end[0], not end[1]))
+        zero_free = self.is_zero_free() and other.is_zero_free()
+        return Range(
+            None if low in _INFINITE else low,
+            None if high in _INFINITE else high,
+            low_open and (low != 0 or zero_free),
+            high_open and (high != 0 or zero_free),
+        )
+
+    def is_zero_free(self) -> bool:
+        """Whether 0 is not in it."""
+        return self.is_positive() or self.is_negative()
+
+    def _ends(self) -> tuple[tuple[Any, bool], tuple[Any, bool]]:
+        return (
+            ("-inf", True) if self.low is None else (self.low, self.low_open),
+            ("inf", True) if self.high is None else (self.high, self.high_open),
+        )
+
+
+_INFINITE = ("inf", "-inf")
+REALS = Range(None, None)
+UNIT = Range(fmpq(-1), fmpq(1))
+ZERO = Range(fmpq(0), fmpq(0))
+
+
+def point(value: fmpq | int) -> Range:
+    """The range of one rational."""
+    return Range(fmpq(value), fmpq(value))
+
+
+def around(value: Number) -> Range:
+    """The range of an enclosed number."""
+    if isinstance(value, fmpq):
+        return point(value)
+    if not value.is_finite():
+        raise Undecided(f"whether {value} is finite")
+    return Range(_down(value), _up(value))
+
+
+def hull(left: Range, right: Range) -> Range:
+    """The smallest range that contains both."""
+    low, low_open = _closer(left.low, left.low_open, right.low, right.low_open, least=True)
+    high, high_open = _closer(left.high, left.high_open, right.high, right.high_open, least=False)
+    return Range(low, high, low_open, high_open)
+
+
+def inverse(value: Range) -> Range:
+    """1/x; where 0 is inside, :class:`Undecided`."""
+    if value.is_negative():
+        return -inverse(-value)
+    if not value.is_positive():
+        raise NotFinite("a division by zero") if value == ZERO else Undecided("whether a divisor is zero")
+    low = fmpq(0) if value.high is None else 1 / value.high
+    high = None if value.low == 0 else 1 / value.low
+    return Range(low, high, value.high is None or value.high_open, value.low == 0 or value.low_open)
+
+
+def power(base: Range, exponent: Range) -> Range:
+    """``base`` to the ``exponent``; a negative base to an integer only."""
+    if exponent.is_point() and exponent.low.q == 1:
+        return _integer_power(base, int(exponent.low.p))
+    if not base.is_nonnegative():
+        raise Undecided("a power of what may be negative")
+    if exponent.is_point() and base.low == 0 and not base.low_open and exponent.low < 0:
+        raise Undecided("whether a divisor is zero")
+    if exponent.is_point():
+        to = arb(exponent.low)
+        positive = exponent.low > 0
+        rising = base if positive else Range(base.high, base.low, base.high_open, base.low_open)
+
+        def end(value: fmpq | None, *, upper: bool) -> fmpq | None:
+            if value is None or value == 0:
+                grows = (value is None) == positive
+                return None if grows else fmpq(0)
+            if value == 1:
+                return value
+            raised = arb(value) ** to
+            return _up(raised) if upper else _down(raised)
+
+        low, high = end(rising.low, upper=False), end(rising.high, upper=True)
+        return Range(low, high, rising.low_open or rising.low is None, rising.high_open or rising.high is None)
+    if not base.is_positive():
+        raise Undecided("a power of what may be zero")
+    return exp(exponent * log(base))
+
+
+def _integer_power(base: Range, exponent: int) -> Range:
+    if exponent == 0:
+        return point(1)
+    if exponent < 0:
+        return inverse(_integer_power(base, -exponent))
+    if exponent == 1:
+        return base
+    if exponent % 2 and not base.is_nonnegative():
+        return Range(
+            None if base.low is None else base.low**exponent,
+            None if base.high is None else base.high**exponent,
+            base.low_open,
+            base.high_open,
+        )
+    size = absolute(base)
+    return Range(size.low**exponent, None if size.high is None else size.high**exponent, size.low_open, size.high_open)
+
+
+def absolute(value: Range) -> Range:
+    """|x|."""
+    if value.is_nonnegative():
+        return value
+    if value.is_nonpositive():
+        return -value
+    other = -value
+    high, high_open = _closer(value.high, value.high_open, other.high, other.high_open, least=False)
+    return Range(fmpq(0), high, False, high_open)
+
+
+def monotone(value: Range, function: Callable[[arb], arb], low: fmpq | None, high: fmpq | None) -> Range:
+    """An increasing function over a range; ``low`` and ``high`` are its limits at -∞ and ∞, None where infinite."""
+    least = low if value.low is None else _down(function(arb(value.low)))
+    most = high if value.high is None else _up(function(arb(value.high)))
+    return Range(least, most, value.low is None or value.low_open, value.high is None or value.high_open)
+
+
+def exp(value: Range) -> Range:
+    """E to the x."""
+    result = monotone(value, arb.exp, fmpq(0), None)
+    low = fmpq(1) if value.low == 0 else result.low
+    high = fmpq(1) if value.high == 0 else result.high
+    if low == 0:  # e^x is never 0, even where rounding says so
+        return Range(low, high, True, result.high_open)
+    return Range(low, high, result.low_open, result.high_open)
+
+
+def log(value: Range) -> Range:
+    """The natural logarithm."""
+    if not value.is_positive():
+        raise Undecided("the logarithm of what may not be positive")
+    low = None if value.low == 0 else fmpq(0) if value.low == 1 else _down(arb(value.low).log())
+    high = None if value.high is None else fmpq(0) if value.high == 1 else _up(arb(value.high).log())
+    return Range(low, high, value.low_open or value.low == 0, value.high_open or value.high is None)
+
+
+def atan(value: Range) -> Range:
+    """The arc tangent."""
+    half = arb.pi() / 2
+    result = monotone(value, arb.atan, _down(-half), _up(half))
+    low = fmpq(0) if value.low == 0 else result.low
+    high = fmpq(0) if value.high == 0 else result.high
+    return Range(low, high, result.low_open, result.high_open)
+
+
+def floor(value: Range) -> Range:
+    """The greatest integer below."""
+    low = None if value.low is None else fmpq(value.low.floor())
+    high = None if value.high is None else fmpq(value.high.floor())
+    if high is not None and value.high_open and high == value.high:
+        high -= 1
+    return Range(low, high)
+
+
+def factorial(value: Range) -> Range:
+    """Γ(x + 1), for x ≥ 1, where it increases."""
+    if value.low is None or value.low < 1:
+        if value.is_point() and value.low.q == 1 and value.low >= 0:
+            return point(1)
+        if value.low is None or value.low < 0:
+            raise Undecided("the factorial of what may be negative")
+        high = None if value.high is None else _up((arb(value.high.ceil()) + 1).gamma())
+        return Range(fmpq(22, 25), high, True, True)  # Γ ≥ 0.8856 on the positive numbers
+    if value.low > 10**6:
+        return Range(fmpq(10) ** 300, None, True, True)
+
+    def of(number: fmpq, *, upper: bool) -> fmpq | None:
+        if number.q == 1 and number <= 50:
+            return fmpq(int(arb.fac_ui(int(number.p)).unique_fmpz()))
+        if number > 10**6:
+            return None
+        gamma = (arb(number) + 1).gamma()
+        return _up(gamma) if upper else _down(gamma)
+
+    high = None if value.high is None else of(value.high, upper=True)
+    return Range(of(value.low, upper=False), high, value.low_open, value.high_open or high is None)
+
+
+def least(left: Range, right: Range) -> Range:
+    """The smaller of two."""
+    return -greatest(-left, -right)
+
+
+def greatest(left: Range, right: Range) -> Range:
+    """The larger of two."""
+    low, low_open = _closer(left.low, left.low_open, right.low, right.low_open, least=False, open_wins=True)
+    high, high_open = _closer(left.high, left.high_open, right.high, right.high_open, least=False)
+    return Range(low, high, low_open, high_open)
+
+
+def compare(formula: Formula, range_of: Callable[[Formula], Range]) -> bool | None:
+    """Whether a comparison holds everywhere (True), nowhere (False), or neither is sure (None)."""
+    name, *parts = formula
+    if name == "not":
+        inner = compare(parts[0], range_of)
+        return None if inner is None else not inner
+    if name in ("and", "or"):
+        told = [compare(part, range_of) for part in parts]
+        decisive = name == "or"
+        if decisive in told:
+            return decisive
+        return None if None in told else not decisive
+    difference = range_of(parts[1]) - range_of(parts[0])  # of ranges: sound, if loose where both share τ
+    if name == "equal":
+        if difference == ZERO:
+            return True
+        return False if difference.is_zero_free() else None
+    if name == "less":
+        return True if difference.is_positive() else False if difference.is_nonpositive() else None
+    return True if difference.is_nonnegative() else False if difference.is_negative() else None
+
+
+def _closer(
+    left: fmpq | None, left_open: bool, right: fmpq | None, right_open: bool, *, least: bool, open_wins: bool = False
+) -> tuple[fmpq | None, bool]:
+    """The outer of two endpoints on one side; for ``open_wins`` the inner of two lower ones."""
+    if open_wins:  # the lower end of a maximum: the greater, open where either that is greatest is open
+        if left is None or (right is not None and right > left):
+            return right, right_open
+        if right is None or left > right:
+            return left, left_open
+        return left, left_open or right_open
+    if left is None or right is None:
+        return None, True
+    if left == right:
+        return left, left_open and right_open
+    return (left, left_open) if (left < right) == least else (right, right_open)
+
+
+def _negative(value: fmpq | None) -> fmpq | None:
+    return None if value is None else -value
+
+
+def _end_product(x: tuple[Any, bool], y: tuple[Any, bool]) -> tuple[Any, bool]:
+    (a, a_open), (b, b_open) = x, y
+    if a in _INFINITE or b in _INFINITE:
+        if a == 0 or b == 0:
+            return fmpq(0), (a == 0 and a_open) or (b == 0 and b_open)
+        positive = _is_up(a) == _is_up(b)
+        return ("inf" if positive else "-inf"), True
+    if a == 0 or b == 0:
+        closed = (a == 0 and not a_open) or (b == 0 and not b_open)
+        return fmpq(0), not closed
+    return a * b, a_open or b_open
+
+
+def _is_up(value: Any) -> bool:
+    return value == "inf" if isinstance(value, str) else value > 0
+
+
+def _order(value: Any, is_open: bool) -> tuple[int, Any, bool]:
+    if isinstance(value, str):
+        return (-1 if value == "-inf" else 1), fmpq(0), is_open
+    return 0, value, is_open
+
+
+def _down(value: arb) -> fmpq | None:
+    return _dyadic(value.lower(), towards=-1)
+
+
+def _up(value: arb) -> fmpq | None:
+    return _dyadic(value.upper(), towards=1)
+
+
+def _dyadic(value: arb, towards: int) -> fmpq | None:
+    """An exact ball as a rational, or the nearest end further out where its exponent is beyond reason."""
+    if not value.is_finite():
+        return None
+    mantissa, exponent = value.man_exp()
+    mantissa, exponent = int(mantissa), int(exponent)
+    size = mantissa.bit_length() + exponent
+    if mantissa == 0 or abs(size) <= _TINY:
+        return fmpq(mantissa) * fmpq(2) ** exponent
+    if size > 0:
+        return None if (mantissa > 0) == (towards > 0) else fmpq(2) ** _TINY * (1 if mantissa > 0 else -1)
+    if (mantissa > 0) == (towards > 0):
+        return fmpq(2) ** -_TINY * (1 if mantissa > 0 else -1)
+    return fmpq(0)
+
+
+def number(value: Any) -> Range:
+    """A formula's own rational."""
+    return point(fmpq(value.numerator, value.denominator))
+
+
+def as_ball(value: Number) -> arb:
+    """The value as a ball."""
+    return ball(value)

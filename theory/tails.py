@@ -1,0 +1,170 @@
+r"""What holds for every staleness from some N on, each by a named argument.
+
+An inequality g(τ) ≥ 0 holds on a tail by *bounds* of g over it, or by its *dominant term*; that C never increases,
+by its *composition*, its *elasticity*, or the dominant term of :math:`C(\tau) - C(\tau+1)`. Parity terms are constant
+on a class of τ modulo a period, and each class is decided on its own. What is left below N is checked point by point.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from theory import trends
+from theory.dominance import difference, in_class, is_unbounded, sign_from
+from theory.enclosure import NotFinite, Undecided
+from theory.formula import Formula, nodes
+from theory.setting import Setting, range_of
+
+#: Where a tail may begin: the first that works is taken.
+STARTS = (0, *(2**k for k in range(18)))
+INEQUALITIES = ("bounds", "dominant term")
+FALLING = ("composition", "elasticity", "dominant term")
+_LONGEST_PERIOD = 64
+
+
+class Tail(NamedTuple):
+    """An argument for every τ ≥ ``start``."""
+
+    argument: str
+    period: int
+    start: int
+
+
+def periods(formula: Formula) -> list[int]:
+    """1, and a period after which parity terms and roundings repeat, where there are such."""
+    found = 1
+    for node in nodes(formula):
+        if node[0] == "power" and node[1][0] == "number" and node[1][1] < 0 and node[2][0] != "number":
+            found = math.lcm(found, 2)
+        if node[0] in ("floor", "sin", "cos"):
+            for inner in nodes(node[1]):
+                if inner[0] == "number" and inner[1].denominator <= _LONGEST_PERIOD:
+                    found = math.lcm(found, inner[1].denominator * (2 if node[0] != "floor" else 1))
+    return [1] if found == 1 or found > _LONGEST_PERIOD else [1, found]
+
+
+def inequality(formula: Formula, setting: Setting, tail: Tail, *, strict: bool) -> bool:
+    """Whether the argument shows formula ≥ 0, or > 0 where strict, for every integer τ ≥ ``tail.start``."""
+    try:
+        if tail.argument == "bounds":
+            bounds = range_of(formula, setting, tail.start, None)
+            return bounds.is_positive() if strict else bounds.is_nonnegative()
+        if tail.argument == "dominant term":
+            return _classes(formula, setting, tail, least=1 if strict else 0)
+    except (ArithmeticError, RecursionError):
+        return False
+    raise ValueError(f"argument must be one of {', '.join(INEQUALITIES)}, got {tail.argument!r}")
+
+
+def falling(formula: Formula, setting: Setting, tail: Tail) -> bool:
+    """Whether the argument shows that the formula never increases over the integers τ ≥ ``tail.start``."""
+    try:
+        if tail.argument == "composition":
+            return trends.falls_by_composition(formula, setting, tail.start)
+        if tail.argument == "elasticity":
+            return trends.falls_by_elasticity(formula, setting, tail.start)
+        if tail.argument == "dominant term":
+            return _classes(difference(formula), setting, tail, least=0)
+    except (ArithmeticError, RecursionError):
+        return False
+    raise ValueError(f"argument must be one of {', '.join(FALLING)}, got {tail.argument!r}")
+
+
+def _classes(formula: Formula, setting: Setting, tail: Tail, *, least: int) -> bool:
+    """Every class of τ modulo the period, from the start on, which is a multiple of the period and ≥ 1."""
+    if tail.start < tail.period or tail.start % tail.period:
+        return False
+    return all(
+        sign_from(in_class(formula, tail.period, remainder), setting, tail.start // tail.period) >= least
+        for remainder in range(tail.period)
+    )
+
+
+def candidates(arguments: tuple[str, ...], formula: Formula, first: int, most: int) -> Iterator[Tail]:
+    """The tails to try, in order: by start, then by argument, then by period."""
+    starts = [first, *(start for start in STARTS if first < start <= most)]
+    for start in starts:
+        for argument in arguments:
+            for period in periods(formula) if argument == "dominant term" else [1]:
+                yield Tail(argument, period, start * period if argument == "dominant term" else start)
+
+
+def find_inequality(formula: Formula, setting: Setting, first: int, most: int, *, strict: bool) -> Tail | None:
+    """The first tail that shows formula ≥ 0, or > 0, starting at ``most`` or before."""
+    for tail in candidates(INEQUALITIES, formula, first, most):
+        if tail.start <= most and inequality(formula, setting, tail, strict=strict):
+            return tail
+    return None
+
+
+def find_falling(formula: Formula, setting: Setting, first: int, most: int) -> Tail | None:
+    """The first tail that shows the formula non-increasing, starting at ``most`` or before."""
+    for tail in candidates(FALLING, formula, first, most):
+        if tail.start <= most and falling(formula, setting, tail):
+            return tail
+    return None
+
+
+def is_defined(formula: Formula, setting: Setting, first: int) -> bool:
+    """Whether the formula is shown to be a real, finite number for every integer τ ≥ ``first``."""
+    try:
+        range_of(formula, setting, first, None)
+        return True
+    except (ArithmeticError, RecursionError):
+        pass
+    try:
+        return _defined(formula, setting, first)
+    except (ArithmeticError, RecursionError):
+        return False
+
+
+def _defined(formula: Formula, setting: Setting, first: int) -> bool:
+    """Each part that is not defined everywhere has an argument that is shown to be allowed."""
+    name, *parts = formula
+    if name in ("infinite", "undefined"):
+        return False
+    if name in ("number", "parameter"):
+        return True
+    if name == "mean":
+        return setting.law is not None and setting.mean(parts[0]) is not None
+    if not all(_defined(part, setting, first) for part in parts):
+        return False
+    if name == "log":
+        return _sign(parts[0], setting, first) > 0
+    if name == "factorial":
+        return _sign(parts[0], setting, first) >= 0
+    if name == "power":
+        base, exponent = parts
+        to = range_of(exponent, setting, first, None)
+        whole = to.is_point() and to.low.q == 1
+        if whole and to.low >= 0:
+            return True
+        of = _sign(base, setting, first)
+        return of > 0 or (whole and of != 0) or (of == 0 and to.is_nonnegative())
+    return True
+
+
+def _sign(formula: Formula, setting: Setting, first: int) -> int:
+    try:
+        bounds = range_of(formula, setting, first, None)
+        if bounds.is_positive() or bounds.is_negative():
+            return 1 if bounds.is_positive() else -1
+    except (Undecided, NotFinite):
+        pass
+    found = {
+        sign_from(in_class(formula, period, remainder), setting, max(1, first // period))
+        for period in periods(formula)[-1:]
+        for remainder in range(period)
+        if first >= period
+    }
+    if len(found) != 1:
+        raise Undecided("a sign that is not shown to stay")
+    return found.pop()
+
+
+def growing(formula: Formula, setting: Setting, first: int) -> bool:
+    """Whether the formula is shown to be unbounded over the integers τ ≥ ``first``."""
+    period = periods(formula)[-1]
+    return any(is_unbounded(in_class(formula, period, remainder), setting, first) for remainder in range(period))

@@ -1,0 +1,164 @@
+"""``python -m theory.verify my_fn.py``: proves or refutes that a step-size function has the six conditions."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from theory.candidate import Candidate, CandidateError, load, parameter_range, read_parameters
+from theory.certificate import certificate, save
+from theory.decision import Decision, Report, decide
+from theory.formula import text
+from theory.laws import parse_law
+from theory.verdict import Verdict, ends, shown
+
+EXIT = {Verdict.PROVED: 0, Verdict.REFUTED: 1, Verdict.UNKNOWN: 2}
+BAD_INPUT = 3
+_COLOURS = {Verdict.PROVED: "green", Verdict.REFUTED: "red", Verdict.UNKNOWN: "yellow"}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    made = argparse.ArgumentParser(
+        prog="python -m theory.verify",
+        description="Proves or refutes that a step-size function C(τ) is defined, positive and decreasing, preserves "
+        "the overall step size (E[C] = 1), stays within an amplitude, and has finite moments.",
+        epilog="A candidate file is Python and is run, as importing it would run it; nothing else is evaluated. "
+        "Exit codes: 0 all proved, 1 something refuted, 2 something unknown, 3 bad input.",
+    )
+    made.add_argument("candidate", help="a Python file with C or step_size(tau), or jasgd.rules:NAME[:key=value,...]")
+    made.add_argument(
+        "--distribution",
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="a law of the staleness, repeatable: poisson:LAMBDA, geometric:P, negative_binomial:R:P, cmp:LAMBDA:NU, "
+        "uniform:LOW:HIGH, constant:K, counts:FILE, mixture:SHARE*LAW+SHARE*LAW; none: every law",
+    )
+    made.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter, or its range a,b")
+    made.add_argument("--parameters", metavar="FILE", help="parameters from a JSON file")
+    made.add_argument("--certificate", metavar="FILE", help="write what python -m theory.check verifies again")
+    made.add_argument("--json", action="store_true", help="print JSON")
+    made.add_argument(
+        "--limit-s", type=float, default=20.0, metavar="S", help="seconds for one condition (%(default)s)"
+    )
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line.
+
+    Args:
+      arguments: those of the command; of the process where None.
+
+    Returns:
+      0 where all is proved, 1 where something is refuted, 2 where something is unknown, 3 for bad input.
+    """
+    try:
+        told = parser().parse_args(arguments)
+    except SystemExit as error:
+        return BAD_INPUT if error.code else 0
+    try:
+        candidate = with_told_parameters(load(told.candidate), told)
+        report = decide(candidate, [parse_law(spec) for spec in told.distribution], limit_s=told.limit_s)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    if told.certificate:
+        save(certificate(report), told.certificate)
+    if told.json:
+        print(json.dumps(as_json(report), indent=1, ensure_ascii=False))
+    else:
+        _print(report)
+    return EXIT[report.verdict]
+
+
+def with_told_parameters(candidate: Candidate, told: argparse.Namespace) -> Candidate:
+    """The candidate with the parameters of ``--parameters`` and ``--set``."""
+    if told.parameters:
+        candidate = candidate.with_parameters(read_parameters(told.parameters))
+    for assignment in told.set:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise CandidateError(f"--set is written NAME=VALUE, got {assignment!r}")
+        candidate = candidate.with_parameters({name.strip(): parameter_range(name.strip(), value)})
+    return candidate
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The report as data; its keys are the names of the conditions."""
+    repairs = [
+        {
+            "law": str(repair.law),
+            "divide_by": ends(repair.mean),
+            "conditions": {decision.condition: _decision_json(decision) for decision in repair.decisions},
+        }
+        for repair in report.repairs
+    ]
+    return {
+        "candidate": report.candidate.name,
+        "formula": None if report.candidate.formula is None else text(report.candidate.formula),
+        "cdf": report.candidate.cdf,
+        "verdict": report.verdict.value,
+        "conditions": {decision.condition: _decision_json(decision) for decision in report.decisions},
+        "repairs": repairs,
+    }
+
+
+def _decision_json(decision: Decision) -> dict[str, Any]:
+    laws = [
+        {
+            "law": "every law" if law is None else str(law),
+            "verdict": finding.verdict.value,
+            "because": finding.because,
+            "evidence": finding.evidence,
+        }
+        for law, finding in decision.findings
+    ]
+    return {"verdict": decision.verdict.value, "evidence": decision.because, "laws": laws}
+
+
+def _print(report: Report) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    formula = report.candidate.formula
+    console.print(
+        f"[bold]{escape(report.candidate.name)}[/]: C(τ) = {escape('?' if formula is None else text(formula))}"
+    )
+    if formula is not None and "F" in text(formula):
+        console.print(f"F is the {report.candidate.cdf} distribution function of the staleness.")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("condition", "law", "verdict", "because"):
+        table.add_column(column, overflow="fold")
+    for decision in report.decisions:
+        _add_rows(table, decision.condition, decision)
+    console.print(table)
+    for repair in report.repairs:
+        console.print(f"Repair under {repair.law}: divide C by E[C] {shown(repair.mean)}. Then:")
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
+        for decision in repair.decisions:
+            _add_rows(table, decision.condition, decision)
+        console.print(table)
+    unbounded = report.laws == (None,) and report["magnitude"].verdict is Verdict.REFUTED
+    if unbounded and formula is not None:
+        console.print("With a law (--distribution) C over its mean E[C] is offered as a repair.")
+
+
+def _add_rows(table: Any, condition: str, decision: Decision) -> None:
+    from rich.markup import escape
+
+    for place, (law, finding) in enumerate(decision.findings):
+        told = f"[{_COLOURS[finding.verdict]}]{finding.verdict.value}[/]"
+        table.add_row(
+            "" if place else condition, "every law" if law is None else str(law), told, escape(finding.because)
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
