@@ -8,6 +8,7 @@ monomials all cancel is zero for certain; one that does not cancel may still be 
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Any
 
@@ -196,7 +197,7 @@ def _factorial(argument: Sum) -> Quotient:
     shift = argument.get(ONE, Fraction(0))
     linear = {m: c for m, c in argument.items() if m != ONE}
     if not linear and shift.denominator == 1 and 0 <= shift <= 500:
-        return rational(int(fmpz.fac_ui(int(shift))))
+        return rational(math.factorial(int(shift)))
     if linear != {((TAU, Fraction(1)),): Fraction(1)} or shift.denominator != 1 or abs(shift) > 50:
         raise Unsupported("such a factorial")
     total = generator(FACTORIAL)
@@ -328,3 +329,8 @@ def _sorted(factors: list[tuple[Any, Fraction]]) -> Monomial:
 def as_fmpq(value: Fraction) -> fmpq:
     """The same rational."""
     return fmpq(value.numerator, value.denominator)
+
+
+def from_fmpq(value: fmpq) -> Quotient:
+    """The same rational, in the algebra."""
+    return rational(Fraction(int(value.p), int(value.q)))

@@ -8,6 +8,7 @@ bits. Nothing here rounds to nearest and hopes.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -224,7 +225,7 @@ def _factorial(value: Number) -> Number:
         if whole < 0:
             raise NotFinite(f"the factorial of {value}")
         if whole <= 2_000:
-            return fmpq(fmpz.fac_ui(whole))
+            return fmpq(math.factorial(whole))
         return _finite((arb(whole) + 1).gamma())
     return _finite((ball(value) + 1).gamma())
 

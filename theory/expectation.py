@@ -147,10 +147,10 @@ def growth(formula: Formula, setting: Setting, first: int) -> Growth:
     if name == "exp":
         return _exponential(_line(parts[0], setting, first))
     if name == "power" and is_constant(parts[1]):
-        exponent = range_of(parts[1], setting, first, None)
-        if exponent.is_point() and exponent.low > 0:
-            inner, to = growth(parts[0], setting, first), Fraction(int(exponent.low.p), int(exponent.low.q))
-            return Growth(inner.scale ** arb(exponent.low), inner.power * to, inner.rate * exponent.low)
+        exponent = range_of(parts[1], setting, first, None).exact
+        if exponent is not None and exponent > 0:
+            inner, to = growth(parts[0], setting, first), Fraction(int(exponent.p), int(exponent.q))
+            return Growth(inner.scale ** arb(exponent), inner.power * to, inner.rate * exponent)
     if name == "power" and is_constant(parts[0]):
         base = ranges.absolute(range_of(parts[0], setting, first, None))
         constant, slope = _line(parts[1], setting, first)

@@ -80,7 +80,7 @@ def extent(formula: Formula, setting: Setting, domain: Domain) -> Extent | None:
             tail = range_of(distance, setting, done, last)
         except ArithmeticError:
             continue
-        if tail.high is None:
+        if tail.high is None or tail.low is None:
             continue
         low, known = _greater(low, tail.low), _greater(low, tail.high)  # |C - 1| takes values in the tail's range
         if ball(known) - ball(low) < arb(10) ** -3:

@@ -67,7 +67,9 @@ class SymbolicLaw:
         """The published table where its sample has the law's own frequencies: F_strict times where it saturates."""
         if self._workers is None:
             raise Untranslatable("strict_tail belongs to the published table")
-        share = 1 - sympy.Rational(1, 5 * self._workers) if self._mode == "leashed" else sympy.Rational(4, 5)
+        share = (
+            sympy.Integer(1) - sympy.Rational(1, 5 * self._workers) if self._mode == "leashed" else sympy.Rational(4, 5)
+        )
         return share * self.cdf(staleness, "strict")
 
 

@@ -140,15 +140,17 @@ def samples(parameters: dict[str, Range]) -> Iterator[dict[str, Range]]:
 
 
 def _inside(known: Range) -> list[fmpq]:
-    if known.is_point():
-        return [known.low]
+    if known.exact is not None:
+        return [known.exact]
     low, high = known.low, known.high
-    if low is None and high is None:
+    if high is None and low is None:
         return [fmpq(0), fmpq(1), fmpq(-1), fmpq(1, 10), fmpq(-1, 10), fmpq(10), fmpq(-10)]
-    if high is None:
+    if high is None and low is not None:
         return [low + step for step in (fmpq(1), fmpq(1, 10), fmpq(10), fmpq(1, 1000), fmpq(1000))]
-    if low is None:
+    if low is None and high is not None:
         return [high - step for step in (fmpq(1), fmpq(1, 10), fmpq(10), fmpq(1, 1000), fmpq(1000))]
+    assert low is not None
+    assert high is not None
     return [low + (high - low) * share for share in (fmpq(1, 2), fmpq(1, 10), fmpq(9, 10), fmpq(1, 1000))]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,16 @@ class Range:
     def is_point(self) -> bool:
         """Whether it holds one number alone."""
         return self.low is not None and self.low == self.high
+
+    @property
+    def exact(self) -> fmpq | None:
+        """The one number in it, where there is but one."""
+        return self.low if self.is_point() else None
+
+    @property
+    def whole(self) -> int | None:
+        """The same, where it is an integer."""
+        return int(self.exact.p) if self.exact is not None and self.exact.q == 1 else None
 
     def is_positive(self) -> bool:
         """Whether every number in it is > 0."""
@@ -129,22 +140,21 @@ def inverse(value: Range) -> Range:
         return -inverse(-value)
     if not value.is_positive():
         raise NotFinite("a division by zero") if value == ZERO else Undecided("whether a divisor is zero")
-    low = fmpq(0) if value.high is None else 1 / value.high
-    high = None if value.low == 0 else 1 / value.low
+    low = fmpq(0) if value.high is None else fmpq(1) / value.high
+    high = None if value.low is None or value.low == 0 else fmpq(1) / value.low
     return Range(low, high, value.high is None or value.high_open, value.low == 0 or value.low_open)
 
 
 def power(base: Range, exponent: Range) -> Range:
     """``base`` to the ``exponent``; a negative base to an integer only."""
-    if exponent.is_point() and exponent.low.q == 1:
-        return _integer_power(base, int(exponent.low.p))
+    if exponent.whole is not None:
+        return _integer_power(base, exponent.whole)
     if not base.is_nonnegative():
         raise Undecided("a power of what may be negative")
-    if exponent.is_point() and base.low == 0 and not base.low_open and exponent.low < 0:
-        raise Undecided("whether a divisor is zero")
-    if exponent.is_point():
-        to = arb(exponent.low)
-        positive = exponent.low > 0
+    if exponent.exact is not None:
+        to, positive = arb(exponent.exact), exponent.exact > 0
+        if not positive and not base.is_positive():
+            raise Undecided("whether a divisor is zero")
         rising = base if positive else Range(base.high, base.low, base.high_open, base.low_open)
 
         def end(value: fmpq | None, *, upper: bool) -> fmpq | None:
@@ -178,7 +188,8 @@ def _integer_power(base: Range, exponent: int) -> Range:
             base.high_open,
         )
     size = absolute(base)
-    return Range(size.low**exponent, None if size.high is None else size.high**exponent, size.low_open, size.high_open)
+    low = fmpq(0) if size.low is None else size.low**exponent
+    return Range(low, None if size.high is None else size.high**exponent, size.low_open, size.high_open)
 
 
 def absolute(value: Range) -> Range:
@@ -239,7 +250,7 @@ def floor(value: Range) -> Range:
 def factorial(value: Range) -> Range:
     """Γ(x + 1), for x ≥ 1, where it increases."""
     if value.low is None or value.low < 1:
-        if value.is_point() and value.low.q == 1 and value.low >= 0:
+        if value.whole == 0:
             return point(1)
         if value.low is None or value.low < 0:
             raise Undecided("the factorial of what may be negative")
@@ -250,7 +261,7 @@ def factorial(value: Range) -> Range:
 
     def of(number: fmpq, *, upper: bool) -> fmpq | None:
         if number.q == 1 and number <= 50:
-            return fmpq(int(arb.fac_ui(int(number.p)).unique_fmpz()))
+            return fmpq(math.factorial(int(number.p)))
         if number > 10**6:
             return None
         gamma = (arb(number) + 1).gamma()

@@ -81,18 +81,20 @@ class Setting:
         whole = Range(fmpq(0), fmpq(1), low_open, high_open or self.law.last is None)
         if first == last:
             near = ranges.around(self.law.distribution(first, self.cdf))
+            low, high = near.low or fmpq(0), fmpq(1) if near.high is None else near.high
+            below, above = low <= 0, high >= 1
             return Range(
-                max(near.low, fmpq(0)),
-                min(near.high, fmpq(1)),
-                near.low <= 0 and whole.low_open,
-                near.high >= 1 and whole.high_open,
+                fmpq(0) if below else low,
+                fmpq(1) if above else high,
+                below and whole.low_open,
+                above and whole.high_open,
             )
         return whole
 
     def parameter(self, name: str) -> Number:
         """A parameter as a number."""
         known = self.parameters[name]
-        return known.low if known.is_point() else known.ball()
+        return known.ball() if known.exact is None else known.exact
 
     def mean(self, formula: Formula) -> Number:
         """E[formula] under the law."""

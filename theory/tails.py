@@ -138,11 +138,10 @@ def _defined(formula: Formula, setting: Setting, first: int) -> bool:
     if name == "power":
         base, exponent = parts
         to = range_of(exponent, setting, first, None)
-        whole = to.is_point() and to.low.q == 1
-        if whole and to.low >= 0:
+        if to.whole is not None and to.whole >= 0:
             return True
         of = _sign(base, setting, first)
-        return of > 0 or (whole and of != 0) or (of == 0 and to.is_nonnegative())
+        return of > 0 or (to.whole is not None and of != 0) or (of == 0 and to.is_nonnegative())
     return True
 
 

@@ -95,16 +95,15 @@ def _power_trend(base: Formula, exponent: Formula, setting: Setting, first: int)
     of, to = range_of(base, setting, first, None), range_of(exponent, setting, first, None)
     if is_constant(exponent):
         moves = trend(base, setting, first)
-        whole = to.is_point() and to.low.q == 1
+        whole = to.whole
         if of.is_positive() or (of.is_nonnegative() and to.is_nonnegative()):
             if to.is_nonnegative():
                 return moves
             if to.is_nonpositive():
                 return _OPPOSITE[moves]
-        elif whole and of.is_nonpositive() and (of.is_negative() or to.low > 0):
-            even = int(to.low.p) % 2 == 0
-            return _OPPOSITE[moves] if even == (to.low > 0) else moves
-        elif whole and to.low > 0 and int(to.low.p) % 2:
+        elif whole and of.is_nonpositive() and (of.is_negative() or whole > 0):
+            return _OPPOSITE[moves] if (whole % 2 == 0) == (whole > 0) else moves
+        elif whole and whole > 0 and whole % 2:
             return moves
     elif is_constant(base) and of.is_positive():
         if (of - ranges.point(1)).is_nonnegative():
