@@ -8,6 +8,7 @@ are computed again and have to agree to their last digit. The rest is hashes.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -20,7 +21,7 @@ from flint import fmpq
 
 from theory import equality, ranges, tails
 from theory.enclosure import PRECISIONS, NotFinite, Number, ball, precision, sign
-from theory.expectation import Diverges, expectation, moments
+from theory.expectation import Diverges, moments
 from theory.extent import extent
 from theory.formula import Formula, digest, from_json, mentions, nodes, number, subtract
 from theory.laws import from_json as law_from_json
@@ -60,11 +61,11 @@ def check(data: Any) -> int:
         data["source_sha256"] == hashlib.sha256(data["source"].encode()).hexdigest(), "the source's hash does not fit"
     )
     _require(isinstance(data["claims"], list), "claims must be a list")
-    seen = set()
+    seen, questions = set(), {}
     with precision(PRECISIONS[0]):
         for place, claim in enumerate(data["claims"]):
             try:
-                seen.add(_check_claim(claim))
+                seen.add(_check_claim(claim, questions))
             except Rejected as error:
                 raise Rejected(f"claim {place}: {error}") from error
             except (ArithmeticError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -73,12 +74,15 @@ def check(data: Any) -> int:
     return len(data["claims"])
 
 
-def _check_claim(claim: dict[str, Any]) -> tuple[str, str]:
+def _check_claim(claim: dict[str, Any], questions: dict[str, Question]) -> tuple[str, str]:
     fields = {"condition", "verdict", "question", "question_sha256", "evidence", "evidence_sha256"}
     _require(set(claim) == fields, f"a claim has the fields {sorted(fields)}")
     asked = _question(claim["question"])
     _require(asked.to_json() == claim["question"], "the question is not in canonical form")
     _require(asked.digest() == claim["question_sha256"], "the question's hash does not fit")
+    # Moments that are known already need not be summed again: the settings of claims on one function are shared.
+    known = digest({**claim["question"], "amplitude": None, "formula": None})
+    asked = dataclasses.replace(asked, setting=questions.setdefault(known, asked).setting)
     _require(digest(claim["evidence"]) == claim["evidence_sha256"], "the evidence's hash does not fit")
     key = (claim["verdict"], claim["condition"])
     _require(key in _CHECKS, f"there is no claim {key}")
@@ -123,15 +127,20 @@ def _defined(asked: Question, evidence: dict[str, Any]) -> None:
 def _positive(asked: Question, evidence: dict[str, Any]) -> None:
     law = asked.setting.law
     supported = law.points() if law is not None else None
-    wanted = {"mass": True} if supported is None else {"elsewhere": False}
-    if law is None and mentions(asked.formula, "F"):
-        wanted["elsewhere"] = False
-    _only(evidence, *wanted)
-    for name, strict in wanted.items():
-        setting = asked.setting.with_support() if name == "mass" else asked.setting
-        _inequality(asked, asked.formula, setting, Tail(*evidence[name]), strict=strict)
+    here = asked.setting.with_support()
+    if supported is not None or (law is None and mentions(asked.formula, "F")):
+        _only(evidence, "mass", "elsewhere")
+        _inequality(asked, asked.formula, asked.setting, Tail(*evidence["elsewhere"]), strict=False)
+    else:
+        _only(evidence, "mass")
+    if supported is None:
+        _inequality(asked, asked.formula, here, Tail(*evidence["mass"]), strict=True)
+        return
+    reach = min(dataclasses.replace(asked, setting=here).first_checked(), law.last)
+    mass = tails.find_inequality(asked.formula, here, law.first, reach, strict=True)
+    _require(evidence["mass"] == (mass and list(mass)), "the argument where the law has mass")
     points = Points(asked.formula, asked.setting)
-    _every(points.is_at_least(tau, Fraction(0), strict=True) for tau in supported or ())
+    _every(points.is_at_least(tau, Fraction(0), strict=True) for tau in supported if mass is None or tau < mass.start)
 
 
 def _amplitude(asked: Question, evidence: dict[str, Any]) -> None:
@@ -203,7 +212,7 @@ def _moments(asked: Question, evidence: dict[str, Any]) -> None:
                 return
         raise Rejected("no bound there")
     else:
-        found = moments(asked.formula, asked.setting)
+        found = asked.setting.moments(asked.formula)
         expected = {
             "mean": ends(found.mean),
             "mean_square": ends(found.mean_square),
@@ -227,7 +236,9 @@ def _refuted(violated: Callable[[Question, dict[str, Any]], None]) -> Callable[[
         _require(set(values) == set(asked.setting.parameters), "its parameters")
         for name, value in values.items():
             _require(_holds(asked.setting.parameters[name], value), f"{name} outside its range")
-        setting = Setting({n: Range(v, v) for n, v in values.items()}, law, asked.setting.cdf)
+        setting = asked.setting
+        if values or law != asked.setting.law:
+            setting = Setting({n: Range(v, v) for n, v in values.items()}, law, asked.setting.cdf)
         at = Question(asked.formula, setting, asked.domain, asked.amplitude)
         first, last = asked.domain
         if "tau" in told:
@@ -279,7 +290,7 @@ def _mean_is_not_one(at: Question, told: dict[str, Any]) -> None:
         _is_infinite(at, told)
         return
     _only(told, "mean")
-    mean = expectation(at.formula, at.setting)
+    mean = at.setting.mean(at.formula)
     _require(sign(mean - 1) != 0, "E[C] is 1")
     # Under one point the mean is a value, which is exact where it is rational.
     single = at.setting.law.points() is not None and at.setting.law.first == at.setting.law.last

@@ -16,7 +16,7 @@ from theory import equality, ranges, tails
 from theory.algebra import ONE
 from theory.distributions import FiniteLaw
 from theory.enclosure import NotFinite, ball, sign
-from theory.expectation import Diverges, expectation, moments
+from theory.expectation import Diverges, expectation
 from theory.extent import Extent, extent
 from theory.formula import Formula, mentions, nodes, number, subtract
 from theory.points import Points, probes, samples
@@ -57,12 +57,16 @@ def positive(question: Question) -> Finding:
     supported = law.points() if law is not None else None
     here = question.setting.with_support()
     found: dict[str, Tail] = {}
-    if supported is None:  # every integer may have mass
+    mass: Tail | None = None
+    if supported is None or law is None or law.last is None:  # every integer may have mass
         wanted = [("mass", here, True)]
         if law is None and mentions(question.formula, "F"):
             wanted.append(("elsewhere", question.setting, False))
     else:
         wanted = [("elsewhere", question.setting, False)]
+        reach = dataclasses.replace(question, setting=here).first_checked()
+        mass = tails.find_inequality(question.formula, here, law.first, min(reach, law.last), strict=True)
+        supported = [tau for tau in supported if mass is None or tau < mass.start]
     for name, setting, strict in wanted:
         tail = _tail(dataclasses.replace(question, setting=setting), question.formula, strict=strict)
         if tail is not None:
@@ -91,7 +95,8 @@ def positive(question: Question) -> Finding:
         return unknown("no argument was found for every staleness")
     main = found[wanted[0][0]]
     told = _told("positive", question.domain[0], main.start, question.domain[1], main.argument)
-    return proved(told, **{name: list(tail) for name, tail in found.items()})
+    evidence = {name: list(tail) for name, tail in found.items()}
+    return proved(told, **evidence) if supported is None else proved(told, **evidence, mass=mass and list(mass))
 
 
 def decreasing(question: Question) -> Finding:
@@ -136,7 +141,7 @@ def magnitude(question: Question) -> Finding:
     for at in _sampled(question):
         try:
             if at.setting.law is not None:
-                mean = expectation(at.formula, at.setting)
+                mean = at.setting.mean(at.formula)
                 if sign(mean - 1) != 0:
                     return refuted(f"E[C] {shown(mean)}{_gap(at)}", **_witness(at, mean=ends(mean)))
         except Diverges as error:
@@ -185,7 +190,7 @@ def finite_moments(question: Question) -> Finding:
             return bounded
     for at in _sampled(question):
         try:
-            found = moments(at.formula, at.setting)
+            found = at.setting.moments(at.formula)
         except Diverges as error:
             return refuted(f"a moment is infinite: {error}", **_witness(at, diverges=error.first))
         except (ArithmeticError, RecursionError) as error:

@@ -8,6 +8,7 @@ bits. Nothing here rounds to nearest and hopes.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -66,7 +67,8 @@ def compiled(formula: Formula, setting: Any) -> Callable[[int], Number]:
     if name == "parameter":
         return lambda tau: setting.parameter(parts[0])
     if name == "mean":
-        return lambda tau: setting.mean(parts[0])
+        once = functools.cache(lambda: setting.mean(parts[0]))  # a look-up by formula at every τ would cost more
+        return lambda tau: once()
     if name in ("infinite", "undefined"):
         return _nowhere
     if name == "where":
@@ -77,6 +79,9 @@ def compiled(formula: Formula, setting: Any) -> Callable[[int], Number]:
         return _folded(inner, {"sum": _add, "product": _multiply, "min": _least, "max": _greatest}[name])
     if name == "power":
         base, exponent = inner
+        if parts[1][0] == "number" and parts[1][1].denominator == 1:
+            whole = int(parts[1][1])
+            return lambda tau: _integer_power(base(tau), whole)
         return lambda tau: power(base(tau), exponent(tau))
     function, (only,) = _FUNCTIONS[name], inner
     return lambda tau: function(only(tau))
@@ -151,6 +156,8 @@ def _integer_power(base: Number, exponent: int) -> Number:
             if exponent < 0:
                 raise NotFinite("a division by zero")
             return base
+        if exponent == -1:
+            return 1 / base
         if base in (1, -1):
             return base if exponent % 2 else fmpq(1)
         bits = max(int(base.p).bit_length(), int(base.q).bit_length())

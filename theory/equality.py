@@ -13,7 +13,7 @@ from theory import algebra
 from theory.algebra import TAU, Quotient, Sum, Unsupported, algebraic
 from theory.dominance import resolved
 from theory.enclosure import Undecided, condition
-from theory.formula import F, Formula, is_constant, mentions, multiply, number, rewrite, substitute
+from theory.formula import F, Formula, factored, is_constant, mentions, multiply, number, rewrite, substitute
 from theory.setting import Setting
 
 _MOST_POINTS = 400  # of a finite law, or in front of a tail, to be summed exactly
@@ -142,21 +142,16 @@ def _affine_mean(formula: Formula, setting: Setting) -> Quotient:
 
 
 def _over_its_mean(formula: Formula) -> Quotient | None:
-    """E[D κ] = κ E[D], for constants κ and a D whose mean occurs among them."""
+    """E[κM] = (κ/δ) E[δM], for constants κ and δ, where the mean of δM occurs among the κ."""
     if formula[0] != "product":
         return None
-    fixed = [part for part in formula[1:] if is_constant(part)]
-    moving = [part for part in formula[1:] if not is_constant(part)]
+    fixed, moving = factored(formula)
     for factor in fixed:
         if factor[0] == "power" and factor[1][0] == "mean":
-            inner = factor[1][1]
-            inner_fixed = [p for p in inner[1:] if is_constant(p)] if inner[0] == "product" else []
-            inner_moving = [p for p in inner[1:] if not is_constant(p)] if inner[0] == "product" else [inner]
-            if inner_moving != moving:
-                continue
-            # E[κ·M] with D = δ·M: κ/δ·E[D]
-            total = algebraic(multiply(*fixed)) * algebra.generator(("mean", inner))
-            return total * algebraic(multiply(number(1), *inner_fixed)).inverse()
+            inner_fixed, inner_moving = factored(factor[1][1])
+            if inner_moving == moving:
+                mean = algebra.generator(("mean", factor[1][1]))
+                return algebraic(multiply(*fixed)) * mean * algebraic(multiply(*inner_fixed)).inverse()
     return None
 
 

@@ -53,53 +53,63 @@ def expectation(formula: Formula, setting: Setting) -> Number:
       Diverges: where it is infinite for certain.
       Undecided: where no enclosure is found.
     """
-    return expectations([formula], setting)[0]
-
-
-def expectations(formulas: Sequence[Formula], setting: Setting) -> list[Number]:
-    """Several expectations, one after the other; see :func:`expectation`."""
-    return [_weighted([formula], setting, [lambda tau, value: value])[0] for formula in formulas]
+    value_at = compiled(formula, setting)
+    window = _window([formula], setting)
+    total = window.left_out[0]
+    for tau in window.points:
+        total += window.mass(tau) * ball(value_at(tau))
+    return total * window.scale
 
 
 def moments(formula: Formula, setting: Setting) -> Moments:
     """E[C], E[C²] and E[τC], in one pass over the law; it raises what :func:`expectation` does."""
-    squared = ("power", formula, number(2))
-    given = [formula, squared, multiply(TAU, formula)]
-    made = [lambda tau, value: value, lambda tau, value: value * value, lambda tau, value: value * tau]
-    return Moments(*_weighted(given, setting, made))
+    value_at = compiled(formula, setting)
+    window = _window([formula, ("power", formula, number(2)), multiply(TAU, formula)], setting)
+    mean, square, staleness = window.left_out
+    for tau in window.points:
+        value = ball(value_at(tau))
+        weighted = window.mass(tau) * value
+        mean += weighted
+        square += weighted * value
+        staleness += weighted * tau
+    return Moments(mean * window.scale, square * window.scale, staleness * window.scale)
 
 
-def _weighted(formulas: Sequence[Formula], setting: Setting, made: Sequence[Callable[[int, arb], arb]]) -> list[Number]:
-    """Expectations of formulas, each made of τ and the value of the first by a function of its own."""
+def scaled(found: Moments, factor: Number) -> Moments:
+    """The moments of a constant times C."""
+    return Moments(found.mean * factor, found.mean_square * factor * factor, found.staleness_mean * factor)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Window:
+    """What is summed: points, the mass of each over a common scale, and balls that hold what is left out."""
+
+    points: Sequence[int]
+    mass: Callable[[int], Number]
+    left_out: list[arb]
+    scale: Number = dataclasses.field(default_factory=lambda: fmpq(1))
+
+
+def _window(formulas: Sequence[Formula], setting: Setting) -> _Window:
     law = setting.law
     if law is None:
         raise Undecided("an expectation without a law")
-    value_at = compiled(formulas[0], setting)
-    totals = [arb(0) for _ in formulas]
+    nothing = [arb(0) for _ in formulas]
     points = law.points()
     if isinstance(points, range):  # equal probabilities: one product at the end
-        for tau in points:
-            value = ball(value_at(tau))
-            for place, make in enumerate(made):
-                totals[place] += make(tau, value)
-        return [total * law.mass(points[0]) for total in totals]
+        return _Window(points, lambda tau: fmpq(1), nothing, law.mass(points[0]))
+    if points is not None:
+        return _Window(points, law.mass, nothing)
+    for formula in formulas:
+        _refuse_divergence(formula, setting)
     start, stop = law.window()
-    if points is None:
-        for formula in formulas:
-            _refuse_divergence(formula, setting)
-        bounds = [growth(formula, setting, stop) for formula in formulas]
-        stop, above = _left_above(bounds, law, stop)
-        totals = [arb(0, 1) * bound for bound in above]
-        if start > law.first:
-            below = law.below_window()
-            for place, formula in enumerate(formulas):
-                totals[place] += range_of(formula, setting, 0, start - 1).ball() * below.union(arb(0))
-        points = range(start, stop + 1)
-    for tau in points:
-        mass, value = law.mass(tau), ball(value_at(tau))
-        for place, make in enumerate(made):
-            totals[place] += mass * make(tau, value)
-    return list(totals)
+    stop, above = _left_above([growth(formula, setting, stop) for formula in formulas], law, stop)
+    left_out = [arb(0, 1) * bound for bound in above]
+    if start > law.first:
+        below = law.below_window().union(arb(0))
+        for place, formula in enumerate(formulas):
+            left_out[place] += range_of(formula, setting, 0, start - 1).ball() * below
+    return _Window(range(start, stop + 1), law.mass, left_out)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -124,6 +124,12 @@ def is_constant(formula: Formula) -> bool:
     return all(is_constant(part) for part in formula[1:])
 
 
+def factored(formula: Formula) -> tuple[list[Formula], list[Formula]]:
+    """The constant and the other factors of a product; of anything else, itself on its side."""
+    parts = list(formula[1:]) if formula[0] == "product" else [formula]
+    return [part for part in parts if is_constant(part)], [part for part in parts if not is_constant(part)]
+
+
 def is_whole(formula: Formula) -> bool:
     """Whether a formula is an integer at every integer τ ≥ 0, by its form."""
     name, *parts = formula

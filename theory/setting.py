@@ -8,8 +8,8 @@ from typing import Any, Literal
 from flint import fmpq
 
 from theory import ranges
-from theory.enclosure import Number, Undecided
-from theory.formula import TAU, Formula, is_whole
+from theory.enclosure import Number, Undecided, compiled
+from theory.formula import TAU, Formula, factored, is_whole, multiply
 from theory.ranges import Range
 
 CDFKind = Literal["mid", "strict", "inclusive"]
@@ -39,11 +39,12 @@ class Setting:
         self.cdf: CDFKind = cdf
         self.on_support = on_support
         self._means: dict[Formula, Number] = {}
+        self._moments: dict[Formula, Any] = {}
 
     def with_support(self) -> Setting:
         """The same setting, for τ where the law puts mass."""
         other = Setting(self.parameters, self.law, self.cdf, on_support=True)
-        other._means = self._means
+        other._means, other._moments = self._means, self._moments
         return other
 
     def under(self, law: Any) -> Setting:
@@ -103,8 +104,24 @@ class Setting:
         if formula not in self._means:
             from theory.expectation import expectation
 
-            self._means[formula] = expectation(formula, self)
+            try:
+                self._means[formula] = self.moments(formula).mean
+            except ArithmeticError:  # E[C²] may be infinite where E[C] is not
+                self._means[formula] = expectation(formula, self)
         return self._means[formula]
+
+    def moments(self, formula: Formula) -> Any:
+        """E[C], E[C²] and E[τC] under the law; see :func:`theory.expectation.moments`."""
+        if formula not in self._moments:
+            from theory.expectation import moments, scaled
+
+            constants, moving = factored(formula)
+            if constants and moving:  # a constant times what may be known already
+                factor = compiled(multiply(*constants), self)(0)
+                self._moments[formula] = scaled(self.moments(multiply(*moving)), factor)
+            else:
+                self._moments[formula] = moments(formula, self)
+        return self._moments[formula]
 
 
 def range_of(formula: Formula, setting: Setting, first: int, last: int | None) -> Range:
