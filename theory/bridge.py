@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from flint import arb, fmpq
 
-from theory.candidate import Candidate, load, uses_law
+from theory.candidate import Candidate, load
 from theory.decision import Report, decide, question
 from theory.distributions import Law
 from theory.enclosure import PRECISIONS, ball, precision
-from theory.formula import Formula, divide
+from theory.formula import Formula, divide, reads_law
 from theory.laws import parse_law
 from theory.points import Points
 from theory.question import Question
@@ -65,7 +65,7 @@ def to_rule(
     asked = question(loaded, law)
     if not asked.setting.is_fixed():
         raise ValueError(f"{loaded.name}: give each parameter a value: {', '.join(asked.setting.parameters)}")
-    if law is None and uses_law(loaded):
+    if law is None and reads_law(asked.formula):
         return _reading_the_law(asked.formula, loaded, report)
     if normalized:
         asked = Question(divide(asked.formula, ("mean", asked.formula)), asked.setting, asked.domain, asked.amplitude)

@@ -22,7 +22,7 @@ from flint import fmpq
 
 from theory import ranges
 from theory.distributions import Law
-from theory.formula import Formula, mentions
+from theory.formula import Formula
 from theory.laws import parse_law
 from theory.points import Domain
 from theory.ranges import Range
@@ -331,8 +331,3 @@ def _line_defining(source: str, name: str) -> int:
 def _line_of(error: BaseException, name: str) -> int:
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == name]
     return lines[-1] if lines and lines[-1] else 1
-
-
-def uses_law(candidate: Candidate) -> bool:
-    """Whether the candidate reads the law: F, or a mean."""
-    return candidate.formula is not None and (mentions(candidate.formula, "F") or mentions(candidate.formula, "mean"))

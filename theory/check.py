@@ -22,7 +22,7 @@ from flint import fmpq
 from theory import equality, ranges, tails
 from theory.enclosure import PRECISIONS, NotFinite, Number, ball, precision, sign
 from theory.expectation import Diverges, moments
-from theory.extent import extent
+from theory.extent import extent, size_from
 from theory.formula import Formula, digest, from_json, mentions, nodes, number, subtract
 from theory.laws import from_json as law_from_json
 from theory.points import Points
@@ -203,7 +203,7 @@ def _moments(asked: Question, evidence: dict[str, Any]) -> None:
         _require(evidence["start"] in starts, "its start")
         for start in starts[: starts.index(evidence["start"]) + 1]:
             try:
-                bounds = ranges.absolute(range_of(asked.formula, asked.setting, start, asked.domain[1]))
+                bounds = size_from(asked.formula, asked.setting, start, asked.domain[1])
             except ArithmeticError:
                 continue
             if bounds.high is not None:

@@ -17,8 +17,8 @@ from theory.algebra import ONE
 from theory.distributions import FiniteLaw
 from theory.enclosure import NotFinite, ball, sign
 from theory.expectation import Diverges, expectation
-from theory.extent import Extent, extent
-from theory.formula import Formula, mentions, nodes, number, subtract
+from theory.extent import Extent, extent, size_from
+from theory.formula import Formula, mentions, nodes, number, reads_law, subtract
 from theory.points import Points, probes, samples
 from theory.question import FEW, MOST_CHECKED, Question
 from theory.setting import Setting, range_of
@@ -238,7 +238,7 @@ def _bounded(question: Question) -> Finding:
         return proved("finitely many finite values", argument="finite domain")
     for start in (0, 1, 4, 16, 64, 256):
         try:
-            bounds = ranges.absolute(range_of(question.formula, question.setting, start, last))
+            bounds = size_from(question.formula, question.setting, start, last)
         except ArithmeticError:
             continue
         if bounds.high is not None:
@@ -260,7 +260,7 @@ def _bounded(question: Question) -> Finding:
 def _for_every_law(question: Question) -> Finding:
     """E[C] = 1 under every law: nothing but 1 does it, or what is affine in F_mid and 1 at 1/2."""
     formula = question.formula
-    if not mentions(formula, "F"):
+    if not reads_law(formula):
         for tau, at in _counterexamples(question, None):
             here = Points(at.formula, at.setting)
             try:
@@ -341,7 +341,7 @@ def _small_laws() -> Iterator[FiniteLaw]:
 def _counterexamples(question: Question, before: int | None) -> Iterator[tuple[int, Question]]:
     """Staleness values and settings to look at; where all from ``before`` on is settled, only what lies before."""
     single = Points(question.formula, question.setting).is_single
-    if single or not (question.setting.law is None and mentions(question.formula, "F")):
+    if single or not (question.setting.law is None and reads_law(question.formula)):
         asked: Iterator[Question] = _sampled(question)
     else:
         asked = _witnesses(question)

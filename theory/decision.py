@@ -49,17 +49,17 @@ class Decision:
 
 @dataclasses.dataclass(frozen=True)
 class Repair:
-    """A candidate over its mean, for one law.
+    """A candidate over its mean.
 
     Attributes:
-      law: the law.
-      mean: the enclosed E[C] that it is divided by.
+      law: the law; None for every law.
+      mean: the enclosed E[C] that it is divided by; None for every law, each of which has its own.
       question: C / E[C] under the law.
       decisions: the verdicts on it.
     """
 
-    law: Law
-    mean: Number
+    law: Law | None
+    mean: Number | None
     question: Question
     decisions: tuple[Decision, ...]
 
@@ -137,20 +137,20 @@ def question(candidate: Candidate, law: Law | None) -> Question:
 def _repairs(report: Report, questions: dict[Law | None, Question], limit_s: float) -> Iterator[Repair]:
     """C / E[C] for the laws under which magnitude alone is not there."""
     for place, law in enumerate(report.laws):
-        if law is None:
-            continue
         verdicts = {decision.condition: decision.findings[place][1].verdict for decision in report.decisions}
         others = {name: verdict for name, verdict in verdicts.items() if name not in ("magnitude", "amplitude")}
         if verdicts["magnitude"] is Verdict.PROVED or set(others.values()) != {Verdict.PROVED}:
             continue
         asked = questions[law]
-        try:
-            with precision(PRECISIONS[0]), limited(limit_s):
-                mean = asked.setting.mean(asked.formula)
-                if sign(mean) <= 0:
-                    continue
-        except (ArithmeticError, OutOfTime):
-            continue
+        mean: Number | None = None
+        if law is not None:
+            try:
+                with precision(PRECISIONS[0]), limited(limit_s):
+                    mean = asked.setting.mean(asked.formula)
+                    if sign(mean) <= 0:
+                        continue
+            except (ArithmeticError, OutOfTime):
+                continue
         repaired = dataclasses.replace(asked, formula=divide(asked.formula, ("mean", asked.formula)))
         decisions = (Decision(name, ((law, _within(name, repaired, limit_s)),)) for name in CONDITIONS)
         yield Repair(law, mean, repaired, tuple(decisions))

@@ -6,9 +6,11 @@ import dataclasses
 
 from flint import arb, fmpq
 
+from theory import ranges
 from theory.enclosure import Number, ball
-from theory.formula import Formula, number, subtract
+from theory.formula import Formula, factored, multiply, number, subtract
 from theory.points import Domain, Points
+from theory.ranges import Range
 from theory.setting import Setting, range_of
 from theory.verdict import ends, shown
 
@@ -92,6 +94,14 @@ def extent(formula: Formula, setting: Setting, domain: Domain) -> Extent | None:
             except ArithmeticError:
                 break
     return Extent(low, known)
+
+
+def size_from(formula: Formula, setting: Setting, first: int, last: int | None) -> Range:
+    """Bounds of |C| from a staleness on, up to factors that do not depend on it; these are shown to be defined."""
+    constants, moving = factored(formula)
+    for constant in constants:
+        range_of(constant, setting, first, last)
+    return ranges.absolute(range_of(multiply(*moving), setting, first, last) if moving else ranges.point(1))
 
 
 def _greater(left: Number, right: Number) -> Number:

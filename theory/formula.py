@@ -115,6 +115,11 @@ def mentions(formula: Formula, operation: str) -> bool:
     return any(node[0] == operation for node in nodes(formula))
 
 
+def reads_law(formula: Formula) -> bool:
+    """Whether the law occurs in a formula: F, or a mean."""
+    return mentions(formula, "F") or mentions(formula, "mean")
+
+
 def is_constant(formula: Formula) -> bool:
     """Whether neither τ nor F occurs, so that the value is one number."""
     if formula[0] in ("tau", "F"):

@@ -12,7 +12,7 @@ from theory import ranges
 from theory.algebra import Unsupported, algebraic
 from theory.enclosure import PRECISIONS, NotFinite, Number, Undecided, compiled, precision, sign
 from theory.equality import at
-from theory.formula import Formula, nodes, subtract
+from theory.formula import Formula, nodes, reads_law, subtract
 from theory.ranges import Range
 from theory.setting import Setting, range_of
 
@@ -30,7 +30,7 @@ class Points:
     def __init__(self, formula: Formula, setting: Setting) -> None:
         self.formula, self.setting = formula, setting
         self._functions: dict[int, Callable[[int], Number]] = {}
-        self.is_single = setting.is_fixed() and (setting.law is not None or ("F",) not in set(nodes(formula)))
+        self.is_single = setting.is_fixed() and (setting.law is not None or not reads_law(formula))
 
     def value(self, tau: int, bits: int = PRECISIONS[0]) -> Number:
         """The value with so many bits; :class:`NotFinite` or :class:`Undecided` where there is none."""

@@ -91,8 +91,8 @@ def as_json(report: Report) -> dict[str, Any]:
     """The report as data; its keys are the names of the conditions."""
     repairs = [
         {
-            "law": str(repair.law),
-            "divide_by": ends(repair.mean),
+            "law": "every law" if repair.law is None else str(repair.law),
+            "divide_by": "E[C]" if repair.mean is None else ends(repair.mean),
             "conditions": {decision.condition: _decision_json(decision) for decision in repair.decisions},
         }
         for repair in report.repairs
@@ -140,14 +140,14 @@ def _print(report: Report) -> None:
         _add_rows(table, decision.condition, decision)
     console.print(table)
     for repair in report.repairs:
-        console.print(f"Repair under {repair.law}: divide C by E[C] {shown(repair.mean)}. Then:")
+        where = "under every law" if repair.mean is None else f"under {repair.law}"
+        console.print(
+            f"Repair {where}: divide C by E[C]{'' if repair.mean is None else ' ' + shown(repair.mean)}. Then:"
+        )
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
         for decision in repair.decisions:
             _add_rows(table, decision.condition, decision)
         console.print(table)
-    unbounded = report.laws == (None,) and report["magnitude"].verdict is Verdict.REFUTED
-    if unbounded and formula is not None:
-        console.print("With a law (--distribution) C over its mean E[C] is offered as a repair.")
 
 
 def _add_rows(table: Any, condition: str, decision: Decision) -> None:
