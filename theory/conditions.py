@@ -18,7 +18,7 @@ from theory.distributions import FiniteLaw
 from theory.enclosure import NotFinite, ball, sign
 from theory.expectation import Diverges, expectation
 from theory.extent import Extent, extent, size_from
-from theory.formula import Formula, mentions, nodes, number, reads_law, subtract
+from theory.formula import Formula, factored, mentions, nodes, number, reads_law, subtract
 from theory.points import Points, probes, samples
 from theory.question import FEW, MOST_CHECKED, Question
 from theory.setting import Setting, range_of
@@ -243,11 +243,9 @@ def _bounded(question: Question) -> Finding:
             continue
         if bounds.high is not None:
             least = ranges.around(ball(bounds.high)).high
-            return proved(
-                f"|C| ≤ {shown(bounds.high).removeprefix('= ').removeprefix('≈ ')} from τ = {start} on",
-                bound=str(least),
-                start=start,
-            )
+            written = shown(bounds.high).split(" ", 1)[1]
+            of = "C up to a constant factor" if factored(question.formula)[0] else "C"
+            return proved(f"|{of}| ≤ {written} from τ = {start} on", bound=str(least), start=start)
     try:
         formula = question.formula
         if tails.growing(formula, question.setting, 64):

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from theory import algebra
+from theory import algebra, ranges
 from theory.algebra import TAU, Quotient, Sum, Unsupported, algebraic
 from theory.dominance import resolved
-from theory.enclosure import Undecided, condition
+from theory.enclosure import NotFinite, Undecided, condition
 from theory.formula import F, Formula, factored, is_constant, mentions, multiply, number, rewrite, substitute
-from theory.setting import Setting
+from theory.setting import Setting, range_of
 
 _MOST_POINTS = 400  # of a finite law, or in front of a tail, to be summed exactly
 
@@ -64,9 +64,8 @@ def settled(formula: Formula, setting: Setting) -> Formula:
 
     def change(node: Formula) -> Formula | None:
         if node[0] == "where" and is_constant(node[1]):
-            try:
-                holds = condition(node[1], setting)(0)
-            except Undecided:
+            holds = _constant_condition(node[1], setting)
+            if holds is None:
                 return None
             return settled(node[2] if holds else node[3], setting)
         if node[0] == "mean" and is_constant(node[1]):
@@ -74,6 +73,16 @@ def settled(formula: Formula, setting: Setting) -> Formula:
         return node if node[0] == "mean" else None
 
     return rewrite(formula, change)
+
+
+def _constant_condition(formula: Formula, setting: Setting) -> bool | None:
+    try:
+        return condition(formula, setting)(0)
+    except Undecided:
+        try:
+            return ranges.compare(formula, lambda part: range_of(part, setting, 0, None))
+        except (Undecided, NotFinite):
+            return None
 
 
 def at(formula: Formula, tau: int, setting: Setting) -> Formula:

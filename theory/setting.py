@@ -79,18 +79,16 @@ class Setting:
             return ranges.point(1)
         if last is not None and last < self.law.first:
             return ranges.point(0)
-        whole = Range(fmpq(0), fmpq(1), low_open, high_open or self.law.last is None)
-        if first == last:
-            near = ranges.around(self.law.distribution(first, self.cdf))
-            low, high = near.low or fmpq(0), fmpq(1) if near.high is None else near.high
-            below, above = low <= 0, high >= 1
-            return Range(
-                fmpq(0) if below else low,
-                fmpq(1) if above else high,
-                below and whole.low_open,
-                above and whole.high_open,
-            )
-        return whole
+        high_open = high_open or self.law.last is None
+        low = ranges.around(self.law.distribution(first, self.cdf)).low  # F never falls
+        high = None if last is None else ranges.around(self.law.distribution(last, self.cdf)).high
+        below, above = low is None or low <= 0, high is None or high >= 1
+        return Range(
+            fmpq(0) if below else low,
+            fmpq(1) if above else high,
+            below and low_open,
+            above and high_open,
+        )
 
     def parameter(self, name: str) -> Number:
         """A parameter as a number."""
