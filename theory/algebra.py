@@ -122,6 +122,9 @@ def algebraic(formula: Formula) -> Quotient:
         return _factorial(algebraic(parts[0]).as_sum())
     if name == "floor":
         return _floor(algebraic(parts[0]).as_sum())
+    if name == "modulo":
+        left, right = (algebraic(part) for part in parts)
+        return left - right * _floor((left * right.inverse()).as_sum())
     if name in ("sin", "cos"):
         return _oscillation(name, algebraic(parts[0]).as_sum())
     if is_constant(formula):

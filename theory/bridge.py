@@ -155,6 +155,8 @@ def evaluated(formula: Formula, staleness: Any, distribution: Any) -> Any:
         return total
     if name == "power":
         return jnp.power(of(parts[0]) * 1.0, of(parts[1]))
+    if name == "modulo":
+        return jnp.mod(of(parts[0]), of(parts[1]))
     if name == "factorial":
         return jnp.exp(gammaln(of(parts[0]) + 1.0))
     if name in ("exp", "log", "abs", "floor", "sin", "cos"):

@@ -243,7 +243,12 @@ def _refuted(violated: Callable[[Question, dict[str, Any]], None]) -> Callable[[
         first, last = asked.domain
         if "tau" in told:
             _require(told["tau"] >= first and (last is None or told["tau"] <= last), "outside the domain")
-        violated(at, told)
+        if told.pop("undefined", False) is True:
+            _is_undefined(at, told)
+            wherever = violated in (_is_not_positive, _rises, _strays)
+            _require(wherever or law is None or law.has_mass(told["tau"]), "the law has no mass there")
+        else:
+            violated(at, told)
 
     return again
 

@@ -205,6 +205,17 @@ def finite_moments(question: Question) -> Finding:
     return unknown("its parameters are open, and it was not shown to be bounded")
 
 
+def where_undefined(condition: str, question: Question, finding: Finding) -> Finding | None:
+    """What an undefined value refutes: every condition at its place, moments where the law has mass there."""
+    told = finding.evidence.get("counterexample")
+    if finding.verdict is not Verdict.REFUTED or condition == "defined" or told is None:
+        return None
+    law, tau = question.setting.law, told["tau"]
+    if condition in ("magnitude", "moments") and law is not None and not law.has_mass(tau):
+        return None
+    return refuted(f"C({tau}) is not a real, finite number", counterexample={**told, "undefined": True})
+
+
 #: The conditions by their names; each is a function of a question.
 CONDITIONS: dict[str, Callable[[Question], Finding]] = {
     "defined": defined,

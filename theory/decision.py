@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 from theory.candidate import Candidate, check_support
-from theory.conditions import CONDITIONS
+from theory.conditions import CONDITIONS, where_undefined
 from theory.distributions import Law
 from theory.enclosure import PRECISIONS, Number, precision, sign
 from theory.formula import divide
@@ -119,9 +119,8 @@ def decide(candidate: Candidate, laws: Sequence[Law] = (), *, limit_s: float = 2
             candidate, asked, tuple(Decision(name, tuple((law, finding) for law in asked)) for name in CONDITIONS)
         )
     questions = {law: question(candidate, law) for law in asked}
-    decisions = tuple(
-        Decision(name, tuple((law, _within(name, questions[law], limit_s)) for law in asked)) for name in CONDITIONS
-    )
+    each = {law: _all(questions[law], limit_s) for law in asked}
+    decisions = tuple(Decision(name, tuple((law, each[law][name]) for law in asked)) for name in CONDITIONS)
     report = Report(candidate, asked, decisions)
     return dataclasses.replace(report, repairs=tuple(_repairs(report, questions, limit_s)))
 
@@ -152,8 +151,17 @@ def _repairs(report: Report, questions: dict[Law | None, Question], limit_s: flo
             except (ArithmeticError, OutOfTime):
                 continue
         repaired = dataclasses.replace(asked, formula=divide(asked.formula, ("mean", asked.formula)))
-        decisions = (Decision(name, ((law, _within(name, repaired, limit_s)),)) for name in CONDITIONS)
+        decisions = (Decision(name, ((law, found),)) for name, found in _all(repaired, limit_s).items())
         yield Repair(law, mean, repaired, tuple(decisions))
+
+
+def _all(asked: Question, limit_s: float) -> dict[str, Finding]:
+    """The findings on all conditions; where C is undefined, that decides on most."""
+    found = {"defined": _within("defined", asked, limit_s)}
+    for name in CONDITIONS:
+        if name != "defined":
+            found[name] = where_undefined(name, asked, found["defined"]) or _within(name, asked, limit_s)
+    return found
 
 
 def _within(condition: str, asked: Question, limit_s: float) -> Finding:

@@ -75,6 +75,9 @@ def compiled(formula: Formula, setting: Any) -> Callable[[int], Number]:
         holds, yes, no = condition(parts[0], setting), compiled(parts[1], setting), compiled(parts[2], setting)
         return lambda tau: yes(tau) if holds(tau) else no(tau)
     inner = [compiled(part, setting) for part in parts]
+    if name == "modulo":
+        left, right = inner
+        return lambda tau: _modulo(left(tau), right(tau))
     if name in ("sum", "product", "min", "max"):
         return _folded(inner, {"sum": _add, "product": _multiply, "min": _least, "max": _greatest}[name])
     if name == "power":
@@ -218,6 +221,12 @@ def _floor(value: Number) -> Number:
     if whole is None:
         raise Undecided(f"the floor of {value}")
     return fmpq(whole)
+
+
+def _modulo(left: Number, right: Number) -> Number:
+    if sign(right) == 0:
+        raise NotFinite("a division by zero")
+    return left - right * _floor(left / right)
 
 
 def _zero_or(function: Callable[[arb], arb]) -> Callable[[Number], Number]:

@@ -144,6 +144,8 @@ def growth(formula: Formula, setting: Setting, first: int) -> Growth:
             other = growth(part, setting, first)
             total = total * other if name == "product" else total + other
         return total
+    if name == "modulo":
+        return growth(parts[1], setting, first)
     if name in ("abs", "floor"):
         inner = growth(parts[0], setting, first)
         return inner + Growth(arb(1)) if name == "floor" else inner

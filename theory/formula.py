@@ -9,6 +9,7 @@ hashable, and :func:`to_json` writes it as nested lists. The operations:
 ``parameter name``                            a number that is only known to lie in a range
 ``mean e``                                    :math:`E[e(T)]` under the law
 ``sum``, ``product``, ``power``               of two or more; base and exponent
+``modulo x y``                                :math:`x - y\lfloor x/y\rfloor`
 ``exp log abs floor sin cos atan factorial``  of one; the factorial of x is :math:`\Gamma(x + 1)`
 ``min``, ``max``                              of two or more
 ``where c a b``                               a where c holds, else b
@@ -39,7 +40,7 @@ OPERATIONS: dict[str, int | None] = {
     **dict.fromkeys(("pi", "tau", "F", "undefined", "infinite"), 0),
     **dict.fromkeys(("number", "parameter", "mean", "not"), 1),
     **dict.fromkeys(("exp", "log", "abs", "floor", "sin", "cos", "atan", "factorial"), 1),
-    **dict.fromkeys(("power", *COMPARISONS), 2),
+    **dict.fromkeys(("power", "modulo", *COMPARISONS), 2),
     **dict.fromkeys(("sum", "product", "min", "max", "and", "or"), None),
     "where": 3,
 }
@@ -140,7 +141,7 @@ def is_whole(formula: Formula) -> bool:
     name, *parts = formula
     if name == "number":
         return parts[0].denominator == 1
-    if name in ("sum", "product", "min", "max", "abs"):
+    if name in ("sum", "product", "min", "max", "abs", "modulo"):
         return all(is_whole(part) for part in parts)
     if name == "power":
         return is_whole(parts[0]) and parts[1][0] == "number" and parts[1][1] >= 0 and is_whole(parts[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from flint import fmpq
@@ -167,6 +167,8 @@ def range_of(formula: Formula, setting: Setting, first: int, last: int | None) -
             size = ranges.power(ranges.number(-base[1]), of(exponent))  # a parity term: either sign
             return ranges.hull(size, -size)
         return ranges.power(of(base), of(exponent))
+    if name == "modulo":
+        return _remainder(parts, of)
     if name in ("sum", "product", "min", "max"):
         total = of(parts[0])
         for part in parts[1:]:
@@ -184,6 +186,18 @@ def range_of(formula: Formula, setting: Setting, first: int, last: int | None) -
             return ranges.point(0 if name == "sin" else 1)
         return ranges.UNIT
     return _FUNCTIONS[name](inner)
+
+
+def _remainder(parts: list[Formula], of: Callable[[Formula], Range]) -> Range:
+    """Between 0 and the divisor; of whole numbers at most one less than it."""
+    divisor, left = of(parts[1]), of(parts[0])
+    if not divisor.is_positive() or divisor.high is None:
+        raise Undecided("a remainder by what may not be positive")
+    if left.exact is not None and divisor.exact is not None:
+        return ranges.point(left.exact - divisor.exact * (left.exact / divisor.exact).floor())
+    if is_whole(parts[0]) and is_whole(parts[1]):
+        return Range(fmpq(0), divisor.high - 1)
+    return Range(fmpq(0), divisor.high, False, True)
 
 
 def _where(parts: list[Formula], setting: Setting, first: int, last: int | None) -> Range:

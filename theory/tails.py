@@ -1,6 +1,7 @@
 r"""What holds for every staleness from some N on, each by a named argument.
 
-An inequality g(τ) ≥ 0 holds on a tail by *bounds* of g over it, or by its *dominant term*; that C never increases,
+An inequality g(τ) ≥ 0 holds on a tail by *bounds* of g over it, by its *dominant term*, or because it is *monotone*: it
+holds at the first staleness, and g never falls from there. That C never increases,
 by its *composition*, its *elasticity*, or the dominant term of :math:`C(\tau) - C(\tau+1)`. Parity terms are constant
 on a class of τ modulo a period, and each class is decided on its own. What is left below N is checked point by point.
 """
@@ -9,17 +10,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import NamedTuple
 
 from theory import trends
 from theory.dominance import difference, in_class, is_unbounded, sign_from
 from theory.enclosure import NotFinite, Undecided
-from theory.formula import Formula, nodes
+from theory.formula import Formula, add, is_constant, multiply, nodes, number
+from theory.points import Points
 from theory.setting import Setting, range_of
 
 #: Where a tail may begin: the first that works is taken.
 STARTS = (0, *(2**k for k in range(18)))
-INEQUALITIES = ("bounds", "dominant term")
+INEQUALITIES = ("bounds", "dominant term", "monotone")
 FALLING = ("composition", "elasticity", "dominant term")
 _LONGEST_PERIOD = 64
 
@@ -38,10 +41,12 @@ def periods(formula: Formula) -> list[int]:
     for node in nodes(formula):
         if node[0] == "power" and node[1][0] == "number" and node[1][1] < 0 and node[2][0] != "number":
             found = math.lcm(found, 2)
-        if node[0] in ("floor", "sin", "cos"):
+        if node[0] == "modulo" and node[2][0] == "number" and 0 < node[2][1] <= _LONGEST_PERIOD:
+            found = math.lcm(found, node[2][1].numerator)
+        if node[0] in ("floor", "sin", "cos", "modulo"):
             for inner in nodes(node[1]):
                 if inner[0] == "number" and inner[1].denominator <= _LONGEST_PERIOD:
-                    found = math.lcm(found, inner[1].denominator * (2 if node[0] != "floor" else 1))
+                    found = math.lcm(found, inner[1].denominator * (2 if node[0] in ("sin", "cos") else 1))
     return [1] if found == 1 or found > _LONGEST_PERIOD else [1, found]
 
 
@@ -53,6 +58,8 @@ def inequality(formula: Formula, setting: Setting, tail: Tail, *, strict: bool) 
             return bounds.is_positive() if strict else bounds.is_nonnegative()
         if tail.argument == "dominant term":
             return _classes(formula, setting, tail, least=1 if strict else 0)
+        if tail.argument == "monotone":
+            return _rises_from(formula, setting, tail.start, strict=strict)
     except (ArithmeticError, RecursionError):
         return False
     raise ValueError(f"argument must be one of {', '.join(INEQUALITIES)}, got {tail.argument!r}")
@@ -70,6 +77,14 @@ def falling(formula: Formula, setting: Setting, tail: Tail) -> bool:
     except (ArithmeticError, RecursionError):
         return False
     raise ValueError(f"argument must be one of {', '.join(FALLING)}, got {tail.argument!r}")
+
+
+def _rises_from(formula: Formula, setting: Setting, first: int, *, strict: bool) -> bool:
+    """Whether g = c - D with a D that never increases, and g is ≥ 0, or > 0, at the first staleness already."""
+    parts = formula[1:] if formula[0] == "sum" else (formula,)
+    moving = [multiply(number(-1), part) for part in parts if not is_constant(part)]
+    falls = moving and any(falling(add(*moving), setting, Tail(one, 1, first)) for one in ("composition", "elasticity"))
+    return bool(falls) and Points(formula, setting).is_at_least(first, Fraction(0), strict=strict)
 
 
 def _classes(formula: Formula, setting: Setting, tail: Tail, *, least: int) -> bool:
@@ -135,6 +150,8 @@ def _defined(formula: Formula, setting: Setting, first: int) -> bool:
         return _sign(parts[0], setting, first) > 0
     if name == "factorial":
         return _sign(parts[0], setting, first) >= 0
+    if name == "modulo":
+        return _sign(parts[1], setting, first) != 0
     if name == "power":
         base, exponent = parts
         to = range_of(exponent, setting, first, None)

@@ -129,10 +129,6 @@ def _ceiling(x: Formula) -> Formula:
     return multiply(number(-1), ("floor", multiply(number(-1), x)))
 
 
-def _modulo(x: Formula, y: Formula) -> Formula:
-    return subtract(x, multiply(y, ("floor", divide(x, y))))
-
-
 def _sign(x: Formula) -> Formula:
     return ("where", ("less", ZERO, x), ONE, ("where", ("less", x, ZERO), number(-1), ZERO))
 
@@ -172,7 +168,7 @@ _FUNCTIONS: dict[str, Callable[..., Formula]] = {
     "floor": lambda x: ("floor", x),
     "ceiling": _ceiling,
     "frac": lambda x: subtract(x, ("floor", x)),
-    "Mod": _modulo,
+    "Mod": lambda x, y: ("modulo", x, y),
     "Min": lambda *parts: ("min", *parts),
     "Max": lambda *parts: ("max", *parts),
     "sign": _sign,
