@@ -125,7 +125,12 @@ def _read_counts(file: str) -> list[int]:
 
     from jasgd.execution import Execution
 
-    return [int(n) for n in np.bincount(np.asarray(Execution.load(path).staleness))]
+    file_of_run = path / "execution.npz" if path.is_dir() else path
+    try:
+        staleness = np.asarray(Execution.load(file_of_run).staleness)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"distribution 'counts:{file}': no recorded execution: {error}") from error
+    return [int(n) for n in np.bincount(staleness)]
 
 
 def _mixture(spec: str, rest: str) -> Law:

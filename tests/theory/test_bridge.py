@@ -9,6 +9,8 @@ import jasgd
 import theory
 from theory.candidate import loads
 
+pytestmark = pytest.mark.newest
+
 HEAD = "from theory import tau\nimport sympy\n"
 
 

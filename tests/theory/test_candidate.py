@@ -108,7 +108,7 @@ def test_what_is_no_formula_is_refused(data):
 @pytest.mark.parametrize(
     "spec",
     ["poisson", "poisson:x", "poisson:1:2", "geometric:0", "geometric:3/2", "uniform:5:2", "uniform:0:0.5",
-     "constant:-1", "cmp:2:0", "negative_binomial:0:1/2", "gauss:1", "counts:nowhere.json", "mixture:1/2*poisson:3",
+     "constant:-1", "cmp:2:0", "negative_binomial:0:1/2", "gauss:1", "counts:nowhere.json", "counts:README.md", "mixture:1/2*poisson:3",
      "mixture:poisson:3", "poisson:1e300"],
 )  # fmt: skip
 def test_a_bad_law_is_refused_by_name(spec):
@@ -131,5 +131,6 @@ def test_counts_come_from_json_and_from_a_recorded_execution(tmp_path, recorded_
     law = laws.parse_law(f"counts:{tmp_path / 'counts.json'}")
     assert [law.mass(tau) for tau in range(4)] == [fmpq(3, 8), 0, fmpq(5, 8), 0]
     path, staleness = recorded_execution
+    assert laws.parse_law(f"counts:{path.parent}") == laws.parse_law(f"counts:{path}")  # or the folder of the run
     law = laws.parse_law(f"counts:{path}")
     assert law.mass(1) == fmpq(sum(s == 1 for s in staleness), len(staleness))

@@ -8,6 +8,8 @@ import pytest
 
 from theory import check, verify
 
+pytestmark = pytest.mark.newest
+
 HEAD = "from theory import tau\nimport sympy\n"
 CONDITIONS = ["defined", "positive", "decreasing", "magnitude", "amplitude", "moments"]
 
