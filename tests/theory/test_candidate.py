@@ -108,8 +108,8 @@ def test_what_is_no_formula_is_refused(data):
 @pytest.mark.parametrize(
     "spec",
     ["poisson", "poisson:x", "poisson:1:2", "geometric:0", "geometric:3/2", "uniform:5:2", "uniform:0:0.5",
-     "constant:-1", "cmp:2:0", "negative_binomial:0:1/2", "gauss:1", "counts:nowhere.json", "counts:README.md", "mixture:1/2*poisson:3",
-     "mixture:poisson:3", "poisson:1e300"],
+     "constant:-1", "cmp:2:0", "negative_binomial:0:1/2", "gauss:1", "counts:nowhere.json", "counts:README.md",
+     "mixture:1/2*poisson:3", "mixture:poisson:3", "poisson:1e300"],
 )  # fmt: skip
 def test_a_bad_law_is_refused_by_name(spec):
     with pytest.raises(ValueError, match=r"distribution|shares"):
