@@ -93,7 +93,7 @@ def at_most(name: str, left: Callable[[], Number], right: Number, told: str) -> 
     """Whether a number is at most another; ``told`` is the inequality in words."""
     try:
         value = left()
-    except (Unavailable, Undecided, ZeroDivisionError) as error:
+    except ArithmeticError as error:
         return Judged(name, Verdict.UNKNOWN, f"{told}: {error}")
     return Judged(name, compared(value, right), f"{told}: the left side {shown(value)}")
 

@@ -205,7 +205,7 @@ def evaluate(theorem: Theorem, case: Case, step: fmpq | None = None) -> Outcome:
 def _tried(function: Callable[[Case], Number] | None, case: Case) -> Number | None:
     try:
         return None if function is None else function(case)
-    except (Unavailable, Undecided, ZeroDivisionError):
+    except ArithmeticError:
         return None
 
 
