@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from flint import fmpq
 
-from theory.convergence.assumptions import bounded_staleness, step_condition
+from theory.convergence.assumptions import step_condition
 from theory.convergence.theorem import Case, Judged
-from theory.enclosure import Number, ball, power
-from theory.verdict import Verdict, shown
+from theory.enclosure import Number, power
+from theory.verdict import shown
 
 
 def load(case: Case, step: fmpq) -> Number:
@@ -56,12 +56,10 @@ def noise_factor(case: Case, step: fmpq) -> Number:
 
 def startup_note(case: Case, step: fmpq, factor: int) -> list[str]:
     """What is added where C is evaluated at min(τ_k, k): the extra term of a run's first R commits."""
-    if bounded_staleness(case).verdict is not Verdict.PROVED:
+    last = case.moments.largest_staleness
+    if last is None:
         return []
-    last, largest = case.moment("largest_staleness"), case.moment("largest_factor")
-    extra = factor * step * case["sigma"] ** 2 * ball(largest) ** 2 * last / case["steps"]
-    if factor == 2:
-        extra *= case["L"]
-    written = f"{'2L' if factor == 2 else ''}ησ²C_max²R/K"
+    extra = factor * step * case["sigma"] ** 2 * case.moment("largest_factor") ** 2 * last / case["steps"]
+    extra = extra * (case["L"] if factor == 2 else 1) / case.moment("mean")
     when = "If C is evaluated at min(τ_k, k), never increases, and η ≤ 1/(2L·max(1,R)·C_max)"
-    return [f"{when}: add {written} {shown(extra)}."]
+    return [f"{when}: add {'2L' if factor == 2 else ''}ησ²C_max²R/(mK) {shown(extra)}."]
