@@ -14,7 +14,7 @@ from fractions import Fraction
 
 from flint import fmpq
 
-from theory.convergence.theorem import compared
+from theory.convergence.steps import compared
 from theory.enclosure import Number, Undecided, power
 from theory.verdict import Verdict
 

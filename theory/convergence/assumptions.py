@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from flint import fmpq
 
-from theory.convergence.theorem import WRITTEN, Case, Judged, Unavailable, compared
+from theory.convergence.steps import compared
+from theory.convergence.theorem import WRITTEN, Case, Judged, Unavailable
 from theory.enclosure import Number, Undecided, sign
 from theory.verdict import Verdict, shown
 
@@ -83,7 +84,7 @@ def constant_factor(case: Case, value: fmpq | None = None) -> Judged:
             same = all(sign(point - wanted) == 0 for point in points)
         except Undecided:
             return Judged(name, Verdict.UNKNOWN, "values of C that could not be told apart")
-        if same and case.moments.largest_staleness is None:
+        if same and not case.moments.has_all_points:
             return Judged(name, Verdict.UNKNOWN, "C is constant as far as it was looked at")
     told = f"E[C] {shown(mean)}, E[C²] {shown(square)}"
     return Judged(name, Verdict.PROVED if same else Verdict.REFUTED, told)

@@ -14,7 +14,8 @@ from flint import arb, fmpq
 
 from theory.convergence import moment_condition
 from theory.convergence.assumptions import step_condition
-from theory.convergence.theorem import Case, Judged, Unavailable, compared, round_down
+from theory.convergence.steps import compared, round_down
+from theory.convergence.theorem import Case, Judged, Unavailable
 from theory.enclosure import Number, Undecided, ball
 from theory.verdict import Verdict
 

@@ -33,7 +33,8 @@ from theory.convergence.assumptions import (
     not_steeper,
 )
 from theory.convergence.bounded_gradients import UNBIASED
-from theory.convergence.theorem import Case, Judged, Theorem, compared
+from theory.convergence.steps import compared
+from theory.convergence.theorem import Case, Judged, Theorem
 from theory.enclosure import Number, ball, power
 from theory.verdict import Verdict, shown
 

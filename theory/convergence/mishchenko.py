@@ -73,7 +73,7 @@ def follows(case: Case, step: fmpq | None, rule: Callable[[int], Number], writte
                 return [Judged(name, Verdict.REFUTED, told)]
         except Undecided:
             return [Judged(name, Verdict.UNKNOWN, f"at τ = {tau} ηC and {written} could not be told apart")]
-    if case.moments.largest_staleness is None:
+    if not case.moments.has_all_points:
         return [Judged(name, Verdict.UNKNOWN, f"ηC(τ) is {written} as far as it was looked at")]
     return [Judged(name, Verdict.PROVED, f"ηC(τ) = {written} wherever the law has mass")]
 

@@ -18,12 +18,8 @@ from theory.verdict import Verdict
 if TYPE_CHECKING:
     from theory.candidate import Candidate
     from theory.distributions import Law
-    from theory.formula import Formula
-    from theory.points import Points
-    from theory.setting import Setting
 
 _MOST_EXACT = 4096  # points of a bounded law whose sums are kept as rationals
-_HEAD = 256  # staleness values of an unbounded law at which C is looked at one by one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +53,11 @@ class Moments:
     factor: Callable[[int], Number]
     points: Sequence[int]
 
+    @property
+    def has_all_points(self) -> bool:
+        """Whether ``points`` are all that have mass."""
+        return self.largest_staleness is not None and self.points[-1] >= self.largest_staleness
+
     @classmethod
     def of_pmf(cls, pmf: Mapping[int, Fraction | int], factors: Mapping[int, Fraction | int]) -> Moments:
         """Of a law on finitely many points, exactly.
@@ -76,8 +77,8 @@ class Moments:
           >>> m.mean, m.mean_square, m.staleness_mean, m.staleness_square_mean, m.largest_staleness
           (1, 5/4, 1/2, 1, 2)
         """
-        law = {tau: _exact(mass) for tau, mass in sorted(pmf.items()) if mass}
-        values = {tau: _exact(value) for tau, value in factors.items()}
+        law = {tau: exact(mass) for tau, mass in sorted(pmf.items()) if mass}
+        values = {tau: exact(value) for tau, value in factors.items()}
         if sum(law.values(), fmpq(0)) != 1 or min(law.values()) < 0:
             raise ValueError(f"probabilities must be ≥ 0 and sum to 1, got {list(map(str, law.values()))[:6]}")
         if not law.keys() <= values.keys():
@@ -106,6 +107,7 @@ def moments_of(candidate: Candidate, law: Law) -> Moments:
       >>> found.mean, found.mean_square, found.largest_factor
       (1, 35/27, 5/3)
     """
+    from theory.convergence.unbounded import of_formula
     from theory.points import Points
     from theory.setting import Setting
 
@@ -121,106 +123,7 @@ def moments_of(candidate: Candidate, law: Law) -> Moments:
         return _summed(
             {tau: law.mass(tau) for tau in points}, factor, [factor(tau) for tau in range(first, law.last + 1)]
         )
-    return _of_formula(candidate, setting)
-
-
-def _of_formula(candidate: Candidate, setting: Setting) -> Moments:
-    from theory.expectation import expectation
-    from theory.formula import TAU, multiply, number, subtract
-    from theory.points import Points
-
-    formula, law = candidate.formula, setting.law
-    assert formula is not None
-
-    def mean_of(of: Formula) -> Number | None:
-        return _known(lambda: expectation(of, setting))
-
-    def weighted(q: Number) -> Number:
-        if not isinstance(q, fmpq):  # m₂ falls with q: a lower end gives an upper bound, and the other way round
-            q = ball(q)
-            return ball(weighted(_rational(q.lower()))).union(ball(weighted(_rational(q.upper()))))
-        if q == 1:
-            return expectation(multiply(TAU, TAU, formula), setting)
-        back = Fraction(int(q.q), int(q.p))
-        power = ("power", number(back), TAU)
-        scale = number(back / (back - 1))
-        # Σ_{i≤τ} q⁻ⁱ = q⁻¹(q^{-τ} - 1)/(q⁻¹ - 1)
-        return expectation(multiply(TAU, formula, scale, subtract(power, number(1))), setting)
-
-    points = Points(formula, setting)
-    return Moments(
-        mean=_exact_mean(formula, setting) or mean_of(formula),
-        mean_square=mean_of(("power", formula, number(2))),
-        staleness_mean=mean_of(multiply(TAU, formula)),
-        staleness_square_mean=mean_of(multiply(TAU, TAU, formula)),
-        largest_factor=_known(lambda: _supremum(points, setting, candidate.domain[0])),
-        nonnegative=_nonnegative(points, setting),
-        largest_staleness=law.last,
-        mean_staleness=_exact_mean(TAU, setting) or mean_of(TAU),
-        weighted=weighted,
-        factor=points.certain,
-        points=range(law.first, law.first + _HEAD),
-    )
-
-
-def _supremum(points: Points, setting: Setting, first: int) -> Number | None:
-    """The supremum of C over the integers from ``first`` on, up to the law's last: a head, and a bound of the tail."""
-    from theory.setting import range_of
-    from theory.tails import find_falling
-
-    last = setting.law.last
-    stop = first + _HEAD if last is None else min(first + _HEAD, last + 1)
-    largest = _greatest([points.certain(tau) for tau in range(first, stop)])
-    if last is not None and last < stop:
-        return largest
-    if find_falling(points.formula, setting, stop, stop) is not None:
-        return _greatest([largest, points.certain(stop)])
-    high = range_of(points.formula, setting, stop, last).high
-    if high is None or high <= largest:
-        return None if high is None else largest
-    return ball(high).union(ball(largest))  # what the range allows may not be attained
-
-
-def _nonnegative(points: Points, setting: Setting) -> Verdict:
-    """Whether C ≥ 0 on an unbounded law: by its range, or by a head and an argument for the tail."""
-    from theory.setting import range_of
-    from theory.tails import find_inequality
-
-    first = setting.law.first
-    head = [points.is_at_least(tau, Fraction(0), strict=False) for tau in range(first, first + _HEAD)]
-    try:
-        low = range_of(points.formula, setting, first, None).low
-        if low is not None and low >= 0:
-            return Verdict.PROVED
-        if all(head) and find_inequality(points.formula, setting, first + _HEAD, first + _HEAD, strict=False):
-            return Verdict.PROVED
-        if any(points.compare(tau, Fraction(0)) < 0 for tau in range(first, first + _HEAD)):
-            return Verdict.REFUTED
-    except ArithmeticError:
-        pass
-    return Verdict.UNKNOWN
-
-
-def _exact_mean(formula: Formula, setting: Setting) -> fmpq | None:
-    """The mean, where it is a rational that is known exactly."""
-    from theory import equality
-    from theory.algebra import ONE
-
-    try:
-        mean = equality.exact_mean(formula, setting)[1]
-        if equality.is_one(mean):
-            return fmpq(1)
-        above, below = mean.above, mean.below
-    except (ArithmeticError, RecursionError):
-        return None
-    return _exact(above.get(ONE, 0) / below[ONE]) if set(below) == {ONE} and set(above) <= {ONE} else None
-
-
-def _known(function: Callable[[], Number | None]) -> Number | None:
-    try:
-        return function()
-    except (ArithmeticError, RecursionError):
-        return None
+    return of_formula(candidate, setting)
 
 
 def _summed(law: Mapping[int, Number], factor: Callable[[int], Number], values: Sequence[Number]) -> Moments:
@@ -245,7 +148,7 @@ def _summed(law: Mapping[int, Number], factor: Callable[[int], Number], values: 
         mean_square=total(lambda tau, value: value * value),
         staleness_mean=total(lambda tau, value: tau * value),
         staleness_square_mean=total(lambda tau, value: tau * tau * value),
-        largest_factor=_greatest(values),
+        largest_factor=greatest(values),
         nonnegative=_all_nonnegative([value for _, _, value in rows]),
         largest_staleness=max(law),
         mean_staleness=total(lambda tau, value: fmpq(tau)),
@@ -255,7 +158,8 @@ def _summed(law: Mapping[int, Number], factor: Callable[[int], Number], values: 
     )
 
 
-def _greatest(values: Sequence[Number]) -> Number:
+def greatest(values: Sequence[Number]) -> Number:
+    """The largest of several numbers."""
     if all(isinstance(value, fmpq) for value in values):
         return max(values)
     largest = ball(values[0])
@@ -271,13 +175,7 @@ def _all_nonnegative(values: Sequence[Number]) -> Verdict:
         return Verdict.UNKNOWN
 
 
-def _rational(exact: arb) -> fmpq:
-    if not exact.is_finite() or not exact > 0:
-        raise Undecided("a discount that is not shown to be > 0")
-    mantissa, exponent = (int(part) for part in exact.man_exp())
-    return fmpq(mantissa << exponent) if exponent >= 0 else fmpq(mantissa, 1 << -exponent)
-
-
-def _exact(value: Fraction | int) -> fmpq:
+def exact(value: Fraction | int) -> fmpq:
+    """The same number as the enclosures have it."""
     fraction = Fraction(value)
     return fmpq(fraction.numerator, fraction.denominator)

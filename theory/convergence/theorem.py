@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
 
-from flint import arb, fmpq
+from flint import fmpq
 
 from theory.convergence.moments import Moments
-from theory.enclosure import Number, Undecided, ball, precision, sign
-from theory.verdict import Verdict, ends, shown, worst
+from theory.convergence.steps import least_bound, round_down
+from theory.enclosure import Number, precision
+from theory.verdict import Verdict, worst
 
 BITS = 128  # of the balls
-_LONGEST = 24  # characters of a step size that is kept as it is
 
 #: The numbers that theorems ask for, each with its meaning and unit: [f] is the unit of f, [x] that of x.
 NUMBERS: dict[str, str] = {
@@ -197,7 +196,8 @@ def evaluate(theorem: Theorem, case: Case, step: fmpq | None = None) -> Outcome:
         value = _tried(lambda at: theorem.bound(at, step), case)
         best = None
         if value is not None and theorem.has_free_step:
-            best = _best(theorem, case, round_down(largest) if largest is not None else step)
+            most = step if largest is None else round_down(largest)
+            best = least_bound(lambda at: _tried(lambda of: theorem.bound(of, at), case), most)
         notes = [] if value is None else list(theorem.notes(case, step))
         return Outcome(theorem, assumptions, largest, step, value, best, notes)
 
@@ -207,58 +207,3 @@ def _tried(function: Callable[[Case], Number] | None, case: Case) -> Number | No
         return None if function is None else function(case)
     except ArithmeticError:
         return None
-
-
-def _best(theorem: Theorem, case: Case, largest: fmpq) -> tuple[fmpq, Number] | None:
-    """About the least bound over the step sizes up to the largest: on a grid of ratios, then on finer ones."""
-    if largest <= 0:
-        return None
-    best: tuple[fmpq, Number] | None = None
-    ratio, centre = 2.0, 1.0
-    for _ in range(3):
-        tried = [min(1.0, centre * ratio**power) for power in (range(-30, 1) if ratio == 2.0 else range(-8, 9))]
-        for share in dict.fromkeys(tried):
-            step = largest if share == 1.0 else round_down(ball(largest) * arb(share), 6)
-            value = _tried(lambda at, step=step: theorem.bound(at, step), case)
-            if value is not None and (best is None or float(ball(value).mid()) < float(ball(best[1]).mid())):
-                best, centre = (step, value), share
-        ratio **= 0.15
-    return best
-
-
-def round_down(value: Number, digits: int = 12) -> fmpq:
-    """A short rational that is at most the value for certain, and as near as the digits allow.
-
-    Args:
-      value: > 0.
-      digits: that are kept.
-
-    Returns:
-      The value itself where it is rational and short.
-
-    Raises:
-      Undecided: where the ball contains 0.
-
-    Example:
-      >>> round_down(arb(2).sqrt()), round_down(fmpq(1, 3))
-      (141421356237/100000000000, 1/3)
-    """
-    if isinstance(value, fmpq) and len(str(value)) <= _LONGEST:
-        return value
-    low = Fraction(ends(ball(value), digits)[0])
-    if low <= 0:
-        raise Undecided(f"a step size in {shown(value)}")
-    return fmpq(low.numerator, low.denominator)
-
-
-def compared(left: Number, right: Number) -> Verdict:
-    """Whether left ≤ right: PROVED, REFUTED, or UNKNOWN where the balls overlap.
-
-    Example:
-      >>> compared(fmpq(1, 3), fmpq(1, 3)).value, compared(arb(2).sqrt(), fmpq(1)).value
-      ('PROVED', 'REFUTED')
-    """
-    try:
-        return Verdict.PROVED if sign(right - left) >= 0 else Verdict.REFUTED
-    except Undecided:
-        return Verdict.UNKNOWN

@@ -15,15 +15,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
 
 import numpy as np
 from flint import arb
 
 from theory.convergence.theorem import Theorem
+from theory.convergence.windows import checked, is_in_order, lags, rounding, window_sums
 from theory.verdict import Verdict
-
-_UNIT = 2.0**-53
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,19 +74,19 @@ def trace_condition(
       >>> told.verdict.value, told.in_order, told.load.round(3).tolist(), told.binding.tolist()
       ('PROVED', True, [0.75, 0.75, 0.75, 0.5], [0, 1, 2, 3])
     """
-    tau, alpha = _checked(staleness, step_sizes, smoothness, mu)
-    in_order = _is_in_order(tau)
+    tau, alpha = checked(staleness, step_sizes, smoothness, mu)
+    in_order = is_in_order(tau)
     split = 1.0 if in_order else 2.0
-    reach = _window_sums(tau, alpha)
+    reach = window_sums(tau, alpha)
     carried = np.zeros_like(alpha)
     kept = _shrinkage(alpha, mu)
     grown = np.ones_like(alpha)  # over the commits j+1..k, for the j of the lag at hand
-    for lag, active in _lags(tau):
+    for lag, active in lags(tau):
         if kept is not None:
             grown[active] /= kept[active - lag + 1]
         np.add.at(carried, active - lag, alpha[active] * reach[active] * grown[active])
     load = np.where(alpha > 0, smoothness * alpha + split * smoothness**2 * carried, 0.0)
-    slack = _slack(tau, kept)
+    slack = rounding(tau, kept)
     above, below = load * (1 + slack), load * (1 - slack)
     violated = np.flatnonzero(below > 1)
     verdict = Verdict.REFUTED if len(violated) else Verdict.PROVED if (above <= 1).all() else Verdict.UNKNOWN
@@ -160,13 +158,13 @@ def trace_bound(
     if (gap is None) == (distance is None) or (mu is not None and gap is None):
         raise ValueError("give gap, or distance, or gap and mu")
     condition = trace_condition(staleness, step_sizes, smoothness=smoothness, mu=mu)
-    tau, alpha = _checked(staleness, step_sizes, smoothness, mu)
+    tau, alpha = checked(staleness, step_sizes, smoothness, mu)
     if not (alpha > 0).any():
         raise ValueError("every step size is 0")
     split = 1.0 if condition.in_order else 2.0
-    per_commit = alpha**2 + split * smoothness * alpha * _window_sums(tau, alpha**2)
+    per_commit = alpha**2 + split * smoothness * alpha * window_sums(tau, alpha**2)
     kept = _shrinkage(alpha, mu)
-    slack = _slack(tau, kept, commits=len(tau))
+    slack = rounding(tau, kept, commits=len(tau))
     total = math.fsum(alpha)
     if kept is not None:
         after = np.cumprod(kept[::-1])[::-1]  # the product over k..K-1
@@ -185,61 +183,8 @@ def trace_bound(
     return TraceBound(value, bounds, start * widened, spread * widened, total, condition)
 
 
-def _checked(
-    staleness: np.ndarray, step_sizes: np.ndarray, smoothness: float, mu: float | None
-) -> tuple[np.ndarray, np.ndarray]:
-    tau, alpha = np.asarray(staleness), np.asarray(step_sizes, np.float64)
-    if tau.shape != alpha.shape or tau.ndim != 1 or not len(tau):
-        raise ValueError(f"one staleness and one step size for each commit, got shapes {tau.shape} and {alpha.shape}")
-    if not np.issubdtype(tau.dtype, np.integer) or tau.min() < 0:
-        raise ValueError("staleness must be integers ≥ 0")
-    if not (np.isfinite(alpha).all() and alpha.min() >= 0 and smoothness > 0):
-        raise ValueError("step sizes must be finite and ≥ 0, and smoothness > 0")
-    if mu is not None and not (mu > 0 and mu * alpha.max() < 1):
-        raise ValueError(f"mu must be > 0 and below 1 over the largest step size, got {mu}")
-    return np.minimum(tau, np.arange(len(tau))), alpha
-
-
-def _is_in_order(tau: np.ndarray) -> bool:
-    return bool((np.diff(np.arange(len(tau)) - tau) >= 0).all())
-
-
-def _lags(tau: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """For each i ≥ 1, the commits whose window holds the i-th commit before them."""
-    active = np.flatnonzero(tau >= 1)
-    lag = 1
-    while len(active):
-        yield lag, active
-        lag += 1
-        active = active[tau[active] >= lag]
-
-
-def _window_sums(tau: np.ndarray, values: np.ndarray) -> np.ndarray:
-    sums = np.zeros_like(values)
-    for lag, active in _lags(tau):
-        sums[active] += values[active - lag]
-    return sums
-
-
 def _shrinkage(alpha: np.ndarray, mu: float | None) -> np.ndarray | None:
     return None if mu is None else 1 - mu * alpha
-
-
-def _slack(tau: np.ndarray, kept: np.ndarray | None, commits: int = 0) -> float:
-    """Twice what rounding can have done, relative: every term is ≥ 0, and each goes through so many operations."""
-    operations = 4.0 * (int(tau.max()) + 8)
-    if kept is not None:  # a product over a window, or over all commits; 1 - μα is off by one unit of 1
-        operations += 4.0 * (max(int(tau.max()), commits) + 2) / float(kept.min())
-    # A commit lies in as many windows as reach back to it.
-    return 2 * _UNIT * (operations + _most_readers(tau))
-
-
-def _most_readers(tau: np.ndarray) -> int:
-    ends = np.zeros(len(tau) + 1, np.int64)
-    reads = np.arange(len(tau)) - tau
-    np.add.at(ends, reads, 1)
-    np.add.at(ends, np.arange(len(tau)), -1)
-    return int(np.cumsum(ends).max(initial=0))
 
 
 def _largest_scale(linear: np.ndarray, quadratic: np.ndarray, slack: float) -> float:
