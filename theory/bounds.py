@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from flint import fmpq
 
 from theory.candidate import Candidate, check_support, load
 from theory.convergence import THEOREMS, Case, Outcome, Theorem, evaluate, moments_of
+from theory.convergence.amplitude import best_amplitude, shape_of
 from theory.convergence.theorem import BITS, NUMBERS
 from theory.distributions import Law
 from theory.enclosure import Number, precision
@@ -23,6 +25,8 @@ from theory.verify import BAD_INPUT, EXIT, with_told_parameters
 _COLOURS = {"PROVED": "green", "REFUTED": "red", "UNKNOWN": "yellow", "ASSUMED": "dim"}
 _MAY_BE_ZERO = ("sigma", "delta", "distance")
 _WHOLE = ("steps", "workers")
+_WITH_V = ("nonconvex", "convex", "pl", "strongly-convex")  # theorems whose noise factor is V
+_MOST_POINTS = 100_000  # of a law whose shape is summed
 
 
 def parser() -> argparse.ArgumentParser:
@@ -79,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
         law = _law(candidate, told.distribution)
         with precision(BITS):
             case = Case(moments_of(candidate, law), numbers)
-        outcomes = [evaluate(theorem, case, step) for theorem in applicable]
+        outcomes = [_with_amplitude(evaluate(theorem, case, step), case, law) for theorem in applicable]
     except (ValueError, ArithmeticError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -88,6 +92,22 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         _print(candidate, law, outcomes, lacking)
     return EXIT[worst(outcome.verdict for outcome in outcomes)]
+
+
+def _with_amplitude(outcome: Outcome, case: Case, law: Law) -> Outcome:
+    """The outcome with a word on the amplitude of TAIL that would make V least at its step size."""
+    if outcome.theorem.key not in _WITH_V or outcome.value is None or outcome.step is None:
+        return outcome
+    try:
+        if law.window()[1] - law.window()[0] > _MOST_POINTS:
+            return outcome
+        with precision(BITS):
+            spread, gini, mean = shape_of(law)
+            found = best_amplitude(spread, gini, 2 * case["L"] * outcome.step * mean)
+    except ArithmeticError:
+        return outcome
+    note = f"At this step size TAIL, 1 + A(1 − 2F), has the least E[C²](1 + 2LηE[τC]) with A {shown(found)}."
+    return dataclasses.replace(outcome, notes=[*outcome.notes, note])
 
 
 def as_json(

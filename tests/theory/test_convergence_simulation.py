@@ -108,13 +108,27 @@ class Run:
         return np.take_along_axis(self.path, self.reads, axis=0)
 
 
-def run(problem, law, amplitude, step, *, sigma=1.0, start=START, steps=STEPS, replications=REPLICATIONS, seed=0):
+def run(
+    problem,
+    law,
+    amplitude,
+    step,
+    *,
+    sigma=1.0,
+    start=START,
+    steps=STEPS,
+    replications=REPLICATIONS,
+    seed=0,
+    clipped=False,
+):
+    """``clipped``: C is evaluated at min(τ_k, k), as a real run has to."""
     random = np.random.default_rng(seed)
     points = np.array(list(law))
     factors = {tau: float(c) for tau, c in tail(law, amplitude).items()}
     tau = random.choice(points, size=(steps, replications), p=np.array([float(law[i]) for i in law]))
-    alphas = float(step) * np.array([factors[i] for i in range(max(law) + 1)])[tau]
-    reads = np.arange(steps)[:, None] - np.minimum(tau, np.arange(steps)[:, None])
+    within = np.minimum(tau, np.arange(steps)[:, None])
+    alphas = float(step) * np.array([factors[i] for i in range(max(law) + 1)])[within if clipped else tau]
+    reads = np.arange(steps)[:, None] - within
     noise = sigma * random.choice([-1.0, 1.0], size=(steps, replications))
     return Run(problem, simulate(problem.gradient, start, reads, alphas, noise), reads, alphas, sigma)
 
@@ -232,6 +246,22 @@ def test_far_above_the_largest_step_size_the_conclusion_fails_and_the_condition_
     if key != "nonconvex-sharp":  # no θ ≥ 0 there
         done = run(problem, law, Fraction(0), Fraction(str(step)), steps=400)
         assert exceeds(measure(done), upper(outcome.value))
+
+
+@pytest.mark.parametrize(("key", "scale"), [("nonconvex", 2), ("convex", 1)])
+def test_the_term_for_a_runs_first_commits_covers_them(key, scale):
+    names, measure = STEADY[key]
+    for name in names:
+        problem = PROBLEMS[name]
+        for law in LAWS.values():
+            case = case_of(problem, law, Fraction(1), steps=40)
+            step = evaluate(THEOREMS["nonconvex-sharp"], case).step
+            outcome = evaluate(THEOREMS[key], case, step)
+            largest, (eta, last) = upper(case.moments.largest_factor), (upper(step), max(law))
+            extra = scale * (float(problem.L) if key == "nonconvex" else 1) * eta * largest**2 * last / 40
+            assert "min(τ_k, k)" in outcome.notes[0]
+            done = run(problem, law, Fraction(1), Fraction(str(step)), steps=40, clipped=True)
+            assert not exceeds(measure(done), upper(outcome.value) + extra)
 
 
 def with_bounds_along(done, case):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from theory.candidate import loads
 from theory.convergence import THEOREMS, Case, Moments, evaluate, moments_of
-from theory.convergence.amplitude import best_amplitude, noise_factor, shape
+from theory.convergence.amplitude import best_amplitude, noise_factor, shape, shape_of
 from theory.convergence.theorem import NUMBERS
 from theory.convergence.trace import trace_bound, trace_condition
 from theory.laws import parse_law
@@ -247,6 +247,18 @@ def test_the_shape_of_a_law_gives_the_moments_of_tail():
     found = moments_of(loads(TAIL), law)
     assert found.mean_square == 1 + b
     assert found.staleness_mean == mean * (1 - g)
+
+
+@pytest.mark.parametrize("spec", ["uniform:0:6", "constant:0", "constant:5", "poisson:40", "geometric:1/5"])
+def test_the_shape_of_any_law_is_enclosed(spec):
+    law = parse_law(spec)
+    tau = np.arange(300 if law.last is None else law.last + 1)
+    p = np.array([middle(law.mass(int(t))) for t in tau])
+    b, g, mean = shape_of(law)
+    gap = p @ abs(tau[:, None] - tau) @ p
+    assert math.isclose(middle(b), (1 - (p**3).sum()) / 3, rel_tol=1e-9, abs_tol=1e-12)
+    assert math.isclose(middle(mean), p @ tau, rel_tol=1e-9)
+    assert math.isclose(middle(g), gap / (2 * (p @ tau)) if p @ tau else 0, rel_tol=1e-9, abs_tol=1e-12)
 
 
 def brute_force(tau, alpha, L, mu, split):

@@ -12,10 +12,11 @@ import itertools
 from collections.abc import Mapping
 from fractions import Fraction
 
-from flint import fmpq
+from flint import arb, fmpq
 
 from theory.convergence.steps import compared
-from theory.enclosure import Number, Undecided, power
+from theory.distributions import Law
+from theory.enclosure import Number, Undecided, ball, power
 from theory.verdict import Verdict
 
 
@@ -88,6 +89,39 @@ def shape(pmf: Mapping[int, Fraction | int]) -> tuple[fmpq, fmpq, fmpq]:
         below += masses[tau]
         difference += 2 * (after - tau) * below * (1 - below)
     return spread, difference / (2 * mean) if mean else fmpq(0), mean
+
+
+def shape_of(law: Law) -> tuple[Number, Number, Number]:
+    """b, g and E[T] of any law, enclosed: sums over its window, and a bound of what lies outside.
+
+    Args:
+      law: of the staleness.
+
+    Returns:
+      b = (1 - Σp³)/3, Gini's coefficient (0 where no gradient is stale), and the mean in updates.
+
+    Raises:
+      Undecided: where the tail has no bound.
+
+    Example:
+      >>> from theory.laws import parse_law
+      >>> b, g, mean = shape_of(parse_law("geometric:1/2"))
+      >>> b.str(6, radius=False), g.str(6, radius=False), mean.str(6, radius=False)  # 2/7, 2/3, 1
+      ('0.285714', '0.666667', '1.00000')
+    """
+    start, stop = law.window()
+    above = arb(0) if law.last is not None else law.tail_bound(stop, Fraction(1), arb(0))
+    below = ball(law.below_window())
+    cubes, mean, difference, before = arb(0), arb(0), arb(0), below.union(arb(0))
+    for tau in range(start, stop + 1):
+        mass = ball(law.mass(tau))
+        cubes, mean, before = cubes + mass**3, mean + tau * mass, before + mass
+        difference += 2 * before * (1 - before) if tau < stop else 0
+    # Outside: Σp³ is at most the mass there, E[T] and Σ F(1 - F) at most Σ p(1 + i) above, and start·mass below.
+    cubes += (above + below).union(arb(0))
+    mean += (above + start * below).union(arb(0))
+    difference += 2 * (above + start * below).union(arb(0))
+    return (1 - cubes) / 3, difference / (2 * mean) if mean != 0 else fmpq(0), mean
 
 
 def noise_factor(amplitude: Number, spread: Number, gini: Number, load: Number) -> Number:
