@@ -1,0 +1,46 @@
+"""The convergence theorems, one file each; a line of ``THEOREMS`` makes one known to ``python -m theory.bounds``."""
+
+from __future__ import annotations
+
+from theory.convergence import (
+    bounded_gradients,
+    bounded_gradients_pl,
+    convex,
+    mindthestep,
+    mishchenko_1,
+    mishchenko_2,
+    mishchenko_3_1,
+    mishchenko_3_2,
+    mishchenko_3_3,
+    nonconvex,
+    nonconvex_sharp,
+    pl,
+    strongly_convex,
+    threshold_count,
+    trace,
+)
+from theory.convergence.moments import Moments, moments_of
+from theory.convergence.theorem import Case, Judged, Outcome, Theorem, evaluate
+
+_ALL = [
+    nonconvex.THEOREM,
+    nonconvex_sharp.THEOREM,
+    convex.THEOREM,
+    pl.THEOREM,
+    strongly_convex.THEOREM,
+    bounded_gradients.THEOREM,
+    bounded_gradients_pl.THEOREM,
+    threshold_count.THEOREM,
+    mindthestep.THEOREM,
+    trace.THEOREM,
+    mishchenko_1.THEOREM,
+    mishchenko_2.THEOREM,
+    mishchenko_3_1.THEOREM,
+    mishchenko_3_2.THEOREM,
+    mishchenko_3_3.THEOREM,
+]
+
+#: By their keys, in the order of their listing.
+THEOREMS: dict[str, Theorem] = {theorem.key: theorem for theorem in _ALL}
+
+__all__ = ["THEOREMS", "Case", "Judged", "Moments", "Outcome", "Theorem", "evaluate", "moments_of"]

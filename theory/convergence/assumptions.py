@@ -1,0 +1,113 @@
+"""Assumptions that several theorems share: what is decided of (C, law, numbers), and what is taken for granted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flint import fmpq
+
+from theory.convergence.steps import compared
+from theory.convergence.theorem import WRITTEN, Case, Judged, Unavailable
+from theory.enclosure import Number, Undecided, sign
+from theory.verdict import Verdict, shown
+
+SMOOTH = Judged("smooth objective", None, "f is differentiable on ℝᵈ, |∇f(x) − ∇f(y)| ≤ L|x − y|, inf f > −∞")
+CONVEX = Judged("convex objective", None, "f is convex on ℝᵈ and has a minimiser x*")
+STRONGLY_CONVEX = Judged("strongly convex objective", None, "f − (μ/2)|x|² is convex on ℝᵈ")
+PL = Judged("Polyak-Łojasiewicz", None, "|∇f(x)|² ≥ 2μ(f(x) − inf f) for every x")
+NOISE = Judged("gradient noise", None, "given the past and τ_k, g_k has mean ∇f(z_k) and variance ≤ σ²")
+DELAYS = Judged(
+    "independent staleness", None, "τ_k has this law and is independent of all before commit k; reads are consistent"
+)
+NO_STEP = Judged("step size", Verdict.UNKNOWN, "no admissible step size was found")
+SETTING = (SMOOTH, NOISE, DELAYS)
+
+
+def nonnegative(case: Case) -> Judged:
+    """C ≥ 0 where the law has mass."""
+    verdict = case.moments.nonnegative
+    told = {
+        Verdict.PROVED: "nowhere negative where the law has mass",
+        Verdict.REFUTED: "negative at some staleness that has mass",
+        Verdict.UNKNOWN: "its sign was not decided everywhere",
+    }
+    return Judged("C ≥ 0", verdict, told[verdict])
+
+
+def mean_factor(case: Case) -> Judged:
+    """0 < E[C] < ∞; where E[C] ≠ 1 the statement is used in its unnormalised form."""
+    name, mean = "E[C] > 0", case.moments.mean
+    if mean is None:
+        return Judged(name, Verdict.UNKNOWN, "E[C] is infinite or was not enclosed")
+    try:
+        positive = sign(mean) > 0
+        is_one = sign(mean - 1) == 0
+    except Undecided:
+        return Judged(name, compared(fmpq(0), mean), f"E[C] {shown(mean)}")
+    told = "= 1" if is_one else f"{shown(mean)}, not 1: the statement holds with η·E[C] for η where E[C] appears"
+    return Judged(name, Verdict.PROVED if positive else Verdict.REFUTED, f"E[C] {told}")
+
+
+def finite(case: Case, *names: str) -> Judged:
+    """The named moments are finite."""
+    written = [WRITTEN[name] for name in names]
+    unknown = [WRITTEN[name] for name in names if getattr(case.moments, name) is None]
+    if unknown:
+        return Judged(
+            f"{', '.join(written)} finite", Verdict.UNKNOWN, f"{', '.join(unknown)}: infinite or not enclosed"
+        )
+    told = ", ".join(f"{WRITTEN[name]} {shown(getattr(case.moments, name))}" for name in names)
+    return Judged(f"{', '.join(written)} finite", Verdict.PROVED, told)
+
+
+def bounded_staleness(case: Case) -> Judged:
+    """The law is bounded."""
+    last = case.moments.largest_staleness
+    if last is None:
+        return Judged("bounded staleness", Verdict.REFUTED, "the law has mass beyond every staleness")
+    return Judged("bounded staleness", Verdict.PROVED, f"τ ≤ R = {last}")
+
+
+def constant_factor(case: Case, value: fmpq | None = None) -> Judged:
+    """C is the same wherever the law has mass, and is ``value`` where that is given: E[C²] = E[C]²."""
+    name = "constant C" if value is None else f"C = {value}"
+    try:
+        mean, square = case.moment("mean"), case.moment("mean_square")
+    except Unavailable as error:
+        return Judged(name, Verdict.UNKNOWN, str(error))
+    try:
+        same = sign(square - mean * mean) == 0 and (value is None or sign(mean - value) == 0)
+    except Undecided:
+        points = [case.moments.factor(tau) for tau in case.moments.points]
+        wanted = points[0] if value is None else value
+        try:
+            same = all(sign(point - wanted) == 0 for point in points)
+        except Undecided:
+            return Judged(name, Verdict.UNKNOWN, "values of C that could not be told apart")
+        if same and not case.moments.has_all_points:
+            return Judged(name, Verdict.UNKNOWN, "C is constant as far as it was looked at")
+    told = f"E[C] {shown(mean)}, E[C²] {shown(square)}"
+    return Judged(name, Verdict.PROVED if same else Verdict.REFUTED, told)
+
+
+def at_most(name: str, left: Callable[[], Number], right: Number, told: str) -> Judged:
+    """Whether a number is at most another; ``told`` is the inequality in words."""
+    try:
+        value = left()
+    except ArithmeticError as error:
+        return Judged(name, Verdict.UNKNOWN, f"{told}: {error}")
+    return Judged(name, compared(value, right), f"{told}: the left side {shown(value)}")
+
+
+def not_steeper(case: Case) -> Judged:
+    """μ ≤ L, without which no function but a constant is meant."""
+    verdict = compared(case["mu"], case["L"])
+    because = f"μ = {case['mu']}, L = {case['L']}"
+    return Judged("μ ≤ L", verdict, because if verdict is Verdict.PROVED else f"{because}: no such function")
+
+
+def step_condition(step: fmpq | None, load: Callable[[fmpq], Number], most: Number, told: str) -> Judged:
+    """Whether a step size is small enough: its load is at most ``most``; UNKNOWN where there is no step size."""
+    if step is None:
+        return NO_STEP
+    return at_most("step condition", lambda: load(step), most, told)

@@ -1,0 +1,65 @@
+r"""Theorem SC: the distance to the minimiser of a strongly convex function; no bound on gradients is needed.
+
+.. math:: E|x_K-x^*|^2 \le q^K D^2 + (1-q^K)\frac{\eta\sigma^2}{\mu m} E[C^2](1 + 2L\eta E[\tau C]),
+   \quad q = 1-\eta m\mu,\ m = E[C],
+
+under the condition of ``discounted_condition``.
+
+Example:
+  >>> from theory.convergence.moments import Moments
+  >>> numbers = {"L": fmpq(1), "mu": fmpq(1), "sigma": fmpq(0), "distance": fmpq(2), "steps": fmpq(2)}
+  >>> print(THEOREM.bound(Case(Moments.of_pmf({0: 1}, {0: 1}), numbers), fmpq(1, 2)))
+  1.00000000000000
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flint import fmpq
+
+from theory.convergence import discounted_condition
+from theory.convergence.assumptions import (
+    SETTING,
+    STRONGLY_CONVEX,
+    finite,
+    mean_factor,
+    nonnegative,
+    not_steeper,
+)
+from theory.convergence.moment_condition import noise_factor
+from theory.convergence.theorem import Case, Judged, Theorem
+from theory.enclosure import Number
+
+
+def _assumptions(case: Case, step: fmpq | None) -> Sequence[Judged]:
+    return [
+        *SETTING,
+        STRONGLY_CONVEX,
+        not_steeper(case),
+        nonnegative(case),
+        mean_factor(case),
+        finite(case, "largest_factor", "mean_square", "staleness_mean", "staleness_square_mean"),
+        discounted_condition.judged(case, step),
+    ]
+
+
+def _bound(case: Case, step: fmpq) -> Number:
+    kept = discounted_condition.contraction(case, step)
+    floor = step * case["sigma"] ** 2 * noise_factor(case, step) / (case["mu"] * case.moment("mean"))
+    return kept * case["distance"] ** 2 + (1 - kept) * floor
+
+
+THEOREM = Theorem(
+    key="strongly-convex",
+    title="Strongly convex, distance (SC)",
+    statement="If LηC_max(1 + 2Lη·E[Cτ Σ_{i=1}^{τ} q⁻ⁱ]) ≤ 1, q = 1 − ηmμ > 0, m = E[C]\n"
+    "(LηC_max·max(1,R) ≤ √2 − 1 suffices), then with D = |x₀ − x*|\n"
+    "E|x_K − x*|² ≤ q^K·D² + (1 − q^K)·(ησ²/(μm))·E[C²]·(1 + 2LηE[τC]).",
+    needs=("L", "mu", "sigma", "distance", "steps"),
+    assumptions=_assumptions,
+    bound=_bound,
+    largest_step=discounted_condition.largest_step,
+    provenance="ours",
+    source="docs/convergence.md, Theorem SC",
+)

@@ -1,0 +1,131 @@
+"""Moments under laws without a largest staleness, or with too many points to add: sums with a bound of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from flint import arb, fmpq
+
+from theory import equality
+from theory.algebra import ONE
+from theory.candidate import Candidate
+from theory.convergence.moments import Moments, exact, greatest
+from theory.enclosure import Number, Undecided, ball
+from theory.expectation import expectation
+from theory.formula import TAU, Formula, multiply, number, subtract
+from theory.points import Points
+from theory.setting import Setting, range_of
+from theory.tails import find_falling, find_inequality
+from theory.verdict import Verdict
+
+_HEAD = 256  # staleness values at which C is looked at one by one
+
+
+def of_formula(candidate: Candidate, setting: Setting) -> Moments:
+    """Moments of a step-size function under its setting's law, each None where no enclosure was found.
+
+    Args:
+      candidate: with a formula.
+      setting: with a law, and single numbers for parameters.
+
+    Returns:
+      Enclosures; E[C] and E[τ] exactly where they are known to be rational.
+
+    Example:
+      >>> from theory.candidate import loads
+      >>> from theory.laws import parse_law
+      >>> found = of_formula(loads("C = 1"), Setting({}, parse_law("poisson:8")))
+      >>> found.mean, found.mean_staleness, found.staleness_square_mean.str(6, radius=False)
+      (1, 8, '72.0000')
+    """
+    formula, law = candidate.formula, setting.law
+    assert formula is not None
+
+    def mean_of(of: Formula) -> Number | None:
+        return _known(lambda: expectation(of, setting))
+
+    def weighted(q: Number) -> Number:
+        if not isinstance(q, fmpq):  # m₂ falls with q: a lower end gives an upper bound, and the other way round
+            q = ball(q)
+            return ball(weighted(_rational(q.lower()))).union(ball(weighted(_rational(q.upper()))))
+        if q == 1:
+            return expectation(multiply(TAU, TAU, formula), setting)
+        back = Fraction(int(q.q), int(q.p))
+        power = ("power", number(back), TAU)
+        scale = number(back / (back - 1))
+        # Σ_{i≤τ} q⁻ⁱ = q⁻¹(q^{-τ} - 1)/(q⁻¹ - 1)
+        return expectation(multiply(TAU, formula, scale, subtract(power, number(1))), setting)
+
+    points = Points(formula, setting)
+    return Moments(
+        mean=_exact_mean(formula, setting) or mean_of(formula),
+        mean_square=mean_of(("power", formula, number(2))),
+        staleness_mean=mean_of(multiply(TAU, formula)),
+        staleness_square_mean=mean_of(multiply(TAU, TAU, formula)),
+        largest_factor=_known(lambda: _supremum(points, setting, candidate.domain[0])),
+        nonnegative=_nonnegative(points, setting),
+        largest_staleness=law.last,
+        mean_staleness=_exact_mean(TAU, setting) or mean_of(TAU),
+        weighted=weighted,
+        factor=points.certain,
+        points=range(law.first, law.first + _HEAD),
+    )
+
+
+def _supremum(points: Points, setting: Setting, first: int) -> Number | None:
+    """The supremum of C over the integers from ``first`` on, up to the law's last: a head, and a bound of the tail."""
+    last = setting.law.last
+    stop = first + _HEAD if last is None else min(first + _HEAD, last + 1)
+    largest = greatest([points.certain(tau) for tau in range(first, stop)])
+    if last is not None and last < stop:
+        return largest
+    if find_falling(points.formula, setting, stop, stop) is not None:
+        return greatest([largest, points.certain(stop)])
+    high = range_of(points.formula, setting, stop, last).high
+    if high is None or high <= largest:
+        return None if high is None else largest
+    return ball(high).union(ball(largest))  # what the range allows may not be attained
+
+
+def _nonnegative(points: Points, setting: Setting) -> Verdict:
+    """Whether C ≥ 0 where the law has mass: by its range, or by a head and an argument for the tail."""
+    first = setting.law.first
+    looked = [tau for tau in range(first, first + _HEAD) if setting.law.has_mass(tau)]
+    try:
+        low = range_of(points.formula, setting, first, None).low
+        if low is not None and low >= 0:
+            return Verdict.PROVED
+        if any(points.compare(tau, Fraction(0)) < 0 for tau in looked):
+            return Verdict.REFUTED
+        if find_inequality(points.formula, setting, first + _HEAD, first + _HEAD, strict=False) is not None:
+            return Verdict.PROVED
+    except ArithmeticError:
+        pass
+    return Verdict.UNKNOWN
+
+
+def _exact_mean(formula: Formula, setting: Setting) -> fmpq | None:
+    """The mean, where it is a rational that is known exactly."""
+    try:
+        mean = equality.exact_mean(formula, setting)[1]
+        if equality.is_one(mean):
+            return fmpq(1)
+        above, below = mean.above, mean.below
+    except (ArithmeticError, RecursionError):
+        return None
+    return exact(above.get(ONE, 0) / below[ONE]) if set(below) == {ONE} and set(above) <= {ONE} else None
+
+
+def _known(function: Callable[[], Number | None]) -> Number | None:
+    try:
+        return function()
+    except (ArithmeticError, RecursionError):
+        return None
+
+
+def _rational(exact: arb) -> fmpq:
+    if not exact.is_finite() or not exact > 0:
+        raise Undecided("a discount that is not shown to be > 0")
+    mantissa, exponent = (int(part) for part in exact.man_exp())
+    return fmpq(mantissa << exponent) if exponent >= 0 else fmpq(mantissa, 1 << -exponent)
