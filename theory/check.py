@@ -23,12 +23,12 @@ from theory import equality, ranges, tails
 from theory.enclosure import PRECISIONS, NotFinite, Number, ball, precision, sign
 from theory.expectation import Diverges, moments
 from theory.extent import extent, size_from
-from theory.formula import Formula, digest, from_json, mentions, nodes, number, subtract
+from theory.formula import Formula, digest, from_json, mentions, number, subtract
 from theory.laws import from_json as law_from_json
 from theory.points import Points
 from theory.question import FEW, Question
 from theory.ranges import Range
-from theory.setting import CDF_KINDS, Setting, range_of
+from theory.setting import CDF_KINDS, Setting
 from theory.tails import Tail
 from theory.verdict import ends
 
@@ -183,14 +183,8 @@ def _decreasing(asked: Question, evidence: dict[str, Any]) -> None:
 
 def _magnitude(asked: Question, evidence: dict[str, Any]) -> None:
     _only(evidence, "argument")
-    argument, value = equality.exact_mean(asked.formula, asked.setting)
-    _require(argument == evidence["argument"] and equality.is_one(value), "E[C] = 1 does not follow")
-    if argument == "over its own mean":
-        for mean in (node[1] for node in nodes(asked.formula) if node[0] == "mean"):
-            if asked.setting.law is None:
-                _require(range_of(mean, asked.setting, 0, None).is_positive(), "the mean may be 0")
-            else:
-                _require(sign(asked.setting.mean(mean)) != 0, "the mean is 0")
+    argument = equality.proof_of_one(asked.formula, asked.setting)
+    _require(argument is not None and argument == evidence["argument"], "E[C] = 1 does not follow")
 
 
 def _moments(asked: Question, evidence: dict[str, Any]) -> None:

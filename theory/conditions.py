@@ -18,10 +18,10 @@ from theory.distributions import FiniteLaw
 from theory.enclosure import NotFinite, ball, sign
 from theory.expectation import Diverges, expectation
 from theory.extent import Extent, extent, size_from
-from theory.formula import Formula, factored, mentions, nodes, number, reads_law, subtract
+from theory.formula import Formula, factored, mentions, number, reads_law, subtract
 from theory.points import Points, probes, samples
 from theory.question import FEW, MOST_CHECKED, Question
-from theory.setting import Setting, range_of
+from theory.setting import Setting
 from theory.tails import Tail
 from theory.verdict import Finding, Verdict, ends, proved, refuted, shown, unknown
 
@@ -133,8 +133,8 @@ def magnitude(question: Question) -> Finding:
     """Whether E[C] = 1 exactly."""
     law, formula = question.setting.law, question.formula
     try:
-        argument, value = equality.exact_mean(formula, question.setting)
-        if equality.is_one(value) and (argument != "over its own mean" or _has_mean(question)):
+        argument = equality.proof_of_one(formula, question.setting)
+        if argument is not None:
             return proved(f"E[C] = 1 exactly ({argument})", argument=argument)
     except (ArithmeticError, RecursionError):
         pass
@@ -294,14 +294,6 @@ def _for_every_law(question: Question) -> Finding:
             except ArithmeticError:
                 continue
     return unknown("neither an argument for every law nor a law against it was found")
-
-
-def _has_mean(question: Question) -> bool:
-    """Whether the mean that a function is divided by is there: finite and not 0."""
-    means = [node[1] for node in nodes(question.formula) if node[0] == "mean"]
-    if question.setting.law is None:
-        return all(range_of(mean, question.setting, 0, None).is_positive() for mean in means)
-    return all(sign(question.setting.mean(mean)) != 0 for mean in means)
 
 
 def _gap(at: Question) -> str:

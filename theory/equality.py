@@ -12,8 +12,8 @@ from fractions import Fraction
 from theory import algebra, ranges
 from theory.algebra import TAU, Quotient, Sum, Unsupported, algebraic
 from theory.dominance import resolved
-from theory.enclosure import NotFinite, Undecided, condition
-from theory.formula import F, Formula, factored, is_constant, mentions, multiply, number, rewrite, substitute
+from theory.enclosure import NotFinite, Undecided, ball, condition, sign
+from theory.formula import F, Formula, factored, is_constant, mentions, multiply, nodes, number, rewrite, substitute
 from theory.setting import Setting, range_of
 
 _MOST_POINTS = 400  # of a finite law, or in front of a tail, to be summed exactly
@@ -52,6 +52,26 @@ def exact_mean(formula: Formula, setting: Setting) -> tuple[str, Quotient]:
             total = total + setting.law.exact_mass(tau) * algebraic(at(formula, tau, setting))
         return "finite sum", total
     return "generating function", _unbounded_mean(formula, setting)
+
+
+def proof_of_one(formula: Formula, setting: Setting) -> str | None:
+    """By which argument E[C] = 1 exactly; None where that is not proved.
+
+    A generating function is only that where its sum converges, and a mean can only be divided by where it is finite
+    and not 0. So under a law the sum itself has to be enclosed as well, and to contain 1.
+    """
+    argument, value = exact_mean(formula, setting)
+    if not is_one(value):
+        return None
+    means = [node[1] for node in nodes(formula) if node[0] == "mean"]
+    if setting.law is None:
+        positive = all(range_of(mean, setting, 0, None).is_positive() for mean in means)
+        return argument if positive else None
+    if not setting.is_fixed():
+        return argument if argument in ("constant", "affine in F") and not means else None
+    if any(sign(setting.mean(mean)) == 0 for mean in means):
+        return None
+    return argument if ball(setting.mean(formula)).contains(1) else None
 
 
 def is_one(value: Quotient) -> bool:
@@ -128,11 +148,10 @@ def affine(formula: Formula) -> tuple[Quotient, Quotient] | None:
 
 
 def _moves(generator: tuple, stand_in: tuple) -> bool:
-    if generator == stand_in or generator in (TAU, algebra.FACTORIAL):
-        return True
-    if generator[0] in ("exp", "log", "sin", "cos"):
-        return stand_in in _leaves(generator) or TAU in _leaves(generator)
-    return False
+    """Whether a generator depends on τ, or on what stands for F; the τ of a mean is the law's own."""
+    if generator[0] == "mean":
+        return False
+    return bool({TAU, algebra.FACTORIAL, stand_in} & _leaves(generator))
 
 
 def _leaves(part: object) -> set[object]:

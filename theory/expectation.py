@@ -152,10 +152,10 @@ def growth(formula: Formula, setting: Setting, first: int) -> Growth:
     if name == "where":
         return growth(parts[1], setting, first) + growth(parts[2], setting, first)
     if name == "log":
-        inner = growth(parts[0], setting, first)
-        if range_of(parts[0], setting, first, None).low is None or inner.rate > 0:
+        inner, least = growth(parts[0], setting, first), range_of(parts[0], setting, first, None).low
+        if least is None or least <= 0:
             raise Undecided("how a logarithm grows")
-        return inner + Growth(arb(1))
+        return inner + Growth(abs(arb(least).log()).upper())  # |log x| is at most x, or |log| of the least x
     if name == "exp":
         return _exponential(_line(parts[0], setting, first))
     if name == "power" and is_constant(parts[1]):
