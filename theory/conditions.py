@@ -37,9 +37,9 @@ def defined(question: Question) -> Finding:
                 break
     if start is None and last is not None and last - first < MOST_CHECKED:
         start = last + 1
-    for tau, at in _counterexamples(question, start):
+    for tau, at, here in _counterexamples(question, start):
         try:
-            Points(at.formula, at.setting).certain(tau)
+            here.certain(tau)
         except NotFinite as error:
             return refuted(f"C({tau}) is not a real, finite number: {error}", **_witness(at, tau=tau))
         except ArithmeticError:
@@ -74,15 +74,16 @@ def positive(question: Question) -> Finding:
     before = None if len(found) < len(wanted) else max(tail.start for tail in found.values())
     looked = _counterexamples(question, before)
     if supported is not None and question.setting.is_fixed():
-        looked = itertools.chain(((tau, question) for tau in supported), looked)
-    for tau, at in looked:
+        points = Points(question.formula, question.setting)
+        looked = itertools.chain(((tau, question, points) for tau in supported), looked)
+    for tau, at, here_at in looked:
         try:
-            below = Points(at.formula, at.setting).compare(tau, Fraction(0))
+            below = here_at.compare(tau, Fraction(0))
         except ArithmeticError:
             continue
         has_mass = at.setting.law is None or at.setting.law.has_mass(tau)
         if below < 0 or (below == 0 and has_mass):
-            value = Points(at.formula, at.setting).certain(tau)
+            value = here_at.certain(tau)
             return refuted(
                 f"C({tau}) {shown(value)}{'' if below else ', where the law has mass'}",
                 **_witness(at, tau=tau, value=ends(value)),
@@ -108,10 +109,9 @@ def decreasing(question: Question) -> Finding:
         tail = tails.find_falling(question.formula, question.setting, first, question.first_checked())
     if tail is None and last is not None and last - first < MOST_CHECKED and points.is_single:
         tail = Tail("every point", 1, last)
-    for tau, at in _counterexamples(question, None if tail is None else tail.start + 1):
+    for tau, at, here in _counterexamples(question, None if tail is None else tail.start + 1):
         if last is not None and tau >= last:
             continue
-        here = Points(at.formula, at.setting)
         try:
             if here.compare(tau, here, tau + 1) >= 0:
                 continue
@@ -160,8 +160,7 @@ def amplitude(question: Question) -> Finding:
     below = subtract(formula, number(1 - bound))
     found = [_tail(question, one, strict=False) for one in (above, below)]
     start = None if None in found else max(tail.start for tail in found if tail)
-    for tau, at in _counterexamples(question, start):
-        here = Points(at.formula, at.setting)
+    for tau, at, here in _counterexamples(question, start):
         try:
             if here.compare(tau, 1 + bound) <= 0 and here.compare(tau, 1 - bound) >= 0:
                 continue
@@ -270,8 +269,7 @@ def _for_every_law(question: Question) -> Finding:
     """E[C] = 1 under every law: nothing but 1 does it, or what is affine in F_mid and 1 at 1/2."""
     formula = question.formula
     if not reads_law(formula):
-        for tau, at in _counterexamples(question, None):
-            here = Points(at.formula, at.setting)
+        for tau, at, here in _counterexamples(question, None):
             try:
                 if here.compare(tau, Fraction(1)) == 0:
                     continue
@@ -339,7 +337,7 @@ def _small_laws() -> Iterator[FiniteLaw]:
         yield FiniteLaw({tau: Fraction(n, total) for tau, n in enumerate(counts) if n}, ["counts", counts])
 
 
-def _counterexamples(question: Question, before: int | None) -> Iterator[tuple[int, Question]]:
+def _counterexamples(question: Question, before: int | None) -> Iterator[tuple[int, Question, Points]]:
     """Staleness values and settings to look at; where all from ``before`` on is settled, only what lies before."""
     single = Points(question.formula, question.setting).is_single
     if single or not (question.setting.law is None and reads_law(question.formula)):
@@ -353,8 +351,9 @@ def _counterexamples(question: Question, before: int | None) -> Iterator[tuple[i
             looked = itertools.chain(range(question.domain[0], min(before, MOST_CHECKED)))
         elif not single:
             looked = itertools.islice(looked, 60)
+        points = Points(at.formula, at.setting)
         for tau in looked:
-            yield tau, at
+            yield tau, at, points
 
 
 def _witness(at: Question, **evidence: object) -> dict[str, object]:
