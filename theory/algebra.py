@@ -237,7 +237,8 @@ def _oscillation(name: str, argument: Sum) -> Quotient:
     rest: Sum = {}
     for monomial, coefficient in argument.items():
         factors = dict(monomial)
-        if factors.get(PI) == 1 and all(of in (PI, TAU) and to.denominator == 1 for of, to in monomial):
+        whole = all(of == PI or (of == TAU and to.denominator == 1 and to > 0) for of, to in monomial)
+        if factors.get(PI) == 1 and whole:
             if coefficient.denominator == 1 and coefficient % 2 == 0:
                 continue  # whole turns
             if monomial == turns:

@@ -1,0 +1,17 @@
+"""Candidates that a sceptic found to be decided wrongly: each names the step of the argument that was too weak."""
+
+from theory.candidate import loads
+from theory.decision import decide
+from theory.laws import parse_law
+
+HEAD = "from sympy import *\nfrom theory import tau\n"
+
+
+def said(source, condition, *laws):
+    return decide(loads(HEAD + source), [parse_law(law) for law in laws])[condition].verdict.value
+
+
+def test_an_angle_over_tau_is_no_whole_number_of_turns():
+    # cos(2π/τ) was taken for cos(0) = 1, as if 2π/τ were 2πτ; it is -1 at 2.
+    assert said("C = cos(2 * pi / tau)\ndomain = (2, None)", "positive") == "REFUTED"
+    assert said("C = 1 - cos(2 * pi / tau)\namplitude = 0\ndomain = (2, None)", "amplitude") == "REFUTED"
