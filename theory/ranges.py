@@ -255,7 +255,7 @@ def factorial(value: Range) -> Range:
         if value.low is None or value.low < 0:
             raise Undecided("the factorial of what may be negative")
         high = None if value.high is None else _up((arb(value.high.ceil()) + 1).gamma())
-        return Range(fmpq(22, 25), high, True, True)  # Γ ≥ 0.8856 on the positive numbers
+        return Range(fmpq(22, 25), high, True, high is None)  # Γ > 0.88, and both 0! and ⌈high⌉! may be taken
     if value.low > 10**6:
         return Range(fmpq(10) ** 300, None, True, True)
 

@@ -15,3 +15,8 @@ def test_an_angle_over_tau_is_no_whole_number_of_turns():
     # cos(2π/τ) was taken for cos(0) = 1, as if 2π/τ were 2πτ; it is -1 at 2.
     assert said("C = cos(2 * pi / tau)\ndomain = (2, None)", "positive") == "REFUTED"
     assert said("C = 1 - cos(2 * pi / tau)\namplitude = 0\ndomain = (2, None)", "amplitude") == "REFUTED"
+
+
+def test_the_factorial_of_the_last_value_of_a_range_is_taken():
+    # 2 - τ! is 0 at 2: that the range of τ! on 0…2 excluded its end made it positive there.
+    assert said("C = Piecewise((2 - factorial(tau), tau <= 2), (1, True))", "positive") == "REFUTED"
