@@ -113,16 +113,16 @@ def at(formula: Formula, tau: int, setting: Setting) -> Formula:
         if name == "mean":
             return node
         if name == "where":
-            return rewrite(parts[1] if condition(parts[0], setting)(0) else parts[2], change)
+            return rewrite(parts[1] if condition(parts[0], setting)(tau) else parts[2], change)
         if name in ("min", "max"):
             best, *others = (rewrite(part, change) for part in parts)
             for other in others:
-                less = condition(("at_most", best, other), setting)(0)
+                less = condition(("at_most", best, other), setting)(tau)
                 best = best if less == (name == "min") else other
             return best
         if name == "abs":
             inner = rewrite(parts[0], change)
-            return inner if condition(("at_most", number(0), inner), setting)(0) else multiply(number(-1), inner)
+            return inner if condition(("at_most", number(0), inner), setting)(tau) else multiply(number(-1), inner)
         return None
 
     return rewrite(substitute(formula, number(tau)), change)

@@ -20,3 +20,10 @@ def test_an_angle_over_tau_is_no_whole_number_of_turns():
 def test_the_factorial_of_the_last_value_of_a_range_is_taken():
     # 2 - τ! is 0 at 2: that the range of τ! on 0…2 excluded its end made it positive there.
     assert said("C = Piecewise((2 - factorial(tau), tau <= 2), (1, True))", "positive") == "REFUTED"
+
+
+def test_cases_that_read_f_are_decided_at_their_own_staleness():
+    # F(τ) > c far out; taken for F(0) < c, Max(F, c) was c, and C constant. It rises for ever.
+    source = "def step_size(tau, F):\n    c = 1 - Rational(1, 2**200)\n    return Piecewise(({}, tau < 300), (1, True))"
+    assert said(source.format("2 + Max(F, c) - c"), "decreasing", "poisson:8") != "PROVED"
+    assert said(source.format("2 + Max(F, c) - c"), "amplitude", "poisson:8") != "PROVED"
