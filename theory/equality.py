@@ -130,7 +130,7 @@ def at(formula: Formula, tau: int, setting: Setting) -> Formula:
 
 def affine(formula: Formula) -> tuple[Quotient, Quotient] | None:
     """α and β with formula = α + βF and constants α, β; None where it is not shown to be so."""
-    stand_in = ("parameter", "F")
+    stand_in = ("parameter", "F(τ)")  # the name of no parameter
     try:
         quotient = algebraic(rewrite(formula, lambda node: stand_in if node == F else None))
     except Unsupported:

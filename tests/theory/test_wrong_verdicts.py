@@ -27,3 +27,8 @@ def test_cases_that_read_f_are_decided_at_their_own_staleness():
     source = "def step_size(tau, F):\n    c = 1 - Rational(1, 2**200)\n    return Piecewise(({}, tau < 300), (1, True))"
     assert said(source.format("2 + Max(F, c) - c"), "decreasing", "poisson:8") != "PROVED"
     assert said(source.format("2 + Max(F, c) - c"), "amplitude", "poisson:8") != "PROVED"
+
+
+def test_a_parameter_named_f_is_not_the_distribution():
+    source = "def step_size(tau, F): return 1 + F - Symbol('F', real=True)\nparameters = {'F': (0, 1)}"
+    assert said(source, "magnitude") == "REFUTED"
