@@ -65,8 +65,8 @@ def proof_of_one(formula: Formula, setting: Setting) -> str | None:
         return None
     means = [node[1] for node in nodes(formula) if node[0] == "mean"]
     if setting.law is None:
-        positive = all(range_of(mean, setting, 0, None).is_positive() for mean in means)
-        return argument if positive else None
+        known = [range_of(mean, setting, 0, None) for mean in means]
+        return argument if all(one.is_positive() and one.is_bounded() for one in known) else None
     if not setting.is_fixed():
         return argument if argument in ("constant", "affine in F") and not means else None
     if any(sign(setting.mean(mean)) == 0 for mean in means):

@@ -245,8 +245,11 @@ def _is_number(formula: Formula) -> bool:
 def _mean_range(formula: Formula, setting: Setting) -> Range:
     if setting.law is not None:
         return ranges.around(setting.mean(formula))
-    # Every law: a mean lies where the values lie.
-    return range_of(formula, setting, 0, None)
+    # Every law: a mean lies where the values lie, and is finite under each law only where they are bounded.
+    values = range_of(formula, setting, 0, None)
+    if not values.is_bounded():
+        raise Undecided("a mean that is infinite under some law")
+    return values
 
 
 def _pi() -> Number:

@@ -32,3 +32,10 @@ def test_cases_that_read_f_are_decided_at_their_own_staleness():
 def test_a_parameter_named_f_is_not_the_distribution():
     source = "def step_size(tau, F): return 1 + F - Symbol('F', real=True)\nparameters = {'F': (0, 1)}"
     assert said(source, "magnitude") == "REFUTED"
+
+
+def test_a_mean_over_every_law_may_be_infinite():
+    # Under a law without a mean, (1 + τ)/E[1 + τ] is no number.
+    source = "from theory.translation import mean\nC = (1 + tau) / mean(1 + tau)"
+    assert said(source, "magnitude") != "PROVED"
+    assert said(source, "defined") != "PROVED"
