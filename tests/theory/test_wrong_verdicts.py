@@ -39,3 +39,8 @@ def test_a_mean_over_every_law_may_be_infinite():
     source = "from theory.translation import mean\nC = (1 + tau) / mean(1 + tau)"
     assert said(source, "magnitude") != "PROVED"
     assert said(source, "defined") != "PROVED"
+
+
+def test_what_holds_from_one_on_is_not_used_at_zero():
+    # E|τ - 1/2| = λ - 1/2 + e^-λ; the last term is below the precision of any enclosure of the sum.
+    assert said("C = Abs(tau - Rational(1, 2)) + Rational(3, 2) - 200", "magnitude", "poisson:200") != "PROVED"
