@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from flint import arb, fmpq
 
-from theory.convergence import THEOREMS, Case, Moments, evaluate
+from theory.candidate import loads
+from theory.convergence import THEOREMS, Case, Moments, evaluate, moments_of
 from theory.convergence.trace import trace_bound, trace_condition
+from theory.laws import parse_law
 from theory.verdict import Verdict
 
 REPLICATIONS, STEPS, START = 256, 150, 3.0
@@ -196,6 +198,22 @@ def test_a_bound_holds_at_the_largest_admissible_step_size(key, name):
             outcome = evaluate(THEOREMS[key], case_of(problem, law, amplitude))
             assert outcome.verdict is Verdict.PROVED
             done = run(problem, law, amplitude, Fraction(str(outcome.step)))
+            assert not exceeds(measure(done), upper(outcome.value))
+
+
+@pytest.mark.parametrize("key", ["nonconvex", "convex", "pl", "strongly-convex"])
+def test_a_bound_holds_under_a_law_without_a_largest_staleness(key):
+    names, measure = STEADY[key]
+    nearly = _geometric(Fraction(1, 5), 100)  # what is left out has mass 2e-10
+    for amplitude in AMPLITUDES:
+        candidate = loads(f"import sympy\ndef step_size(tau, F): return 1 + sympy.Rational('{amplitude}')*(1 - 2*F)")
+        for name in names:
+            problem = PROBLEMS[name]
+            case = Case(moments_of(candidate, parse_law("geometric:1/5")), numbers(problem))
+            outcome = evaluate(THEOREMS[key], case)
+            assert case.moments.largest_staleness is None
+            assert outcome.verdict is Verdict.PROVED
+            done = run(problem, nearly, amplitude, Fraction(str(outcome.step)))
             assert not exceeds(measure(done), upper(outcome.value))
 
 
