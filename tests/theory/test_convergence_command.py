@@ -80,6 +80,22 @@ def test_bad_input_exits_with_3_and_one_line(candidate, capsys, argv, message):
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("law", ["poisson:3", "uniform:1:3", "constant:0", "geometric:1/2"])
+@pytest.mark.parametrize(
+    ("source", "codes"), [("C = 0", {1}), ("C = 1 - tau", {1}), ("C = 1/tau", {1, 3}), ("C = tau**2 + 1", {1})]
+)
+def test_what_no_theorem_covers_is_told_and_does_not_crash(source, codes, law, tmp_path, capsys):
+    path = tmp_path / "odd.py"
+    path.write_text(f"from theory import tau\n{source}\n")
+    zero = ["--sigma", "0", "--delta", "0", "--distance", "0"]
+    rest = ["--L", "1", "--mu", "1", "--G", "1", "--M", "1", "--eps", "1", "--steps", "1000000000", "--workers", "1"]
+    assert bounds.main([str(path), "--distribution", law, *zero, *rest, "--json"]) in codes
+    told = capsys.readouterr()
+    if not told.err:
+        theorems = json.loads(told.out)["theorems"]
+        assert all("inf" not in t["largest_step_size"][0] for t in theorems if t["largest_step_size"])
+
+
 def test_a_law_is_needed(candidate, capsys):
     assert bounds.main([candidate, "--theorem", "pl", *GIVEN]) == 3
     assert "a law is needed" in capsys.readouterr().err

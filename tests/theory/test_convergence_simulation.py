@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from flint import arb, fmpq
 
-from theory.convergence import THEOREMS, Case, Moments, evaluate
-from theory.convergence.trace import trace_bound, trace_condition
+from theory.candidate import loads
+from theory.convergence import THEOREMS, Case, Moments, evaluate, moments_of
+from theory.convergence.trace import largest_scale, trace_bound
+from theory.laws import parse_law
 from theory.verdict import Verdict
 
 REPLICATIONS, STEPS, START = 256, 150, 3.0
@@ -196,6 +198,22 @@ def test_a_bound_holds_at_the_largest_admissible_step_size(key, name):
             outcome = evaluate(THEOREMS[key], case_of(problem, law, amplitude))
             assert outcome.verdict is Verdict.PROVED
             done = run(problem, law, amplitude, Fraction(str(outcome.step)))
+            assert not exceeds(measure(done), upper(outcome.value))
+
+
+@pytest.mark.parametrize("key", ["nonconvex", "convex", "pl", "strongly-convex"])
+def test_a_bound_holds_under_a_law_without_a_largest_staleness(key):
+    names, measure = STEADY[key]
+    nearly = _geometric(Fraction(1, 5), 100)  # what is left out has mass 2e-10
+    for amplitude in AMPLITUDES:
+        candidate = loads(f"import sympy\ndef step_size(tau, F): return 1 + sympy.Rational('{amplitude}')*(1 - 2*F)")
+        for name in names:
+            problem = PROBLEMS[name]
+            case = Case(moments_of(candidate, parse_law("geometric:1/5")), numbers(problem))
+            outcome = evaluate(THEOREMS[key], case)
+            assert case.moments.largest_staleness is None
+            assert outcome.verdict is Verdict.PROVED
+            done = run(problem, nearly, amplitude, Fraction(str(outcome.step)))
             assert not exceeds(measure(done), upper(outcome.value))
 
 
@@ -434,13 +452,10 @@ def test_a_bound_holds_for_the_execution_at_hand(kind):
             for name in names:
                 problem = PROBLEMS[name]
                 factors, L = online_tail(tau, float(amplitude)), float(problem.L)
-                alphas = factors * trace_condition(tau, factors, smoothness=L).largest_scale
+                mu = float(problem.mu) if kind == "pl" and problem.mu else None
+                alphas = factors * largest_scale(tau, factors, smoothness=L, mu=mu)
                 told = {"gap": float(problem.value(START))} if kind != "convex" else {"distance": START}
-                if kind == "pl":
-                    told["mu"] = float(problem.mu)
-                    while trace_condition(tau, alphas, smoothness=L, mu=told["mu"]).verdict is not Verdict.PROVED:
-                        alphas = 0.95 * alphas
-                bound = trace_bound(tau, alphas, smoothness=L, noise=1.0, **told)
+                bound = trace_bound(tau, alphas, smoothness=L, noise=1.0, mu=mu, **told)
                 assert bound.condition.verdict is Verdict.PROVED
                 done = run_schedule(problem, tau, alphas, sigma=1.0)
                 weights = alphas / alphas.sum()

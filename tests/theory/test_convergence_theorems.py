@@ -15,7 +15,7 @@ from theory.candidate import loads
 from theory.convergence import THEOREMS, Case, Moments, evaluate, moments_of
 from theory.convergence.amplitude import best_amplitude, noise_factor, shape, shape_of
 from theory.convergence.theorem import NUMBERS
-from theory.convergence.trace import trace_bound, trace_condition
+from theory.convergence.trace import largest_scale, trace_bound, trace_condition
 from theory.laws import parse_law
 from theory.verdict import Verdict
 
@@ -311,13 +311,14 @@ def test_the_trace_theorem_agrees_with_its_definition(commits, in_order, with_ra
     assert math.isclose(convex.value, (4 + 9 * plain) / (2 * total), rel_tol=1e-12)
 
 
-def test_the_largest_scale_is_where_the_trace_condition_is_tight():
+@pytest.mark.parametrize("mu", [None, 0.3, 3.0])
+def test_the_largest_scale_is_where_the_trace_condition_is_tight(mu):
     random_ = np.random.default_rng(0)
     tau = random_.integers(0, 12, 300)
     alpha = random_.uniform(0.5, 1.5, 300)
-    scale = trace_condition(tau, alpha, smoothness=3.0).largest_scale
-    assert trace_condition(tau, scale * alpha, smoothness=3.0).verdict is Verdict.PROVED
-    beyond = trace_condition(tau, 1.001 * scale * alpha, smoothness=3.0)
+    scale = largest_scale(tau, alpha, smoothness=3.0, mu=mu)
+    assert trace_condition(tau, scale * alpha, smoothness=3.0, mu=mu).verdict is Verdict.PROVED
+    beyond = trace_condition(tau, 1.001 * scale * alpha, smoothness=3.0, mu=mu)
     assert beyond.verdict is Verdict.REFUTED
     assert beyond.binding[0] in beyond.violated
 

@@ -12,7 +12,7 @@ from flint import fmpq
 
 from theory.convergence.assumptions import NO_STEP, at_most
 from theory.convergence.theorem import Case, Judged, Theorem
-from theory.enclosure import Number, Undecided, ball, power, sign
+from theory.enclosure import Number, ball, power, sign
 from theory.verdict import Verdict, shown
 
 PAPER = "Mishchenko, Bach, Even, Woodworth 2022 (arXiv 2206.07638)"
@@ -71,7 +71,7 @@ def follows(case: Case, step: fmpq | None, rule: Callable[[int], Number], writte
             if sign(ours - theirs) != 0:
                 told = f"at τ = {tau} the function steps ηC {shown(ours)}, {written} {shown(theirs)}"
                 return [Judged(name, Verdict.REFUTED, told)]
-        except Undecided:
+        except ArithmeticError:
             return [Judged(name, Verdict.UNKNOWN, f"at τ = {tau} ηC and {written} could not be told apart")]
     if not case.moments.has_all_points:
         return [Judged(name, Verdict.UNKNOWN, f"ηC(τ) is {written} as far as it was looked at")]

@@ -119,10 +119,14 @@ def moments_of(candidate: Candidate, law: Law) -> Moments:
     factor = Points(candidate.formula, setting).certain
     points = law.points()
     if points is not None and law.last is not None and len(points) <= _MOST_EXACT:
-        first = candidate.domain[0]
-        return _summed(
-            {tau: law.mass(tau) for tau in points}, factor, [factor(tau) for tau in range(first, law.last + 1)]
-        )
+        masses = {tau: law.mass(tau) for tau in points}
+        try:
+            values = [factor(tau) for tau in range(candidate.domain[0], law.last + 1)]
+        except ArithmeticError as error:
+            if any(not _is_finite(factor, tau) for tau in points):
+                raise ValueError(f"{candidate.name}: C is not finite where the law has mass: {error}") from error
+            values = []  # undefined only where no gradient's staleness is, but perhaps a run's first ones
+        return _summed(masses, factor, values)
     return of_formula(candidate, setting)
 
 
@@ -148,7 +152,7 @@ def _summed(law: Mapping[int, Number], factor: Callable[[int], Number], values: 
         mean_square=total(lambda tau, value: value * value),
         staleness_mean=total(lambda tau, value: tau * value),
         staleness_square_mean=total(lambda tau, value: tau * tau * value),
-        largest_factor=greatest(values),
+        largest_factor=greatest(values) if values else None,
         nonnegative=_all_nonnegative([value for _, _, value in rows]),
         largest_staleness=max(law),
         mean_staleness=total(lambda tau, value: fmpq(tau)),
@@ -156,6 +160,13 @@ def _summed(law: Mapping[int, Number], factor: Callable[[int], Number], values: 
         factor=factor,
         points=list(law),
     )
+
+
+def _is_finite(factor: Callable[[int], Number], tau: int) -> bool:
+    try:
+        return ball(factor(tau)).is_finite()
+    except ArithmeticError:
+        return False
 
 
 def greatest(values: Sequence[Number]) -> Number:

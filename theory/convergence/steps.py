@@ -24,15 +24,16 @@ def round_down(value: Number, digits: int = 12) -> fmpq:
       The value itself where it is rational and short.
 
     Raises:
-      Undecided: where the ball contains 0.
+      Undecided: where it is not shown to be > 0 and finite.
 
     Example:
       >>> round_down(arb(2).sqrt()), round_down(fmpq(1, 3))
       (141421356237/100000000000, 1/3)
     """
-    if isinstance(value, fmpq) and len(str(value)) <= _LONGEST:
+    if isinstance(value, fmpq) and value > 0 and len(str(value)) <= _LONGEST:
         return value
-    low = Fraction(ends(ball(value), digits)[0])
+    lower = ends(ball(value), digits)[0]
+    low = Fraction(lower) if ball(value).is_finite() else Fraction(0)
     if low <= 0:
         raise Undecided(f"a step size in {shown(value)}")
     return fmpq(low.numerator, low.denominator)

@@ -9,7 +9,7 @@ from flint import fmpq
 
 from theory.convergence.moments import Moments
 from theory.convergence.steps import least_bound, round_down
-from theory.enclosure import Number, precision
+from theory.enclosure import Number, Undecided, precision
 from theory.verdict import Verdict, worst
 
 BITS = 128  # of the balls
@@ -187,19 +187,28 @@ def evaluate(theorem: Theorem, case: Case, step: fmpq | None = None) -> Outcome:
         raise ValueError(f"{theorem.key} needs {', '.join(missing)}")
     with precision(BITS):
         largest = _tried(theorem.largest_step, case)
+        most = _rounded(largest)
+        if most is None:
+            largest = None
         if step is None:
-            chosen = largest if theorem.default_step is None else _tried(theorem.default_step, case)
-            step = None if chosen is None else round_down(chosen)
+            step = most if theorem.default_step is None else _rounded(_tried(theorem.default_step, case))
         assumptions = theorem.assumptions(case, step)
         if step is None:
             return Outcome(theorem, assumptions, largest, None, None)
         value = _tried(lambda at: theorem.bound(at, step), case)
         best = None
         if value is not None and theorem.has_free_step:
-            most = step if largest is None else round_down(largest)
-            best = least_bound(lambda at: _tried(lambda of: theorem.bound(of, at), case), most)
+            best = least_bound(lambda at: _tried(lambda of: theorem.bound(of, at), case), most or step)
         notes = [] if value is None else list(theorem.notes(case, step))
         return Outcome(theorem, assumptions, largest, step, value, best, notes)
+
+
+def _rounded(step: Number | None) -> fmpq | None:
+    """A step size that is at most this one; None where it is not shown to be > 0 and finite."""
+    try:
+        return None if step is None else round_down(step)
+    except Undecided:
+        return None
 
 
 def _tried(function: Callable[[Case], Number] | None, case: Case) -> Number | None:

@@ -23,6 +23,8 @@ from theory.convergence.theorem import Theorem
 from theory.convergence.windows import checked, is_in_order, lags, rounding, window_sums
 from theory.verdict import Verdict
 
+_HALVINGS = 16
+
 
 @dataclasses.dataclass(frozen=True)
 class TraceCondition:
@@ -34,7 +36,6 @@ class TraceCondition:
       binding: the commits with the largest loads, the largest first: where a smaller step size would help.
       violated: the commits whose load is above 1 for certain.
       in_order: whether no read overtakes another, so that the smaller constants hold.
-      largest_scale: a number by which every α can be multiplied with (TR) holding; nan where μ is given.
     """
 
     verdict: Verdict
@@ -42,7 +43,6 @@ class TraceCondition:
     binding: np.ndarray
     violated: np.ndarray
     in_order: bool
-    largest_scale: float
 
 
 def trace_condition(
@@ -76,23 +76,56 @@ def trace_condition(
     """
     tau, alpha = checked(staleness, step_sizes, smoothness, mu)
     in_order = is_in_order(tau)
-    split = 1.0 if in_order else 2.0
-    reach = window_sums(tau, alpha)
-    carried = np.zeros_like(alpha)
     kept = _shrinkage(alpha, mu)
-    grown = np.ones_like(alpha)  # over the commits j+1..k, for the j of the lag at hand
-    for lag, active in lags(tau):
-        if kept is not None:
-            grown[active] /= kept[active - lag + 1]
-        np.add.at(carried, active - lag, alpha[active] * reach[active] * grown[active])
-    load = np.where(alpha > 0, smoothness * alpha + split * smoothness**2 * carried, 0.0)
-    slack = rounding(tau, kept)
+    linear, quadratic = _parts(tau, alpha, kept, smoothness, in_order)
+    load, slack = linear + quadratic, rounding(tau, kept)
     above, below = load * (1 + slack), load * (1 - slack)
     violated = np.flatnonzero(below > 1)
     verdict = Verdict.REFUTED if len(violated) else Verdict.PROVED if (above <= 1).all() else Verdict.UNKNOWN
     binding = np.argsort(-above, kind="stable")[: min(most_binding, int((alpha > 0).sum()))]
-    scale = math.nan if mu is not None else _largest_scale(smoothness * alpha, split * smoothness**2 * carried, slack)
-    return TraceCondition(verdict, above, binding, violated, in_order, scale)
+    return TraceCondition(verdict, above, binding, violated, in_order)
+
+
+def largest_scale(
+    staleness: np.ndarray, step_sizes: np.ndarray, *, smoothness: float, mu: float | None = None
+) -> float:
+    """A number by which every step size can be multiplied with (TR) holding: the largest, rounded down.
+
+    Args:
+      staleness: τ_k of each commit, in updates.
+      step_sizes: α_k, in [x]²/[f].
+      smoothness: L, in [f]/[x]².
+      mu: the Polyak-Łojasiewicz constant, in [f]/[x]², for that theorem's condition; then found by halving to 2⁻¹⁶.
+
+    Returns:
+      The factor; infinite where every step size is 0.
+
+    Raises:
+      ValueError: as :func:`trace_condition`, but for μα_k ≥ 1.
+
+    Example:
+      >>> round(largest_scale(np.array([0, 1, 1, 1]), np.ones(4), smoothness=1.0), 6)  # s + s² = 1
+      0.618034
+    """
+    tau, alpha = checked(staleness, step_sizes, smoothness, None)
+    in_order = is_in_order(tau)
+    linear, quadratic = _parts(tau, alpha, None, smoothness, in_order)
+    if not linear.any():
+        return math.inf
+    a, b = linear[linear > 0], quadratic[linear > 0]
+    plain = float((2 / (a + np.sqrt(a * a + 4 * b))).min() * (1 - rounding(tau, None)))
+    if mu is None:
+        return plain
+    low, high = 0.0, min(plain, 1 / (mu * float(alpha.max())))
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        scaled = middle * alpha
+        kept = _shrinkage(scaled, mu)
+        with np.errstate(over="ignore"):
+            linear, quadratic = _parts(tau, scaled, kept, smoothness, in_order)
+        holds = ((linear + quadratic) * (1 + rounding(tau, kept)) <= 1).all()
+        low, high = (middle, high) if holds else (low, middle)
+    return low
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,13 +220,18 @@ def _shrinkage(alpha: np.ndarray, mu: float | None) -> np.ndarray | None:
     return None if mu is None else 1 - mu * alpha
 
 
-def _largest_scale(linear: np.ndarray, quadratic: np.ndarray, slack: float) -> float:
-    """The largest s with sa + s²b ≤ 1 for every commit, rounded down."""
-    moving = linear > 0
-    if not moving.any():
-        return math.inf
-    a, b = linear[moving], quadratic[moving]
-    return float((2 / (a + np.sqrt(a * a + 4 * b))).min() * (1 - slack))
+def _parts(
+    tau: np.ndarray, alpha: np.ndarray, kept: np.ndarray | None, smoothness: float, in_order: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both terms of (TR) for each commit: the one that is linear in the step sizes, and the one of the windows."""
+    reach, carried = window_sums(tau, alpha), np.zeros_like(alpha)
+    grown = np.ones_like(alpha)  # 1/(1 - μα) over the commits j+1..k, for the j of the lag at hand
+    for lag, active in lags(tau):
+        if kept is not None:
+            grown[active] /= kept[active - lag + 1]
+        carried[active - lag] += alpha[active] * reach[active] * grown[active]  # no commit twice
+    split = 1.0 if in_order else 2.0
+    return smoothness * alpha, np.where(alpha > 0, split * smoothness**2 * carried, 0.0)
 
 
 def _not_on_a_law(*_: object) -> arb:
