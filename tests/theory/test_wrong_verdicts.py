@@ -59,3 +59,12 @@ def test_arithmetic_of_integers_in_a_file_is_exact():
 def test_numbers_beyond_doubles_are_taken_as_they_are_written():
     assert said("C = 1e400 / (1e400 + tau)", "decreasing") == "PROVED"
     assert said("C = 1e-400 / (1e-400 + tau)", "positive") == "PROVED"
+
+
+def test_what_may_be_undefined_far_out_is_not_proved():
+    # 0/0 at 10^7, which is no number of the formula; elsewhere 1. Algebra cancels.
+    source = "C = (tau**2 / 10**6 - 10**8) / ((tau / 1000 - 10**4) * (tau / 1000 + 10**4))\namplitude = 0"
+    for condition in ("defined", "decreasing", "amplitude"):
+        assert said(source, condition) != "PROVED"
+    # Undefined for b = 0, which is inside.
+    assert said("b = Symbol('b')\nC = 2 + 1 / b\nparameters = {'b': (-1, 2)}", "decreasing") != "PROVED"
