@@ -68,3 +68,11 @@ def test_what_may_be_undefined_far_out_is_not_proved():
         assert said(source, condition) != "PROVED"
     # Undefined for b = 0, which is inside.
     assert said("b = Symbol('b')\nC = 2 + 1 / b\nparameters = {'b': (-1, 2)}", "decreasing") != "PROVED"
+
+
+def test_binomials_are_zero_beyond_their_range():
+    # 1/(1 + (τ over 3)) is 1 up to 2, where the factorial of τ - 3 is none.
+    for condition in ("defined", "positive", "decreasing"):
+        assert said("C = 1 / (1 + binomial(tau, 3))", condition) == "PROVED"
+    assert said("C = 1 + binomial(3, tau)", "magnitude", "constant:4") == "PROVED"
+    assert said("C = binomial(2 * tau, tau) / 4**tau", "defined") != "REFUTED"
