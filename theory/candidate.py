@@ -154,26 +154,37 @@ def parameter_range(name: str, text: str) -> Range:
 
 
 class _ExactDecimals(ast.NodeTransformer):
-    """Turns the decimals of a file, and quotients of two integers, into rationals."""
+    """Turns the decimals of a file, and quotients and negative powers of integers, into rationals."""
 
     def __init__(self, source: str) -> None:
         self.source = source
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        if not isinstance(node.value, float) or node.value != node.value or node.value in (float("inf"),):
+        if not isinstance(node.value, float):
             return node
         written = ast.get_source_segment(self.source, node) or repr(node.value)
         call = ast.Call(ast.Name("__rational__", ast.Load()), [ast.Constant(written.replace("_", ""))], [])
         return ast.copy_location(call, node)
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
-        ends = (node.left, node.right)
-        if isinstance(node.op, ast.Div) and all(isinstance(e, ast.Constant) and type(e.value) is int for e in ends):
-            return ast.copy_location(ast.Call(ast.Name("__rational__", ast.Load()), list(ends), []), node)
-        return self.generic_visit(node)
+        self.generic_visit(node)
+        exact = {ast.Div: "__quotient__", ast.Pow: "__power__"}.get(type(node.op))
+        if exact is None:
+            return node
+        return ast.copy_location(ast.Call(ast.Name(exact, ast.Load()), [node.left, node.right], []), node)
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         return node
+
+
+def _quotient(left: Any, right: Any) -> Any:
+    """The quotient, a rational of two integers: 1/3 in floats is not a third."""
+    return sympy.Rational(left, right) if type(left) is type(right) is int and right else left / right
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    """The power, a rational of two integers."""
+    return sympy.Rational(base) ** exponent if type(base) is type(exponent) is int and base else base**exponent
 
 
 def _run(source: str, name: str) -> dict[str, Any]:
@@ -185,7 +196,8 @@ def _run(source: str, name: str) -> dict[str, Any]:
         raise CandidateError(f"{name}:{error.lineno}: syntax error: {error.msg}") from error
     except ValueError as error:
         raise CandidateError(f"{name}: {error}") from error
-    values: dict[str, Any] = {"__name__": "candidate", "__file__": name, "__rational__": sympy.Rational}
+    exact = {"__rational__": sympy.Rational, "__quotient__": _quotient, "__power__": _power}
+    values: dict[str, Any] = {"__name__": "candidate", "__file__": name, **exact}
     try:
         exec(code, values)  # the user's own file, run as importing it would
     except BaseException as error:

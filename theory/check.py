@@ -30,7 +30,7 @@ from theory.question import FEW, Question
 from theory.ranges import Range
 from theory.setting import CDF_KINDS, Setting
 from theory.tails import Tail
-from theory.verdict import ends
+from theory.verdict import ends, needs_defined
 
 FORMAT = "jasgd theory certificate 1"
 
@@ -71,6 +71,10 @@ def check(data: Any) -> int:
             except (ArithmeticError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
                 raise Rejected(f"claim {place} cannot be read or verified: {type(error).__name__}: {error}") from error
     _require(len(seen) == len(data["claims"]), "a claim is there twice")
+    defined = {c["question_sha256"] for c in data["claims"] if (c["condition"], c["verdict"]) == ("defined", "PROVED")}
+    for place, claim in enumerate(data["claims"]):
+        about_values = claim["verdict"] == "PROVED" and needs_defined(claim["condition"], claim["evidence"])
+        _require(not about_values or claim["question_sha256"] in defined, f"claim {place}: C may be undefined")
     return len(data["claims"])
 
 

@@ -16,7 +16,7 @@ from theory.enclosure import PRECISIONS, Number, precision, sign
 from theory.formula import divide
 from theory.question import Question
 from theory.setting import Setting
-from theory.verdict import Finding, Verdict, unknown, worst
+from theory.verdict import Finding, Verdict, needs_defined, unknown, worst
 
 
 class OutOfTime(BaseException):  # not an Exception: nothing on the way may take it for an arithmetic failure
@@ -156,11 +156,14 @@ def _repairs(report: Report, questions: dict[Law | None, Question], limit_s: flo
 
 
 def _all(asked: Question, limit_s: float) -> dict[str, Finding]:
-    """The findings on all conditions; where C is undefined, that decides on most."""
+    """The findings on all conditions: an undefined value decides on most; where there may be one, little is proved."""
     found = {"defined": _within("defined", asked, limit_s)}
     for name in CONDITIONS:
         if name != "defined":
             found[name] = where_undefined(name, asked, found["defined"]) or _within(name, asked, limit_s)
+            holds = found[name].verdict is Verdict.PROVED and needs_defined(name, found[name].evidence)
+            if holds and found["defined"].verdict is not Verdict.PROVED:
+                found[name] = unknown(f"only where it is defined, which was not shown: {found[name].because}")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -19,6 +20,7 @@ from theory.formula import (
     Formula,
     add,
     divide,
+    is_whole,
     multiply,
     number,
     subtract,
@@ -154,7 +156,22 @@ def _acot(x: Formula) -> Formula:  # SymPy's branch: acot(0) = π/2, and odd els
 
 
 def _binomial(n: Formula, k: Formula) -> Formula:
-    return divide(("factorial", n), multiply(("factorial", k), ("factorial", subtract(n, k))))
+    """Of integers, 0 for k > n ≥ 0 and for k < 0."""
+    if k[0] == "number" and k[1].denominator == 1 and 0 <= k[1] <= 50:  # for any n
+        factors = [subtract(n, number(step)) for step in range(int(k[1]))]
+        return multiply(number(Fraction(1, math.factorial(int(k[1])))), *factors) if factors else ONE
+    if not (is_whole(k) and _is_natural(n)):
+        raise Untranslatable("binomial is known here for integers alone, the upper one ≥ 0 by its form")
+    inside = ("and", ("at_most", ZERO, k), ("at_most", k, n))
+    value = divide(("factorial", n), multiply(("factorial", k), ("factorial", subtract(n, k))))
+    return ("where", inside, value, ZERO)
+
+
+def _is_natural(formula: Formula) -> bool:
+    """Whether a formula is an integer ≥ 0 at every staleness, by its form."""
+    if formula[0] == "number":
+        return formula[1].denominator == 1 and formula[1] >= 0
+    return formula == TAU or (formula[0] in ("sum", "product") and all(_is_natural(part) for part in formula[1:]))
 
 
 def _logarithm(x: Formula, base: Formula | None = None) -> Formula:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import decimal
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flint import arb, fmpq
@@ -34,6 +34,13 @@ class Finding:
     verdict: Verdict
     because: str
     evidence: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def needs_defined(condition: str, evidence: Mapping[str, Any]) -> bool:
+    """Whether a proof is about the values that there are: an algebra that cancels does not see a division by zero."""
+    if condition == "magnitude":
+        return evidence["argument"] != "finite sum"
+    return condition in ("positive", "decreasing", "amplitude") or (condition == "moments" and "mean" not in evidence)
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

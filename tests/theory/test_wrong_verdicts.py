@@ -44,3 +44,35 @@ def test_a_mean_over_every_law_may_be_infinite():
 def test_what_holds_from_one_on_is_not_used_at_zero():
     # E|τ - 1/2| = λ - 1/2 + e^-λ; the last term is below the precision of any enclosure of the sum.
     assert said("C = Abs(tau - Rational(1, 2)) + Rational(3, 2) - 200", "magnitude", "poisson:200") != "PROVED"
+
+
+def test_arithmetic_of_integers_in_a_file_is_exact():
+    # 5/3 at 0 and 2/3 at 1 and 2 have the mean 1; 1 + (-1/3) in floats is another number.
+    for source in (
+        "C = Piecewise((1 + 2 * (1 / 3), tau < 1), (1 + (-1 / 3), True))",
+        "third = 1 - 2 / 3\nC = Piecewise((3 * third, tau < 9), (0, True))",
+        "C = 7 * 10**-2 * 10**2 / 7 + 0 * tau",
+    ):
+        assert said(source, "magnitude", "uniform:0:2") == "PROVED"
+
+
+def test_numbers_beyond_doubles_are_taken_as_they_are_written():
+    assert said("C = 1e400 / (1e400 + tau)", "decreasing") == "PROVED"
+    assert said("C = 1e-400 / (1e-400 + tau)", "positive") == "PROVED"
+
+
+def test_what_may_be_undefined_far_out_is_not_proved():
+    # 0/0 at 10^7, which is no number of the formula; elsewhere 1. Algebra cancels.
+    source = "C = (tau**2 / 10**6 - 10**8) / ((tau / 1000 - 10**4) * (tau / 1000 + 10**4))\namplitude = 0"
+    for condition in ("defined", "decreasing", "amplitude"):
+        assert said(source, condition) != "PROVED"
+    # Undefined for b = 0, which is inside.
+    assert said("b = Symbol('b')\nC = 2 + 1 / b\nparameters = {'b': (-1, 2)}", "decreasing") != "PROVED"
+
+
+def test_binomials_are_zero_beyond_their_range():
+    # 1/(1 + (τ over 3)) is 1 up to 2, where the factorial of τ - 3 is none.
+    for condition in ("defined", "positive", "decreasing"):
+        assert said("C = 1 / (1 + binomial(tau, 3))", condition) == "PROVED"
+    assert said("C = 1 + binomial(3, tau)", "magnitude", "constant:4") == "PROVED"
+    assert said("C = binomial(2 * tau, tau) / 4**tau", "defined") != "REFUTED"
