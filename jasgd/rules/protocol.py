@@ -44,7 +44,7 @@ def reads_law(rule: Rule) -> bool:
         return False
     parameters, name = signature.parameters.values(), getattr(rule, "__name__", rule)
     if signature.return_annotation in ("Rule", Rule):
-        raise TypeError(f"rule must be what {name}(...) returns, got {name} itself: call it, as in rules.tail()")
+        raise TypeError(f"rule must be what {name}(...) returns, got {name} itself: call it")
     kinds = inspect.Parameter
     if any(p.kind is kinds.VAR_POSITIONAL for p in parameters):
         return True
