@@ -76,7 +76,8 @@ class TrainResult:
     def metrics(self) -> dict[str, float]:
         """The run in numbers, by name; losses are means over the last 100 applied gradients.
 
-        E[C] and E[τC] are those realised: means over the applied gradients.
+        E[C] and E[τC] are those realised: means over the applied gradients. What the scheme counted and the last
+        evaluation come after; a name that is taken is left out, and is in ``counters`` or ``evaluations`` alone.
         """
         ex, law = self.execution, self.law.statistics()
         factor = ex.factor.astype(np.float64)
@@ -94,9 +95,10 @@ class TrainResult:
             "mean_tries": float(ex.tries.mean()) if applied else float("nan"),
             **{f"staleness_{name}": law[name] for name in ("mean", "median", "max", "sum_p2", "sum_p3", "gini")},
             **{f"dropped_{why}": int(np.sum(ex.dropped.reason == i)) for i, why in enumerate(DROP_REASONS)},
-            **self.counters,
         }
-        return told | {k: v for k, v in (self.evaluations[-1] if self.evaluations else {}).items() if k not in told}
+        for more in (self.counters, self.evaluations[-1] if self.evaluations else {}):
+            told |= {name: value for name, value in more.items() if name not in told}
+        return told
 
     def summary(self) -> str:
         """A few lines for people.

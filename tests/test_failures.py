@@ -233,6 +233,29 @@ def test_an_execution_that_cannot_have_happened_fails_the_run_and_names_the_sche
         train(scheme=Forgetful, workers=1, throw=True)
 
 
+def test_a_scheme_s_counter_and_an_evaluation_leave_the_metrics_their_names():
+    class Counting(Leashed):
+        @property
+        def counters(self):
+            return {"updates": -1, "waits": 3, "bytes": 5}
+
+    result = train(scheme=Counting, evaluate=lambda w: {"loss": 0.5, "duration_s": -1.0, "waits": -1.0})
+    metrics = result.metrics
+    assert (metrics["updates"], metrics["waits"], metrics["bytes"], metrics["loss"]) == (40, 3, 5, 0.5)
+    assert metrics["duration_s"] == result.duration_s
+    assert result.counters["updates"] == -1
+
+
+def test_a_reason_to_drop_that_is_none_is_named():
+    class Picky(Leashed):
+        def commit(self, gradient):
+            return self._ledger.dropped(gradient, gradient.view.version, 0, 1, "too slow")
+
+    result = train(scheme=Picky)
+    assert result.outcome == "failed"
+    assert "reason must be one of stale, contended, got 'too slow'" in result.message
+
+
 def test_aux_of_a_ticket_that_nobody_drew_does_not_hide_what_went_wrong():
     class Renaming(Leashed):
         name = "renaming"
