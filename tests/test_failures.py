@@ -13,6 +13,8 @@ import jasgd
 from jasgd import TrainResult
 from jasgd.ledger import _Rows
 from jasgd.schemes import Leashed
+from jasgd.schemes.protocol import nowhere
+from jasgd.testing import logged, watched
 
 ASYNCHRONOUS = ["locked", "hogwild", "leashed"]
 
@@ -270,6 +272,14 @@ def test_aux_of_a_ticket_that_nobody_drew_does_not_hide_what_went_wrong():
     )  # fmt: skip
     assert "row 1: ticket 7000 was applied before" in result.message
     assert result.aux == {}
+
+
+def test_a_scheme_that_is_watched_and_logged_keeps_its_name_in_the_record():
+    scheme = jasgd.schemes.leashed(persistence=3)
+    events = []
+    for told in (watched(scheme, nowhere), logged(scheme, events), logged(watched(scheme, nowhere), events)):
+        assert train(scheme=told).execution.metadata["scheme"] == "leashed(persistence=3)"
+    assert jasgd.schemes.describe(watched(Leashed, nowhere)) == "leashed"
 
 
 # --- threads, keys, iterators
