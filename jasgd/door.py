@@ -36,7 +36,7 @@ def admit(
       TypeError: for a leaf that is no floating-point array, a loss that is no floating-point scalar, an aux that is
         no scalar, a transformation that is none, or that loses or refuses ``staleness`` and ``value``; for one that
         raises a TypeError when it is traced, which is the cause. Other errors are noted with where they came about.
-      ValueError: for parameters without leaves.
+      ValueError: for parameters without leaves, or two aux of one name.
     """
     leaves, params_structure = _flatten(params, device)
     # The private copy keeps the caller's arrays from being donated or shared.
@@ -81,8 +81,21 @@ def _check_loss(loss_fn: Any, params: Any, batch: Any, has_aux: bool) -> None:
         for path, leaf in jax.tree_util.tree_leaves_with_path(aux):
             if leaf.shape != ():
                 raise TypeError(f"aux{jax.tree_util.keystr(path)} of loss_fn must be a scalar, got {_shapes(leaf)}")
+        if len(set(names := aux_names(aux))) < len(names):
+            raise ValueError(f"aux of loss_fn must have distinct names, got {', '.join(names)}")
     if getattr(out, "shape", None) != () or not jnp.issubdtype(out.dtype, jnp.floating):
         raise TypeError(f"loss_fn must return a floating-point scalar, got {_shapes(out)}")
+
+
+def aux_names(aux: Any) -> list[str]:
+    """Names of the columns that ``result.aux`` has, one per leaf.
+
+    Example:
+      >>> aux_names({"accuracy": 1.0, "norms": (2.0, 3.0)}), aux_names(1.0)
+      (['accuracy', 'norms/0', 'norms/1'], ['aux'])
+    """
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(aux)]
+    return [jax.tree_util.keystr(path, simple=True, separator="/") or "aux" for path in paths]
 
 
 def with_extras(tx: Any) -> optax.GradientTransformationExtraArgs:

@@ -138,7 +138,8 @@ class TrainResult:
         self.execution.save(folder / "execution.npz")
         _save_tree(folder / "params.npz", self.params)
         _save_tree(folder / "opt_state.npz", self.opt_state)
-        columns: dict[str, Any] = dict(self.aux)
+        # With a prefix, since NumPy takes some names for its own arguments.
+        columns: dict[str, Any] = {f"aux.{name}": column for name, column in self.aux.items()}
         np.savez_compressed(folder / "aux.npz", **columns)
         record = {
             "outcome": str(self.outcome),
@@ -174,7 +175,7 @@ class TrainResult:
         folder = Path(folder)
         record = json.loads((folder / "result.json").read_text())
         with np.load(folder / "aux.npz", allow_pickle=False) as aux:
-            columns = {name: aux[name] for name in aux.files}
+            columns = {name.removeprefix("aux."): aux[name] for name in aux.files}
         return cls(
             params=_load_tree(folder / "params.npz", params_like),
             opt_state=_load_tree(folder / "opt_state.npz", opt_state_like),

@@ -17,7 +17,7 @@ from jasgd import schemes
 from jasgd.compiled import Compiled, Leaves
 from jasgd.cpu import warn_if_unconfigured
 from jasgd.data import Batches, aligned, as_batches
-from jasgd.door import admit
+from jasgd.door import admit, aux_names
 from jasgd.environment import describe_environment
 from jasgd.execution import ExecutionError
 from jasgd.ledger import Ledger
@@ -56,7 +56,8 @@ def train(
 
     Args:
       loss_fn: pure function ``loss_fn(params, batch) -> loss``, a floating-point scalar; with ``has_aux`` it returns
-        ``(loss, aux)``, aux a pytree of scalars that ``result.aux`` keeps for every applied gradient.
+        ``(loss, aux)``, aux a pytree of scalars that ``result.aux`` keeps for every applied gradient, under names such
+        as ``"accuracy"``, ``"norms/0"``, or ``"aux"`` for one bare scalar.
       params: pytree of floating-point arrays; not changed.
       tx: any Optax transformation. It is given the extra arguments ``staleness`` (int32, in updates) and ``value``
         (the loss), and ``read_params`` where it asks for them.
@@ -198,9 +199,9 @@ def _aux_columns(aux: dict[int, Any], tickets: np.ndarray) -> dict[str, np.ndarr
     # A scheme at fault may have written tickets that nobody drew; that is told elsewhere.
     if not len(tickets) or not all(int(ticket) in aux for ticket in tickets):
         return {}
-    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(aux[int(tickets[0])])]
+    names = aux_names(aux[int(tickets[0])])
     rows = [[np.asarray(leaf) for leaf in jax.tree.leaves(aux[int(ticket)])] for ticket in tickets]
-    return {path: np.array(column) for path, column in zip(paths, zip(*rows, strict=True), strict=True)}
+    return {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
 
 
 def _check(

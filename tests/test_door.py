@@ -71,6 +71,11 @@ BAD = {
         TypeError,
         r"aux\['x'\] of loss_fn must be a scalar, got float32\[3\]",
     ),
+    "aux of one name": (
+        {"has_aux": True, "loss_fn": lambda p, b: (loss(p, b), {"a": {"b": 1.0}, "a/b": 1.0})},
+        ValueError,
+        "aux of loss_fn must have distinct names, got a/b, a/b",
+    ),
     "text loss": ({"loss_fn": "mse"}, TypeError, "loss_fn must be a function of .params, batch., got str"),
     "leaf": ({"params": {"w": jnp.ones(3), "name": "x"}}, TypeError, r"params\['name'\] must be a jax or NumPy array"),
     "number": ({"params": {"w": 1.0}}, TypeError, r"params\['w'\] must be a jax or NumPy array, got float"),
