@@ -125,6 +125,7 @@ def step_size_moments(rule: Rule, law: Any) -> StepSizeMoments:
       >>> [float(x) for x in step_size_moments(jasgd.rules.tail(), law)]
       [1.0, 1.28125, 0.625]
     """
+    law = law.padded() if hasattr(law, "padded") else law  # a rule may bring a law of its own
 
     def factor(tau: jax.Array) -> jax.Array:
         return jnp.asarray(evaluate(rule, tau, law), jnp.float32)
