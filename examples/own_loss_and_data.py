@@ -72,7 +72,7 @@ result = jasgd.train(
 first, last = result.evaluations[0], result.evaluations[-1]
 print(f"{result.outcome}: {result.message}")
 print(f"RMSE on held-out entries: {first['rmse']:.3f} → {last['rmse']:.3f}; the noise is {NOISE}")
-largest = result.aux["['largest error']"]
+largest = result.aux["largest error"]
 print(f"Largest error in a batch: {largest[:50].mean():.2f} in the first 50, {largest[-50:].mean():.2f} in the last 50")
 execution = result.execution
 print(f"{execution.commits} updates by {execution.workers} workers, mean staleness {execution.staleness.mean():.2f}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+import traceback
 from typing import Any
 
 import jax
@@ -11,6 +13,7 @@ import numpy as np
 import optax
 
 from jasgd.compiled import Compiled, Leaves
+from jasgd.rules.protocol import evaluate
 
 
 def admit(
@@ -31,8 +34,9 @@ def admit(
 
     Raises:
       TypeError: for a leaf that is no floating-point array, a loss that is no floating-point scalar, an aux that is
-        no scalar, a transformation that is none, or that loses or refuses ``staleness`` and ``value``.
-      ValueError: for parameters without leaves.
+        no scalar, a transformation that is none, or that loses or refuses ``staleness`` and ``value``; for one that
+        raises a TypeError when it is traced, which is the cause. Other errors are noted with where they came about.
+      ValueError: for parameters without leaves, or two aux of one name.
     """
     leaves, params_structure = _flatten(params, device)
     # The private copy keeps the caller's arrays from being donated or shared.
@@ -77,8 +81,21 @@ def _check_loss(loss_fn: Any, params: Any, batch: Any, has_aux: bool) -> None:
         for path, leaf in jax.tree_util.tree_leaves_with_path(aux):
             if leaf.shape != ():
                 raise TypeError(f"aux{jax.tree_util.keystr(path)} of loss_fn must be a scalar, got {_shapes(leaf)}")
+        if len(set(names := aux_names(aux))) < len(names):
+            raise ValueError(f"aux of loss_fn must have distinct names, got {', '.join(names)}")
     if getattr(out, "shape", None) != () or not jnp.issubdtype(out.dtype, jnp.floating):
         raise TypeError(f"loss_fn must return a floating-point scalar, got {_shapes(out)}")
+
+
+def aux_names(aux: Any) -> list[str]:
+    """Names of the columns that ``result.aux`` has, one per leaf.
+
+    Example:
+      >>> aux_names({"accuracy": 1.0, "norms": (2.0, 3.0)}), aux_names(1.0)
+      (['accuracy', 'norms/0', 'norms/1'], ['aux'])
+    """
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(aux)]
+    return [jax.tree_util.keystr(path, simple=True, separator="/") or "aux" for path in paths]
 
 
 def with_extras(tx: Any) -> optax.GradientTransformationExtraArgs:
@@ -86,7 +103,8 @@ def with_extras(tx: Any) -> optax.GradientTransformationExtraArgs:
     if not (callable(getattr(tx, "init", None)) and callable(getattr(tx, "update", None))):
         raise TypeError(f"tx must be an Optax gradient transformation, got {type(tx).__name__}")
     parameters = inspect.signature(tx.update).parameters.values()
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+    # One that names an extra argument is not robbed of it; if it refuses the others, it is told.
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD or p.name in ("staleness", "value") for p in parameters):
         return optax.GradientTransformationExtraArgs(tx.init, tx.update)
     return optax.with_extra_args_support(optax.GradientTransformation(tx.init, tx.update))
 
@@ -104,15 +122,18 @@ def _try_update(tx: optax.GradientTransformationExtraArgs, params: Any, state: A
     n_params, n_state = len(jax.tree.leaves(params)), len(jax.tree.leaves(state))
     wants_read_params = False
     try:
-        jaxpr, (updates, new_state) = trace()
-    except TypeError as error:
-        if "read_params" not in str(error):
-            raise _refused(error) from error
-        wants_read_params = True
         try:
+            jaxpr, (updates, new_state) = trace()
+        except TypeError as error:
+            if not _asks_for("read_params", error):
+                raise
+            wants_read_params = True
             jaxpr, (updates, new_state) = trace("read_params")
-        except TypeError as again:
-            raise _refused(again) from again
+    except TypeError as error:
+        raise _explained(error) from error
+    except Exception as error:
+        error.add_note(_failed(error))
+        raise
     if _shapes(updates) != _shapes(params):
         raise TypeError(f"tx must return updates like params, got {_shapes(updates)} for {_shapes(params)}")
     if _shapes(new_state) != _shapes(state):
@@ -122,15 +143,34 @@ def _try_update(tx: optax.GradientTransformationExtraArgs, params: Any, state: A
     return wants_read_params, any(id(v) in used for v in current)
 
 
-def _refused(error: TypeError) -> TypeError:
+def _explained(error: TypeError) -> TypeError:
     text = str(error)
-    if "missing" in text and "staleness" in text:
+    if _asks_for("staleness", error):
         return TypeError(
             "tx must hand 'staleness' on to the transformation inside that needs it, and loses it: a wrapper such as "
             "optax.MultiSteps or optax.lookahead inside a chain drops extra arguments. Put staleness_adaptive outside "
             f"of it, or make it optax.GradientTransformationExtraArgs(wrapped.init, wrapped.update). Optax says: {text}"
         )
-    return TypeError(f"tx must accept the extra arguments 'staleness' and 'value', and refuses them: {text}")
+    if not _in_rule(error) and re.search(r"unexpected keyword argument '(staleness|value|read_params)'", text):
+        return TypeError(f"tx must accept the extra arguments 'staleness' and 'value', and refuses them: {text}")
+    if _asks_for("", error):
+        return TypeError(f"tx may ask for no extra arguments but 'staleness', 'value' and 'read_params': {text}")
+    return TypeError(f"{_failed(error)}: {type(error).__name__}: {text}")
+
+
+def _asks_for(name: str, error: TypeError) -> bool:
+    """Whether an update was called without a keyword that it requires; the empty name stands for any."""
+    pattern = rf"missing \d+ required keyword-only arguments?: .*'{name or '.*'}'"
+    return not _in_rule(error) and re.search(pattern, str(error)) is not None
+
+
+def _failed(error: Exception) -> str:
+    return f"{'the rule' if _in_rule(error) else 'tx.update'} failed while it was traced, before the run"
+
+
+def _in_rule(error: Exception) -> bool:
+    # A rule may miss keywords of functions of its own; what it calls them says nothing.
+    return any(frame.f_code is evaluate.__code__ for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _shapes(tree: Any) -> str:

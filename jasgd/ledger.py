@@ -171,7 +171,13 @@ class Ledger:
         return Committed(version, staleness, c, tries)
 
     def dropped(self, gradient: Gradient, version: int, staleness: int, tries: int, reason: str) -> Dropped:
-        """Writes the row of a dropped gradient."""
+        """Writes the row of a dropped gradient.
+
+        Raises:
+          ValueError: for a reason that is none of ``jasgd.execution.DROP_REASONS``.
+        """
+        if reason not in DROP_REASONS:
+            raise ValueError(f"reason must be one of {', '.join(DROP_REASONS)}, got {reason!r}")
         g, why = gradient, DROP_REASONS.index(reason)
         self._dropped.append(
             (

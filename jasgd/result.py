@@ -76,7 +76,8 @@ class TrainResult:
     def metrics(self) -> dict[str, float]:
         """The run in numbers, by name; losses are means over the last 100 applied gradients.
 
-        E[C] and E[τC] are those realised: means over the applied gradients.
+        E[C] and E[τC] are those realised: means over the applied gradients. What the scheme counted and the last
+        evaluation come after; a name that is taken is left out, and is in ``counters`` or ``evaluations`` alone.
         """
         ex, law = self.execution, self.law.statistics()
         factor = ex.factor.astype(np.float64)
@@ -94,9 +95,10 @@ class TrainResult:
             "mean_tries": float(ex.tries.mean()) if applied else float("nan"),
             **{f"staleness_{name}": law[name] for name in ("mean", "median", "max", "sum_p2", "sum_p3", "gini")},
             **{f"dropped_{why}": int(np.sum(ex.dropped.reason == i)) for i, why in enumerate(DROP_REASONS)},
-            **self.counters,
         }
-        return told | {k: v for k, v in (self.evaluations[-1] if self.evaluations else {}).items() if k not in told}
+        for more in (self.counters, self.evaluations[-1] if self.evaluations else {}):
+            told |= {name: value for name, value in more.items() if name not in told}
+        return told
 
     def summary(self) -> str:
         """A few lines for people.
@@ -136,7 +138,8 @@ class TrainResult:
         self.execution.save(folder / "execution.npz")
         _save_tree(folder / "params.npz", self.params)
         _save_tree(folder / "opt_state.npz", self.opt_state)
-        columns: dict[str, Any] = dict(self.aux)
+        # With a prefix, since NumPy takes some names for its own arguments.
+        columns: dict[str, Any] = {f"aux.{name}": column for name, column in self.aux.items()}
         np.savez_compressed(folder / "aux.npz", **columns)
         record = {
             "outcome": str(self.outcome),
@@ -172,7 +175,7 @@ class TrainResult:
         folder = Path(folder)
         record = json.loads((folder / "result.json").read_text())
         with np.load(folder / "aux.npz", allow_pickle=False) as aux:
-            columns = {name: aux[name] for name in aux.files}
+            columns = {name.removeprefix("aux."): aux[name] for name in aux.files}
         return cls(
             params=_load_tree(folder / "params.npz", params_like),
             opt_state=_load_tree(folder / "opt_state.npz", opt_state_like),

@@ -187,8 +187,8 @@ class StalenessHistogram:
             raise ValueError(f"staleness must be integers ≥ 0 of shape (N,), got {values.dtype}{list(values.shape)}")
         top = int(values.max()) + 1 if bins is None else bins
         counts = np.bincount(np.minimum(values, top), minlength=top + 1).astype(np.int32)
-        empty = cls._empty(top)
-        return dataclasses.replace(empty, weights=jnp.asarray(counts), updates=jnp.int32(values.size))
+        _require_int("bins", top, 1)
+        return dataclasses.replace(cls._empty(1), weights=jnp.asarray(counts), updates=jnp.int32(values.size))
 
     @property
     def bins(self) -> int:
@@ -339,8 +339,29 @@ class StalenessHistogram:
           >>> StalenessHistogram.from_staleness([1, 3]).statistics()["gini"]
           0.25
         """
-        names = ("mean", "median", "max", "sum_p2", "sum_p3", "gini", "overflow")
-        return {"updates": int(self.updates)} | {name: getattr(self, name)().item() for name in names}
+        names, law = ("mean", "median", "max", "sum_p2", "sum_p3", "gini", "overflow"), self.padded()
+        return {"updates": int(self.updates)} | {name: getattr(law, name)().item() for name in names}
+
+    def padded(self) -> StalenessHistogram:
+        """The same distribution over a power of two of bins.
+
+        JAX compiles for each number of bins, which in laws of recorded values is as varied as the largest staleness.
+
+        Returns:
+          The law with empty bins behind its own; itself where it is traced or has weight in its overflow bin, which
+          only laws have whose number of bins was chosen.
+
+        Example:
+          >>> StalenessHistogram.from_staleness([0, 4]).padded().counts.tolist()
+          [1, 0, 0, 0, 1, 0, 0, 0]
+        """
+        if isinstance(self.weights, jax.core.Tracer) or self.weights.ndim != 1:
+            return self
+        weights = np.asarray(self.weights)
+        more = (1 << (self.bins - 1).bit_length()) - self.bins
+        if weights[-1] > 0 or more == 0:
+            return self
+        return dataclasses.replace(self, weights=jnp.asarray(np.pad(weights, (0, more))))
 
 
 def _require_int(name: str, value: Any, least: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -94,7 +95,7 @@ def watched(scheme: SchemeFactory, at: Callable[[str, int], None]) -> SchemeFact
         setup.at = at
         return scheme(setup)
 
-    return factory
+    return _named_like(scheme, factory)
 
 
 class Event(NamedTuple):
@@ -123,7 +124,12 @@ def logged(scheme: SchemeFactory, events: list[Event]) -> SchemeFactory:
       >>> events = []
       >>> factory = logged(jasgd.schemes.locked(), events)
     """
-    return lambda setup: _Logged(scheme(setup), events)
+    return _named_like(scheme, lambda setup: _Logged(scheme(setup), events))
+
+
+def _named_like(scheme: SchemeFactory, factory: SchemeFactory) -> SchemeFactory:
+    """Executions record the name and the options of the scheme inside, which ``describe`` finds behind this."""
+    return functools.update_wrapper(factory, scheme, assigned=(), updated=())
 
 
 class _Logged:

@@ -17,8 +17,9 @@ from jasgd import schemes
 from jasgd.compiled import Compiled, Leaves
 from jasgd.cpu import warn_if_unconfigured
 from jasgd.data import Batches, aligned, as_batches
-from jasgd.door import admit
+from jasgd.door import admit, aux_names
 from jasgd.environment import describe_environment
+from jasgd.execution import ExecutionError
 from jasgd.ledger import Ledger
 from jasgd.result import Outcome, StuckWorker, TrainingError, TrainResult, digest
 from jasgd.schemes.protocol import Gradient, Scheme, SchemeFactory, Setup, Snapshot, View
@@ -55,7 +56,8 @@ def train(
 
     Args:
       loss_fn: pure function ``loss_fn(params, batch) -> loss``, a floating-point scalar; with ``has_aux`` it returns
-        ``(loss, aux)``, aux a pytree of scalars that ``result.aux`` keeps for every applied gradient.
+        ``(loss, aux)``, aux a pytree of scalars that ``result.aux`` keeps for every applied gradient, under names such
+        as ``"accuracy"``, ``"norms/0"``, or ``"aux"`` for one bare scalar.
       params: pytree of floating-point arrays; not changed.
       tx: any Optax transformation. It is given the extra arguments ``staleness`` (int32, in updates) and ``value``
         (the loss), and ``read_params`` where it asks for them.
@@ -121,7 +123,8 @@ def train(
     def batch_of(ticket: int) -> Any:
         return first if ticket == 0 else drawn(ticket)
 
-    run = Run(running, compiled, batch_of, workers=workers, limit=steps, check_finite=on_nonfinite == "stop")
+    finite, name = on_nonfinite == "stop", schemes.describe(factory)
+    run = Run(running, compiled, batch_of, workers=workers, limit=steps, check_finite=finite, name=name)
     run.longest_gradient_s = gradient_s * max(1.0, workers / (os.cpu_count() or 1))
     watch = Supervisor(run, ledger, compiled, time_limit_s, target_loss, evaluate, evaluate_every_s, on_progress)
     stuck = watch.supervise(workers, device)
@@ -166,6 +169,12 @@ def _conclude(
         metadata["params_version"] = run.good.version
     metadata |= {"final_params": digest(leaves), "final_opt_state": digest(snapshot.state)}
     execution = ledger.execution(metadata)
+    if run.outcome is not Outcome.FAILED and not stuck:  # else the row of a commit that was under way may be missing
+        try:
+            execution.validate()
+        except ExecutionError as error:
+            run.outcome, run.error = Outcome.FAILED, error
+            run.message = f"the scheme {run.name!r} has recorded what cannot have happened: {error}; {run.message}"
     message = run.message + "".join(f"; worker {w.worker} could not be stopped" for w in stuck)
     result = TrainResult(
         params=jax.tree.unflatten(compiled.params_structure, leaves),
@@ -187,11 +196,12 @@ def _conclude(
 
 
 def _aux_columns(aux: dict[int, Any], tickets: np.ndarray) -> dict[str, np.ndarray]:
-    if not aux or not len(tickets):
+    # A scheme at fault may have written tickets that nobody drew; that is told elsewhere.
+    if not len(tickets) or not all(int(ticket) in aux for ticket in tickets):
         return {}
-    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(aux[int(tickets[0])])]
+    names = aux_names(aux[int(tickets[0])])
     rows = [[np.asarray(leaf) for leaf in jax.tree.leaves(aux[int(ticket)])] for ticket in tickets]
-    return {path: np.array(column) for path, column in zip(paths, zip(*rows, strict=True), strict=True)}
+    return {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
 
 
 def _check(

@@ -14,7 +14,9 @@ import numpy as np
 from jasgd.compiled import Compiled
 from jasgd.data import Batches, BatchesExhausted, aligned
 from jasgd.result import Outcome
-from jasgd.schemes.protocol import Closed, Committed, Gradient, Scheme, View
+from jasgd.schemes.protocol import Closed, Committed, Dropped, Gradient, Scheme, View
+
+STANDING = 100  # gradients of one worker in a row that may be committed without a newer version
 
 
 class Run:
@@ -33,6 +35,7 @@ class Run:
         workers: int,
         limit: int | None,
         check_finite: bool,
+        name: str,
     ):
         self.scheme = scheme
         self.compiled = compiled
@@ -40,6 +43,7 @@ class Run:
         self.workers = workers
         self.limit = limit
         self.check_finite = check_finite
+        self.name = name  # of the scheme
         self.tickets = itertools.count()
         self.over = threading.Event()
         self.outcome: Outcome | None = None
@@ -48,6 +52,8 @@ class Run:
         self.good: View | None = None  # newest view that a finite loss was computed on
         self.longest_gradient_s = 0.0
         self.aux: dict[int, Any] = {}  # by ticket
+        self._newest = [-1] * workers  # version of each worker's newest commit
+        self._standing = [0] * workers  # its gradients since, which were committed at no newer one
         self._without_batches = 0
         self._mutex = threading.Lock()
 
@@ -72,6 +78,30 @@ class Run:
             last = self._without_batches == self.workers
         if last or getattr(self.scheme, "needs_every_worker", False):
             self.finish(Outcome.FAILED, str(error), error)
+
+    def require_progress(self, done: Committed | Dropped, worker: int) -> None:
+        """Ends the run where a scheme commits and does not advance: a number of steps would never be reached.
+
+        Several gradients of a worker may share a version, as in a scheme that applies them in groups.
+
+        Raises:
+          TypeError: where a commit returned neither of the two.
+        """
+        if isinstance(done, Dropped):
+            return
+        if not isinstance(done, Committed):
+            got = type(done).__name__
+            raise TypeError(f"commit of the scheme {self.name!r} must return Committed or Dropped, got {got}")
+        if done.version > self._newest[worker]:
+            self._newest[worker], self._standing[worker] = done.version, 0
+            return
+        self._standing[worker] += 1
+        if self._standing[worker] + 1 >= STANDING:
+            self.finish(
+                Outcome.FAILED,
+                f"the scheme {self.name!r} does not advance its version: worker {worker} committed {STANDING} "
+                f"gradients in a row, and none at a version above {self._newest[worker]}",
+            )
 
     def note_good(self, view: View) -> None:
         """Remembers parameters with a finite loss; racing workers may leave a slightly older one, as good as any."""
@@ -114,6 +144,7 @@ def step(worker: int, run: Run) -> None:
     if aux is not None:
         run.aux[ticket] = aux
     done = run.scheme.commit(Gradient(worker, ticket, view, grads, loss, loss_value))
+    run.require_progress(done, worker)
     if not isinstance(done, Committed):
         run.aux.pop(ticket, None)
     elif run.limit is not None and done.version + 1 >= run.limit:

@@ -15,6 +15,10 @@ def loss(params, batch):
     return jnp.sum(params["w"] ** 2)
 
 
+def adapted(update):
+    return optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
+
+
 GOOD = {
     "loss_fn": loss,
     "params": {"w": jnp.ones(3)},
@@ -67,6 +71,11 @@ BAD = {
         TypeError,
         r"aux\['x'\] of loss_fn must be a scalar, got float32\[3\]",
     ),
+    "aux of one name": (
+        {"has_aux": True, "loss_fn": lambda p, b: (loss(p, b), {"a": {"b": 1.0}, "a/b": 1.0})},
+        ValueError,
+        "aux of loss_fn must have distinct names, got a/b, a/b",
+    ),
     "text loss": ({"loss_fn": "mse"}, TypeError, "loss_fn must be a function of .params, batch., got str"),
     "leaf": ({"params": {"w": jnp.ones(3), "name": "x"}}, TypeError, r"params\['name'\] must be a jax or NumPy array"),
     "number": ({"params": {"w": 1.0}}, TypeError, r"params\['w'\] must be a jax or NumPy array, got float"),
@@ -91,6 +100,31 @@ BAD = {
         KeyError,
         "lr",
     ),
+    "refuses value": (
+        {"tx": adapted(lambda u, s, p=None, *, staleness: (u, s))},
+        TypeError,
+        "tx must accept the extra arguments 'staleness' and 'value', and refuses them: .*unexpected keyword .*'value'",
+    ),
+    "branches on staleness": (
+        {"tx": jasgd.staleness_adaptive(lambda tau: 0.5 if tau > 3 else 1.0)},
+        TypeError,
+        r"the rule failed while it was traced, before the run: TracerBoolConversionError: Attempted boolean conversion",
+    ),
+    "calls in the rule": (
+        {"tx": jasgd.staleness_adaptive(lambda tau: (lambda: 1.0)(staleness=tau))},
+        TypeError,
+        r"the rule failed while it was traced, before the run: TypeError: .*unexpected keyword argument 'staleness'",
+    ),
+    "adds text": (
+        {"tx": adapted(lambda u, s, p=None, **extra: (u + "a", s))},
+        TypeError,
+        "tx.update failed while it was traced, before the run: TypeError: unsupported operand",
+    ),
+    "asks for more": (
+        {"tx": adapted(lambda u, s, p=None, *, read_params, lr, **extra: (u, s))},
+        TypeError,
+        "tx may ask for no extra arguments but 'staleness', 'value' and 'read_params': .*'lr'",
+    ),
     "batches": ({"batches": 3}, TypeError, "batches must be a function of a ticket or an iterator of batches, got int"),
     "no batches": ({"batches": []}, jasgd.BatchesExhausted, "batches ran out: the iterator ended after 0 items"),
 }
@@ -103,6 +137,21 @@ def test_bad_arguments_are_refused_before_anything_starts(name):
     with pytest.raises(error, match=message):
         jasgd.train(**(GOOD | changed))
     assert threading.active_count() == before
+
+
+def test_an_error_of_the_rule_is_the_cause_of_the_one_that_says_where_it_happened():
+    with pytest.raises(TypeError) as told:
+        jasgd.train(**GOOD | {"tx": jasgd.staleness_adaptive(lambda tau: 0.5 if tau > 3 else 1.0)})
+    assert isinstance(told.value.__cause__, jax.errors.TracerBoolConversionError)
+
+
+def test_an_error_of_another_type_keeps_its_type_and_is_noted():
+    def rule(tau):
+        raise LookupError("no such bin")
+
+    with pytest.raises(LookupError, match="no such bin") as told:
+        jasgd.train(**GOOD | {"tx": jasgd.staleness_adaptive(rule)})
+    assert "the rule failed while it was traced, before the run" in told.value.__notes__
 
 
 def test_the_good_arguments_are_good():

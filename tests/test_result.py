@@ -1,5 +1,6 @@
 """A result saved comes back whole, as strict JSON and without pickles."""
 
+import dataclasses
 import json
 
 import jax
@@ -21,7 +22,7 @@ def trained():
 
     def loss(p, batch):
         value = loss_fn({k: v for k, v in p.items() if k != "scale"}, batch) * p["scale"].astype(jnp.float32).sum()
-        return value, {"doubled": 2 * value}
+        return value, {"doubled": 2 * value, "file": {"of last/one": value}}
 
     result = jasgd.train(
         loss, params, tx, batches, workers=3, steps=80, has_aux=True, evaluate=lambda p: {"loss": 1.0, "nan": np.nan}
@@ -38,9 +39,17 @@ def test_saved_and_loaded_it_is_the_same(trained, tmp_path):
     assert jax.tree.structure(loaded.opt_state) == jax.tree.structure(result.opt_state)
     assert loaded.execution.hashes() == result.execution.hashes()
     assert (loaded.outcome, loaded.message) == (result.outcome, result.message)
-    np.testing.assert_array_equal(loaded.aux["['doubled']"], result.aux["['doubled']"])
+    assert list(loaded.aux) == list(result.aux) == ["doubled", "file/of last/one"]
+    for name in loaded.aux:
+        np.testing.assert_array_equal(loaded.aux[name], result.aux[name])
     assert len(loaded.evaluations) == len(result.evaluations)
     assert loaded.metrics.keys() == result.metrics.keys()
+
+
+def test_aux_may_be_called_what_numpy_calls_its_arguments(trained, tmp_path):
+    result = dataclasses.replace(trained[0], aux={"file": np.ones(2), "allow_pickle": np.zeros(3)})
+    loaded = jasgd.TrainResult.load(result.save(tmp_path))
+    assert {name: column.shape for name, column in loaded.aux.items()} == {"file": (2,), "allow_pickle": (3,)}
 
 
 def test_without_a_structure_leaves_come_by_path(trained, tmp_path):

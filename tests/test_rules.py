@@ -240,6 +240,21 @@ def test_what_is_no_rule_is_refused(rule):
         jasgd.staleness_adaptive(rule)
 
 
+@pytest.mark.parametrize("name", [*rules.RULES, "normalized"])
+def test_a_factory_that_was_not_called_is_told_to_be(name):
+    with pytest.raises(TypeError, match=rf"rule must be what {name}\(\.\.\.\) returns, got {name} itself: call it"):
+        jasgd.staleness_adaptive(getattr(rules, name))
+
+
+def test_so_is_a_factory_of_one_s_own_when_it_is_tried():
+    def steep(slope=2.0):
+        return lambda staleness: 1 / (1 + slope * staleness)
+
+    tx = jasgd.staleness_adaptive(steep)
+    with pytest.raises(TypeError, match=r"rule must return a factor, got a function from steep: call it, as in steep"):
+        tx.update(jnp.ones(()), tx.init(jnp.zeros(())), staleness=3)
+
+
 def test_a_rule_with_its_own_law_takes_no_other():
     with pytest.raises(ValueError, match="law must be None"):
         jasgd.staleness_adaptive(rules.tail_published(2), StalenessHistogram.window())

@@ -52,11 +52,11 @@ def test_versions_form_a_chain_and_staleness_is_what_the_parameters_say(scheme):
         if event.kind == "read":
             values = np.unique(np.concatenate([np.unique(np.asarray(leaf)) for leaf in event.params]))
             assert values.tolist() == [event.outcome.version]
-    np.testing.assert_array_equal(result.aux["['min']"], result.aux["['max']"])
+    np.testing.assert_array_equal(result.aux["min"], result.aux["max"])
 
     # τ, told by the loss, which is the version that the gradient was computed on.
     np.testing.assert_array_equal(execution.staleness, execution.version - execution.loss.astype(np.int64))
-    np.testing.assert_array_equal(execution.version_read, result.aux["['min']"].astype(np.int64))
+    np.testing.assert_array_equal(execution.version_read, result.aux["min"].astype(np.int64))
 
     # The log saw the same commits as the ledger recorded.
     committed = {e.ticket: e.outcome for e in events if e.kind == "commit" and isinstance(e.outcome, tuple)}

@@ -1,5 +1,6 @@
 """The law: counts, forgetting, distribution functions and statistics, against NumPy on the raw values."""
 
+import math
 from fractions import Fraction
 
 import jax
@@ -9,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jasgd import StalenessHistogram
+from jasgd import StalenessHistogram, rules
 
 VALUES = st.lists(st.integers(0, 12), min_size=1, max_size=60)
+TAIL = rules.tail()
 
 
 def counted(law, values):
@@ -52,6 +54,34 @@ def test_statistics_are_those_of_the_values(values):
     gini = np.abs(x[:, None] - x).mean() / (2 * x.mean()) if x.any() else 0.0
     assert told["gini"] == pytest.approx(gini, rel=1e-4, abs=1e-6)
     assert told["updates"] == len(x)
+
+
+@given(VALUES)
+@settings(max_examples=20, deadline=None)
+def test_padded_it_is_the_same_law(values):
+    law = StalenessHistogram.from_staleness(values)
+    padded = law.padded()
+    assert padded.bins == 2 ** max(0, math.ceil(math.log2(law.bins)))
+    assert padded.counts[: law.bins].tolist() == law.counts.tolist()
+    assert padded.counts.sum() == len(values)
+    for tau in range(20):
+        assert float(padded.cdf(tau)) == float(law.cdf(tau))
+
+
+def test_a_law_with_overflow_and_a_traced_one_are_not_padded():
+    law = StalenessHistogram.from_staleness([1, 9], bins=3)
+    assert law.padded() is law
+    law = StalenessHistogram.from_staleness([1, 2])
+    assert jax.jit(lambda law: law.padded().weights)(law).shape == (4,)
+
+
+@pytest.mark.parametrize("ask", [StalenessHistogram.statistics, lambda law: rules.step_size_moments(TAIL, law)])
+def test_of_a_slightly_larger_staleness_nothing_is_compiled_anew(ask, caplog):
+    ask(StalenessHistogram.from_staleness([0, 3, 130]))
+    law = StalenessHistogram.from_staleness([0, 3, 170])
+    with jax.log_compiles():
+        ask(law)
+    assert [record.getMessage() for record in caplog.records if "Compiling" in record.getMessage()] == []
 
 
 @given(VALUES, st.integers(0, 14))

@@ -124,8 +124,17 @@ def test_aux_is_kept_for_every_applied_gradient(scheme):
         loss_fn, start(), adaptive(), lambda t: np.full(8, t, np.float32), scheme=scheme, workers=workers_of(scheme),
         steps=40, has_aux=True,
     )  # fmt: skip
-    np.testing.assert_allclose(result.aux["['twice']"], 2 * result.execution.loss, rtol=1e-6)
-    np.testing.assert_array_equal(result.aux["['where'][0]"], result.execution.ticket)
+    np.testing.assert_allclose(result.aux["twice"], 2 * result.execution.loss, rtol=1e-6)
+    np.testing.assert_array_equal(result.aux["where/0"], result.execution.ticket)
+
+
+def test_an_aux_that_is_one_scalar_is_named_aux():
+    def loss_fn(params, batch):
+        loss = quadratic(params, batch)
+        return loss, 2 * loss
+
+    result = jasgd.train(loss_fn, start(), adaptive(), ones, workers=1, steps=5, has_aux=True)
+    np.testing.assert_allclose(result.aux["aux"], 2 * result.execution.loss, rtol=1e-6)
 
 
 def test_progress_is_told_by_the_calling_thread():

@@ -24,7 +24,7 @@ def reads_law(rule: Rule) -> bool:
 
     Raises:
       TypeError: where ``rule`` cannot be called with one or two positional arguments; an array is named as what
-        ``optax.inject_hyperparams`` makes of a rule that it takes for a schedule.
+        ``optax.inject_hyperparams`` makes of a rule that it takes for a schedule, a factory as one to be called.
 
     Example:
       >>> reads_law(lambda staleness: 1.0), reads_law(lambda staleness, law: law.mean())
@@ -39,9 +39,12 @@ def reads_law(rule: Rule) -> bool:
             )
         raise TypeError(f"rule must be a function of (staleness) or (staleness, law), got {type(rule).__name__}{hint}")
     try:
-        parameters = inspect.signature(rule).parameters.values()
+        signature = inspect.signature(rule)
     except (TypeError, ValueError):  # some built-ins have no signature; those are functions of τ alone
         return False
+    parameters, name = signature.parameters.values(), getattr(rule, "__name__", rule)
+    if signature.return_annotation in ("Rule", Rule):
+        raise TypeError(f"rule must be what {name}(...) returns, got {name} itself: call it")
     kinds = inspect.Parameter
     if any(p.kind is kinds.VAR_POSITIONAL for p in parameters):
         return True
@@ -49,10 +52,7 @@ def reads_law(rule: Rule) -> bool:
     required = [p for p in positional if p.default is kinds.empty]
     forced = [p.name for p in parameters if p.kind is kinds.KEYWORD_ONLY and p.default is kinds.empty]
     if not positional or len(required) > 2 or forced:
-        raise TypeError(
-            f"rule must take (staleness) or (staleness, law), got {getattr(rule, '__name__', rule)}"
-            f"{inspect.signature(rule)}"
-        )
+        raise TypeError(f"rule must take (staleness) or (staleness, law), got {name}{signature}")
     # A second argument with a default is an option of the rule, unless it is called law.
     return len(required) == 2 or any(p.name == "law" for p in positional[1:])
 
@@ -75,14 +75,18 @@ def evaluate(rule: Rule, staleness: Any, law: Any, *, xp: Any = jnp) -> Any:
       What the rule returns.
 
     Raises:
-      TypeError: where ``rule`` is no rule.
+      TypeError: where ``rule`` is no rule, or returns a function, as a factory of rules does.
 
     Example:
       >>> evaluate(lambda staleness: 1 / (1 + staleness), 1, law=None)
       0.5
     """
     arguments = (staleness, law) if reads_law(rule) else (staleness,)
-    return rule(*arguments, xp=xp) if _takes_namespace(rule) else rule(*arguments)
+    factor = rule(*arguments, xp=xp) if _takes_namespace(rule) else rule(*arguments)
+    if inspect.isroutine(factor):
+        name = getattr(rule, "__name__", rule)
+        raise TypeError(f"rule must return a factor, got a function from {name}: call it, as in {name}()")
+    return factor
 
 
 def _takes_namespace(rule: Rule) -> bool:
@@ -121,6 +125,7 @@ def step_size_moments(rule: Rule, law: Any) -> StepSizeMoments:
       >>> [float(x) for x in step_size_moments(jasgd.rules.tail(), law)]
       [1.0, 1.28125, 0.625]
     """
+    law = law.padded() if hasattr(law, "padded") else law  # a rule may bring a law of its own
 
     def factor(tau: jax.Array) -> jax.Array:
         return jnp.asarray(evaluate(rule, tau, law), jnp.float32)

@@ -125,9 +125,14 @@ def describe(factory: SchemeFactory) -> str:
     """
     options: dict[str, Any] = {}
     inner: Any = factory
-    while isinstance(inner, functools.partial):
-        options = inner.keywords | options
-        inner = inner.func
+    while True:
+        if isinstance(inner, functools.partial):
+            options = inner.keywords | options
+            inner = inner.func
+        elif hasattr(inner, "__wrapped__"):  # watched or logged, see jasgd.testing
+            inner = inner.__wrapped__
+        else:
+            break
     name = getattr(inner, "name", None) or getattr(inner, "__name__", type(inner).__name__)
     told = ", ".join(f"{key}={value!r}" for key, value in options.items() if value is not None)
     return f"{name}({told})" if told else str(name)
