@@ -233,6 +233,34 @@ def first_nonfinite(
     return None
 
 
+def tell_nonfinite(found: NonFinite | None, result: TrainResult, upto: int | None = None) -> str:
+    """What :func:`first_nonfinite` found, in a sentence.
+
+    Args:
+      found: what it gave.
+      result: what it was given.
+      upto: likewise.
+
+    Returns:
+      The sentence.
+
+    Example:
+      >>> tell_nonfinite(None, result=None, upto=3)
+      'every version up to 3 is finite'
+    """
+    if found is None:
+        if upto is not None:
+            return f"every version up to {upto} is finite"
+        return f"every version up to {result.execution.commits} is finite; the run: {result.message}"
+    ex, row = result.execution, found.row
+    why = "its gradient was not finite" if found.gradient else "its gradient was finite, its update was not"
+    return (
+        f"commit {found.version} made numbers that are not finite in {', '.join(found.where)}: {why}\n"
+        f"  worker {ex.worker[row]}, ticket {ex.ticket[row]}, staleness {ex.staleness[row]}, factor "
+        f"{ex.factor[row]:.4g}, loss {ex.loss[row]:.4g}; --upto {found.version} is the last finite version"
+    )
+
+
 class _Final:
     """The end of a replay against the end of the run."""
 
