@@ -222,7 +222,7 @@ def first_nonfinite(
 
     for commit in rerun.commits():
         now = dict(zip(("params", "opt_state"), rerun.now(), strict=True))
-        if not all_finite(now):
+        if commit.rows and not all_finite(now):
             where = [
                 name + jax.tree_util.keystr(path)
                 for name, tree in now.items()

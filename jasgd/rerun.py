@@ -27,7 +27,7 @@ class Commit(NamedTuple):
     """A commit that was run again."""
 
     version: int  # commits before this one
-    rows: range  # its rows in the execution
+    rows: range  # its rows in the execution; none for a commit of Hogwild's that did not end
     grads: tuple[Leaves, ...]  # one per row
 
 
@@ -97,6 +97,7 @@ class Rerun:
                     kept[version] = self._store.read()
                 rows = range(start, stop)
                 if not rows:  # a commit of Hogwild's that did not end
+                    yield Commit(version, rows, ())
                     continue
                 computed = []
                 for row in rows:

@@ -406,6 +406,44 @@ def test_hogwild_says_how_far_off_it_is():
     assert "overlapped reads" in again.summary()
 
 
+def test_a_commit_of_hogwild_that_did_not_end_is_left_out():
+    params, loss_fn, batches = network()
+    commits = []
+
+    def at(point, worker):
+        commits.append(point)
+        if commits.count("state") == 5:
+            raise RuntimeError("lost behind its claim")
+
+    scheme = jasgd.testing.watched(jasgd.schemes.hogwild(), at)
+    result = jasgd.train(loss_fn, params, tail(), batches, workers=1, steps=9, scheme=scheme, throw=False)
+    metadata = result.execution.metadata | {"scheme": "hogwild"}
+    assert metadata["unfinished"] == [4]
+    again = jasgd.replay(without(result, metadata=metadata), loss_fn, tail(), batches)
+    assert again.exact, again.difference
+    assert (again.version, again.rows, again.irreproducible["unfinished_commits"]) == (5, 4, 1)
+    assert again.compared == ("params", "opt_state")
+
+
+def test_settings_of_the_thread_that_trained_are_held_against_the_record():
+    params, loss_fn, batches = network()
+    with jax.default_matmul_precision("highest"):
+        result = jasgd.train(loss_fn, params, tail(), batches, workers=2, steps=30)
+        assert jasgd.replay(result, loss_fn, tail(), batches).exact
+    with pytest.raises(jasgd.ReplayError, match="default_matmul_precision is None, recorded was 'highest'"):
+        jasgd.replay(result, loss_fn, tail(), batches)
+
+
+def test_a_device_that_was_named_may_be_named_again():
+    params, loss_fn, batches = network()
+    device = jax.devices("cpu")[0]
+    result = jasgd.train(loss_fn, params, tail(), batches, workers=3, steps=30, device=device)
+    again = jasgd.replay(result, loss_fn, tail(), batches, device=device)
+    assert again.exact
+    assert jax.tree.leaves(again.params)[0].committed
+    assert jasgd.replay(result, loss_fn, tail(), batches).exact
+
+
 def test_a_scheme_of_ones_own_is_replayed_as_one_commit_after_another():
     from jasgd.schemes import Sequential
 

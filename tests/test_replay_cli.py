@@ -156,6 +156,7 @@ def test_another_environment_is_refused_by_name_and_allowed_without_strict(capsy
     assert told["environment"] == [{"name": "jaxlib", "recorded": "0.0.1", "found": here}]
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 def test_a_divergence_is_found(capsys, trained, tmp_path):
     code, out, _ = run(capsys, "replay", trained, "--bisect-nonfinite")
     assert code == 0
