@@ -148,12 +148,21 @@ class Dropping(jasgd.schemes.Locked):
         return self._ledger.dropped(gradient, version, version - gradient.view.version, 1, "stale")
 
 
-@pytest.mark.parametrize("column", [*COLUMNS, "dropped.loss", "dropped.reason", "row_hash"])
-def test_one_flipped_bit_in_any_column_is_found_in_its_row(column):
+@pytest.fixture(scope="module")
+def dropping():
+    """A run that dropped some gradients, and what it was given."""
     params, loss_fn, batches = network()
-    result = jasgd.train(loss_fn, params, tail(), batches, workers=3, steps=60, scheme=Dropping)
+    given = loss_fn, tail(), batches
+    result = jasgd.train(loss_fn, params, given[1], batches, workers=3, steps=60, scheme=Dropping)
+    assert len(result.execution.dropped) > 20
+    assert jasgd.replay(result, *given).exact
+    return result, given
+
+
+@pytest.mark.parametrize("column", [*COLUMNS, "dropped.loss", "dropped.reason", "row_hash", "dropped.row_hash"])
+def test_one_flipped_bit_in_any_column_is_found_in_its_row(dropping, column):
+    result, given = dropping
     ex, row = result.execution, 3
-    assert jasgd.replay(result, loss_fn, tail(), batches).exact
     inner = column.removeprefix("dropped.")
     table = ex.dropped if inner != column else ex
     values = getattr(table, inner).copy()
@@ -161,7 +170,7 @@ def test_one_flipped_bit_in_any_column_is_found_in_its_row(column):
     altered = dataclasses.replace(table, **{inner: values})
     changes = {"dropped": altered} if inner != column else {inner: values}
     with pytest.raises(jasgd.ExecutionError, match=rf"row {row}: "):
-        jasgd.replay(without(result, **changes), loss_fn, tail(), batches)
+        jasgd.replay(without(result, **changes), *given)
 
 
 @pytest.mark.parametrize("column", ["ticket", "version_read", "factor", "loss"])
@@ -192,7 +201,7 @@ def flipped(tree, leaf=0):
     return jax.tree.unflatten(structure, [jnp.asarray(a) for a in arrays])
 
 
-@pytest.mark.parametrize("leaf", range(6))
+@pytest.mark.parametrize("leaf", [0, 5])
 def test_one_flipped_bit_in_the_initial_or_final_parameters_is_found(recorded, leaf):
     result, given = recorded
     with pytest.raises(jasgd.ReplayError, match="initial_params of the result must be those that the run began with"):
@@ -253,7 +262,7 @@ def test_what_decides_bits_and_is_not_as_it_was_is_refused_by_name(recorded, nam
     with pytest.raises(jasgd.ReplayError, match=rf"{re.escape(name)} is .*, recorded was {re.escape(repr(was))}"):
         jasgd.replay(elsewhere, *given)
     with pytest.warns(RuntimeWarning, match="not what the run was made with"):
-        again = jasgd.replay(elsewhere, *given, strict=False)
+        again = jasgd.replay(elsewhere, *given, strict=False, upto=None if name == "jaxlib" else 0)
     assert again.exact  # nothing really is another
     assert [m.name for m in again.environment] == [name]
 
