@@ -121,14 +121,29 @@ def test_a_version_that_nobody_reads_any_more_is_let_go():
 
 def test_gradients_dropped_by_leashed_leave_no_trace():
     params, loss_fn, batches = network()
-    scheme = jasgd.testing.watched(
-        jasgd.schemes.leashed(persistence=0),
-        # Worker 1 holds the base that worker 0 then replaces, so that its only try fails.
-        jasgd.testing.Interleaving([(0, "read"), (1, "base"), (0, "publish"), (0, "read"), (1, "publish")]),
-    )
+    # Worker 1 holds the base that worker 0 then replaces, so that its only try fails; worker 0 waits until it has.
+    zero, one = [(0, "read"), (0, "base"), (1, "base"), (0, "publish"), (0, "read")], [(1, "publish"), (1, "lost")]
+    at = jasgd.testing.Interleaving([*zero, *one, (0, "base")])
+    scheme = jasgd.testing.watched(jasgd.schemes.leashed(persistence=0), at)
     result = jasgd.train(loss_fn, params, tail(), batches, workers=2, steps=40, scheme=scheme)
+    assert at.complete
     assert len(result.execution.dropped) > 0
     assert jasgd.replay(result, loss_fn, tail(), batches).exact
+
+
+@pytest.mark.parametrize("scheme", ["locked", "leashed"])
+def test_a_transformation_that_asks_for_the_read_parameters_gets_those_of_the_record(scheme):
+    params, loss_fn, batches = network()
+    tx = optax.chain(jasgd.delay_compensated(2.0, mean_square_decay=0.95), tail())
+    # Worker 1 reads before the first commit of worker 0, and commits behind it.
+    before = {"locked": "commit", "leashed": "base"}[scheme]
+    at = jasgd.testing.Interleaving([(0, "read"), (1, "read"), (0, before), (0, "read"), (1, before)])
+    watched = jasgd.testing.watched(jasgd.schemes.named(scheme), at)
+    result = jasgd.train(loss_fn, params, tx, batches, workers=2, steps=80, scheme=watched)
+    assert result.execution.staleness[result.execution.worker == 1][0] > 0
+    named = without(result, metadata=result.execution.metadata | {"scheme": scheme})
+    again = jasgd.replay(named, loss_fn, tx, batches)
+    assert again.exact, again.difference
 
 
 def test_an_iterator_serves_as_well():
@@ -401,7 +416,8 @@ def test_hogwild_says_how_far_off_it_is():
     params, loss_fn, batches = counting(8)
     tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.constant()), optax.sgd(1.0))
     # Worker 1 reads while worker 0 has added to the first leaf only: it sees a version that no record holds.
-    at = jasgd.testing.Interleaving([(0, "added 0"), (1, "read"), (1, "copied"), (0, "add 1")])
+    torn = [(0, "added 0"), (1, "read"), (1, "copied"), (0, "add 1")]
+    at = jasgd.testing.Interleaving([(0, "read"), *torn, (1, "added 1"), (0, "read")])  # and worker 1's row is written
     scheme = jasgd.testing.watched(jasgd.schemes.hogwild(), at)
     torn = jasgd.train(loss_fn, params, tx, batches, workers=2, steps=12, scheme=scheme, has_aux=True)
     assert at.complete
