@@ -127,11 +127,9 @@ class Rerun:
             "factor": np.float32(np.asarray(factor)),
         }
         recorded: dict[str, Any] = {"loss": ex.loss[row], "factor": ex.factor[row]}
-        if columns := self.result.aux:
-            for path, leaf in jax.tree_util.tree_leaves_with_path(computed.aux):
-                name = jax.tree_util.keystr(path)
-                if name in columns:
-                    found[f"aux{name}"], recorded[f"aux{name}"] = np.asarray(leaf), columns[name][row]
+        # Columns of aux lie in the order of its leaves; a result without them has nothing to hold these against.
+        for (name, column), leaf in zip(self.result.aux.items(), jax.tree.leaves(computed.aux), strict=False):
+            found[f"aux {name}"], recorded[f"aux {name}"] = np.asarray(leaf), column[row]
         for name, value in found.items():
             if value.tobytes() != recorded[name].tobytes():
                 self.differences[row] = (
