@@ -5,6 +5,7 @@ from jasgd.cpu import configure_cpu
 from jasgd.data import BatchesExhausted, minibatches
 from jasgd.delay_compensation import DelayCompensatedState, delay_compensated
 from jasgd.execution import Execution, ExecutionError
+from jasgd.replayer import Replay, ReplayError, replay
 from jasgd.result import Outcome, TrainingError, TrainResult
 from jasgd.staleness import StalenessHistogram
 from jasgd.supervisor import Progress
@@ -20,6 +21,8 @@ __all__ = [
     "ExecutionError",
     "Outcome",
     "Progress",
+    "Replay",
+    "ReplayError",
     "StalenessAdaptiveState",
     "StalenessHistogram",
     "TrainResult",
@@ -29,6 +32,7 @@ __all__ = [
     "delay_compensated",
     "fits",
     "minibatches",
+    "replay",
     "rules",
     "schemes",
     "staleness_adaptive",

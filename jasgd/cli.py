@@ -1,4 +1,4 @@
-"""The command ``jasgd``: train, compare, datasets. Only this module prints."""
+"""The command ``jasgd``: train, compare, replay, datasets. Only this module prints."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ import json
 import re
 import sys
 import time
+import warnings
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
+
+with contextlib.suppress(ImportError):  # main says that it is missing; nothing but tyro reads the annotations
+    from tyro.conf import Positional
 
 SUCCEEDED, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 STEPS = 1500  # where no stop condition is given
@@ -113,6 +118,7 @@ class Train(Task):
 
         from jasgd import report, schemes, train
         from jasgd.fits import fit
+        from jasgd.recipe import Recipe
         from jasgd.report.live import Live
         from jasgd.report.tables import run_table
         from jasgd.specs import parse_law, parse_rule, parse_scheme, transformation
@@ -142,7 +148,7 @@ class Train(Task):
                 **stops,
             )
             live.finish(problem.name, result)
-            result.save(folder)
+            Recipe.of(self).save(result.save(folder))
         fits = fit(result.law) if len(result.execution) else []
         files = report.plot(result, folder) if self.plots else []
         settings = {
@@ -180,7 +186,8 @@ class Compare(Task):
         from rich.console import Console
 
         from jasgd import report
-        from jasgd.comparison import Arm, compare
+        from jasgd.comparison import BASELINE, Arm, compare
+        from jasgd.recipe import Recipe
         from jasgd.report.live import Live
         from jasgd.report.tables import comparison_table
         from jasgd.specs import parse_law
@@ -190,11 +197,15 @@ class Compare(Task):
         law = None if self.law is None else parse_law(self.law)
         runs, stops = len(arms) * len(self.seeds), self.stops()
         live = Live(Console(stderr=True), runs=runs, steps=stops["steps"], time_limit_s=self.time_limit_s)
+        means: dict[tuple[str, int], float] = {}  # E[C] by arm and seed, which controls take
         with self.folder("compare") as folder, live:
 
             def finish(arm: Arm, seed: int, result: Any) -> None:
                 live.finish(f"{arm.label}, seed {seed}", result)
-                result.save(folder / re.sub(r"[^\w.=@,-]", "_", arm.label) / f"seed-{seed}")
+                means[arm.label, seed] = result.metrics["mean_factor"]
+                constant = None if arm.rule != BASELINE else 1.0 if arm.mean_of is None else means[arm.mean_of, seed]
+                saved = result.save(folder / re.sub(r"[^\w.=@,-]", "_", arm.label) / f"seed-{seed}")
+                Recipe.of(self, rule=arm.rule, seed=seed, constant=constant).save(saved)
 
             comparison = compare(
                 self.problem,
@@ -221,6 +232,52 @@ class Compare(Task):
         outcomes = [str(r.outcome) for by_seed in comparison.runs.values() for r in by_seed.values()]
         # That a step size diverges is a finding of a comparison, not a failure of it.
         return INTERRUPTED if comparison.stopped else _exit_code([o for o in outcomes if o != "diverged"])
+
+
+@dataclasses.dataclass(kw_only=True)
+class Replay:
+    """Run a recorded run again, commit by commit, and say whether it comes to the same bits."""
+
+    folder: Positional[Path]
+    """The folder of a run that train or compare wrote."""
+    upto: int | None = None
+    """Commits after which to stop; by default all."""
+    bisect_nonfinite: bool = False
+    """Find the first commit that made a number that is not finite; exit with 1 where there is one."""
+    strict: bool = True
+    """Whether to refuse where versions, flags, dtypes or the processor are not those of the run."""
+    data_dir: Path | None = None
+    """The folder that has the data set, where it is no longer where it was."""
+    json: bool = False
+    """Print one JSON object instead of a text, for scripts."""
+
+    def run(self) -> int:
+        """Replays and tells."""
+        from jasgd import TrainResult, replayer
+        from jasgd.recipe import Recipe
+        from jasgd.result import to_json
+
+        recipe = Recipe.load(self.folder)
+        problem = recipe.problem(self.data_dir)
+        try:
+            result = TrainResult.load(self.folder, params_like=problem.params)
+        except zipfile.BadZipFile as error:
+            raise ValueError(f"{self.folder} holds a file that was altered: {error}") from error
+        given = result, problem.loss_fn, recipe.transformation(), problem.batches
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "this is not what the run was made with")  # told below
+            if self.bisect_nonfinite:
+                first = replayer.first_nonfinite(*given, upto=self.upto, strict=self.strict)
+                told: dict[str, Any] = {"first_nonfinite": None if first is None else dataclasses.asdict(first)}
+                text, failed = replayer.tell_nonfinite(first, result, self.upto), first is not None
+            else:
+                again = replayer.replay(*given, upto=self.upto, strict=self.strict)
+                told = {f.name: getattr(again, f.name) for f in dataclasses.fields(again)}
+                told = {key: value for key, value in told.items() if key not in ("params", "opt_state")}
+                told["environment"] = [difference._asdict() for difference in again.environment]
+                text, failed = again.summary(), not again.exact
+        print(json.dumps(to_json({"folder": str(self.folder)} | told), indent=2) if self.json else text)
+        return FAILED if failed else SUCCEEDED
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -268,8 +325,9 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the arguments; ``sys.argv[1:]`` by default.
 
     Returns:
-      0 where runs ended as they should; 1 where one failed or, in ``train``, diverged, or a data set's files are
-      wrong; 2 for bad input; 130 after Ctrl-C, behind which what was learned until then is written all the same.
+      0 where runs ended as they should; 1 where one failed or, in ``train``, diverged, where a replay comes to other
+      bits, or a data set's files are wrong; 2 for bad input, a run that is not to be replayed here among it; 130 after
+      Ctrl-C, behind which what was learned until then is written all the same.
 
     Example:
       >>> main(["train", "--workers", "0"])
@@ -281,7 +339,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ImportError:
         return _refuse('the command line needs its extra: pip install "jasgd[cli]"')
     command = tyro.cli(
-        Annotated[Train | Compare | Datasets, tyro.conf.OmitSubcommandPrefixes],
+        Annotated[Train | Compare | Replay | Datasets, tyro.conf.OmitSubcommandPrefixes],
         args=argv,
         prog="jasgd",
         description="Asynchronous SGD in JAX, with a step size that adapts to measured staleness.",

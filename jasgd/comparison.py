@@ -153,7 +153,7 @@ def compare(
                 factor = 1.0 if arm.mean_of is None else runs[arm.mean_of][seed].metrics["mean_factor"]
                 if not math.isfinite(factor):  # not one gradient was applied in the arm that this is the control of
                     continue
-                rule = _constant(factor)
+                rule = computed_constant(factor)
             task = problem(seed)
             name = task.name
             result = train(
@@ -266,11 +266,21 @@ def number(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _constant(factor: float) -> rules.Rule:
+def computed_constant(factor: float) -> rules.Rule:
     """A constant step that is computed when it runs, as the steps of other rules are, also where it is 1.
 
     ``rules.constant()`` is known when compiled. Its commits then cost another time, which makes another execution:
     commits meet more or less often, staleness changes, and it is not the step size alone that differs.
+
+    Args:
+      factor: C, the same for every τ.
+
+    Returns:
+      The rule.
+
+    Example:
+      >>> float(computed_constant(0.5)(3))
+      0.5
     """
 
     def constant(staleness: Any) -> Any:

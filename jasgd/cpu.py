@@ -7,6 +7,8 @@ import warnings
 
 import jax
 
+_configured: int | None = None  # threads per worker that JAX was started with, where configure_cpu said so
+
 
 def configure_cpu(*, threads_per_worker: int | None = 1) -> None:
     """Makes JAX compute in the thread that calls it; call it before anything else of JAX.
@@ -35,6 +37,7 @@ def configure_cpu(*, threads_per_worker: int | None = 1) -> None:
         raise ValueError(f"threads_per_worker must be ≥ 1, or None, got {threads_per_worker}")
     if started():
         raise RuntimeError("configure_cpu() must come before the first computation with JAX, which has already started")
+    global _configured
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     before = os.environ.get("NPROC")
     if threads_per_worker is not None:
@@ -46,6 +49,7 @@ def configure_cpu(*, threads_per_worker: int | None = 1) -> None:
             os.environ.pop("NPROC", None)
         else:
             os.environ["NPROC"] = before
+    _configured = threads_per_worker
 
 
 def started() -> bool:
@@ -53,6 +57,18 @@ def started() -> bool:
     from jax._src import xla_bridge  # no public name says this
 
     return xla_bridge.backends_are_initialized()
+
+
+def threads_per_computation() -> int | None:
+    """Threads among which JAX's CPU client may split one computation; None where that cannot be told.
+
+    The split decides in which order a sum is taken, and so its bits.
+    """
+    if _configured is not None:
+        return _configured
+    if os.environ.get("NPROC", "").isdigit():
+        return int(os.environ["NPROC"])
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def warn_if_unconfigured(workers: int) -> None:

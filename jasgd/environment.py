@@ -6,41 +6,138 @@ import os
 import platform
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
+from jasgd.cpu import threads_per_computation
 
-def describe_environment() -> dict[str, Any]:
+#: What decides the bits of a computation. XLA compiles for the processor at hand, and its matrix products are cut to
+#: fit that processor's caches, so the features alone do not settle them; optax decides what is computed.
+DECIDES_BITS = (
+    "jax",
+    "jaxlib",
+    "optax",
+    "platform",
+    "device",
+    "xla_flags",
+    "threads",
+    "enable_x64",
+    "default_matmul_precision",
+    "default_prng_impl",
+    "cpu_features",
+    "cpu_model",
+)
+
+
+class Mismatch(NamedTuple):
+    """Something that decides bits, and is not what it was."""
+
+    name: str
+    recorded: Any
+    found: Any
+
+    def __str__(self) -> str:
+        return f"{self.name} is {self.found!r}, recorded was {self.recorded!r}"
+
+
+def describe_environment(device: Any = None) -> dict[str, Any]:
     """Versions, flags and processors, as an execution records them; values that JSON can hold.
 
+    Args:
+      device: the jax device that computes; None for JAX's default.
+
     Returns:
-      A dict with the keys python, jax, jaxlib, optax, numpy, platform, xla_flags, async_dispatch, cpu_features,
-      cpu_count, affinity, load.
+      A dict with the keys python, jax, jaxlib, optax, numpy, platform, device, xla_flags, threads, enable_x64,
+      default_matmul_precision, default_prng_impl, async_dispatch, cpu_features, cpu_model, cpu_count, affinity, load.
 
     Example:
       >>> describe_environment()["jax"] == jax.__version__
       True
     """
+    config: Any = jax.config
     affinity = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    computes = jax.devices()[0] if device is None else device
     return {
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in ("jax", "jaxlib", "optax", "numpy")},
-        "platform": jax.default_backend(),
+        "platform": computes.platform,
+        "device": computes.device_kind,
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "threads": threads_per_computation(),
+        "enable_x64": bool(config.jax_enable_x64),
+        "default_matmul_precision": _text(config.jax_default_matmul_precision),
+        "default_prng_impl": _text(config.jax_default_prng_impl),
         "async_dispatch": bool(jax.config.read("jax_cpu_enable_async_dispatch")),
-        "cpu_features": _cpu_features(),
+        **_processor(),
         "cpu_count": os.cpu_count(),
         "affinity": affinity,
         "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
     }
 
 
-def _cpu_features() -> str:
-    """The vector extensions that decide which code XLA generates, where the system tells them."""
+def mismatches(recorded: dict[str, Any], found: dict[str, Any]) -> list[Mismatch]:
+    """Where two environments differ in what decides bits.
+
+    Args:
+      recorded: an environment as :func:`describe_environment` gives it.
+      found: another one.
+
+    Returns:
+      What differs, by name and with both values; None where one was not recorded.
+
+    Example:
+      >>> here = describe_environment()
+      >>> [str(difference) for difference in mismatches(here | {"jaxlib": "0.1.0", "load": [0, 0, 0]}, here)] == [
+      ...     f"jaxlib is {here['jaxlib']!r}, recorded was '0.1.0'"]
+      True
+    """
+
+    def told(environment: dict[str, Any], name: str) -> Any:
+        value = environment.get(name)
+        return " ".join(sorted(value.split())) if name == "xla_flags" and value else value  # flags have no order
+
+    pairs = ((name, told(recorded, name), told(found, name)) for name in DECIDES_BITS)
+    return [Mismatch(name, was, now) for name, was, now in pairs if was != now]
+
+
+def describe_dtypes(**trees: Any) -> dict[str, list[str]]:
+    """Dtypes and shapes of the leaves of pytrees, as JAX computes with them.
+
+    Args:
+      **trees: pytrees of arrays, by name.
+
+    Returns:
+      By name, one text a leaf.
+
+    Example:
+      >>> import numpy as np
+      >>> describe_dtypes(params={"w": np.zeros((2, 3))})
+      {'params': ['float32[2,3]']}
+    """
+
+    def told(leaf: Any) -> str:
+        return f"{leaf.dtype}[{','.join(str(size) for size in leaf.shape)}]"
+
+    shapes = jax.eval_shape(lambda trees: trees, trees)  # with the dtypes that JAX makes of NumPy's
+    return {name: [told(leaf) for leaf in jax.tree.leaves(tree)] for name, tree in shapes.items()}
+
+
+def _processor() -> dict[str, str]:
+    """The vector extensions and the model, which decide which code XLA generates, where the system tells them."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n", 1)[0].splitlines()
     except OSError:
-        return platform.machine()
-    flags = next((line.split(":", 1)[1].split() for line in lines if line.startswith(("flags", "Features"))), [])
-    return " ".join(sorted(f for f in flags if f.startswith(("avx", "sse4", "fma", "f16c", "amx", "asimd", "sve"))))
+        return {"cpu_features": platform.machine(), "cpu_model": platform.processor()}
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = (told.get("flags") or told.get("Features") or "").split()
+    vector = ("avx", "sse4", "fma", "f16c", "amx", "asimd", "sve")
+    names = ("vendor_id", "cpu family", "model", "CPU implementer", "CPU variant", "CPU part")
+    return {
+        "cpu_features": " ".join(sorted(f for f in flags if f.startswith(vector))),
+        "cpu_model": " ".join(told[name] for name in names if name in told) or platform.processor(),
+    }
+
+
+def _text(setting: Any) -> str | None:
+    return None if setting is None else str(setting)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ class Drops:
     tries: np.ndarray
     time_s: np.ndarray
     reason: np.ndarray  # index into DROP_REASONS
+    row_hash: np.ndarray | None = None  # as in Execution
 
     def __len__(self) -> int:
         return len(self.version)
@@ -72,6 +74,8 @@ class Execution:
       dropped: the gradients that were not applied.
       metadata: scheme, workers, seed, versions of the libraries and the like; values that JSON can hold. ``unfinished``
         lists the versions of Hogwild's commits that failed half-way or did not end, which have no row.
+      row_hash: FNV-1a over the columns of each row, as the run wrote them; uint64. It names the row that was altered
+        since, see :meth:`unaltered`. None where nobody took it.
 
     Example:
       >>> import numpy as np
@@ -96,6 +100,7 @@ class Execution:
     time_s: np.ndarray
     dropped: Drops
     metadata: dict[str, Any]
+    row_hash: np.ndarray | None = None
 
     @classmethod
     def from_rows(cls, applied: np.ndarray, dropped: np.ndarray, metadata: dict[str, Any]) -> Execution:
@@ -104,7 +109,8 @@ class Execution:
         dropped = dropped[np.argsort(dropped["time_s"], kind="stable")]
         columns = {name: np.ascontiguousarray(applied[name]) for name in COLUMNS}
         drops = {name: np.ascontiguousarray(dropped[name]) for name in [*COLUMNS, "reason"]}
-        return cls(**columns, dropped=Drops(**drops), metadata=metadata)
+        lost = Drops(**drops, row_hash=_row_hashes(drops.values()))
+        return cls(**columns, dropped=lost, metadata=metadata, row_hash=_row_hashes(columns.values()))
 
     def __len__(self) -> int:
         return len(self.version)
@@ -149,6 +155,24 @@ class Execution:
             row, text = min(failures, key=lambda failure: failure[0])  # of one row, the first check
             values = {name: getattr(self, name)[row] for name in COLUMNS}
             raise ExecutionError(f"row {row}: {text.format(**values)}")
+
+    def unaltered(self) -> None:
+        """Checks that the rows are those that the run wrote.
+
+        Raises:
+          ExecutionError: naming the first row that does not have its hash.
+        """
+        for text, table, names in (
+            ("row", self, list(COLUMNS)),
+            ("dropped row", self.dropped, [*COLUMNS, "reason"]),
+        ):
+            if table.row_hash is None:
+                continue
+            found = _row_hashes(getattr(table, name) for name in names)
+            if found.shape != table.row_hash.shape:
+                raise ExecutionError(f"{text}s: {len(table.row_hash)} were written, {len(found)} are there")
+            if len(altered := np.flatnonzero(found != table.row_hash)):
+                raise ExecutionError(f"{text} {altered[0]}: was altered since the run wrote it, or its hash was")
 
     def conservation(self) -> dict[str, int]:
         r"""Where the staleness went: :math:`\sum\tau + \sum\tau_{dropped} + \text{in flight} + \text{gaps} = mT - N`.
@@ -200,6 +224,10 @@ class Execution:
         """
         columns = {name: getattr(self, name) for name in COLUMNS}
         drops = {f"dropped.{name}": getattr(self.dropped, name) for name in [*COLUMNS, "reason"]}
+        if self.row_hash is not None:
+            columns["row_hash"] = self.row_hash
+        if self.dropped.row_hash is not None:
+            drops["dropped.row_hash"] = self.dropped.row_hash
         header = json.dumps({"metadata": self.metadata, "hashes": self.hashes()}, sort_keys=True)
         np.savez_compressed(Path(path), **columns, **drops, header=np.array(header))
 
@@ -214,7 +242,8 @@ class Execution:
           The execution.
 
         Raises:
-          ExecutionError: where a column is missing, its hash is wrong, or the rows contradict each other.
+          ExecutionError: where a column is missing, its hash is wrong, or the rows contradict each other; it names the
+            first such row.
           OSError: where the file cannot be read.
         """
         with np.load(Path(path), allow_pickle=False) as file:
@@ -222,11 +251,29 @@ class Execution:
                 header = json.loads(str(file["header"]))
                 columns = {name: file[name] for name in COLUMNS}
                 drops = {name: file[f"dropped.{name}"] for name in [*COLUMNS, "reason"]}
+                row_hashes = [
+                    file[name] if name in header["hashes"] else None for name in ("row_hash", "dropped.row_hash")
+                ]
             except KeyError as missing:
                 raise ExecutionError(f"{path}: no column {missing}") from None
-        execution = cls(**columns, dropped=Drops(**drops), metadata=header["metadata"])
+        lost = Drops(**drops, row_hash=row_hashes[1])
+        execution = cls(**columns, dropped=lost, metadata=header["metadata"], row_hash=row_hashes[0])
         for name, found in execution.hashes().items():
             if found != header["hashes"].get(name):
-                raise ExecutionError(f"{path}: column {name} has hash {found}, expected {header['hashes'].get(name)}")
+                told = f"{path}: column {name} has hash {found}, expected {header['hashes'].get(name)}"
+                try:
+                    execution.unaltered()
+                except ExecutionError as where:
+                    told += f"; {where}"
+                raise ExecutionError(told)
         execution.validate()
         return execution
+
+
+def _row_hashes(columns: Iterable[np.ndarray]) -> np.ndarray:
+    """FNV-1a, 64 bits, of the bytes of each row; each of its steps is a bijection, so that no flipped bit is lost."""
+    hashes: Any = np.uint64(0xCBF29CE484222325)
+    for column in columns:
+        for byte in np.ascontiguousarray(column)[:, None].view(np.uint8).T:
+            hashes = (hashes ^ byte) * np.uint64(0x100000001B3)
+    return hashes

@@ -52,6 +52,8 @@ class TrainResult:
       error: the exception of a failed run, or None.
       traceback: that exception as text, empty without one.
       stuck: workers that did not end.
+      initial_params: the parameters that the run began with, which :func:`jasgd.replay` begins with as well; None where
+        they were not kept.
     """
 
     params: Any
@@ -66,6 +68,7 @@ class TrainResult:
     error: BaseException | None = None
     traceback: str = ""
     stuck: tuple[StuckWorker, ...] = ()
+    initial_params: Any = None
 
     @property
     def law(self) -> StalenessHistogram:
@@ -138,6 +141,8 @@ class TrainResult:
         self.execution.save(folder / "execution.npz")
         _save_tree(folder / "params.npz", self.params)
         _save_tree(folder / "opt_state.npz", self.opt_state)
+        if self.initial_params is not None:
+            _save_tree(folder / "initial_params.npz", self.initial_params)
         # With a prefix, since NumPy takes some names for its own arguments.
         columns: dict[str, Any] = {f"aux.{name}": column for name, column in self.aux.items()}
         np.savez_compressed(folder / "aux.npz", **columns)
@@ -161,7 +166,8 @@ class TrainResult:
 
         Args:
           folder: where it was saved.
-          params_like: a pytree in whose structure the parameters are put; without it they are a dict by path.
+          params_like: a pytree in whose structure the parameters are put, the initial ones too; without it they are a
+            dict by path.
           opt_state_like: the same for the optimizer state, for instance ``tx.init(params)``.
 
         Returns:
@@ -174,6 +180,7 @@ class TrainResult:
         """
         folder = Path(folder)
         record = json.loads((folder / "result.json").read_text())
+        initial = folder / "initial_params.npz"
         with np.load(folder / "aux.npz", allow_pickle=False) as aux:
             columns = {name.removeprefix("aux."): aux[name] for name in aux.files}
         return cls(
@@ -188,6 +195,7 @@ class TrainResult:
             duration_s=record["duration_s"],
             traceback=record["traceback"],
             stuck=tuple(StuckWorker(**worker) for worker in record["stuck"]),
+            initial_params=_load_tree(initial, params_like) if initial.exists() else None,
         )
 
 
@@ -215,7 +223,7 @@ def digest(tree: Any) -> str:
     """
     hashed = hashlib.sha256()
     for leaf in jax.tree.leaves(tree):
-        array = _plain(leaf)
+        array = plain(leaf)
         hashed.update(f"{array.dtype.name}{array.shape}".encode())
         hashed.update(np.ascontiguousarray(array).tobytes())
     return hashed.hexdigest()
@@ -233,7 +241,7 @@ def to_json(value: Any) -> Any:
     return (number if np.isfinite(number) else None) if isinstance(number, float) else number
 
 
-def _plain(leaf: Any) -> np.ndarray:
+def plain(leaf: Any) -> np.ndarray:
     """A leaf's numbers; those of a typed PRNG key, which is no array to NumPy, are its data."""
     return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
 
@@ -252,7 +260,7 @@ def _save_tree(path: Path, tree: Any) -> None:
     # Bytes, so that bfloat16 and other dtypes that .npz does not know come back as they were.
     arrays, told = {}, []
     for i, (where, leaf) in enumerate(jax.tree_util.tree_leaves_with_path(tree)):
-        array = _plain(leaf)
+        array = plain(leaf)
         arrays[str(i)] = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
         told.append({"path": jax.tree_util.keystr(where), "dtype": array.dtype.name, "shape": list(array.shape)})
     np.savez_compressed(path, **arrays, leaves=np.array(json.dumps(told)))
@@ -269,7 +277,7 @@ def _load_tree(path: Path, like: Any) -> Any:
         return {leaf["path"]: array for leaf, array in zip(told, leaves, strict=True)}
     expected, structure = jax.tree.flatten(like)
     shapes = [tuple(leaf["shape"]) for leaf in told]
-    wanted = [_plain(leaf).shape for leaf in expected]
+    wanted = [plain(leaf).shape for leaf in expected]
     if shapes != wanted:
         raise ValueError(f"{path} holds leaves of shapes {shapes}, the given structure has {wanted}")
     return jax.tree.unflatten(structure, [_like(leaf, e) for leaf, e in zip(leaves, expected, strict=True)])

@@ -18,7 +18,7 @@ from jasgd.compiled import Compiled, Leaves
 from jasgd.cpu import warn_if_unconfigured
 from jasgd.data import Batches, aligned, as_batches
 from jasgd.door import admit, aux_names
-from jasgd.environment import describe_environment
+from jasgd.environment import describe_dtypes, describe_environment
 from jasgd.execution import ExecutionError
 from jasgd.ledger import Ledger
 from jasgd.result import Outcome, StuckWorker, TrainingError, TrainResult, digest
@@ -116,7 +116,9 @@ def train(
         "seed": seed,
         "initial_params": digest(leaves),
         "initial_opt_state": digest(state),
-        "environment": describe_environment(),
+        "environment": describe_environment(device),
+        "has_aux": bool(has_aux),
+        "dtypes": describe_dtypes(params=leaves, opt_state=state, batch=first),
     }
     gradient_s = _warm_up(compiled, running, leaves, first)
 
@@ -189,6 +191,7 @@ def _conclude(
         error=run.error,
         traceback="".join(traceback.format_exception(run.error)) if run.error is not None else "",
         stuck=stuck,
+        initial_params=jax.tree.unflatten(compiled.params_structure, initial),
     )
     if throw and result.outcome in (Outcome.FAILED, Outcome.DIVERGED):
         raise TrainingError(result) from run.error

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import jasgd
-from jasgd import comparison, data, fits, problems, report, rules, schemes, specs
+from jasgd import comparison, data, fits, problems, replayer, report, rules, schemes, specs
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -31,6 +31,7 @@ def test_the_code_of_the_readme_runs(capsys):
     told = capsys.readouterr().out
     assert f"max {result.execution.staleness.max()}" in told
     assert any(model in told for model in fits.MODELS)
+    assert "version 2000: the same bits (2000 gradients, final parameters and optimizer state)" in told
     columns = re.search(r"a row for each applied gradient \((.*?)\)", (ROOT / "README.md").read_text(), re.DOTALL)
     assert all(len(getattr(result.execution, name)) == 2000 for name in re.findall(r"`(\w+)`", columns[1]))
 
@@ -44,16 +45,16 @@ def test_the_code_of_the_readme_runs(capsys):
 
 
 def test_the_commands_of_the_readme_are_commands():
-    from jasgd.cli import Compare, Datasets, Train
+    from jasgd.cli import Compare, Datasets, Replay, Train
 
     known = {
         f"--{name.replace('_', '-')}"
-        for command in (Train, Compare, Datasets)
+        for command in (Train, Compare, Replay, Datasets)
         for name in inspect.signature(command).parameters
     }
     lines = [line for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines()]
     ours = [line.split() for line in lines if line.startswith("jasgd")]
-    assert [words[1] for words in ours] == ["train", "compare", "datasets"]
+    assert [words[1] for words in ours] == ["train", "compare", "replay", "datasets"]
     for words in ours:
         assert {word for word in words if word.startswith("--")} <= known
     targets = [line.split()[1] for line in lines if line.startswith("make ")]
@@ -80,7 +81,7 @@ def test_every_name_of_the_package_that_a_page_mentions_exists(page):
 def public_functions():
     """Everything that users call: functions by name, and the classes' own public methods."""
     found = {}
-    for module in (jasgd, rules, schemes, problems, report, fits, data, comparison, specs):
+    for module in (jasgd, rules, schemes, problems, report, fits, data, comparison, specs, replayer):
         names = getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
         for name in names:
             thing = getattr(module, name)

@@ -1,0 +1,122 @@
+"""What a run of the command line was made of: written beside it, so that its replay is given the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import optax
+
+from jasgd.comparison import computed_constant
+from jasgd.specs import parse_law, parse_rule, transformation
+
+FILE = "recipe.json"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Problem and optimizer of one run, in text and numbers.
+
+    Attributes:
+      dataset: as of :func:`jasgd.problems.load`, as are model, batch_size, seed, preset, data_dir and download.
+      rule: as of :func:`jasgd.specs.parse_rule`.
+      constant: the factor of a constant step that is computed when it runs, as in comparisons; None for ``rule``.
+      law: as of :func:`jasgd.specs.parse_law`, or None.
+      optimizer: as of :func:`jasgd.specs.transformation`, as are learning_rate and momentum.
+      workers: number of workers, which some rules take.
+    """
+
+    dataset: str
+    model: str
+    batch_size: int
+    seed: int
+    preset: Literal["published"] | None
+    data_dir: str | None
+    download: bool
+    rule: str
+    constant: float | None = None
+    law: str | None
+    optimizer: Literal["sgd", "adam"]
+    learning_rate: float
+    momentum: float
+    workers: int
+
+    @classmethod
+    def of(cls, task: Any, **others: Any) -> Recipe:
+        """What a command was given, and besides it what it has no option for.
+
+        Args:
+          task: has attributes of the names above.
+          **others: the remaining ones.
+
+        Returns:
+          The recipe.
+        """
+        names = {f.name for f in dataclasses.fields(cls)} - set(others) - {"constant"}
+        given = others | {name: getattr(task, name) for name in names}
+        return cls(**given | {"data_dir": given["data_dir"] and str(given["data_dir"])})
+
+    def save(self, folder: Path) -> None:
+        """Writes ``recipe.json`` into a run's folder; OSError where that cannot be done."""
+        (folder / FILE).write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Recipe:
+        """Reads what :meth:`save` wrote.
+
+        Args:
+          folder: of a run.
+
+        Returns:
+          The recipe.
+
+        Raises:
+          ValueError: for a folder that is not one of a run of the command line.
+        """
+        path = folder / FILE
+        if not path.exists():
+            inside = sorted(found.parent for found in folder.rglob(FILE)) if folder.is_dir() else []
+            hint = f"; a run in it is {inside[0]}" if inside else ""
+            raise ValueError(f"folder must be one of a run of jasgd train or compare, got {folder}{hint}")
+        try:
+            return cls(**json.loads(path.read_text()))
+        except TypeError as error:  # a key that is missing, or one too many
+            raise ValueError(f"{path} is not what jasgd wrote: {error}") from error
+
+    def problem(self, data_dir: Path | None = None) -> Any:
+        """The problem, see :func:`jasgd.problems.load`.
+
+        Args:
+          data_dir: where its data set is now; None for where it was.
+
+        Returns:
+          The problem.
+        """
+        from jasgd import problems
+
+        return problems.load(
+            self.dataset,
+            self.model,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            preset=self.preset,
+            data_dir=data_dir or self.data_dir,
+            download=self.download,
+        )
+
+    def transformation(self) -> optax.GradientTransformationExtraArgs:
+        """The optimizer with the rule in its place."""
+        if self.constant is None:
+            rule = parse_rule(self.rule, workers=self.workers, learning_rate=self.learning_rate)
+        else:
+            rule = computed_constant(self.constant)
+        own = getattr(rule, "law", None) is not None or self.law is None
+        return transformation(
+            rule,
+            learning_rate=self.learning_rate,
+            momentum=self.momentum,
+            optimizer=self.optimizer,
+            law=None if own else parse_law(self.law or ""),
+        )

@@ -1,0 +1,306 @@
+"""replay(): a recorded execution, run again with the trainer's own compiled functions."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jasgd.data import Batches
+from jasgd.environment import Mismatch
+from jasgd.rerun import ReplayError, Rerun
+from jasgd.result import TrainResult, digest, plain
+
+__all__ = ["NonFinite", "Replay", "ReplayError", "first_nonfinite", "replay"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Replay:
+    """What came of a replay.
+
+    Attributes:
+      params: the parameters after ``version`` commits.
+      opt_state: the optimizer state there.
+      version: commits that were run again.
+      exact: whether every loss and factor, and the final parameters and optimizer state where the replay got to them,
+        have the bits that were recorded.
+      difference: the first that does not, in a sentence; empty where ``exact``.
+      rows: applied gradients that were computed again.
+      rows_that_differ: those whose loss, factor or aux has other bits.
+      max_difference: largest absolute difference of a final parameter from the recorded one; NaN where the replay
+        ended before it.
+      relative_difference: Euclidean norm of the difference of the final parameters over that of the recorded ones.
+      compared: what was held against the record at the end: params, opt_state, both, or neither.
+      irreproducible: for Hogwild, what the record does not tell, by name, with how often it happened.
+      environment: what differs from where the run was made; empty but for ``strict=False``.
+    """
+
+    params: Any
+    opt_state: Any
+    version: int
+    exact: bool
+    difference: str
+    rows: int
+    rows_that_differ: int
+    max_difference: float
+    relative_difference: float
+    compared: tuple[str, ...]
+    irreproducible: dict[str, int]
+    environment: tuple[Mismatch, ...] = ()
+
+    def summary(self) -> str:
+        """A few lines for people.
+
+        Returns:
+          Whether the bits are the same, and else where they part and how far.
+        """
+        end = " and ".join({"params": "parameters", "opt_state": "optimizer state"}[name] for name in self.compared)
+        what = f"{self.rows} gradients" + (f", final {end}" if end else "")
+        lines = [f"version {self.version}: {'the same bits' if self.exact else 'differs'} ({what})"]
+        if not self.exact:
+            lines.append(f"  first: {self.difference}")
+            lines.append(f"  {self.rows_that_differ} of {self.rows} gradients differ")
+        if not self.exact and "params" in self.compared:
+            lines.append(
+                f"  final parameters differ by {self.max_difference:.3g} at most, "
+                f"{self.relative_difference:.3g} of their norm"
+            )
+        if self.irreproducible:
+            told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in self.irreproducible.items())
+            lines.append(f"  Hogwild, whose torn reads and lost additions leave no record: {told}")
+        return "\n".join([*lines, *(f"  {difference}" for difference in self.environment)])
+
+
+def replay(
+    result: TrainResult,
+    loss_fn: Any,
+    tx: Any,
+    batches: Batches | Iterable[Any],
+    *,
+    upto: int | None = None,
+    strict: bool = True,
+    device: Any = None,
+) -> Replay:
+    r"""Runs a recorded execution again: each gradient on the version it was computed on, in the order of commits.
+
+    .. math:: w_{k+1} = w_k + \mathrm{tx}\big(\nabla f(w_{k-\tau_k}, b_{t_k});\ \tau_k\big)
+
+    with the recorded :math:`\tau_k` and tickets :math:`t_k`, by the trainer's own compiled functions. Runs of the
+    schemes sequential, synchronous, locked and leashed come to the same bits, also in another process; of Hogwild the
+    result says how far off it is, as which components a read saw is not recorded. Gradients that were dropped changed
+    nothing and are not computed. Only versions that a later gradient reads are kept. Call
+    :func:`jasgd.configure_cpu` first where the run did.
+
+    Args:
+      result: of :func:`jasgd.train`, or loaded with ``TrainResult.load(folder, params_like=params)``.
+      loss_fn: as the run was given it, as are ``tx``, ``batches`` and ``device``.
+      tx: the Optax transformation.
+      batches: a function of a ticket, or an iterator.
+      upto: commits after which to stop, 0 … all; None for all.
+      strict: whether what decides bits (versions, flags, dtypes, processor) and is not as it was is refused; else it is
+        a warning.
+      device: a jax device; None for JAX's default.
+
+    Returns:
+      Parameters and optimizer state after ``upto`` commits, and whether all has the recorded bits.
+
+    Raises:
+      ExecutionError: where the rows contradict each other, or were altered; it names the first one.
+      ReplayError: a ValueError; where the run kept no initial parameters, began with others, or with another optimizer
+        state than ``tx`` has, and, with ``strict``, for another environment.
+      TypeError, ValueError: for arguments that cannot work.
+
+    Example:
+      >>> import jax.numpy as jnp, optax, jasgd
+      >>> def loss_fn(w, batch):
+      ...     return jnp.mean((w - batch) ** 2)
+      >>> tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(0.05))
+      >>> result = jasgd.train(loss_fn, jnp.zeros(3), tx, jnp.float32, workers=1, steps=50)
+      >>> again = jasgd.replay(result, loss_fn, tx, jnp.float32)
+      >>> again.exact, bool((again.params == result.params).all())
+      (True, True)
+      >>> jasgd.replay(result, loss_fn, tx, jnp.float32, upto=20).version
+      20
+    """
+    rerun = Rerun(result, loss_fn, tx, batches, upto=upto, strict=strict, device=device)
+    metadata, commits = result.execution.metadata, result.execution.commits
+    params_version = metadata.get("params_version", commits)  # a diverged run gives parameters from before its end
+    final = _Final(result)
+    if params_version == 0:
+        final.compare_params(rerun.now()[0])
+    for commit in rerun.commits():
+        if commit.version + 1 == params_version:
+            final.compare_params(rerun.now()[0])
+    params, opt_state = rerun.now()
+    if rerun.upto == commits:
+        final.compare_opt_state(opt_state)
+    told = [*rerun.differences.values(), *final.differences]
+    rows = int(np.searchsorted(result.execution.version, rerun.upto))
+    irreproducible = {}
+    if rerun.is_hogwild:
+        irreproducible = result.counters | {"unfinished_commits": len(metadata.get("unfinished", []))}
+    return Replay(
+        params=params,
+        opt_state=opt_state,
+        version=rerun.upto,
+        exact=not told,
+        difference=told[0] if told else "",
+        rows=rows,
+        rows_that_differ=len(rerun.differences),
+        max_difference=final.max_difference,
+        relative_difference=final.relative_difference,
+        compared=tuple(final.compared),
+        irreproducible=irreproducible,
+        environment=rerun.environment,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class NonFinite:
+    """The first commit behind which a parameter or the optimizer state is not finite.
+
+    Attributes:
+      version: commits before it; ``replay(..., upto=version)`` gives the last finite state.
+      row: its first row in the execution.
+      where: paths of the leaves that are not finite.
+      gradient: whether its gradient was not finite; else it was the update that made numbers too large.
+    """
+
+    version: int
+    row: int
+    where: tuple[str, ...]
+    gradient: bool
+
+
+def first_nonfinite(
+    result: TrainResult,
+    loss_fn: Any,
+    tx: Any,
+    batches: Batches | Iterable[Any],
+    *,
+    upto: int | None = None,
+    strict: bool = True,
+    device: Any = None,
+) -> NonFinite | None:
+    """The commit that made the first number that is not finite, found in one replay that looks behind every commit.
+
+    Args:
+      result: as of :func:`replay`, as are the others.
+      loss_fn: as the run was given it.
+      tx: the Optax transformation.
+      batches: a function of a ticket, or an iterator.
+      upto: commits to look at, None for all.
+      strict: as of :func:`replay`.
+      device: a jax device; None for JAX's default.
+
+    Returns:
+      The commit, or None where every version is finite. A run that stopped at a loss that is not finite may have had
+      finite parameters to its end.
+
+    Raises:
+      ExecutionError, ReplayError, TypeError, ValueError: as :func:`replay`.
+
+    Example:
+      >>> import jax.numpy as jnp, optax, jasgd
+      >>> def loss_fn(w, batch):
+      ...     return w.sum()
+      >>> tx = optax.sgd(2e38)  # every gradient is 1, and two such steps are too much for float32
+      >>> result = jasgd.train(loss_fn, jnp.zeros(1), tx, jnp.float32, workers=1, steps=9, throw=False)
+      >>> jasgd.replayer.first_nonfinite(result, loss_fn, tx, jnp.float32)
+      NonFinite(version=1, row=1, where=('params',), gradient=False)
+    """
+    rerun = Rerun(result, loss_fn, tx, batches, upto=upto, strict=strict, device=device)
+
+    @jax.jit
+    def all_finite(tree: Any) -> Any:
+        floating = [leaf for leaf in jax.tree.leaves(tree) if jax.numpy.issubdtype(leaf.dtype, jax.numpy.floating)]
+        return jax.tree.reduce(jax.numpy.logical_and, [jax.numpy.isfinite(leaf).all() for leaf in floating], True)
+
+    for commit in rerun.commits():
+        now = dict(zip(("params", "opt_state"), rerun.now(), strict=True))
+        if commit.rows and not all_finite(now):
+            where = [
+                name + jax.tree_util.keystr(path)
+                for name, tree in now.items()
+                for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+                if not all_finite([leaf])
+            ]
+            return NonFinite(commit.version, commit.rows[0], tuple(where), not all_finite(commit.grads))
+    return None
+
+
+def tell_nonfinite(found: NonFinite | None, result: TrainResult, upto: int | None = None) -> str:
+    """What :func:`first_nonfinite` found, in a sentence.
+
+    Args:
+      found: what it gave.
+      result: what it was given.
+      upto: likewise.
+
+    Returns:
+      The sentence.
+
+    Example:
+      >>> tell_nonfinite(None, result=None, upto=3)
+      'every version up to 3 is finite'
+    """
+    if found is None:
+        if upto is not None:
+            return f"every version up to {upto} is finite"
+        return f"every version up to {result.execution.commits} is finite; the run: {result.message}"
+    ex, row = result.execution, found.row
+    why = "its gradient was not finite" if found.gradient else "its gradient was finite, its update was not"
+    return (
+        f"commit {found.version} made numbers that are not finite in {', '.join(found.where)}: {why}\n"
+        f"  worker {ex.worker[row]}, ticket {ex.ticket[row]}, staleness {ex.staleness[row]}, factor "
+        f"{ex.factor[row]:.4g}, loss {ex.loss[row]:.4g}; --upto {found.version} is the last finite version"
+    )
+
+
+class _Final:
+    """The end of a replay against the end of the run."""
+
+    def __init__(self, result: TrainResult):
+        self._result = result
+        self.differences: list[str] = []
+        self.compared: list[str] = []
+        self.max_difference = self.relative_difference = math.nan
+
+    def compare_params(self, params: Any) -> None:
+        found, recorded = self._compare("params", params, self._result.params)
+        if recorded is None:
+            return
+        apart = [a.astype(np.float64) - b.astype(np.float64) for a, b in zip(found, recorded, strict=True)]
+        self.max_difference = float(max((np.abs(d).max() for d in apart if d.size), default=0.0))
+        norm = math.sqrt(sum(float(np.sum(b.astype(np.float64) ** 2)) for b in recorded))
+        distance = math.sqrt(sum(float(np.sum(d**2)) for d in apart))
+        self.relative_difference = distance / norm if norm else distance
+
+    def compare_opt_state(self, opt_state: Any) -> None:
+        if self._result.execution.metadata["final_opt_state"] != digest(()) or not jax.tree.leaves(opt_state):
+            self._compare("opt_state", opt_state, self._result.opt_state)
+
+    def _compare(self, name: str, tree: Any, recorded_tree: Any) -> tuple[list[np.ndarray], list[np.ndarray] | None]:
+        self.compared.append(name)
+        with_paths = jax.tree_util.tree_leaves_with_path(tree)
+        found = [plain(leaf) for _, leaf in with_paths]
+        paths = [jax.tree_util.keystr(path) for path, _ in with_paths]
+        if isinstance(recorded_tree, dict) and sorted(recorded_tree) == sorted(paths):  # loaded without a structure
+            recorded_tree = [recorded_tree[path] for path in paths]
+        recorded = [plain(leaf) for leaf in jax.tree.leaves(recorded_tree)]
+        told = [(a.dtype, a.shape) for a in found], [(b.dtype, b.shape) for b in recorded]
+        if told[0] != told[1]:
+            self.differences.append(f"final {name} has other leaves than were recorded")
+            return found, None
+        for path, a, b in zip(paths, found, recorded, strict=True):
+            if a.tobytes() != b.tobytes():
+                self.differences.append(f"final {name}{path} has other bits than were recorded")
+                break
+        else:
+            if digest(found) != self._result.execution.metadata[f"final_{name}"]:
+                self.differences.append(f"final_{name} in the metadata is the digest of others")
+        return found, recorded

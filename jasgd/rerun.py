@@ -1,0 +1,222 @@
+"""A recorded execution under way a second time: one commit after another, each held against its rows."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jasgd.compiled import Compiled, Leaves
+from jasgd.data import aligned, as_batches
+from jasgd.door import admit
+from jasgd.environment import Mismatch, describe_dtypes, describe_environment, mismatches
+from jasgd.result import TrainResult, digest
+from jasgd.schemes.buffers import Buffers
+
+
+class ReplayError(ValueError):
+    """A run cannot be replayed here; the message names what differs, with both values."""
+
+
+class Commit(NamedTuple):
+    """A commit that was run again."""
+
+    version: int  # commits before this one
+    rows: range  # its rows in the execution; none for a commit of Hogwild's that did not end
+    grads: tuple[Leaves, ...]  # one per row
+
+
+class Computed(NamedTuple):
+    """A gradient that was computed again."""
+
+    read: Leaves
+    loss: Any
+    aux: Any
+    grads: Leaves
+
+
+class Rerun:
+    """A replay under way; arguments as of :func:`jasgd.replay`, which is a loop over :meth:`commits`.
+
+    Attributes:
+      differences: by row of the execution, what has other bits than were recorded.
+      environment: what decides bits and is not as it was.
+    """
+
+    def __init__(
+        self, result: TrainResult, loss_fn: Any, tx: Any, batches: Any, *, upto: int | None, strict: bool, device: Any
+    ):
+        self.result, self.execution = result, result.execution
+        self.execution.validate()
+        self.execution.unaltered()
+        self.upto = _checked(upto, self.execution.commits)
+        self.differences: dict[int, str] = {}
+        self._device = device
+        metadata = self.execution.metadata
+        if result.initial_params is None:
+            raise ReplayError("result must have initial_params to be replayed, got None")
+        if _is_by_path(result.initial_params):
+            raise ReplayError("result must be loaded with params_like to be replayed: its parameters have no structure")
+        if digest(result.initial_params) != metadata["initial_params"]:
+            raise ReplayError("initial_params of the result must be those that the run began with, and were altered")
+        draw = as_batches(batches)
+        first = aligned(draw(0))
+        self._batch_of = lambda ticket: first if ticket == 0 else aligned(draw(ticket))
+        self.compiled, params, state = admit(
+            loss_fn, result.initial_params, tx, first, has_aux=metadata["has_aux"], device=device
+        )
+        self.environment = _differences(metadata, device, params=params, opt_state=state, batch=first)
+        if self.environment:
+            told = "this is not what the run was made with: " + "; ".join(map(str, self.environment))
+            if strict:
+                raise ReplayError(f"{told}. Give strict=False to replay it all the same, perhaps to other bits")
+            warnings.warn(told, RuntimeWarning, stacklevel=4)
+        scheme = str(metadata["scheme"])
+        self.is_hogwild = scheme.partition("(")[0] == "hogwild"
+        self._store = (
+            _Shared(self.compiled, params, state)
+            if self.is_hogwild
+            else _Versions(self.compiled, params, state, scheme)
+        )
+
+    def commits(self) -> Iterator[Commit]:
+        """Runs one commit after another; between two, :meth:`now` gives what the first of them made."""
+        ex, versions = self.execution, np.arange(self.upto)
+        starts = np.searchsorted(ex.version, versions).tolist()
+        stops = np.searchsorted(ex.version, versions, side="right").tolist()
+        waiting = Counter(ex.version_read[: stops[-1] if stops else 0].tolist())
+        kept: dict[int, Leaves] = {}  # only the versions that a gradient still to come was computed on
+        with contextlib.nullcontext() if self._device is None else jax.default_device(self._device):
+            for version, start, stop in zip(versions.tolist(), starts, stops, strict=True):
+                if waiting[version]:
+                    kept[version] = self._store.read()
+                rows = range(start, stop)
+                if not rows:  # a commit of Hogwild's that did not end
+                    yield Commit(version, rows, ())
+                    continue
+                computed = []
+                for row in rows:
+                    at = int(ex.version_read[row])
+                    gradient = self.compiled.gradient(kept[at], self._batch_of(int(ex.ticket[row])))
+                    computed.append(Computed(kept[at], *gradient))
+                    waiting[at] -= 1
+                    if not waiting[at]:
+                        del kept[at]
+                factor = self._store.commit(computed, version - int(ex.version_read[start]))
+                for row, one in zip(rows, computed, strict=True):
+                    self._compare(row, one, factor)
+                yield Commit(version, rows, tuple(one.grads for one in computed))
+
+    def now(self) -> tuple[Any, Any]:
+        """Parameters and optimizer state; valid until the next commit, which may take their memory over."""
+        params, state = self._store.now()
+        compiled = self.compiled
+        return jax.tree.unflatten(compiled.params_structure, params), jax.tree.unflatten(
+            compiled.state_structure, state
+        )
+
+    def _compare(self, row: int, computed: Computed, factor: Any) -> None:
+        ex = self.execution
+        found: dict[str, Any] = {
+            "loss": np.float32(np.asarray(computed.loss)),
+            "factor": np.float32(np.asarray(factor)),
+        }
+        recorded: dict[str, Any] = {"loss": ex.loss[row], "factor": ex.factor[row]}
+        # Columns of aux lie in the order of its leaves; a result without them has nothing to hold these against.
+        for (name, column), leaf in zip(self.result.aux.items(), jax.tree.leaves(computed.aux), strict=False):
+            found[f"aux {name}"], recorded[f"aux {name}"] = np.asarray(leaf), column[row]
+        for name, value in found.items():
+            if value.tobytes() != recorded[name].tobytes():
+                self.differences[row] = (
+                    f"row {row} (version {ex.version[row]}, worker {ex.worker[row]}, ticket {ex.ticket[row]}): "
+                    f"{name} is {value!s}, recorded was {recorded[name]!s}"
+                )
+                return
+
+
+class _Versions:
+    """Parameters of which a commit makes the next version, as in every scheme but Hogwild."""
+
+    def __init__(self, compiled: Compiled, params: Leaves, state: Leaves, scheme: str):
+        self._compiled = compiled
+        name = scheme.partition("(")[0]
+        # The same functions as in the scheme: XLA may compile a donated or an averaged update to other bits.
+        self._in_place = name == "locked" and "reference" not in scheme
+        self._always_mean = name == "synchronous"
+        self._params = compiled.copy(params) if self._in_place else params
+        self._state = compiled.copy(state) if self._in_place else state
+
+    def read(self) -> Leaves:
+        return self._compiled.copy(self._params) if self._in_place else self._params
+
+    def now(self) -> tuple[Leaves, Leaves]:
+        return self._params, self._state
+
+    def commit(self, computed: list[Computed], staleness: int) -> Any:
+        compiled = self._compiled
+        reads, losses, _, grads = zip(*computed, strict=True)
+        read = reads[0] if compiled.wants_read_params else ()
+        if self._always_mean or len(grads) > 1:
+            told = compiled.apply_mean(self._params, self._state, list(grads), list(losses), read)
+        else:
+            apply = compiled.apply_in_place if self._in_place else compiled.apply
+            told = apply(self._params, self._state, grads[0], np.int32(staleness), losses[0], read)
+        self._params, self._state, factor = told
+        return factor
+
+
+class _Shared:
+    """Hogwild's parameters in one block of memory, to which updates are added component by component."""
+
+    def __init__(self, compiled: Compiled, params: Leaves, state: Leaves):
+        self._compiled, self._buffers, self._state = compiled, Buffers(params), state
+
+    def read(self) -> Leaves:
+        return self._buffers.copy()
+
+    def now(self) -> tuple[Leaves, Leaves]:
+        return tuple(jax.numpy.asarray(leaf) for leaf in self._buffers.copy()), self._state
+
+    def commit(self, computed: list[Computed], staleness: int) -> Any:
+        compiled, (one,) = self._compiled, computed
+        current = self._buffers.copy() if compiled.needs_params else one.read
+        read = one.read if compiled.wants_read_params else ()
+        updates, self._state, factor = compiled.update(
+            current, self._state, one.grads, np.int32(staleness), one.loss, read
+        )
+        for shared, update in zip(self._buffers.leaves, updates, strict=True):
+            np.add(shared, np.asarray(update), out=shared, casting="unsafe")
+        return factor
+
+
+def _checked(upto: Any, commits: int) -> int:
+    if upto is None:
+        return commits
+    whole = isinstance(upto, (int, np.integer)) and not isinstance(upto, bool)
+    if not whole or not 0 <= upto <= commits:
+        raise ValueError(f"upto must be an integer in 0…{commits} (the run's commits), or None for all, got {upto!r}")
+    return int(upto)
+
+
+def _is_by_path(tree: Any) -> bool:
+    """Whether these are leaves as ``TrainResult.load`` gives them without a structure, which no ``loss_fn`` takes."""
+    return isinstance(tree, dict) and all(
+        isinstance(leaf, np.ndarray) and isinstance(path, str) and path[:1] in ("", "[", ".")
+        for path, leaf in tree.items()
+    )
+
+
+def _differences(metadata: dict[str, Any], device: Any, **trees: Any) -> tuple[Mismatch, ...]:
+    """What decides bits and is not as it was, from the libraries to the dtypes."""
+    found = mismatches(metadata["environment"], describe_environment(device))
+    for name, dtypes in describe_dtypes(**trees).items():
+        if dtypes != metadata["dtypes"][name]:
+            found.append(Mismatch(f"dtypes of {name}", metadata["dtypes"][name], dtypes))
+    if not found and digest(trees["opt_state"]) != metadata["initial_opt_state"]:
+        found.append(Mismatch("digest of tx.init(params)", metadata["initial_opt_state"], digest(trees["opt_state"])))
+    return tuple(found)
