@@ -1,5 +1,8 @@
 """Asynchronous SGD in JAX, with a step size that adapts to measured staleness."""
 
+import importlib
+from typing import Any
+
 from jasgd import data, fits, rules, schemes, testing
 from jasgd.cpu import configure_cpu
 from jasgd.data import BatchesExhausted, minibatches
@@ -13,6 +16,8 @@ from jasgd.trainer import train
 from jasgd.transform import StalenessAdaptiveState, staleness_adaptive
 
 __version__ = "0.1.0"
+
+_LAZY = ("comparison", "problems", "report")
 
 __all__ = [
     "BatchesExhausted",
@@ -39,3 +44,10 @@ __all__ = [
     "testing",
     "train",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when asked for: problems needs Flax, and none of the three is needed to train.
+    if name in _LAZY:
+        return importlib.import_module(f"jasgd.{name}")
+    raise AttributeError(f"module 'jasgd' has no attribute {name!r}")

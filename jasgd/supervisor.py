@@ -152,7 +152,7 @@ class Supervisor:
             raise ValueError(f"evaluate must give a 'loss' for target_loss to be reached, got {sorted(named)}")
         if reserved := {"time_s", "version"} & set(named):
             raise ValueError(f"evaluate must give names other than time_s and version, got {sorted(reserved)}")
-        numbers = {str(k): float(v) for k, v in named.items()}
+        numbers = {str(k): _number(v, f" for {k!r}" if named is told else "") for k, v in named.items()}
         self.evaluations.append({"time_s": time_s, "version": snapshot.version, **numbers})
 
     def _report(self) -> None:
@@ -176,6 +176,17 @@ class Supervisor:
                 evaluation=self.evaluations[-1] if self.evaluations else None,
             )
         )
+
+
+def _number(value: Any, where: str) -> float:
+    shape = getattr(value, "shape", ())
+    try:
+        if shape == () and not isinstance(value, str):
+            return float(value)
+    except TypeError:
+        pass  # told below
+    got = f"{value.dtype}{list(shape)}" if shape else type(value).__name__
+    raise TypeError(f"evaluate must give a number, or a mapping of names to numbers, got {got}{where}")
 
 
 def _stuck(worker: int, thread: threading.Thread) -> StuckWorker:

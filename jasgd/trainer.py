@@ -109,7 +109,7 @@ def train(
     first = aligned(drawn(0))
     compiled, leaves, state = admit(loss_fn, params, tx, first, has_aux=has_aux, device=device)
     ledger = Ledger(workers, limit=steps)
-    running = factory(Setup(leaves, state, compiled, ledger, workers))
+    running = schemes.make(factory, Setup(leaves, state, compiled, ledger, workers))
     warn_if_unconfigured(workers)
     metadata = {
         "scheme": schemes.describe(factory),

@@ -43,6 +43,22 @@ BAD = {
         "scheme must be one of sequential, synchronous, locked, hogwild, leashed, got 'leash'",
     ),
     "scheme type": ({"scheme": 3}, TypeError, "scheme must be a name or a function of a Setup, got int"),
+    "scheme that was not called": (
+        {"scheme": jasgd.schemes.leashed},
+        TypeError,
+        r"scheme must be what leashed\(\.\.\.\) returns, got leashed itself: call it",
+    ),
+    "own scheme that was not called": (
+        {"scheme": lambda slack=1: lambda setup: None},
+        TypeError,
+        "scheme must make an object with read, commit, snapshot, close, counters of a Setup, got function without read",
+    ),
+    "scheme without close": (
+        {"scheme": type("Open", (), {"__init__": lambda self, setup: None, "read": 1, "commit": 1, "snapshot": 1})},
+        TypeError,
+        "got Open without close, counters",
+    ),
+    "scheme's own error": ({"scheme": lambda setup: setup.nothing}, AttributeError, "nothing"),
     "sequential": ({"scheme": "sequential"}, ValueError, "workers must be 1 for the scheme 'sequential', got 2"),
     "persistence": (
         {"scheme": jasgd.schemes.leashed(persistence=-1)},

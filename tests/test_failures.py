@@ -1,6 +1,7 @@
 """What goes wrong inside a run is told, and what was learned until then is kept."""
 
 import itertools
+import re
 import threading
 
 import jax
@@ -357,6 +358,30 @@ def test_an_evaluation_cannot_take_the_record_s_own_names(name):
     result = train(evaluate=lambda w: {"loss": 0.0, name: -7.0})
     assert result.outcome == "failed"
     assert f"evaluate must give names other than time_s and version, got ['{name}']" in result.message
+
+
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [
+        ((0.5, 0.9), "tuple"),
+        (jnp.ones(1), r"float32\[1\]"),
+        (np.ones((1, 1)), r"float64\[1, 1\]"),
+        (None, "NoneType"),
+        ("low", "str"),
+        ({"loss": 0.5, "accuracy": (1, 2)}, "tuple for 'accuracy'"),
+    ],
+)
+def test_an_evaluation_that_is_no_number_names_evaluate(given, got):
+    result = train(evaluate=lambda w: given)
+    assert result.outcome == "failed"
+    message = rf"evaluate must give a number, or a mapping of names to numbers, got {got}$"
+    assert re.search(message, result.message)
+    assert isinstance(result.error, TypeError)
+
+
+@pytest.mark.parametrize("given", [1, True, np.float32(1), jnp.ones(()), np.ones((), np.int32)])
+def test_an_evaluation_may_be_any_scalar(given):
+    assert train(evaluate=lambda w: given).evaluations[0]["loss"] == 1.0
 
 
 def test_minibatches_take_jax_arrays_and_refuse_a_size_that_is_no_integer():

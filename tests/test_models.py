@@ -201,8 +201,9 @@ def test_refusals(arguments, message):
         functional(*arguments)
 
 
-def test_a_missing_flax_is_one_line():
-    code = "import sys; sys.modules['flax'] = None; import jasgd.problems"
+@pytest.mark.parametrize("asked", ["import jasgd.problems", "import jasgd; jasgd.problems.load"])
+def test_a_missing_flax_is_one_line(asked):
+    code = f"import sys; sys.modules['flax'] = None; {asked}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
     assert done.stderr.strip().endswith('ImportError: jasgd.problems needs Flax: pip install "jasgd[problems]"')

@@ -245,6 +245,17 @@ def test_importing_jasgd_imports_no_model_library():
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
+def test_problems_and_the_other_parts_with_extras_are_there_after_import_jasgd():
+    code = (
+        "import jasgd; print(sorted(jasgd.problems.MODELS), jasgd.report.plot.__name__, jasgd.comparison.BASELINE)\n"
+        "from jasgd import *\n"
+        "jasgd.nothing"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == "['lenet', 'lenet5', 'mlp'] plot constant\n"
+    assert done.stderr.strip().endswith("AttributeError: module 'jasgd' has no attribute 'nothing'")
+
+
 @pytest.mark.data
 @pytest.mark.parametrize(("name", "largest"), [("mnist", 255), ("fashion_mnist", 255), ("cifar10", 1)])
 def test_published_pixels_of_the_real_data(name, largest):

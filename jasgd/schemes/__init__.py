@@ -32,6 +32,9 @@ SCHEMES: dict[str, SchemeFactory] = {
 }
 
 
+MEMBERS = ("read", "commit", "snapshot", "close", "counters")
+
+
 def named(name: str, **options: Any) -> SchemeFactory:
     """The scheme of a name, with options: what ``train(scheme=...)`` takes.
 
@@ -108,6 +111,35 @@ def hogwild(*, max_staleness: int | None = None) -> SchemeFactory:
       'hogwild'
     """
     return functools.partial(Hogwild, max_staleness=max_staleness)
+
+
+def make(factory: SchemeFactory, setup: Setup) -> Scheme:
+    """The scheme that a factory makes.
+
+    Args:
+      factory: what ``train(scheme=...)`` takes.
+      setup: what the scheme is given to work with.
+
+    Returns:
+      The scheme.
+
+    Raises:
+      TypeError: for what is no function of a Setup, such as ``leashed`` instead of ``leashed()``, or makes no scheme.
+    """
+    name = getattr(factory, "__name__", type(factory).__name__)
+    signature = inspect.signature(factory)
+    try:
+        signature.bind(setup)
+    except TypeError as error:
+        if signature.return_annotation in ("SchemeFactory", SchemeFactory):
+            raise TypeError(f"scheme must be what {name}(...) returns, got {name} itself: call it") from None
+        raise TypeError(f"scheme must be a name or a function of a Setup, got {name}{signature}") from error
+    scheme = factory(setup)
+    missing = [member for member in MEMBERS if not hasattr(scheme, member)]
+    if missing:
+        got = f"{type(scheme).__name__} without {', '.join(missing)}"
+        raise TypeError(f"scheme must make an object with {', '.join(MEMBERS)} of a Setup, got {got}")
+    return scheme
 
 
 def describe(factory: SchemeFactory) -> str:
