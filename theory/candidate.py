@@ -270,7 +270,7 @@ def _refuse_unknown_symbols(expression: Any, name: str, line: int, parameters: M
         if symbol.is_nonzero and not known.is_zero_free():
             raise CandidateError(f"{name}:{line}: {symbol.name} is declared nonzero, but its range is not")
         if any(getattr(symbol, f"is_{assumed}") is not None for assumed in ("integer", "rational", "algebraic")):
-            raise CandidateError(f"{name}:{line}: {symbol.name} is declared a whole number, but ranges are of real ones")
+            raise CandidateError(f"{name}:{line}: {symbol.name} is declared of a kind, but ranges hold all reals")
 
 
 def _mapping(name: str, told: Any) -> Mapping[str, Any]:
