@@ -195,6 +195,9 @@ def _moments(asked: Question, evidence: dict[str, Any]) -> None:
     if "argument" in evidence:
         _require(evidence == {"argument": "finite domain"} and asked.domain[1] is not None, "the domain is not finite")
         _require(asked.setting.law is None and asked.setting.is_fixed(), "not a finite question")
+    elif "falls" in evidence:
+        _only(evidence, "falls", "above")
+        _falls_to_zero(asked, Tail(*evidence["falls"]), Tail(*evidence["above"]))
     elif "bound" in evidence:
         _only(evidence, "bound", "start")
         starts = (0, 1, 4, 16, 64, 256)
@@ -217,6 +220,22 @@ def _moments(asked: Question, evidence: dict[str, Any]) -> None:
             "staleness_mean": ends(found.staleness_mean),
         }
         _require(evidence == expected, "the enclosures")
+
+
+def _falls_to_zero(asked: Question, falls: Tail, above: Tail) -> None:
+    """Bounded by what it is where it begins to fall, as it stays ≥ 0."""
+    points = Points(asked.formula, asked.setting)
+    _require(points.is_single, "a function of τ alone is needed")
+    earlier = _earlier(asked, tails.FALLING, asked.formula, falls)
+    _require(tails.falling(asked.formula, asked.setting, falls), "it is not shown to fall")
+    _require(not any(tails.falling(asked.formula, asked.setting, one) for one in earlier), "an earlier start")
+    earlier = _earlier(asked, tails.INEQUALITIES, asked.formula, above)
+    _require(tails.inequality(asked.formula, asked.setting, above, strict=False), "it may be negative")
+    _require(
+        not any(tails.inequality(asked.formula, asked.setting, one, strict=False) for one in earlier),
+        "an earlier start",
+    )
+    _every(points.is_finite(tau) for tau in range(asked.domain[0], max(falls.start, above.start)))
 
 
 def _refuted(violated: Callable[[Question, dict[str, Any]], None]) -> Callable[[Question, dict[str, Any]], None]:

@@ -256,6 +256,15 @@ def _bounded(question: Question) -> Finding:
             written = shown(bounds.high).split(" ", 1)[1]
             of = "C up to a constant factor" if factored(question.formula)[0] else "C"
             return proved(f"|{of}| ≤ {written} from τ = {start} on", bound=str(least), start=start)
+    falls = tails.find_falling(question.formula, question.setting, question.domain[0], question.first_checked())
+    above = tails.find_inequality(
+        question.formula, question.setting, question.domain[0], question.first_checked(), strict=False
+    )
+    if falls is not None and above is not None and Points(question.formula, question.setting).is_single:
+        start = max(falls.start, above.start)
+        if all(Points(question.formula, question.setting).is_finite(tau) for tau in range(question.domain[0], start)):
+            told = f"C never increases from τ = {falls.start} on, and is not negative from τ = {above.start} on"
+            return proved(f"bounded: {told}", falls=list(falls), above=list(above))
     try:
         formula = question.formula
         if tails.growing(formula, question.setting, 64):
