@@ -261,8 +261,13 @@ def _refuse_unknown_symbols(expression: Any, name: str, line: int, parameters: M
             hint = "F is an argument of step_size(tau, F)" if symbol.name == "F" else "name it in parameters"
             raise CandidateError(f"{name}:{line}: the symbol {symbol.name} is neither tau nor a parameter; {hint}")
         known = parameters[symbol.name]
-        if (symbol.is_positive and not known.is_positive()) or (symbol.is_nonnegative and not known.is_nonnegative()):
-            raise CandidateError(f"{name}:{line}: {symbol.name} is declared positive, but its range is not")
+        for assumed in ("positive", "nonnegative", "negative", "nonpositive"):
+            if getattr(symbol, f"is_{assumed}") and not getattr(known, f"is_{assumed}")():
+                raise CandidateError(f"{name}:{line}: {symbol.name} is declared {assumed}, but its range is not")
+        if symbol.is_nonzero and not known.is_zero_free():
+            raise CandidateError(f"{name}:{line}: {symbol.name} is declared nonzero, but its range is not")
+        if any(getattr(symbol, f"is_{assumed}") is not None for assumed in ("integer", "rational", "algebraic")):
+            raise CandidateError(f"{name}:{line}: {symbol.name} is declared to be whole, its range is not")
 
 
 def _mapping(name: str, told: Any) -> Mapping[str, Any]:

@@ -1,6 +1,8 @@
 """Candidates that a sceptic found to be decided wrongly: each names the step of the argument that was too weak."""
 
-from theory.candidate import loads
+import pytest
+
+from theory.candidate import CandidateError, loads
 from theory.decision import decide
 from theory.laws import parse_law
 
@@ -76,3 +78,10 @@ def test_binomials_are_zero_beyond_their_range():
         assert said("C = 1 / (1 + binomial(tau, 3))", condition) == "PROVED"
     assert said("C = 1 + binomial(3, tau)", "magnitude", "constant:4") == "PROVED"
     assert said("C = binomial(2 * tau, tau) / 4**tau", "defined") != "REFUTED"
+
+
+@pytest.mark.parametrize("declared", ["negative=True", "nonpositive=True", "integer=True", "even=True"])
+def test_what_is_declared_of_a_parameter_and_not_so_is_refused(declared):
+    # SymPy writes |b| as -b where b is declared negative; over (1, 2) that is another function.
+    with pytest.raises(CandidateError, match="declared"):
+        loads(HEAD + f"b = Symbol('b', {declared})\nC = 1 / (1 + Abs(b) * tau)\nparameters = {{'b': (1, 2)}}")
