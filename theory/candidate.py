@@ -168,11 +168,8 @@ class _ExactDecimals(ast.NodeTransformer):
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
-        if isinstance(node.op, ast.Div):
-            exact = "__quotient__"
-        elif isinstance(node.op, ast.Pow):
-            exact = "__power__"
-        else:
+        exact = {ast.Div: "__quotient__", ast.Pow: "__power__"}.get(type(node.op))
+        if exact is None:
             return node
         return ast.copy_location(ast.Call(ast.Name(exact, ast.Load()), [node.left, node.right], []), node)
 
@@ -270,7 +267,7 @@ def _refuse_unknown_symbols(expression: Any, name: str, line: int, parameters: M
         if symbol.is_nonzero and not known.is_zero_free():
             raise CandidateError(f"{name}:{line}: {symbol.name} is declared nonzero, but its range is not")
         if any(getattr(symbol, f"is_{assumed}") is not None for assumed in ("integer", "rational", "algebraic")):
-            raise CandidateError(f"{name}:{line}: {symbol.name} is declared of a kind, but ranges hold all reals")
+            raise CandidateError(f"{name}:{line}: {symbol.name} is declared to be whole, its range is not")
 
 
 def _mapping(name: str, told: Any) -> Mapping[str, Any]:

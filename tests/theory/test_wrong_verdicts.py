@@ -80,10 +80,7 @@ def test_binomials_are_zero_beyond_their_range():
     assert said("C = binomial(2 * tau, tau) / 4**tau", "defined") != "REFUTED"
 
 
-DECLARED = ["negative=True", "nonpositive=True", "integer=True", "even=True", "rational=True"]
-
-
-@pytest.mark.parametrize("declared", DECLARED)
+@pytest.mark.parametrize("declared", ["negative=True", "nonpositive=True", "integer=True", "even=True"])
 def test_what_is_declared_of_a_parameter_and_not_so_is_refused(declared):
     # SymPy writes |b| as -b where b is declared negative; over (1, 2) that is another function.
     with pytest.raises(CandidateError, match="declared"):
