@@ -18,10 +18,8 @@ def configure_cpu(*, threads_per_worker: int | None = 1) -> None:
     that pool, from which a computation takes helpers, is limited to ``threads_per_worker``.
 
     Args:
-      threads_per_worker: threads that one computation may use, ≥ 1; None leaves JAX's default, all processors.
-
-    Args:
-      threads_per_worker: see above; an integer ≥ 1, or None.
+      threads_per_worker: threads that one computation may use, an integer ≥ 1; None leaves JAX's default, all
+        processors.
 
     Returns:
       None.

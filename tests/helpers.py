@@ -7,6 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jasgd.comparison import Arm, Comparison
+from jasgd.execution import Execution, row_dtype
+from jasgd.result import Outcome, TrainResult
+
 
 def network(seed: int = 0, sizes=(12, 16, 16, 4)):
     """Parameters, loss and batches of a small classifier on data from a seed, in a nested dict as users have it."""
@@ -104,6 +108,24 @@ class Task:
         return {"loss": self.loss_fn(params, self.batches(10**6)), "accuracy": 0.5}
 
 
+class Parabola:
+    """A problem that compiles fast."""
+
+    name = "parabola"
+
+    def __init__(self, seed):
+        self.params = jnp.full(8, 1.0 + seed)
+
+    def loss_fn(self, params, batch):
+        return jnp.mean((params - batch) ** 2)
+
+    def batches(self, ticket):
+        return np.zeros(8, np.float32)
+
+    def evaluate(self, params):
+        return {"loss": float(self.loss_fn(params, self.batches(0)))}
+
+
 def moved(tx, taus=(3, 0)):
     """How far gradients of 1 with these values of staleness move a scalar."""
     state, total = tx.init(jnp.zeros(())), 0.0
@@ -111,3 +133,35 @@ def moved(tx, taus=(3, 0)):
         updates, state = tx.update(jnp.ones(()), state, jnp.zeros(()), staleness=tau)
         total += float(updates)
     return total
+
+
+def result_of(losses, *, outcome=Outcome.FINISHED, factor=1.0, staleness=0, evaluations=(), rate=100.0, dropped=0):
+    """A run by hand: a commit every 1/rate seconds, each as stale, as far as there are versions to be stale by."""
+    rows = np.zeros(len(losses), row_dtype(dropped=False))
+    rows["version"] = np.arange(len(losses))
+    rows["version_read"] = np.maximum(rows["version"] - staleness, 0)
+    rows["staleness"] = rows["version"] - rows["version_read"]
+    rows["ticket"], rows["loss"], rows["factor"], rows["tries"] = rows["version"], losses, factor, 1
+    rows["time_s"] = (1 + rows["version"]) / rate
+    execution = Execution.from_rows(rows, np.zeros(dropped, row_dtype(dropped=True)), {"workers": 1, "in_flight": []})
+    return TrainResult(
+        {}, (), execution, outcome, "by hand", list(evaluations), {}, {}, float(len(losses) / rate)
+    )  # fmt: skip
+
+
+def with_times(execution, times):
+    """The same execution, committed at these times in seconds."""
+    rows = np.zeros(len(execution), row_dtype(dropped=False))
+    for name in rows.dtype.names:
+        rows[name] = getattr(execution, name)
+    rows["time_s"] = times
+    return Execution.from_rows(rows, np.zeros(0, row_dtype(dropped=True)), execution.metadata)
+
+
+def by_hand(**arms):
+    """A comparison of runs that are made by hand: for each arm a list of results, by seed."""
+    settings = {"workers": 8, "scheme": "leashed"}
+    labels = {name.replace("control", "constant@tail"): results for name, results in arms.items()}
+    runs = {label: dict(enumerate(results)) for label, results in labels.items()}
+    parsed = tuple(Arm.parse(label) for label in labels)
+    return Comparison("by hand", parsed, tuple(range(3)), settings, runs)

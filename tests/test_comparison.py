@@ -8,35 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import Task
-from test_measures import result_of
+from helpers import Parabola, Task, by_hand, result_of
 
 import jasgd
-from jasgd.comparison import Arm, Comparison, compare
+from jasgd.comparison import Arm, compare
 from jasgd.measures import measures, spread
 from jasgd.result import Outcome, to_json
 
 
 def small(arms, seeds=(0, 1), **options):
     return compare(Task, arms, seeds, **{"workers": 2, "learning_rate": 0.05, "steps": 60} | options)
-
-
-class Parabola:
-    """A problem that compiles fast."""
-
-    name = "parabola"
-
-    def __init__(self, seed):
-        self.params = jnp.full(8, 1.0 + seed)
-
-    def loss_fn(self, params, batch):
-        return jnp.mean((params - batch) ** 2)
-
-    def batches(self, ticket):
-        return np.zeros(8, np.float32)
-
-    def evaluate(self, params):
-        return {"loss": float(self.loss_fn(params, self.batches(0)))}
 
 
 @pytest.mark.newest
@@ -217,15 +198,6 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_trained(arms, see
 def test_a_law_that_is_none_is_refused_before_anything_is_trained():
     with pytest.raises(TypeError, match="law must be a StalenessHistogram"):
         compare(pytest.fail, ["tail_published", "tail"], (0,), workers=2, learning_rate=0.05, steps=5, law=1024)
-
-
-def by_hand(**arms):
-    """A comparison of runs that are made by hand: for each arm a list of results, by seed."""
-    settings = {"workers": 8, "scheme": "leashed"}
-    labels = {name.replace("control", "constant@tail"): results for name, results in arms.items()}
-    runs = {label: dict(enumerate(results)) for label, results in labels.items()}
-    parsed = tuple(Arm.parse(label) for label in labels)
-    return Comparison("by hand", parsed, tuple(range(3)), settings, runs)
 
 
 def runs_at(*lengths, **options):

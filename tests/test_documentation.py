@@ -103,6 +103,8 @@ def test_every_public_function_says_what_it_takes_gives_and_shows(name):
     if "\n" not in text:  # one line is enough for the models, which share a signature, and for what is hardly public
         assert function in {*fits.MODELS.values(), specs.canonical, comparison.number}
         return
+    sections = re.findall(r"^(Args|Returns|Raises|Example|Source):", text, re.MULTILINE)
+    assert len(sections) == len(set(sections))
     missing = [p for p in parameters if not re.search(rf"^\s+\**{p}(, |:)", text, re.MULTILINE)]
     assert missing == []
     assert "Returns:" in text

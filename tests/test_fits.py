@@ -7,11 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import scipy.special
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jasgd
+from jasgd import fits
 from jasgd.fits import MODELS, LawFit, bhattacharyya, fit
 
 N = 20_000
@@ -79,6 +81,33 @@ def test_pmfs_and_distances_are_those_of_an_independent_computation(sample):
         q = independent_pmf(found, len(p))
         np.testing.assert_allclose(found.pmf, q, rtol=1e-3, atol=1e-9)
         assert found.distance == pytest.approx(-math.log(np.sqrt(p * q).sum()), abs=1e-6)
+
+
+def far_laws():
+    """Staleness of up to 100,000, as where one worker of many stalls: around a mode, and falling from 0 on."""
+    r = np.random.default_rng(0)
+    return {
+        "peaked": np.append(r.poisson(50_000, 2000), 100_000),
+        "falling": np.append(r.geometric(1e-4, 2000), 100_000),
+    }
+
+
+@pytest.mark.parametrize("shape", far_laws())
+def test_conway_maxwell_poisson_sums_few_terms_of_a_far_law_and_the_right_ones(shape, monkeypatch):
+    sizes = []
+
+    def noted(logarithms):
+        sizes.append(len(logarithms))
+        return scipy.special.logsumexp(logarithms)
+
+    monkeypatch.setattr(fits, "_log_sum", noted)
+    pmf = np.bincount(far_laws()[shape]) / 2001
+    parameters, log_q = fits.conway_maxwell_poisson(pmf)
+    i = np.arange(4 * len(pmf) + 200)
+    terms = i * parameters["log_rate"] - parameters["nu"] * scipy.special.gammaln(i + 1)
+    np.testing.assert_allclose(log_q[pmf > 0], (terms - scipy.special.logsumexp(terms))[: len(pmf)][pmf > 0], rtol=1e-9)
+    if shape == "peaked":  # of 400,000; a law that falls slowly has no small part that counts
+        assert np.median(sizes) < 10_000
 
 
 def test_the_distance_of_small_distributions_by_hand():

@@ -4,34 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from helpers import result_of, with_times
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jasgd.execution import Execution, row_dtype
 from jasgd.measures import SHARES, SMOOTHED, Spread, committed, measures, reached, smoothed, spread
-from jasgd.result import Outcome, TrainResult
-
-
-def result_of(losses, *, outcome=Outcome.FINISHED, factor=1.0, staleness=0, evaluations=(), rate=100.0, dropped=0):
-    """A run by hand: a commit every 1/rate seconds, each as stale, as far as there are versions to be stale by."""
-    rows = np.zeros(len(losses), row_dtype(dropped=False))
-    rows["version"] = np.arange(len(losses))
-    rows["version_read"] = np.maximum(rows["version"] - staleness, 0)
-    rows["staleness"] = rows["version"] - rows["version_read"]
-    rows["ticket"], rows["loss"], rows["factor"], rows["tries"] = rows["version"], losses, factor, 1
-    rows["time_s"] = (1 + rows["version"]) / rate
-    execution = Execution.from_rows(rows, np.zeros(dropped, row_dtype(dropped=True)), {"workers": 1, "in_flight": []})
-    return TrainResult(
-        {}, (), execution, outcome, "by hand", list(evaluations), {}, {}, float(len(losses) / rate)
-    )  # fmt: skip
-
-
-def with_times(execution, times):
-    rows = np.zeros(len(execution), row_dtype(dropped=False))
-    for name in rows.dtype.names:
-        rows[name] = getattr(execution, name)
-    rows["time_s"] = times
-    return Execution.from_rows(rows, np.zeros(0, row_dtype(dropped=True)), execution.metadata)
+from jasgd.result import Outcome
 
 
 def test_a_loss_is_smoothed_over_twenty_gradients():

@@ -12,10 +12,8 @@ import matplotlib.image
 import numpy as np
 import optax
 import pytest
-from helpers import Task
+from helpers import Parabola, Task, by_hand, result_of, with_times
 from rich.console import Console
-from test_comparison import Parabola, by_hand
-from test_measures import result_of, with_times
 
 import jasgd
 from jasgd import report

@@ -70,9 +70,19 @@ class Scheme(Protocol):
     """A scheme in operation. A factory ``Setup -> Scheme`` is what ``train(scheme=...)`` takes; a class is one.
 
     ``read`` and ``commit`` are called by the worker that they are given, at most one call per worker at a time;
-    ``snapshot``, ``close`` and ``counters`` by any thread at any time. Two members are optional: ``warm_up(gradient)``
-    compiles what ``commit`` calls before the clock starts, and ``needs_every_worker = True`` says that workers wait for
-    each other, so that a run without one of them is over.
+    ``snapshot``, ``close`` and ``counters`` by any thread at any time. Commit k turns version k into k + 1; a run whose
+    scheme commits and does not advance is stopped as failed.
+
+    What a scheme may have besides; it is looked up by name, so a class leaves out what it does not need.
+
+    Attributes:
+      name: str, what executions record; by default the name of the class.
+      needs_every_worker: bool, whether workers wait for each other, so that a run without one of them is over; by
+        default False.
+      warm_up: method ``warm_up(gradient) -> None`` that compiles what ``commit`` calls, before the clock starts, and
+        changes nothing; by default the first commit compiles, while the others wait.
+      unfinished: collection of int, versions that were given out to commits which failed or did not end, and have no
+        row; by default empty.
     """
 
     def read(self, worker: int) -> View:
@@ -83,7 +93,8 @@ class Scheme(Protocol):
         """Applies a gradient or drops it; raises Closed, and changes nothing, once the run is over.
 
         Inside its atomic section a scheme calls ``ledger.require_open``, ``ledger.staleness`` and
-        ``ledger.is_too_stale``; it returns what ``ledger.applied`` or ``ledger.dropped`` returns.
+        ``ledger.is_too_stale``; it returns what ``ledger.applied`` or ``ledger.dropped`` returns. The reason of a drop
+        is one of ``jasgd.execution.DROP_REASONS``.
         """
         ...
 
@@ -97,7 +108,7 @@ class Scheme(Protocol):
 
     @property
     def counters(self) -> dict[str, int]:
-        """What the scheme counts beyond the ledger, by name."""
+        """What the scheme counts beyond the ledger; a name that ``result.metrics`` has itself is left out there."""
         ...
 
 
