@@ -168,8 +168,11 @@ class _ExactDecimals(ast.NodeTransformer):
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
-        exact = {ast.Div: "__quotient__", ast.Pow: "__power__"}.get(type(node.op))
-        if exact is None:
+        if isinstance(node.op, ast.Div):
+            exact = "__quotient__"
+        elif isinstance(node.op, ast.Pow):
+            exact = "__power__"
+        else:
             return node
         return ast.copy_location(ast.Call(ast.Name(exact, ast.Load()), [node.left, node.right], []), node)
 
