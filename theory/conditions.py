@@ -344,6 +344,8 @@ def _small_laws() -> Iterator[FiniteLaw]:
     for counts in ([1, 1], [9, 1], [1, 9], [1, 2], [0, 1, 1], [1, 0, 0, 1], [1, 1, 1], [1, 2, 1], [3, 1, 1], [1, 1, 3]):
         total = sum(counts)
         yield FiniteLaw({tau: Fraction(n, total) for tau, n in enumerate(counts) if n}, ["counts", counts])
+    for tau in (20, 100, 1000):  # what falls slowly is far from its mean only far out
+        yield FiniteLaw({tau: Fraction(1)}, ["constant", str(tau)])
 
 
 def _counterexamples(question: Question, before: int | None) -> Iterator[tuple[int, Question, Points]]:

@@ -1,0 +1,149 @@
+"""The library's own rules under six laws and under every law: all is decided, and TAIL's mean is what theory says."""
+
+from fractions import Fraction
+
+import mpmath
+import pytest
+from flint import fmpq
+
+from theory.candidate import load
+from theory.conditions import CONDITIONS
+from theory.decision import decide, question
+from theory.laws import from_json, parse_law
+from theory.points import Points
+from theory.verdict import Verdict
+
+RULES = {  # and whether E[C] = 1 under constant:3
+    "constant": True,
+    "inverse": False,
+    "inverse:normalized=true": True,
+    "power": False,
+    "power:exponent=2,normalized=true": True,
+    "hinge": True,
+    "exponential": False,
+    "exponential:beta=0.1,normalized=true": True,
+    "threshold": True,
+    "mishchenko": False,
+    "koloskova": True,
+    "adadelay": False,
+    "tail": True,
+    "tail:amplitude=0.5": True,
+    "tail:cdf=strict": False,
+    "tail:cdf=inclusive": False,
+    "tail_published:workers=8": False,
+}
+COUNTS = [2, 5, 0, 14, 21, 33, 58, 96, 41, 17, 6, 0, 1]
+LAWS = [
+    parse_law("poisson:8"),
+    parse_law("geometric:1/8"),
+    parse_law("negative_binomial:3:1/4"),
+    parse_law("uniform:0:30"),
+    parse_law("constant:3"),
+    from_json(["counts", COUNTS]),
+]
+FINITE = LAWS[3:]
+CONSTANT = LAWS[4]
+AMPLITUDES = [Fraction(1), Fraction(1, 2)]
+
+
+@pytest.fixture(scope="module")
+def reports():
+    """For each rule, made once: the report under the laws."""
+    found = {}
+
+    def of(name):
+        if name not in found:
+            found[name] = decide(load(f"jasgd.rules:{name}"), LAWS)
+        return found[name]
+
+    return of
+
+
+def finding(report, condition, law):
+    return next(found for of, found in report[condition].findings if of == law)
+
+
+def masses(law):
+    return {tau: law.mass(tau) for tau in law.points()}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_condition_is_decided_under_each_law(reports, name):
+    undecided = [
+        f"{condition} under {law}: {found.because}"
+        for condition in CONDITIONS
+        for law, found in reports(name)[condition].findings
+        if found.verdict is Verdict.UNKNOWN
+    ]
+    assert not undecided
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_condition_is_decided_for_every_law(name):
+    report = decide(load(f"jasgd.rules:{name}"))
+    assert {c: report[c].because for c in CONDITIONS if report[c].verdict is Verdict.UNKNOWN} == {}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_each_is_defined_and_decreasing_and_has_moments(reports, name):
+    for condition in ("defined", "decreasing", "moments"):
+        assert reports(name)[condition].verdict is Verdict.PROVED
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_mean_under_one_point_is_the_value_there(reports, name):
+    is_one = finding(reports(name), "magnitude", CONSTANT).verdict is Verdict.PROVED
+    asked = question(load(f"jasgd.rules:{name}"), CONSTANT)
+    if not asked.setting.is_fixed():  # adadelay reads the number of updates
+        assert not is_one
+        return
+    value = Points(asked.formula, asked.setting).certain(3)
+    assert is_one == RULES[name]
+    assert (value == 1) == is_one or (is_one and value.contains(1))
+
+
+@pytest.mark.parametrize("law", LAWS, ids=str)
+@pytest.mark.parametrize("name", ["tail", "tail:amplitude=0.5"])
+def test_tail_with_the_mid_distribution_function_keeps_the_mean_step(reports, name, law):
+    found = finding(reports(name), "magnitude", law)
+    assert (found.verdict, found.evidence) == (Verdict.PROVED, {"argument": "affine in F"})
+
+
+@pytest.mark.parametrize("amplitude", AMPLITUDES, ids=str)
+@pytest.mark.parametrize("cdf", ["strict", "inclusive"])
+@pytest.mark.parametrize("law", FINITE, ids=str)
+def test_with_the_others_it_misses_by_the_amplitude_times_the_sum_of_squares(cdf, amplitude, law):
+    candidate = load(f"jasgd.rules:tail:cdf={cdf},amplitude={float(amplitude)}")
+    asked = question(candidate, law)
+    values = Points(asked.formula, asked.setting)
+    mean = sum((p * values.certain(tau) for tau, p in masses(law).items()), fmpq(0))
+    squares = sum((p * p for p in masses(law).values()), fmpq(0))
+    gap = fmpq(amplitude.numerator, amplitude.denominator) * squares
+    assert mean - 1 == (gap if cdf == "strict" else -gap)  # exactly: all of it is rational
+
+    found = decide(candidate, [law])["magnitude"]
+    assert found.verdict is Verdict.REFUTED
+    low, high = (Fraction(end) for end in found.findings[0][1].evidence["counterexample"]["mean"])
+    assert low <= Fraction(int(mean.p), int(mean.q)) <= high
+    assert high - low < Fraction(1, 10**13)
+    sign, size = ("more" if cdf == "strict" else "less"), ("" if amplitude == 1 else f"{amplitude}·")
+    assert found.because.endswith(f"{sign} by {size}Σp² than with F_mid")
+
+
+@pytest.mark.parametrize(
+    ("law", "squares"),
+    [  # e^-2λ I₀(2λ); p/(2-p); p⁶ Σ C(i+2,2)² q^2i = p⁶ (1 + 4x + x²)/(1-x)⁵, x = q²
+        (LAWS[0], mpmath.exp(-16) * mpmath.besseli(0, 16)),
+        (LAWS[1], mpmath.mpf(1) / 15),
+        (LAWS[2], mpmath.mpf(1 + 4 * 9 / 16 + 81 / 256) / 4**6 / (mpmath.mpf(7) / 16) ** 5),
+    ],
+    ids=[str(law) for law in LAWS[:3]],
+)
+@pytest.mark.parametrize("cdf", ["strict", "inclusive"])
+def test_so_it_does_under_unbounded_laws(reports, cdf, law, squares):
+    found = finding(reports(f"tail:cdf={cdf}"), "magnitude", law)
+    low, high = (mpmath.mpf(end) for end in found.evidence["counterexample"]["mean"])
+    expected = 1 + (squares if cdf == "strict" else -squares)
+    assert found.verdict is Verdict.REFUTED
+    assert low - 1e-13 <= expected <= high + 1e-13
+    assert high - low < 1e-13
