@@ -142,6 +142,8 @@ def power(base: Number, exponent: Number) -> Number:
                 return _integer_power(exact, int(exponent.p))
     of = sign(base)
     if of < 0:
+        if isinstance(exponent, arb) and exponent.contains_integer():
+            raise Undecided(f"whether the exponent {exponent} is whole")
         raise NotFinite(f"{base} to the power of {exponent}")
     if of == 0:
         to = sign(exponent)

@@ -85,3 +85,8 @@ def test_what_is_declared_of_a_parameter_and_not_so_is_refused(declared):
     # SymPy writes |b| as -b where b is declared negative; over (1, 2) that is another function.
     with pytest.raises(CandidateError, match="declared"):
         loads(HEAD + f"b = Symbol('b', {declared})\nC = 1 / (1 + Abs(b) * tau)\nparameters = {{'b': (1, 2)}}")
+
+
+def test_a_whole_exponent_that_is_enclosed_alone_is_no_reason_to_refute():
+    # 2cos(πτ/3) is ±1 or ±2 at every integer, so that the power is 1 or -1.
+    assert said("C = (3 + (-1)**(2 * cos(pi * tau / 3))) / 4", "defined") != "REFUTED"
