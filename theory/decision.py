@@ -173,7 +173,7 @@ def _within(condition: str, asked: Question, limit_s: float) -> Finding:
             return CONDITIONS[condition](asked)
     except OutOfTime:
         return unknown(f"not decided within {limit_s:g} s")
-    except (ArithmeticError, RecursionError, MemoryError) as error:
+    except (ArithmeticError, RecursionError, MemoryError, ValueError) as error:  # ValueError: too long a number
         return unknown(f"{type(error).__name__}: {error}")
 
 

@@ -26,6 +26,7 @@ from theory.formula import (
     subtract,
 )
 
+_LARGEST = 10**4000  # Python writes no integers of more than 4,300 digits
 #: The staleness, an integer ≥ 0: what candidates are written in.
 tau = sympy.Symbol("tau", integer=True, nonnegative=True)
 #: What ``F`` is inside ``step_size(tau, F)``: the distribution function at τ.
@@ -62,6 +63,8 @@ def translated(expression: Any, parameters: frozenset[str] = frozenset()) -> For
     if expression is sympy.nan:
         return UNDEFINED
     if expression.is_Rational:
+        if max(int(abs(expression.p)), int(expression.q)) >= _LARGEST:
+            raise Untranslatable("a number of more than 4,000 digits")
         return ("number", Fraction(int(expression.p), int(expression.q)))
     if expression.is_Float:
         exact = sympy.Rational(expression)  # a Float is a binary fraction, and is taken as that

@@ -90,3 +90,7 @@ def test_what_is_declared_of_a_parameter_and_not_so_is_refused(declared):
 def test_a_whole_exponent_that_is_enclosed_alone_is_no_reason_to_refute():
     # 2cos(πτ/3) is ±1 or ±2 at every integer, so that the power is 1 or -1.
     assert said("C = (3 + (-1)**(2 * cos(pi * tau / 3))) / 4", "defined") != "REFUTED"
+
+
+def test_numbers_of_thousands_of_digits_end_in_a_verdict():
+    assert said("C = exp(-tau) + 10**(-5000)", "decreasing") == "UNKNOWN"
