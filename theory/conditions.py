@@ -138,6 +138,7 @@ def magnitude(question: Question) -> Finding:
             return proved(f"E[C] = 1 exactly ({argument})", argument=argument)
     except (ArithmeticError, RecursionError):
         pass
+    failed: Exception | None = None
     for at in _sampled(question):
         try:
             if at.setting.law is not None:
@@ -146,10 +147,12 @@ def magnitude(question: Question) -> Finding:
                     return refuted(f"E[C] {shown(mean)}{_gap(at)}", **_witness(at, mean=ends(mean)))
         except Diverges as error:
             return refuted(f"E[C] is infinite: {error}", **_witness(at, diverges=error.first))
-        except (ArithmeticError, RecursionError):
-            continue
+        except (ArithmeticError, RecursionError) as error:
+            failed = error
     if law is None:
         return _for_every_law(question)
+    if failed is not None:
+        return unknown(f"E[C] was neither proved to be 1 nor told from it: {failed}")
     return unknown("E[C] is 1 as far as it was computed, and no exact argument was found")
 
 

@@ -94,3 +94,9 @@ def test_a_whole_exponent_that_is_enclosed_alone_is_no_reason_to_refute():
 
 def test_numbers_of_thousands_of_digits_end_in_a_verdict():
     assert said("C = exp(-tau) + 10**(-5000)", "decreasing") == "UNKNOWN"
+
+
+def test_no_more_is_said_of_a_mean_than_was_computed():
+    # E[τ!] = 2/√e under Poisson's law with 1/2, and no bound of its tail is known here.
+    report = decide(loads(HEAD + "C = factorial(tau)"), [parse_law("poisson:1/2")])
+    assert "E[C] is 1 as far" not in report["magnitude"].because
