@@ -140,6 +140,7 @@ def magnitude(question: Question) -> Finding:
         pass
     failed: Exception | None = None
     for at in _sampled(question):
+        mean = None
         try:
             if at.setting.law is not None:
                 mean = at.setting.mean(at.formula)
@@ -148,11 +149,11 @@ def magnitude(question: Question) -> Finding:
         except Diverges as error:
             return refuted(f"E[C] is infinite: {error}", **_witness(at, diverges=error.first))
         except (ArithmeticError, RecursionError) as error:
-            failed = error
+            failed = error if mean is None else failed
     if law is None:
         return _for_every_law(question)
     if failed is not None:
-        return unknown(f"E[C] was neither proved to be 1 nor told from it: {failed}")
+        return unknown(f"E[C] was not enclosed: {failed}")
     return unknown("E[C] is 1 as far as it was computed, and no exact argument was found")
 
 

@@ -100,3 +100,5 @@ def test_no_more_is_said_of_a_mean_than_was_computed():
     # E[τ!] = 2/√e under Poisson's law with 1/2, and no bound of its tail is known here.
     report = decide(loads(HEAD + "C = factorial(tau)"), [parse_law("poisson:1/2")])
     assert "E[C] is 1 as far" not in report["magnitude"].because
+    report = decide(loads(HEAD + "C = Piecewise((1, tau < 10**9), (0, True))"), [parse_law("poisson:8")])
+    assert "E[C] is 1 as far" in report["magnitude"].because
