@@ -1,5 +1,6 @@
 """JAX is configured once, as a user would, before any test computes."""
 
+import signal
 import threading
 
 import pytest
@@ -7,6 +8,10 @@ import pytest
 import jasgd
 
 jasgd.configure_cpu()
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and what they start as well; some test it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
