@@ -68,6 +68,12 @@ def extent(formula: Formula, setting: Setting, domain: Domain) -> Extent | None:
         return None if whole.high is None else Extent(fmpq(0), whole.high)
     low: Number = fmpq(0)
     done, known = first, None
+    if last is None:  # a limit that is only approached is nearly reached there
+        for tau in _FAR:
+            try:
+                low = _greater(low, points.certain(tau))
+            except ArithmeticError:
+                break
     for stop in _REFINED:
         stop = stop if last is None else min(stop, last + 1)
         try:
@@ -87,12 +93,6 @@ def extent(formula: Formula, setting: Setting, domain: Domain) -> Extent | None:
         low, known = _greater(low, tail.low), _greater(low, tail.high)  # |C - 1| takes values in the tail's range
         if ball(known) - ball(low) < arb(10) ** -3:
             break
-    if last is None:  # a limit that is only approached is nearly there by now
-        for tau in _FAR:
-            try:
-                low = _greater(low, points.certain(tau))
-            except ArithmeticError:
-                break
     return Extent(low, known)
 
 
