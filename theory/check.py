@@ -201,7 +201,8 @@ def _moments(asked: Question, evidence: dict[str, Any]) -> None:
     elif "bound" in evidence:
         _only(evidence, "bound", "start")
         starts = (0, 1, 4, 16, 64, 256)
-        _require(evidence["start"] in starts, "its start")
+        last = asked.domain[1]
+        _require(evidence["start"] in starts and (last is None or evidence["start"] <= last), "its start")
         for start in starts[: starts.index(evidence["start"]) + 1]:
             try:
                 bounds = size_from(asked.formula, asked.setting, start, asked.domain[1])
@@ -340,7 +341,7 @@ def _strays(at: Question, told: dict[str, Any]) -> None:
 
 def _no_moments(at: Question, told: dict[str, Any]) -> None:
     if "unbounded" in told:
-        _require(told == {"unbounded": 64} and at.setting.law is None, "how it is unbounded")
+        _require(told == {"unbounded": 64} and at.setting.law is None and at.domain[1] is None, "how it is unbounded")
         _require(tails.growing(at.formula, at.setting, 64), "it is not shown to be unbounded")
     else:
         _is_infinite(at, told)

@@ -102,3 +102,10 @@ def test_no_more_is_said_of_a_mean_than_was_computed():
     assert "E[C] is 1 as far" not in report["magnitude"].because
     report = decide(loads(HEAD + "C = Piecewise((1, tau < 10**9), (0, True))"), [parse_law("poisson:8")])
     assert "E[C] is 1 as far" in report["magnitude"].because
+
+
+def test_what_grows_is_bounded_on_a_domain_that_ends():
+    # a(τ+1) - aτ = a: the intervals do not see it, algebra does, and C grew beyond the end of its domain.
+    source = "a = Symbol('a')\nC = tau**2 / (a * (tau + 1) - a * tau)\nparameters = {'a': (1, 2)}\n"
+    assert said(source + "domain = (0, 5)", "moments") != "REFUTED"
+    assert said(source, "moments") == "REFUTED"
