@@ -38,6 +38,11 @@ def test_the_logarithm_of_what_is_near_zero_is_large():
     assert low - 1e-6 <= total <= high + 1e-6
 
 
+def test_a_term_that_is_small_at_first_may_outweigh_the_dominant_one_later():
+    # τ⁴/10⁴ is a ten-thousandth of e^{τ/10} at 1, and almost five times as much at 40.
+    assert verdict("C = sympy.exp(tau / 10) - tau**4 / 10**4", "positive") == "REFUTED"
+
+
 @pytest.mark.parametrize(
     ("source", "condition", "said"),
     [
