@@ -14,9 +14,9 @@ from fractions import Fraction
 from flint import arb
 
 from theory import algebra, ranges
-from theory.algebra import FACTORIAL, TAU, Monomial, Quotient, Sum, Unsupported
+from theory.algebra import FACTORIAL, TAU, Monomial, Sum, Unsupported
 from theory.enclosure import NotFinite, Undecided, whole_power
-from theory.formula import ONE, ZERO, Formula, multiply, number, rewrite, substitute, subtract
+from theory.formula import ONE, Formula, multiply, number, rewrite, substitute, subtract
 from theory.setting import Setting, range_of
 
 
@@ -246,16 +246,3 @@ def in_class(formula: Formula, period: int, remainder: int) -> Formula:
         return formula
     step = multiply(number(period), ("tau",))
     return substitute(formula, step if remainder == 0 else ("sum", number(remainder), step))
-
-
-def is_zero(formula: Formula) -> bool:
-    """Whether a formula without cases vanishes for algebraic reasons; False tells nothing."""
-    try:
-        return algebra.algebraic(formula).is_zero()
-    except Unsupported:
-        return formula == ZERO
-
-
-def constant_quotient(formula: Formula) -> Quotient:
-    """A constant formula in the algebra."""
-    return algebra.algebraic(formula)

@@ -13,7 +13,6 @@ from fractions import Fraction
 from flint import arb, fmpq
 
 from theory import ranges
-from theory.algebra import as_fmpq
 from theory.dominance import sign_from
 from theory.enclosure import NotFinite, Number, Undecided, ball, compiled
 from theory.formula import TAU, Formula, is_constant, multiply, number, substitute, subtract
@@ -234,18 +233,3 @@ def _refuse_divergence(formula: Formula, setting: Setting) -> None:
 def shifted(formula: Formula) -> Formula:
     """The formula at τ + 1."""
     return substitute(formula, ("sum", number(1), TAU))
-
-
-def mean_staleness(setting: Setting) -> Number:
-    """E[τ] under the law, in updates."""
-    return expectation(TAU, setting)
-
-
-def as_number(value: Fraction) -> fmpq:
-    """The rational as the enclosures have it."""
-    return as_fmpq(value)
-
-
-def as_ball(value: Number) -> arb:
-    """The value as a ball."""
-    return ball(value)

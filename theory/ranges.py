@@ -14,7 +14,7 @@ from typing import Any
 
 from flint import arb, fmpq
 
-from theory.enclosure import NotFinite, Number, Undecided, ball
+from theory.enclosure import NotFinite, Number, Undecided
 from theory.formula import Formula
 
 _TINY = 4_000  # exponents of two beyond which an endpoint is 0 or infinite
@@ -376,8 +376,3 @@ def _dyadic(value: arb, towards: int) -> fmpq | None:
 def number(value: Any) -> Range:
     """A formula's own rational."""
     return point(fmpq(value.numerator, value.denominator))
-
-
-def as_ball(value: Number) -> arb:
-    """The value as a ball."""
-    return ball(value)
