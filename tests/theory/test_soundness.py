@@ -43,6 +43,12 @@ def test_a_term_that_is_small_at_first_may_outweigh_the_dominant_one_later():
     assert verdict("C = sympy.exp(tau / 10) - tau**4 / 10**4", "positive") == "REFUTED"
 
 
+def test_a_constant_holds_a_sum_back():
+    # √τ/(100 + τ) rises up to τ = 100: the elasticity of 100 + τ is τ/(100 + τ), not 1. The factor hides it up to 3.
+    source = "C = sympy.sqrt(tau) / (100 + tau) * (1 + 50 * 9**(-tau))\ndomain = (1, None)"
+    assert verdict(source, "decreasing") == "REFUTED"
+
+
 @pytest.mark.parametrize(
     ("source", "condition", "said"),
     [
