@@ -184,3 +184,23 @@ def test_verifying_needs_neither_sympy_nor_the_prover(certificates, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("source", "condition", "evidence"),
+    [
+        ("Piecewise((Rational(1, 2), tau < 1), (1, True))", "decreasing", {"tail": ["composition", 1, 1]}),
+        ("Piecewise((-1, tau < 1), (1, True))", "positive", {"mass": ["bounds", 1, 1]}),
+        ("Piecewise((5, tau < 1), (1, True))", "amplitude", {"tails": [["bounds", 1, 1], ["bounds", 1, 0]]}),
+    ],
+)
+def test_a_forged_proof_whose_tail_holds_is_rejected_for_the_points_before(source, condition, evidence):
+    data = certificate(decide(loads(f"from sympy import *\nfrom theory import tau\nC = {source}")))
+    claim = next(claim for claim in data["claims"] if claim["condition"] == condition)
+    assert claim["verdict"] == "REFUTED"
+    if condition == "amplitude":
+        evidence = {**evidence, "sup": ["4", "4"]}
+    claim |= {"verdict": "PROVED", "evidence": evidence, "evidence_sha256": digest(evidence)}
+    data["sha256"] = digest({key: value for key, value in data.items() if key != "sha256"})
+    with pytest.raises(Rejected, match="every point before the tail"):
+        check(data)
