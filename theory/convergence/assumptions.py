@@ -111,3 +111,9 @@ def step_condition(step: fmpq | None, load: Callable[[fmpq], Number], most: Numb
     if step is None:
         return NO_STEP
     return at_most("step condition", lambda: load(step), most, told)
+
+
+def finite_moments(case: Case) -> list[Judged]:
+    """What the theorems with moments of staleness and factor ask of C and the law."""
+    needed = finite(case, "largest_factor", "mean_square", "staleness_mean", "staleness_square_mean")
+    return [nonnegative(case), mean_factor(case), needed]

@@ -19,20 +19,13 @@ from collections.abc import Sequence
 from flint import fmpq
 
 from theory.convergence import moment_condition
-from theory.convergence.assumptions import CONVEX, SETTING, finite, mean_factor, nonnegative
+from theory.convergence.assumptions import CONVEX, SETTING, finite_moments
 from theory.convergence.theorem import Case, Judged, Theorem
 from theory.enclosure import Number
 
 
 def _assumptions(case: Case, step: fmpq | None) -> Sequence[Judged]:
-    return [
-        *SETTING,
-        CONVEX,
-        nonnegative(case),
-        mean_factor(case),
-        finite(case, "largest_factor", "mean_square", "staleness_mean", "staleness_square_mean"),
-        moment_condition.judged(case, step),
-    ]
+    return [*SETTING, CONVEX, *finite_moments(case), moment_condition.judged(case, step)]
 
 
 def _bound(case: Case, step: fmpq) -> Number:

@@ -19,22 +19,14 @@ from collections.abc import Sequence
 from flint import fmpq
 
 from theory.convergence import discounted_condition
-from theory.convergence.assumptions import PL, SETTING, finite, mean_factor, nonnegative, not_steeper
+from theory.convergence.assumptions import PL, SETTING, finite_moments, not_steeper
 from theory.convergence.moment_condition import noise_factor
 from theory.convergence.theorem import Case, Judged, Theorem
 from theory.enclosure import Number
 
 
 def _assumptions(case: Case, step: fmpq | None) -> Sequence[Judged]:
-    return [
-        *SETTING,
-        PL,
-        not_steeper(case),
-        nonnegative(case),
-        mean_factor(case),
-        finite(case, "largest_factor", "mean_square", "staleness_mean", "staleness_square_mean"),
-        discounted_condition.judged(case, step),
-    ]
+    return [*SETTING, PL, not_steeper(case), *finite_moments(case), discounted_condition.judged(case, step)]
 
 
 def _bound(case: Case, step: fmpq) -> Number:

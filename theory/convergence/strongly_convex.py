@@ -19,14 +19,7 @@ from collections.abc import Sequence
 from flint import fmpq
 
 from theory.convergence import discounted_condition
-from theory.convergence.assumptions import (
-    SETTING,
-    STRONGLY_CONVEX,
-    finite,
-    mean_factor,
-    nonnegative,
-    not_steeper,
-)
+from theory.convergence.assumptions import SETTING, STRONGLY_CONVEX, finite_moments, not_steeper
 from theory.convergence.moment_condition import noise_factor
 from theory.convergence.theorem import Case, Judged, Theorem
 from theory.enclosure import Number
@@ -37,9 +30,7 @@ def _assumptions(case: Case, step: fmpq | None) -> Sequence[Judged]:
         *SETTING,
         STRONGLY_CONVEX,
         not_steeper(case),
-        nonnegative(case),
-        mean_factor(case),
-        finite(case, "largest_factor", "mean_square", "staleness_mean", "staleness_square_mean"),
+        *finite_moments(case),
         discounted_condition.judged(case, step),
     ]
 
