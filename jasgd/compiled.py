@@ -60,12 +60,12 @@ class Compiled:
     @functools.cached_property
     def apply(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
         """``apply(leaves, state leaves, gradient leaves, τ, loss, read leaves) -> (leaves, state leaves, C)``."""
-        return jax.jit(self._apply)
+        return jax.jit(self.applied)
 
     @functools.cached_property
     def apply_in_place(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
         """Like :attr:`apply`; the first two arguments are donated, so only their sole owner may call it."""
-        return jax.jit(self._apply, donate_argnums=(0, 1))
+        return jax.jit(self.applied, donate_argnums=(0, 1))
 
     @functools.cached_property
     def apply_mean(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
@@ -79,7 +79,7 @@ class Compiled:
                 else tuple(sum(parts[1:], parts[0]) / count for parts in zip(*grads, strict=True))
             )
             loss = losses[0] if count == 1 else sum(losses[1:], losses[0]) / count
-            return self._apply(leaves, state, mean, np.int32(0), loss, read)
+            return self.applied(leaves, state, mean, np.int32(0), loss, read)
 
         return jax.jit(apply_mean)
 
@@ -110,7 +110,8 @@ class Compiled:
         )
         return tuple(jax.tree.leaves(updates)), tuple(jax.tree.leaves(new_state)), factor_of(new_state)
 
-    def _apply(self, leaves: Leaves, state: Leaves, grads: Leaves, staleness: Any, loss: Any, read: Any) -> Any:
+    def applied(self, leaves: Leaves, state: Leaves, grads: Leaves, staleness: Any, loss: Any, read: Any) -> Any:
+        """What :attr:`apply` compiles, for those who trace it as a part of something else."""
         updates, new_state, factor = self._update(leaves, state, grads, staleness, loss, read)
         return optax.apply_updates(leaves, updates), new_state, factor
 

@@ -82,7 +82,7 @@ def minibatches(
     *,
     seed: int = 0,
     shuffle: Literal["epoch", "once", "never"] = "epoch",
-) -> Batches:
+) -> Minibatches:
     r"""Mini-batches of equal size that depend on the ticket alone, so on no worker and on no clock.
 
     With :math:`B = \lfloor N / b \rfloor` batches an epoch, ticket :math:`t` is batch :math:`t \bmod B` of epoch
@@ -120,30 +120,63 @@ def minibatches(
         raise ValueError(f"seed must be ≥ 0, got {seed}")
     if shuffle not in ("epoch", "once", "never"):
         raise ValueError(f"shuffle must be 'epoch', 'once' or 'never', got {shuffle!r}")
-    per_epoch = length // batch_size
-    orders: dict[int, np.ndarray] = {}
+    return Minibatches(arrays, int(batch_size), int(seed), shuffle)
 
-    def order(epoch: int) -> np.ndarray:
-        chosen = orders.get(epoch)
-        if chosen is None:
-            if len(orders) > 4:  # workers straddle few epochs; an order dropped too early is drawn again, the same
-                orders.clear()
-            chosen = np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(length)
-            orders[epoch] = chosen
-        return chosen
 
-    def batch(ticket: int) -> tuple[np.ndarray, ...]:
-        if ticket < 0:
-            raise ValueError(f"ticket must be ≥ 0, got {ticket}")
-        epoch, position = divmod(ticket, per_epoch)
-        rows = slice(position * batch_size, (position + 1) * batch_size)
-        chosen = np.arange(length)[rows] if shuffle == "never" else order(epoch if shuffle == "epoch" else 0)[rows]
+class Minibatches:
+    """What :func:`minibatches` gives: a function of a ticket, which also tells the rows that a ticket draws.
+
+    Attributes:
+      arrays: what is drawn from.
+    """
+
+    def __init__(self, arrays: tuple[np.ndarray, ...], batch_size: int, seed: int, shuffle: str):
+        self.arrays = arrays
+        self._size, self._seed, self._shuffle = batch_size, seed, shuffle
+        self._length = len(arrays[0])
+        self._per_epoch = self._length // batch_size
+        self._orders: dict[int, np.ndarray] = {}
+
+    def __call__(self, ticket: int) -> tuple[np.ndarray, ...]:
+        """The mini-batch of a ticket, in fresh memory; ValueError for a negative one."""
+        chosen = self.rows(ticket)
         return tuple(
-            np.take(a, chosen, axis=0, out=aligned_empty((batch_size, *a.shape[1:]), a.dtype), mode="clip")
-            for a in arrays
+            np.take(a, chosen, axis=0, out=aligned_empty((self._size, *a.shape[1:]), a.dtype), mode="clip")
+            for a in self.arrays
         )
 
-    return batch
+    def rows(self, ticket: int) -> np.ndarray:
+        """Where in the arrays the examples of a ticket are.
+
+        Args:
+          ticket: ≥ 0.
+
+        Returns:
+          Indices along axis 0, shape [b], int64; to be read only.
+
+        Raises:
+          ValueError: for a negative ticket.
+
+        Example:
+          >>> minibatches((np.arange(6),), 2, shuffle="never").rows(1)
+          array([2, 3])
+        """
+        if ticket < 0:
+            raise ValueError(f"ticket must be ≥ 0, got {ticket}")
+        epoch, position = divmod(ticket, self._per_epoch)
+        rows = slice(position * self._size, (position + 1) * self._size)
+        if self._shuffle == "never":
+            return np.arange(self._length)[rows]
+        return self._order(epoch if self._shuffle == "epoch" else 0)[rows]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        chosen = self._orders.get(epoch)
+        if chosen is None:
+            if len(self._orders) > 4:  # workers straddle few epochs; an order dropped too early is drawn again, the same
+                self._orders.clear()
+            chosen = np.random.Generator(np.random.Philox(key=[self._seed, epoch])).permutation(self._length)
+            self._orders[epoch] = chosen
+        return chosen
 
 
 class _Pulled:

@@ -147,12 +147,9 @@ class Supervisor:
         snapshot = self.run.scheme.snapshot()
         time_s = self.ledger.now()
         told = self.evaluate(jax.tree.unflatten(self.compiled.params_structure, snapshot.params))
-        named = {"loss": told} if not isinstance(told, Mapping) else told
-        if "loss" not in named and self.target_loss is not None:
-            raise ValueError(f"evaluate must give a 'loss' for target_loss to be reached, got {sorted(named)}")
-        if reserved := {"time_s", "version"} & set(named):
-            raise ValueError(f"evaluate must give names other than time_s and version, got {sorted(reserved)}")
-        numbers = {str(k): _number(v, f" for {k!r}" if named is told else "") for k, v in named.items()}
+        numbers = named_numbers(told, {"time_s", "version"})
+        if "loss" not in numbers and self.target_loss is not None:
+            raise ValueError(f"evaluate must give a 'loss' for target_loss to be reached, got {sorted(numbers)}")
         self.evaluations.append({"time_s": time_s, "version": snapshot.version, **numbers})
 
     def _report(self) -> None:
@@ -176,6 +173,30 @@ class Supervisor:
                 evaluation=self.evaluations[-1] if self.evaluations else None,
             )
         )
+
+
+def named_numbers(told: Any, reserved: set[str]) -> dict[str, float]:
+    """What ``evaluate`` gave, as numbers by name.
+
+    Args:
+      told: a number, which is the loss, or a mapping of names to numbers.
+      reserved: names that it must not give.
+
+    Returns:
+      The numbers.
+
+    Raises:
+      TypeError: for what is none of this.
+      ValueError: for a reserved name.
+
+    Example:
+      >>> named_numbers(0.5, {"version"})
+      {'loss': 0.5}
+    """
+    named = {"loss": told} if not isinstance(told, Mapping) else told
+    if taken := reserved & set(named):
+        raise ValueError(f"evaluate must give names other than {' and '.join(sorted(reserved))}, got {sorted(taken)}")
+    return {str(k): _number(v, f" for {k!r}" if named is told else "") for k, v in named.items()}
 
 
 def _number(value: Any, where: str) -> float:

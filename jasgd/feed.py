@@ -1,0 +1,87 @@
+"""Mini-batches as a compiled scan takes them: drawn by it from arrays on the device, or drawn before, and stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jasgd.data import Batches, Minibatches
+
+STACKED_BYTES = 64 << 20  # of mini-batches that are drawn at once
+
+
+class Feed(Protocol):
+    """Where the scans of one or more seeds take their mini-batches from."""
+
+    @property
+    def shared(self) -> Any:
+        """What lies on the device for the whole run, a pytree."""
+
+    @property
+    def longest(self) -> int:
+        """Steps that may be given to :meth:`given` at once."""
+
+    def given(self, lane: int, tickets: np.ndarray) -> Any:
+        """What a scan is given for these tickets of a seed, with a leading axis; -1 for steps without one."""
+
+    def take(self, shared: Any, given: Any) -> Any:
+        """The mini-batch of one step; traced."""
+
+
+def feed(batches: Sequence[Batches], longest: int) -> Feed:
+    """The way that suits what the mini-batches are.
+
+    Args:
+      batches: a function of a ticket for each seed.
+      longest: steps that are given at once, at most.
+
+    Returns:
+      Where scans take them from: rows of arrays where all are :func:`jasgd.minibatches` of the same arrays.
+    """
+    minibatches = [one for one in batches if isinstance(one, Minibatches)]
+    if len(minibatches) == len(batches) and all(_same(minibatches[0].arrays, one.arrays) for one in minibatches):
+        return _Gathered(minibatches, longest)
+    return _Stacked(batches, longest)
+
+
+def _same(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> bool:
+    return len(one) == len(other) and all(a is b or np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+class _Gathered:
+    """The arrays lie on the device, and a step is told rows; nothing but indices is made per step."""
+
+    def __init__(self, batches: Sequence[Minibatches], longest: int):
+        self._batches, self.longest = batches, longest
+        self.shared = tuple(jnp.asarray(array) for array in batches[0].arrays)
+        self._nothing = np.zeros_like(batches[0].rows(0))
+
+    def given(self, lane: int, tickets: np.ndarray) -> Any:
+        rows = [self._nothing if t < 0 else self._batches[lane].rows(t) for t in tickets.tolist()]
+        return np.stack(rows).astype(np.int32)
+
+    def take(self, shared: Any, given: Any) -> Any:
+        return tuple(jnp.take(array, given, axis=0, mode="clip") for array in shared)
+
+
+class _Stacked:
+    """Any function of a ticket: called for as many steps as fit into 64 MiB, and their mini-batches stacked."""
+
+    def __init__(self, batches: Sequence[Batches], longest: int):
+        self._batches = batches
+        self._nothing = jax.tree.map(np.zeros_like, batches[0](0))
+        size = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(self._nothing))
+        self.longest = max(1, min(longest, STACKED_BYTES // max(size, 1)))
+        self.shared = ()
+
+    def given(self, lane: int, tickets: np.ndarray) -> Any:
+        drawn = [self._nothing if t < 0 else self._batches[lane](t) for t in tickets.tolist()]
+        return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *drawn)
+
+    def take(self, shared: Any, given: Any) -> Any:
+        del shared
+        return given

@@ -1,0 +1,318 @@
+"""The runs of a simulation, side by side: scans in chunks, evaluations between them, and a result from each."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jasgd.compiled import Leaves
+from jasgd.door import aux_names
+from jasgd.environment import describe_dtypes, describe_environment
+from jasgd.execution import Execution
+from jasgd.feed import Feed
+from jasgd.inherit import inherited
+from jasgd.result import Outcome, TrainResult, digest
+from jasgd.scan import Carry, Made, Program, Steps, steps_of
+from jasgd.schedule import NOTHING, Schedule
+from jasgd.supervisor import named_numbers
+
+POLL_S = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What the runs of a simulation have in common."""
+
+    program: Program
+    feed: Feed
+    evaluate: Callable[[Any], float | Mapping[str, float]] | None
+    evaluate_every: int | None
+    check_finite: bool
+    on_progress: Callable[[int, int], None] | None
+    device: Any
+    batch: Any  # any
+
+
+@dataclasses.dataclass(frozen=True)
+class Lane:
+    """One run: a seed and a step size."""
+
+    seed: int
+    step_size: float | None
+    source: int  # which of the feed's
+    execution: Execution
+    plan: Schedule
+    params: Leaves
+    state: Leaves
+
+
+class _Scans:
+    """One lane, or several that are vectorised, from the first version to the last."""
+
+    def __init__(self, task: Task, lanes: Sequence[Lane], tick: Callable[[int], None], *, vectorised: bool):
+        self.task, self.lanes, self._tick, self._vectorised = task, lanes, tick, vectorised
+        self._slots = max(lane.plan.slots for lane in lanes)
+        self._plans = [dataclasses.replace(lane.plan, slots=self._slots) for lane in lanes]
+        self._grouped = any((p.gradients > 1).any() for p in self._plans)
+        # The step behind which a version is the newest; the row of -1 is for version 0, before the first step.
+        self._ends = [np.flatnonzero(plan.version != NOTHING) + 1 for plan in self._plans]
+        self._length = 0
+        self.made: list[list[Made]] = [[] for _ in lanes]
+
+    def run(self, marks: Sequence[Sequence[int]], at_mark: Callable[[int, int, Carry], None], *, keep: bool) -> None:
+        """Scans from mark to mark, versions that do not fall, as many for every lane.
+
+        ``at_mark(mark, lane, carry)`` is called at each; ``keep`` keeps what the scans give.
+        """
+        carry = self._begin()
+        starts = [0] * len(self.lanes)
+        for mark in range(len(marks[0])):
+            stops = [self._stop(lane, marks[lane][mark]) for lane in range(len(self.lanes))]
+            longest = max(stop - start for start, stop in zip(starts, stops, strict=True))
+            chunks = -(-longest // self.task.feed.longest)
+            if not self._length and chunks:
+                self._length = -(-longest // chunks)
+            while longest > 0:
+                spans = [(start, min(start + self._length, stop)) for start, stop in zip(starts, stops, strict=True)]
+                carry = self._chunk(carry, spans, [m[-1] for m in marks], keep)
+                starts = [stop for _, stop in spans]
+                longest -= self._length
+            for lane in range(len(self.lanes)):
+                at_mark(mark, lane, jax.tree.map(lambda leaf: leaf[lane], carry) if self._vectorised else carry)  # noqa: B023
+
+    def _stop(self, lane: int, version: int) -> int:
+        return 0 if version == 0 else int(self._ends[lane][version - 1])
+
+    def _begin(self) -> Carry:
+        carries = [self.task.program.begin(lane.params, lane.state, self._slots) for lane in self.lanes]
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *carries) if self._vectorised else carries[0]
+
+    def _chunk(self, carry: Carry, spans: list[tuple[int, int]], limits: list[int], keep: bool) -> Carry:
+        program, source = self.task.program, self.task.feed
+        told = []
+        for lane, plan, (start, stop), limit in zip(self.lanes, self._plans, spans, limits, strict=True):
+            idle = np.full(self._length - (stop - start), NOTHING)
+            batch = source.given(lane.source, np.concatenate([plan.ticket[start:stop], idle]))
+            told.append(steps_of(plan, start, stop, self._length, limit, batch))
+        sizes = [np.float32(0 if lane.step_size is None else lane.step_size) for lane in self.lanes]
+        if self._vectorised:
+            steps: Steps = jax.tree.map(lambda *leaves: np.stack(leaves), *told)
+            carry, made = program.run_lanes(carry, source.shared, steps, np.stack(sizes), grouped=self._grouped)
+        else:
+            carry, made = program.run(carry, source.shared, told[0], sizes[0], grouped=self._grouped)
+        made = jax.tree.map(np.asarray, made)  # waits
+        for lane, (start, stop) in enumerate(spans):
+            if keep:
+                count = stop - start
+                pick = (lambda leaf: leaf[lane, :count]) if self._vectorised else (lambda leaf: leaf[:count])  # noqa: B023
+                self.made[lane].append(jax.tree.map(pick, made))
+            self._tick(int(np.sum(self._plans[lane].version[start:stop] != NOTHING)))
+        return carry
+
+
+def run_in_threads(task: Task, lanes: Sequence[Lane]) -> tuple[list[TrainResult], float]:
+    """A scan for each lane, on as many threads as there are processors.
+
+    Args:
+      task: what the lanes have in common.
+      lanes: the runs.
+
+    Returns:
+      A result for each, and the seconds that the scans took.
+    """
+    progress, settings, started = _Progress(task, lanes), inherited(), time.perf_counter()
+
+    def one(lane: Lane) -> TrainResult:
+        with settings():
+            return _run(task, [lane], progress.tick, vectorised=False)[0]
+
+    with concurrent.futures.ThreadPoolExecutor(_processors()) as pool:
+        waiting = {pool.submit(one, lane): lane for lane in lanes}
+        try:
+            pending = set(waiting)
+            while pending:
+                done, pending = concurrent.futures.wait(pending, POLL_S, concurrent.futures.FIRST_EXCEPTION)
+                for future in done:
+                    future.result()  # raises what the lane raised
+                progress.report()
+        except BaseException:
+            progress.cancelled.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [future.result() for future in waiting], time.perf_counter() - started
+
+
+def run_vectorised(task: Task, lanes: Sequence[Lane]) -> tuple[list[TrainResult], float]:
+    """One scan, vectorised over the lanes.
+
+    Args:
+      task: what the lanes have in common.
+      lanes: the runs.
+
+    Returns:
+      A result for each, and the seconds that the scan took.
+    """
+    progress, started = _Progress(task, lanes), time.perf_counter()
+
+    def tick(updates: int) -> None:
+        progress.tick(updates)
+        progress.report()
+
+    return _run(task, lanes, tick, vectorised=True), time.perf_counter() - started
+
+
+class Cancelled(RuntimeError):
+    """Another run of the simulation failed, or it was interrupted."""
+
+
+class _Progress:
+    def __init__(self, task: Task, lanes: Sequence[Lane]):
+        self._on_progress, self._all = task.on_progress, sum(lane.execution.commits for lane in lanes)
+        self._done, self._mutex, self.cancelled = 0, threading.Lock(), threading.Event()
+
+    def tick(self, updates: int) -> None:
+        if self.cancelled.is_set():
+            raise Cancelled("the simulation was given up")
+        with self._mutex:
+            self._done += updates
+
+    def report(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(min(self._done, self._all), self._all)
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _run(
+    task: Task, lanes: Sequence[Lane], tick: Callable[[int], None], *, vectorised: bool
+) -> list[TrainResult]:
+    scans = _Scans(task, lanes, tick, vectorised=vectorised)
+    evaluations: list[list[dict[str, float]]] = [[] for _ in lanes]
+    ends: list[tuple[Leaves, Leaves]] = [((), ()) for _ in lanes]
+    marks = [_marks(lane.execution.commits, task.evaluate_every) for lane in lanes]
+
+    def evaluate(mark: int, lane: int, carry: Carry) -> None:
+        ends[lane] = carry.params, carry.state
+        if task.evaluate is not None:
+            version, times = marks[lane][mark], lanes[lane].execution.time_s
+            made = np.searchsorted(lanes[lane].execution.version, version)  # rows before that version
+            told = {"time_s": float(times[made - 1]) if made else 0.0, "version": version}
+            params = jax.tree.unflatten(task.program.compiled.params_structure, carry.params)
+            evaluations[lane].append(told | named_numbers(task.evaluate(params), set(told)))
+
+    # Copied, as the next scan is given the memory of what this one leaves behind.
+    scans.run(marks, lambda mark, lane, carry: evaluate(mark, lane, _own(carry)), keep=True)
+    made = [jax.tree.map(lambda *leaves: np.concatenate(leaves), *of_lane) for of_lane in scans.made]
+    told = [_rows(lane, of_lane) for lane, of_lane in zip(lanes, made, strict=True)]
+    bad = [_first_nonfinite(execution) if task.check_finite else None for execution, _ in told]
+    goods = [lane.execution.commits for lane in lanes]
+    if any(row is not None for row in bad):
+        limits = [
+            (_good(execution, row), int(execution.version[row])) if row is not None else (0, 0)
+            for row, (execution, _) in zip(bad, told, strict=True)
+        ]
+
+        def take(mark: int, lane: int, carry: Carry) -> None:
+            if bad[lane] is not None:
+                own = _own(carry)
+                ends[lane] = (own.params if mark == 0 else ends[lane][0]), own.state
+                goods[lane] = limits[lane][0]
+
+        scans.run(limits, take, keep=False)
+    return [
+        _result(task, lane, told[i], bad[i], goods[i], ends[i], evaluations[i]) for i, lane in enumerate(lanes)
+    ]
+
+
+def _marks(commits: int, every: int | None) -> list[int]:
+    return [*range(0, commits, commits if every is None else every), commits]
+
+
+def _own(carry: Carry) -> Carry:
+    return Carry(tuple(map(jnp.copy, carry.params)), tuple(map(jnp.copy, carry.state)), (), carry.losses, ())
+
+
+def _rows(lane: Lane, made: Made) -> tuple[Execution, Any]:
+    """The execution with losses and factors, and the aux of its rows."""
+    plan, ex = lane.plan, lane.execution
+    computes, commits = np.flatnonzero(plan.row != NOTHING), np.flatnonzero(plan.version != NOTHING)
+    of_row = computes[np.argsort(plan.row[computes])]  # the step of each row
+    factor = np.full(ex.commits, np.nan, np.float32)
+    factor[plan.version[commits]] = made.factor[commits]
+    aux = None if made.aux is None else jax.tree.map(lambda leaf: leaf[of_row], made.aux)
+    return ex.replaced(loss=made.loss[of_row], factor=factor[ex.version]), aux
+
+
+def _first_nonfinite(execution: Execution) -> int | None:
+    rows = np.flatnonzero(~np.isfinite(execution.loss))
+    return int(rows[0]) if len(rows) else None
+
+
+def _good(execution: Execution, row: int) -> int:
+    """The newest version that a finite loss was computed on before that row's commit."""
+    before = execution.version < execution.version[row]
+    return int(execution.version_read[before & np.isfinite(execution.loss)].max(initial=0))
+
+
+def _result(
+    task: Task,
+    lane: Lane,
+    told: tuple[Execution, Any],
+    bad: int | None,
+    good: int,
+    end: tuple[Leaves, Leaves],
+    evaluations: list[dict[str, float]],
+) -> TrainResult:
+    (execution, aux), (params, state), compiled = told, end, task.program.compiled
+    outcome, message = Outcome.FINISHED, f"all {execution.commits} steps were taken"
+    more: dict[str, Any] = {}
+    if bad is not None:
+        outcome = Outcome.DIVERGED
+        message = (
+            f"the loss at version {execution.version_read[bad]} (ticket {execution.ticket[bad]}, worker "
+            f"{execution.worker[bad]}) is {execution.loss[bad]}"
+        )
+        commits = int(execution.version[bad])
+        kept = execution.version < commits
+        aux = None if aux is None else jax.tree.map(lambda leaf: leaf[kept], aux)
+        execution, more = execution.truncated(commits), {"params_version": good}
+        evaluations = [one for one in evaluations if one["version"] <= commits]
+    metadata = execution.metadata | {
+        "seed": lane.seed,
+        "step_size": lane.step_size,
+        "initial_params": digest(lane.params),
+        "initial_opt_state": digest(lane.state),
+        "environment": describe_environment(task.device),
+        "has_aux": compiled.has_aux,
+        "dtypes": describe_dtypes(params=lane.params, opt_state=lane.state, batch=task.batch),
+        "simulated": True,
+        "final_params": digest(params),
+        "final_opt_state": digest(state),
+        **more,
+    }
+    columns = {}
+    if aux is not None:
+        columns = dict(zip(aux_names(aux), jax.tree.leaves(aux), strict=True))
+    return TrainResult(
+        params=jax.tree.unflatten(compiled.params_structure, params),
+        opt_state=jax.tree.unflatten(compiled.state_structure, state),
+        execution=dataclasses.replace(execution, metadata=metadata),
+        outcome=outcome,
+        message=message,
+        evaluations=evaluations,
+        aux=columns,
+        counters={},
+        duration_s=float(execution.time_s.max()) if len(execution) else 0.0,
+        initial_params=jax.tree.unflatten(compiled.params_structure, lane.params),
+    )

@@ -1,0 +1,206 @@
+"""An execution as one compiled scan: gradients wait in slots, and no Python runs between two updates."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jasgd.compiled import Compiled, Leaves
+from jasgd.door import with_extras
+from jasgd.schedule import NOTHING, Schedule
+
+
+class Carry(NamedTuple):
+    """What goes from one step of the scan to the next."""
+
+    params: Leaves
+    state: Leaves
+    grads: Leaves  # of the gradients that wait, [slots + 1, ...]; the last one is for steps that compute nothing
+    losses: jax.Array  # theirs, [slots + 1]
+    reads: Leaves  # the parameters that they were computed on, where the transformation asks for them; else ()
+
+
+class Steps(NamedTuple):
+    """What each step of the scan is told; arrays over steps."""
+
+    commits: Any  # bool
+    commit_slot: Any
+    staleness: Any
+    gradients: Any
+    computes: Any  # bool
+    slot: Any
+    fresh: Any
+    batch: Any  # as the source of batches gives it
+
+
+class Made(NamedTuple):
+    """What each step of the scan gives; arrays over steps."""
+
+    loss: Any
+    aux: Any
+    factor: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """The compiled scan of a training problem, for any execution, step size and seed.
+
+    Attributes:
+      compiled: the functions of the problem.
+      tx: the transformation as a function of a step size; None where it has none, and is that of ``compiled``.
+      take: ``take(shared, batch) -> batch``, traced: the mini-batch of a step.
+    """
+
+    compiled: Compiled
+    tx: Callable[[Any], optax.GradientTransformation] | None
+    take: Callable[[Any, Any], Any]
+
+    def begin(self, params: Leaves, state: Leaves, slots: int) -> Carry:
+        """The carry of the first step; its arrays are its own, so that they may be donated.
+
+        Args:
+          params: leaves of the initial parameters.
+          state: leaves of the initial optimizer state.
+          slots: as of the schedule.
+
+        Returns:
+          The carry.
+        """
+        return _begin(params, state, slots, self.compiled.wants_read_params)
+
+    def init(self, params: Leaves, step_size: float | None) -> Leaves:
+        """Leaves of the optimizer state that a step size begins with."""
+        tree = jax.tree.unflatten(self.compiled.params_structure, params)
+        leaves = jax.tree.leaves(self._with(step_size).tx.init(tree))
+        return tuple(jnp.array(leaf, dtype=jnp.result_type(leaf)) for leaf in leaves)  # no weak types, as in admit
+
+    @functools.cached_property
+    def run(self) -> Callable[..., tuple[Carry, Made]]:
+        """``run(carry, shared, steps, step_size, grouped=…) -> (carry, made)``; the carry is donated.
+
+        ``grouped`` is static: whether several gradients may share a commit.
+        """
+        return jax.jit(self._scan, static_argnames="grouped", donate_argnums=0)
+
+    @functools.cached_property
+    def run_lanes(self) -> Callable[..., tuple[Carry, Made]]:
+        """Like :attr:`run`, over a leading axis of carry, steps and step size."""
+
+        def lanes(carry: Carry, shared: Any, steps: Steps, step_size: Any, *, grouped: bool) -> tuple[Carry, Made]:
+            one = functools.partial(self._scan, grouped=grouped)
+            return jax.vmap(one, in_axes=(0, None, 0, 0))(carry, shared, steps, step_size)
+
+        return jax.jit(lanes, static_argnames="grouped", donate_argnums=0)
+
+    def _with(self, step_size: Any) -> Compiled:
+        if self.tx is None:
+            return self.compiled
+        return dataclasses.replace(self.compiled, tx=with_extras(self.tx(step_size)))
+
+    def _scan(self, carry: Carry, shared: Any, steps: Steps, step_size: Any, *, grouped: bool) -> tuple[Carry, Made]:
+        compiled = self._with(step_size)
+
+        def step(carry: Carry, now: Steps) -> tuple[Carry, Made]:
+            carry, factor = _commit(compiled, carry, now, grouped)
+            return _compute(compiled, carry, now, grouped, lambda: self.take(shared, now.batch), factor)
+
+        return jax.lax.scan(step, carry, steps)
+
+
+def steps_of(plan: Schedule, start: int, stop: int, length: int, limit: int, batch: Any) -> Steps:
+    """The steps start … stop of a schedule, filled up to ``length`` with steps that do nothing.
+
+    Args:
+      plan: the schedule.
+      start: the first step.
+      stop: behind the last one; at most ``start + length``.
+      length: how many steps are made of them.
+      limit: commits after which no more are made.
+      batch: what the source of batches gives for the tickets of these steps, of ``length`` already.
+
+    Returns:
+      The steps; int32 and bool.
+    """
+
+    def filled(column: np.ndarray, value: Any) -> np.ndarray:
+        rest = np.full(length - (stop - start), value, column.dtype)
+        return np.concatenate([column[start:stop], rest])
+
+    commit_slot = filled(plan.commit_slot, NOTHING)
+    version = filled(plan.version, NOTHING)
+    row = filled(plan.row, NOTHING)
+    return Steps(
+        commits=(version != NOTHING) & (version < limit),
+        commit_slot=np.maximum(commit_slot, 0),
+        staleness=filled(plan.staleness, 0),
+        gradients=filled(plan.gradients, 1),
+        computes=row != NOTHING,
+        slot=np.where(row == NOTHING, plan.slots, filled(plan.slot, NOTHING)).astype(np.int32),
+        fresh=filled(plan.fresh, True),
+        batch=batch,
+    )
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _begin(params: Leaves, state: Leaves, slots: int, wants_read_params: bool) -> Carry:
+    empty = tuple(jnp.zeros((slots + 1, *leaf.shape), leaf.dtype) for leaf in params)
+    return Carry(
+        tuple(map(jnp.copy, params)),
+        tuple(map(jnp.copy, state)),
+        empty,
+        jnp.zeros(slots + 1, jnp.result_type(float)),
+        tuple(map(jnp.copy, empty)) if wants_read_params else (),
+    )
+
+
+def _commit(compiled: Compiled, carry: Carry, now: Steps, grouped: bool) -> tuple[Carry, jax.Array]:
+    """The waiting gradient of this step's commit, applied; where it has none, nothing changes."""
+    grads, loss = _at(carry.grads, now.commit_slot), carry.losses[now.commit_slot]
+    if grouped:
+        grads = tuple(leaf / now.gradients.astype(leaf.dtype) for leaf in grads)
+        loss = loss / now.gradients
+    read = _at(carry.reads, now.commit_slot)
+    params, state, factor = compiled.applied(carry.params, carry.state, grads, now.staleness, loss, read)
+    kept = functools.partial(jnp.where, now.commits)
+    return carry._replace(
+        params=jax.tree.map(kept, params, carry.params), state=jax.tree.map(kept, state, carry.state)
+    ), factor
+
+
+def _compute(
+    compiled: Compiled, carry: Carry, now: Steps, grouped: bool, batch: Callable[[], Any], factor: jax.Array
+) -> tuple[Carry, Made]:
+    """A gradient on the newest parameters, put where it will wait."""
+
+    def computed() -> Any:
+        return compiled.gradient(carry.params, batch())
+
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(computed))
+    loss, aux, grads = jax.lax.cond(now.computes, computed, lambda: nothing)
+    waiting = loss.astype(carry.losses.dtype)
+    if grouped:
+        before = _at(carry.grads, now.slot)
+        grads = tuple(jnp.where(now.fresh, g, b + g) for g, b in zip(grads, before, strict=True))
+        waiting = jnp.where(now.fresh, waiting, carry.losses[now.slot] + waiting)
+    carry = carry._replace(
+        grads=_put(carry.grads, grads, now.slot),
+        losses=carry.losses.at[now.slot].set(waiting),
+        reads=_put(carry.reads, carry.params, now.slot) if carry.reads else (),
+    )
+    return carry, Made(loss.astype(jnp.float32), aux, factor.astype(jnp.float32))
+
+
+def _at(slots: Leaves, index: Any) -> Leaves:
+    return tuple(jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False) for leaf in slots)
+
+
+def _put(slots: Leaves, values: Leaves, index: Any) -> Leaves:
+    pairs = zip(slots, values, strict=True)
+    return tuple(jax.lax.dynamic_update_index_in_dim(slot, value, index, 0) for slot, value in pairs)

@@ -1,0 +1,240 @@
+"""simulate(): training under a model of a cluster, in one compiled scan for each seed and step size."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import jax
+import numpy as np
+import optax
+
+from jasgd import cluster as clusters
+from jasgd.cluster import Cluster
+from jasgd.data import aligned
+from jasgd.door import admit
+from jasgd.execution import Execution
+from jasgd.feed import feed
+from jasgd.lanes import Lane, Task, run_in_threads, run_vectorised
+from jasgd.result import TrainResult
+from jasgd.scan import Program
+from jasgd.schedule import schedule
+
+
+@dataclasses.dataclass(frozen=True)
+class BySeed:
+    """Marks an argument of :func:`simulate` that differs from seed to seed, see :func:`by_seed`."""
+
+    of: Callable[[int], Any]
+
+
+def by_seed(of: Callable[[int], Any]) -> BySeed:
+    """Parameters, mini-batches or an execution of their own for every seed of :func:`simulate`.
+
+    Args:
+      of: from a seed to what the argument is for it.
+
+    Returns:
+      What ``simulate`` takes in place of the argument.
+
+    Raises:
+      TypeError: where ``of`` is no function.
+
+    Example:
+      >>> by_seed(lambda seed: 10 * seed).of(3)
+      30
+    """
+    if not callable(of):
+        raise TypeError(f"of must be a function of a seed, got {type(of).__name__}")
+    return BySeed(of)
+
+
+@dataclasses.dataclass(frozen=True)
+class Simulation:
+    """The runs of a simulation, a :class:`jasgd.TrainResult` each: ``simulation[seed]``, in the order of the seeds.
+
+    Times are those of the cluster's model, and ``execution.metadata["generated"]`` says of which.
+
+    Attributes:
+      seeds: with which it was run.
+      step_sizes: with which; (None,) where the transformation takes none.
+      results: the runs, by seed and step size.
+      scan_s: seconds that the scans took, compilation included.
+    """
+
+    seeds: tuple[int, ...]
+    step_sizes: tuple[float | None, ...]
+    results: dict[tuple[int, float | None], TrainResult]
+    scan_s: float
+
+    def __getitem__(self, key: int | tuple[int, float]) -> TrainResult:
+        """The run of a seed, or of a seed and a step size."""
+        chosen = key if isinstance(key, tuple) else (key, self.step_sizes[0])
+        if not isinstance(key, tuple) and len(self.step_sizes) > 1:
+            raise KeyError(f"{len(self.step_sizes)} step sizes were simulated: ask for [seed, step_size]")
+        if chosen not in self.results:
+            raise KeyError(f"seed and step size must be of {self.seeds} and {self.step_sizes}, got {chosen}")
+        return self.results[chosen]
+
+    def __iter__(self) -> Iterator[TrainResult]:
+        return iter(self.results.values())
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+
+def simulate(
+    loss_fn: Callable[..., Any],
+    params: Any,
+    tx: optax.GradientTransformation | Callable[[Any], optax.GradientTransformation],
+    batches: Any,
+    *,
+    cluster: Cluster | None = None,
+    scheme: Any = "leashed",
+    workers: int | None = None,
+    steps: int | None = None,
+    execution: Execution | BySeed | None = None,
+    seeds: Sequence[int] = (0,),
+    step_sizes: Sequence[float] | None = None,
+    evaluate: Callable[[Any], float | Mapping[str, float]] | None = None,
+    evaluate_every: int | None = None,
+    has_aux: bool = False,
+    on_nonfinite: Literal["stop", "pass"] = "stop",
+    on_progress: Callable[[int, int], None] | None = None,
+    lanes: Literal["auto", "threads", "vmap"] = "auto",
+    device: Any = None,
+) -> Simulation:
+    r"""Trains as a cluster would, with as many workers as one likes on however few processors.
+
+    .. math:: w_{k+1} = w_k + \mathrm{tx}\big(\nabla f(w_{k-\tau_k}, b_k);\ \tau_k\big)
+
+    The model of the cluster decides when workers read and commit, hence every τ; that makes an execution, see
+    :func:`jasgd.cluster.generate`. The gradients are then computed and applied in its order by one compiled scan. The
+    same call gives the same bits; another way of compiling the same updates, such as :func:`jasgd.replay`, does not.
+
+    Args:
+      loss_fn: see :func:`jasgd.train`.
+      params: likewise; or :func:`by_seed`.
+      tx: any Optax transformation, see :func:`jasgd.train`; with ``step_sizes`` a function of a step size, which is
+        traced: ``lambda step_size: optax.chain(jasgd.staleness_adaptive(rule), optax.sgd(step_size))``.
+      batches: a pure function of a ticket; or :func:`by_seed`. The rows of :func:`jasgd.minibatches` are gathered by
+        the scan; other functions are called ahead of it.
+      cluster: the model of the times.
+      scheme: a name (sequential, synchronous, locked, hogwild, leashed), with options such as
+        ``jasgd.schemes.leashed(persistence=3)``, or one of :mod:`jasgd.cluster`. Torn reads and lost updates of Hogwild
+        are not simulated.
+      workers: number of workers, ≥ 1.
+      steps: commits, ≥ 1.
+      execution: in place of the last four, an execution to follow: a recorded one, one that
+        :func:`jasgd.cluster.independent` drew, or one :func:`by_seed`.
+      seeds: of the cluster's times, and of what is given by seed; integers ≥ 0, each once.
+      step_sizes: simulated each with each seed; each once. None where ``tx`` is a transformation.
+      evaluate: ``evaluate(params)``, a loss or a mapping with the key ``loss``; called at the start and at the end.
+      evaluate_every: updates between further evaluations, ≥ 1.
+      has_aux: whether ``loss_fn`` returns ``(loss, aux)``, see :func:`jasgd.train`.
+      on_nonfinite: ``"stop"`` ends a run as diverged before the first commit of a gradient whose loss is not finite,
+        ``"pass"`` goes on.
+      on_progress: called as ``on_progress(done, all)``, in updates of all runs together, by the thread that called.
+      lanes: how several runs share the machine: in a thread each (``"threads"``), or in one vectorised scan
+        (``"vmap"``); ``"auto"`` takes threads on CPUs, where vectorised slots are slow, and vmap elsewhere.
+      device: a jax device; None for JAX's default.
+
+    Returns:
+      The runs. One that diverged has the parameters that the newest finite loss was computed on.
+
+    Raises:
+      TypeError, ValueError: for arguments that cannot work.
+      ExecutionError: for an execution that contradicts itself; it names the first such row.
+
+    Example:
+      >>> import jax.numpy as jnp, optax, jasgd
+      >>> from jasgd.cluster import Cluster, exponential
+      >>> told = jasgd.simulate(lambda w, b: jnp.mean((w - b) ** 2), jnp.zeros(3),
+      ...                       optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(0.1)),
+      ...                       lambda ticket: jnp.ones(3), cluster=Cluster(compute_s=exponential(1.0)),
+      ...                       scheme="leashed", workers=4, steps=200, seeds=range(2))
+      >>> [(run.execution.commits, bool(run.execution.loss[-1] < 0.01)) for run in told]
+      [(200, True), (200, True)]
+    """
+    seeds, sizes = _check(seeds, step_sizes, tx, evaluate_every, on_nonfinite, lanes)
+    _check_source(cluster, workers, steps, execution)
+    if not (callable(batches) or isinstance(batches, BySeed)):
+        raise TypeError(f"batches must be a function of a ticket, or by_seed of such, got {type(batches).__name__}")
+
+    def execution_of(seed: int) -> Execution:
+        if execution is not None:
+            return execution.of(seed) if isinstance(execution, BySeed) else execution
+        return clusters.generate(cluster, scheme=scheme, workers=workers, steps=steps, seed=seed)
+
+    executions = [execution_of(seed) for seed in seeds]
+    plans = [schedule(one) for one in executions]  # refuses those that contradict themselves
+    drawn = [batches.of(seed) if isinstance(batches, BySeed) else batches for seed in seeds]
+    initial = [params.of(seed) if isinstance(params, BySeed) else params for seed in seeds]
+
+    first = aligned(drawn[0](0))
+    chosen = tx if sizes[0] is None else tx(sizes[0])
+    compiled, _, _ = admit(loss_fn, initial[0], chosen, first, has_aux=has_aux, device=device)
+    source = feed(drawn, longest=1024)
+    program = Program(compiled, None if sizes[0] is None else tx, source.take)
+    task = Task(program, source, evaluate, evaluate_every, on_nonfinite == "stop", on_progress, device, first)
+    given = []
+    for i, (seed, one, plan, tree) in enumerate(zip(seeds, executions, plans, initial, strict=True)):
+        leaves = _leaves(tree, initial[0], device)
+        given += [Lane(seed, size, i, one, plan, leaves, program.init(leaves, size)) for size in sizes]
+    vectorised = lanes == "vmap" or (lanes == "auto" and jax.default_backend() != "cpu")
+    run = run_vectorised if vectorised and len(given) > 1 else run_in_threads
+    results, scan_s = run(task, given)
+    keys = [(lane.seed, lane.step_size) for lane in given]
+    return Simulation(seeds, sizes, dict(zip(keys, results, strict=True)), scan_s)
+
+
+def _leaves(tree: Any, like: Any, device: Any) -> tuple[jax.Array, ...]:
+    leaves, structure = jax.tree.flatten(tree)
+    shapes = [(np.shape(leaf), np.result_type(leaf)) for leaf in leaves]
+    wanted = [(np.shape(leaf), np.result_type(leaf)) for leaf in jax.tree.leaves(like)]
+    if structure != jax.tree.structure(like) or shapes != wanted:
+        raise ValueError(f"params must have the same structure, shapes and dtypes for every seed, got {shapes}")
+    arrays = tuple(jax.numpy.array(leaf, dtype=jax.numpy.result_type(leaf)) for leaf in leaves)
+    return arrays if device is None else tuple(jax.device_put(leaf, device) for leaf in arrays)
+
+
+def _check(
+    seeds: Any, step_sizes: Any, tx: Any, evaluate_every: Any, on_nonfinite: Any, lanes: Any
+) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
+    seeds = tuple(seeds)
+    if not seeds or not all(map(_is_whole, seeds)) or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ValueError(f"seeds must be one or more integers ≥ 0, and each once, got {list(seeds)}")
+    if evaluate_every is not None and (not _is_whole(evaluate_every) or evaluate_every < 1):
+        raise ValueError(f"evaluate_every must be an integer ≥ 1 in updates, or None, got {evaluate_every!r}")
+    if on_nonfinite not in ("stop", "pass"):
+        raise ValueError(f"on_nonfinite must be 'stop' or 'pass', got {on_nonfinite!r}")
+    if lanes not in ("auto", "threads", "vmap"):
+        raise ValueError(f"lanes must be 'auto', 'threads' or 'vmap', got {lanes!r}")
+    is_transformation = callable(getattr(tx, "update", None))
+    if step_sizes is None:
+        if callable(tx) and not is_transformation:
+            raise ValueError("step_sizes must be given where tx is a function of a step size, got None")
+        return tuple(int(seed) for seed in seeds), (None,)
+    if is_transformation:
+        raise TypeError("tx must be a function of a step size where step_sizes are given, got a transformation")
+    sizes = tuple(float(size) for size in step_sizes)
+    if not sizes or len(set(sizes)) < len(sizes) or not all(map(math.isfinite, sizes)):
+        raise ValueError(f"step_sizes must be one or more finite numbers, and each once, got {list(sizes)}")
+    return tuple(int(seed) for seed in seeds), sizes
+
+
+def _check_source(cluster: Any, workers: Any, steps: Any, execution: Any) -> None:
+    given = {"cluster": cluster, "workers": workers, "steps": steps}
+    if execution is not None:
+        if set_too := [name for name, value in given.items() if value is not None]:
+            raise ValueError(f"{', '.join(set_too)} must be None where an execution is given, which has its own")
+        if not isinstance(execution, (Execution, BySeed)):
+            raise TypeError(f"execution must be an Execution, or by_seed of such, got {type(execution).__name__}")
+    elif missing := [name for name, value in given.items() if value is None]:
+        raise ValueError(f"{', '.join(missing)} must be given, or an execution")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
