@@ -186,7 +186,8 @@ class Compare(Task):
         from rich.console import Console
 
         from jasgd import report
-        from jasgd.comparison import BASELINE, Arm, compare
+        from jasgd.arms import BASELINE, Arm
+        from jasgd.comparison import compare
         from jasgd.recipe import Recipe
         from jasgd.report.live import Live
         from jasgd.report.tables import comparison_table

@@ -8,62 +8,16 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
-import numpy as np
 import optax
 
 from jasgd import rules, schemes
+from jasgd.arms import BASELINE, Arm, check_arms, computed_constant, number
 from jasgd.measures import SHARES, Spread, measures, spread
 from jasgd.result import Outcome, TrainResult
 from jasgd.schemes import SchemeFactory
-from jasgd.specs import canonical, parse_rule, parse_scheme, transformation
+from jasgd.specs import parse_rule, parse_scheme, transformation
 from jasgd.supervisor import Progress
 from jasgd.trainer import train
-
-BASELINE = "constant"
-
-
-@dataclasses.dataclass(frozen=True)
-class Arm:
-    """One of the things compared: a step-size function, or the control of one.
-
-    Attributes:
-      label: its name in tables and plots, which is its text.
-      rule: the rule, as :func:`parse_rule` reads it.
-      mean_of: label of the arm whose realised E[C], with the same seed, is the constant factor here; None otherwise.
-    """
-
-    label: str
-    rule: str
-    mean_of: str | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Arm:
-        """An arm from text.
-
-        ``constant@tail:cdf=strict`` is the control of ``tail:cdf=strict``: a constant step, of the mean length that the
-        other one took. It shows what of a gain is due to a larger mean step only.
-
-        Args:
-          text: a rule such as ``tail`` or ``exponential:beta=0.1,normalized=true``, or ``constant@`` and a rule.
-
-        Returns:
-          The arm; spaces are removed, and options brought into alphabetical order.
-
-        Raises:
-          ValueError: for an unknown rule, or text that is none of this.
-
-        Example:
-          >>> Arm.parse("constant@tail: cdf=strict")
-          Arm(label='constant@tail:cdf=strict', rule='constant', mean_of='tail:cdf=strict')
-        """
-        rule, at, base = text.partition("@")
-        rule = canonical(rule)
-        if not at:
-            return cls(rule, rule)
-        if rule != BASELINE:
-            raise ValueError(f"a control is written {BASELINE}@RULE, got {text!r}")
-        base = canonical(base)
-        return cls(f"{rule}@{base}", rule, base)
 
 
 def compare(
@@ -124,7 +78,7 @@ def compare(
     """
     chosen = tuple(Arm.parse(arm) if isinstance(arm, str) else arm for arm in arms)
     seeds = tuple(seeds)
-    _check(chosen, seeds)
+    check_arms(chosen, seeds)
     seeds = tuple(int(seed) for seed in seeds)
     factory = parse_scheme(scheme) if isinstance(scheme, str) else scheme
 
@@ -236,7 +190,7 @@ class Comparison:
             if arm.mean_of is None and arm.label != BASELINE and arm.label in rows:
                 for other in (BASELINE, controls.get(arm.label, "")):
                     if other in rows:
-                        sentence, ways = _held_against(rows[arm.label], rows[other])
+                        sentence, ways = held_against(rows[arm.label], rows[other])
                         told.append(sentence)
                         claims += [] if ways is None else [ways]
         where = f"On {self.problem} with {number(self.settings['workers'], 'worker')}, {self.settings['scheme']}"
@@ -261,37 +215,16 @@ class Comparison:
         return told | {"table": table, "runs": runs}
 
 
-def number(count: int, noun: str) -> str:
-    """How many of what, as in "1 worker" and "2 workers"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def computed_constant(factor: float) -> rules.Rule:
-    """A constant step that is computed when it runs, as the steps of other rules are, also where it is 1.
-
-    ``rules.constant()`` is known when compiled. Its commits then cost another time, which makes another execution:
-    commits meet more or less often, staleness changes, and it is not the step size alone that differs.
+def held_against(row: dict[str, Any], other: dict[str, Any]) -> tuple[str, int | None]:
+    """What one arm is beside another.
 
     Args:
-      factor: C, the same for every τ.
+      row: an arm's, of a comparison's or a spectrum's rows.
+      other: the arm that it is held against.
 
     Returns:
-      The rule.
-
-    Example:
-      >>> float(computed_constant(0.5)(3))
-      0.5
+      A clause; and where that is a claim, in how many comparisons chance alone makes it once, else None.
     """
-
-    def constant(staleness: Any) -> Any:
-        del staleness
-        return np.float32(factor)
-
-    return constant
-
-
-def _held_against(row: dict[str, Any], other: dict[str, Any]) -> tuple[str, int | None]:
-    """What one arm is beside another; where that is a claim, chance alone makes it in 1 of so many comparisons."""
     key, what = "final_loss", "as the final training loss"
     for share in SHARES:
         name = f"updates_to_{share:.0%}"
@@ -321,17 +254,3 @@ def _apart(a: Spread, b: Spread) -> bool:
 
 def _figure(s: Spread) -> str:
     return f"{s.median:.4g} ({s.low:.4g}–{s.high:.4g})"
-
-
-def _check(arms: Sequence[Arm], seeds: Sequence[int]) -> None:
-    labels = [arm.label for arm in arms]
-    if not arms or len(set(labels)) < len(labels):
-        raise ValueError(f"arms must be one or more, and each once, got {', '.join(labels) or 'none'}")
-    measured = {arm.label for arm in arms if arm.mean_of is None}
-    for arm in arms:
-        if arm.mean_of is not None and arm.mean_of not in measured:
-            told = f"{arm.label} needs the arm {arm.mean_of}, no control, whose mean step it takes"
-            raise ValueError(f"{told}; got {', '.join(labels)}")
-    whole = all(isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) for seed in seeds)
-    if not seeds or not whole or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise ValueError(f"seeds must be one or more integers ≥ 0, and each once, got {list(seeds)}")

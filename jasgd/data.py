@@ -172,7 +172,9 @@ class Minibatches:
     def _order(self, epoch: int) -> np.ndarray:
         chosen = self._orders.get(epoch)
         if chosen is None:
-            if len(self._orders) > 4:  # workers straddle few epochs; an order dropped too early is drawn again, the same
+            if (
+                len(self._orders) > 4
+            ):  # workers straddle few epochs; an order dropped too early is drawn again, the same
                 self._orders.clear()
             chosen = np.random.Generator(np.random.Philox(key=[self._seed, epoch])).permutation(self._length)
             self._orders[epoch] = chosen

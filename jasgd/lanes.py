@@ -6,7 +6,6 @@ import concurrent.futures
 import dataclasses
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -37,9 +36,10 @@ class Task:
     evaluate: Callable[[Any], float | Mapping[str, float]] | None
     evaluate_every: int | None
     check_finite: bool
-    on_progress: Callable[[int, int], None] | None
     device: Any
     batch: Any  # any
+    slots: int = 0  # at least so many, so that executions with fewer are not compiled for
+    chunk: int | None = None  # steps of one call; None: as many as are given at once, and no more than there are
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Lane:
     """One run: a seed and a step size."""
 
     seed: int
-    step_size: float | None
+    step_size: Any  # a pytree of numbers, what the program's tx takes; None where that takes none
     source: int  # which of the feed's
     execution: Execution
     plan: Schedule
@@ -60,12 +60,12 @@ class _Scans:
 
     def __init__(self, task: Task, lanes: Sequence[Lane], tick: Callable[[int], None], *, vectorised: bool):
         self.task, self.lanes, self._tick, self._vectorised = task, lanes, tick, vectorised
-        self._slots = max(lane.plan.slots for lane in lanes)
+        self._slots = max(task.slots, *(lane.plan.slots for lane in lanes))
         self._plans = [dataclasses.replace(lane.plan, slots=self._slots) for lane in lanes]
         self._grouped = any((p.gradients > 1).any() for p in self._plans)
         # The step behind which a version is the newest; the row of -1 is for version 0, before the first step.
         self._ends = [np.flatnonzero(plan.version != NOTHING) + 1 for plan in self._plans]
-        self._length = 0
+        self._length = task.chunk or 0
         self.made: list[list[Made]] = [[] for _ in lanes]
 
     def run(self, marks: Sequence[Sequence[int]], at_mark: Callable[[int, int, Carry], None], *, keep: bool) -> None:
@@ -103,10 +103,10 @@ class _Scans:
             idle = np.full(self._length - (stop - start), NOTHING)
             batch = source.given(lane.source, np.concatenate([plan.ticket[start:stop], idle]))
             told.append(steps_of(plan, start, stop, self._length, limit, batch))
-        sizes = [np.float32(0 if lane.step_size is None else lane.step_size) for lane in self.lanes]
+        sizes = [jax.tree.map(np.float32, lane.step_size) for lane in self.lanes]  # None is an empty pytree
         if self._vectorised:
-            steps: Steps = jax.tree.map(lambda *leaves: np.stack(leaves), *told)
-            carry, made = program.run_lanes(carry, source.shared, steps, np.stack(sizes), grouped=self._grouped)
+            steps: Steps = _stacked(told)
+            carry, made = program.run_lanes(carry, source.shared, steps, _stacked(sizes), grouped=self._grouped)
         else:
             carry, made = program.run(carry, source.shared, told[0], sizes[0], grouped=self._grouped)
         made = jax.tree.map(np.asarray, made)  # waits
@@ -119,26 +119,34 @@ class _Scans:
         return carry
 
 
-def run_in_threads(task: Task, lanes: Sequence[Lane]) -> tuple[list[TrainResult], float]:
+OnProgress = Callable[[int, int], None]
+
+
+def run_in_threads(
+    jobs: Sequence[tuple[Task, Lane]],
+    on_progress: OnProgress | None = None,
+    conclude: Callable[[Lane, TrainResult], Any] = lambda lane, result: result,
+) -> list[Any]:
     """A scan for each lane, on as many threads as there are processors.
 
     Args:
-      task: what the lanes have in common.
-      lanes: the runs.
+      jobs: the runs, each with what it has in common with others.
+      on_progress: called by this thread as ``on_progress(done, all)``, in updates.
+      conclude: called by the run's thread with what came of it.
 
     Returns:
-      A result for each, and the seconds that the scans took.
+      What ``conclude`` gave for each.
     """
-    progress, settings, started = _Progress(task, lanes), inherited(), time.perf_counter()
+    progress, settings = _Progress(on_progress, [lane for _, lane in jobs]), inherited()
 
-    def one(lane: Lane) -> TrainResult:
+    def one(task: Task, lane: Lane) -> Any:
         with settings():
-            return _run(task, [lane], progress.tick, vectorised=False)[0]
+            return conclude(lane, _run(task, [lane], progress.tick, vectorised=False)[0])
 
     with concurrent.futures.ThreadPoolExecutor(_processors()) as pool:
-        waiting = {pool.submit(one, lane): lane for lane in lanes}
+        futures = [pool.submit(one, task, lane) for task, lane in jobs]
         try:
-            pending = set(waiting)
+            pending = set(futures)
             while pending:
                 done, pending = concurrent.futures.wait(pending, POLL_S, concurrent.futures.FIRST_EXCEPTION)
                 for future in done:
@@ -148,26 +156,31 @@ def run_in_threads(task: Task, lanes: Sequence[Lane]) -> tuple[list[TrainResult]
             progress.cancelled.set()
             pool.shutdown(cancel_futures=True)
             raise
-    return [future.result() for future in waiting], time.perf_counter() - started
+    return [future.result() for future in futures]
 
 
-def run_vectorised(task: Task, lanes: Sequence[Lane]) -> tuple[list[TrainResult], float]:
+def run_vectorised(jobs: Sequence[tuple[Task, Lane]], on_progress: OnProgress | None = None) -> list[TrainResult]:
     """One scan, vectorised over the lanes.
 
     Args:
-      task: what the lanes have in common.
-      lanes: the runs.
+      jobs: the runs; they have everything in common but their lanes.
+      on_progress: called as ``on_progress(done, all)``, in updates.
 
     Returns:
-      A result for each, and the seconds that the scan took.
+      A result for each.
     """
-    progress, started = _Progress(task, lanes), time.perf_counter()
+    lanes = [lane for _, lane in jobs]
+    progress = _Progress(on_progress, lanes)
 
     def tick(updates: int) -> None:
         progress.tick(updates)
         progress.report()
 
-    return _run(task, lanes, tick, vectorised=True), time.perf_counter() - started
+    return _run(jobs[0][0], lanes, tick, vectorised=True)
+
+
+def _stacked(trees: Sequence[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
 
 class Cancelled(RuntimeError):
@@ -175,8 +188,8 @@ class Cancelled(RuntimeError):
 
 
 class _Progress:
-    def __init__(self, task: Task, lanes: Sequence[Lane]):
-        self._on_progress, self._all = task.on_progress, sum(lane.execution.commits for lane in lanes)
+    def __init__(self, on_progress: OnProgress | None, lanes: Sequence[Lane]):
+        self._on_progress, self._all = on_progress, sum(lane.execution.commits for lane in lanes)
         self._done, self._mutex, self.cancelled = 0, threading.Lock(), threading.Event()
 
     def tick(self, updates: int) -> None:
@@ -194,9 +207,7 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _run(
-    task: Task, lanes: Sequence[Lane], tick: Callable[[int], None], *, vectorised: bool
-) -> list[TrainResult]:
+def _run(task: Task, lanes: Sequence[Lane], tick: Callable[[int], None], *, vectorised: bool) -> list[TrainResult]:
     scans = _Scans(task, lanes, tick, vectorised=vectorised)
     evaluations: list[list[dict[str, float]]] = [[] for _ in lanes]
     ends: list[tuple[Leaves, Leaves]] = [((), ()) for _ in lanes]
@@ -230,9 +241,7 @@ def _run(
                 goods[lane] = limits[lane][0]
 
         scans.run(limits, take, keep=False)
-    return [
-        _result(task, lane, told[i], bad[i], goods[i], ends[i], evaluations[i]) for i, lane in enumerate(lanes)
-    ]
+    return [_result(task, lane, told[i], bad[i], goods[i], ends[i], evaluations[i]) for i, lane in enumerate(lanes)]
 
 
 def _marks(commits: int, every: int | None) -> list[int]:

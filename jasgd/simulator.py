@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -178,16 +179,17 @@ def simulate(
     compiled, _, _ = admit(loss_fn, initial[0], chosen, first, has_aux=has_aux, device=device)
     source = feed(drawn, longest=1024)
     program = Program(compiled, None if sizes[0] is None else tx, source.take)
-    task = Task(program, source, evaluate, evaluate_every, on_nonfinite == "stop", on_progress, device, first)
+    task = Task(program, source, evaluate, evaluate_every, on_nonfinite == "stop", device, first)
     given = []
     for i, (seed, one, plan, tree) in enumerate(zip(seeds, executions, plans, initial, strict=True)):
         leaves = _leaves(tree, initial[0], device)
         given += [Lane(seed, size, i, one, plan, leaves, program.init(leaves, size)) for size in sizes]
     vectorised = lanes == "vmap" or (lanes == "auto" and jax.default_backend() != "cpu")
     run = run_vectorised if vectorised and len(given) > 1 else run_in_threads
-    results, scan_s = run(task, given)
+    started = time.perf_counter()
+    results = run([(task, lane) for lane in given], on_progress)
     keys = [(lane.seed, lane.step_size) for lane in given]
-    return Simulation(seeds, sizes, dict(zip(keys, results, strict=True)), scan_s)
+    return Simulation(seeds, sizes, dict(zip(keys, results, strict=True)), time.perf_counter() - started)
 
 
 def _leaves(tree: Any, like: Any, device: Any) -> tuple[jax.Array, ...]:

@@ -8,6 +8,7 @@ import types
 from collections.abc import Callable
 from typing import Any, Literal, get_args, get_type_hints
 
+import jax
 import optax
 
 from jasgd import rules, schemes
@@ -137,7 +138,7 @@ def parse_law(text: str) -> StalenessHistogram:
 def transformation(
     rule: rules.Rule,
     *,
-    learning_rate: float,
+    learning_rate: Any,
     momentum: float = 0.0,
     optimizer: Literal["sgd", "adam"] = "sgd",
     law: Any = None,
@@ -146,7 +147,7 @@ def transformation(
 
     Args:
       rule: C(τ).
-      learning_rate: > 0.
+      learning_rate: > 0; may be traced.
       momentum: of SGD, 0 ≤ momentum < 1.
       optimizer: ``"sgd"`` or ``"adam"``.
       law: an empty law, see :func:`jasgd.staleness_adaptive`.
@@ -161,7 +162,7 @@ def transformation(
       >>> import jasgd
       >>> tx = transformation(jasgd.rules.tail(), learning_rate=0.1)
     """
-    if not 0 < learning_rate < math.inf:
+    if not isinstance(learning_rate, jax.core.Tracer) and not 0 < learning_rate < math.inf:
         raise ValueError(f"learning_rate must be a finite number > 0, got {learning_rate}")
     if not 0 <= momentum < 1:
         raise ValueError(f"momentum must lie in [0, 1), got {momentum}")

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jasgd.comparison import Arm, Comparison
+from jasgd.arms import Arm
+from jasgd.comparison import Comparison
 from jasgd.execution import Execution, row_dtype
 from jasgd.result import Outcome, TrainResult
 

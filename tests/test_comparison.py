@@ -11,7 +11,8 @@ import pytest
 from helpers import Parabola, Task, by_hand, result_of
 
 import jasgd
-from jasgd.comparison import Arm, compare
+from jasgd.arms import Arm
+from jasgd.comparison import compare
 from jasgd.measures import measures, spread
 from jasgd.result import Outcome, to_json
 

@@ -101,7 +101,7 @@ def test_every_public_function_says_what_it_takes_gives_and_shows(name):
     assert first.rstrip()[-1] in ".:,"
     parameters = [p for p in inspect.signature(function).parameters if p != "self"]
     if "\n" not in text:  # one line is enough for the models, which share a signature, and for what is hardly public
-        assert function in {*fits.MODELS.values(), specs.canonical, comparison.number}
+        assert function in {*fits.MODELS.values(), specs.canonical, arms.number}
         return
     sections = re.findall(r"^(Args|Returns|Raises|Example|Source):", text, re.MULTILINE)
     assert len(sections) == len(set(sections))

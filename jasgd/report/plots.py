@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from jasgd.comparison import Comparison, number
+from jasgd.arms import number
+from jasgd.comparison import Comparison
 from jasgd.execution import Execution
 from jasgd.fits import fit
 from jasgd.measures import SMOOTHED, committed, smoothed

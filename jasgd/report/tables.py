@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from jasgd.comparison import Comparison, number
+from jasgd.arms import number
+from jasgd.comparison import Comparison
 from jasgd.fits import LawFit
 from jasgd.measures import SHARES, Spread
 from jasgd.result import TrainResult

@@ -1,0 +1,111 @@
+"""What comparisons hold against each other: a step-size function, or the control that takes its mean step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jasgd import rules
+from jasgd.specs import canonical
+
+BASELINE = "constant"
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One of the things compared: a step-size function, or the control of one.
+
+    Attributes:
+      label: its name in tables and plots, which is its text.
+      rule: the rule, as :func:`parse_rule` reads it.
+      mean_of: label of the arm whose realised E[C], with the same seed, is the constant factor here; None otherwise.
+    """
+
+    label: str
+    rule: str
+    mean_of: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Arm:
+        """An arm from text.
+
+        ``constant@tail:cdf=strict`` is the control of ``tail:cdf=strict``: a constant step, of the mean length that the
+        other one took. It shows what of a gain is due to a larger mean step only.
+
+        Args:
+          text: a rule such as ``tail`` or ``exponential:beta=0.1,normalized=true``, or ``constant@`` and a rule.
+
+        Returns:
+          The arm; spaces are removed, and options brought into alphabetical order.
+
+        Raises:
+          ValueError: for an unknown rule, or text that is none of this.
+
+        Example:
+          >>> Arm.parse("constant@tail: cdf=strict")
+          Arm(label='constant@tail:cdf=strict', rule='constant', mean_of='tail:cdf=strict')
+        """
+        rule, at, base = text.partition("@")
+        rule = canonical(rule)
+        if not at:
+            return cls(rule, rule)
+        if rule != BASELINE:
+            raise ValueError(f"a control is written {BASELINE}@RULE, got {text!r}")
+        base = canonical(base)
+        return cls(f"{rule}@{base}", rule, base)
+
+
+def number(count: int, noun: str) -> str:
+    """How many of what, as in "1 worker" and "2 workers"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def computed_constant(factor: Any) -> rules.Rule:
+    """A constant step that is computed when it runs, as the steps of other rules are, also where it is 1.
+
+    ``rules.constant()`` is known when compiled. Its commits then cost another time, which makes another execution:
+    commits meet more or less often, staleness changes, and it is not the step size alone that differs.
+
+    Args:
+      factor: C, the same for every τ; may be traced.
+
+    Returns:
+      The rule.
+
+    Example:
+      >>> float(computed_constant(0.5)(3))
+      0.5
+    """
+
+    def constant(staleness: Any) -> Any:
+        del staleness
+        return factor if isinstance(factor, jax.Array) else np.float32(factor)
+
+    return constant
+
+
+def check_arms(arms: Sequence[Arm], seeds: Sequence[int]) -> None:
+    """Refuses arms and seeds that come twice, and controls of what is not run.
+
+    Args:
+      arms: what is to be compared.
+      seeds: with which seeds.
+
+    Raises:
+      ValueError: naming what cannot work.
+    """
+    labels = [arm.label for arm in arms]
+    if not arms or len(set(labels)) < len(labels):
+        raise ValueError(f"arms must be one or more, and each once, got {', '.join(labels) or 'none'}")
+    measured = {arm.label for arm in arms if arm.mean_of is None}
+    for arm in arms:
+        if arm.mean_of is not None and arm.mean_of not in measured:
+            told = f"{arm.label} needs the arm {arm.mean_of}, no control, whose mean step it takes"
+            raise ValueError(f"{told}; got {', '.join(labels)}")
+    whole = all(isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) for seed in seeds)
+    if not seeds or not whole or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ValueError(f"seeds must be one or more integers ≥ 0, and each once, got {list(seeds)}")

@@ -1,0 +1,302 @@
+"""What rules do to training over a range of worker counts, on clusters that are simulated."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jasgd import rules
+from jasgd.arms import BASELINE, Arm, check_arms, computed_constant, number
+from jasgd.cluster import Cluster, generate
+from jasgd.comparison import held_against
+from jasgd.data import aligned
+from jasgd.door import admit
+from jasgd.execution import Execution
+from jasgd.feed import feed
+from jasgd.lanes import Lane, Task, run_in_threads
+from jasgd.measures import Spread, measures, spread
+from jasgd.result import Outcome, TrainResult
+from jasgd.scan import Program
+from jasgd.schedule import schedule
+from jasgd.specs import parse_rule, parse_spec, transformation
+from jasgd.staleness import StalenessHistogram
+
+CHUNK = 256  # steps of one call; the same for all worker counts, so that nothing is compiled twice
+
+
+class Point(NamedTuple):
+    """Where in a spectrum a run is."""
+
+    cluster: str  # label
+    workers: int
+    seed: int
+    arm: str  # label
+    learning_rate: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Spectrum:
+    """The runs of a spectrum, in numbers.
+
+    Attributes:
+      problem: name of what was trained.
+      arms: what was compared.
+      seeds: with which seeds.
+      workers: with how many workers.
+      clusters: labels of the clusters.
+      settings: what was the same in every run.
+      learning_rates: with which learning rates.
+      runs: :func:`jasgd.measures.measures` of each run, and its ``outcome``.
+    """
+
+    problem: str
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...]
+    workers: tuple[int, ...]
+    clusters: tuple[str, ...]
+    learning_rates: tuple[float, ...]
+    settings: dict[str, Any]
+    runs: dict[Point, dict[str, Any]]
+
+    @functools.cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """Cluster, workers, arm, learning rate, the count of each outcome, and a :class:`Spread` per number."""
+        table = []
+        for label, workers, arm, rate in itertools.product(self.clusters, self.workers, self.arms, self.learning_rates):
+            points = (Point(label, workers, seed, arm.label, rate) for seed in self.seeds)
+            told = [self.runs[point] for point in points if point in self.runs]
+            outcomes = {str(o): n for o in Outcome if (n := sum(one["outcome"] == str(o) for one in told))}
+            names = [name for name in (told[0] if told else ()) if name != "outcome"]
+            row = {"cluster": label, "workers": workers, "arm": arm.label, "learning_rate": rate, "outcomes": outcomes}
+            table.append(row | {name: spread([one[name] for one in told]) for name in names})
+        return table
+
+    @functools.cached_property
+    def best(self) -> list[dict[str, Any]]:
+        """Of the rows of each cluster, number of workers and arm, that whose median final loss is the lowest."""
+        found: dict[tuple[str, int, str], dict[str, Any]] = {}
+        for row in self.rows:
+            key = row["cluster"], row["workers"], row["arm"]
+            if "final_loss" in row and (key not in found or row["final_loss"].median < found[key]["final_loss"].median):
+                found[key] = row
+        return list(found.values())
+
+    def reading(self) -> str:
+        """A sentence per cluster on its largest number of workers, every arm at its best learning rate of those tried.
+
+        Differences are claimed as by :meth:`jasgd.comparison.Comparison.reading`.
+        """
+        told, most = [], max(self.workers)
+        for label in self.clusters:
+            rows = {row["arm"]: row for row in self.best if (row["cluster"], row["workers"]) == (label, most)}
+            held = [held_against(row, rows[BASELINE])[0] for arm, row in rows.items() if arm != BASELINE in rows]
+            what = "; ".join(held) or f"nothing to compare, as no rule was run beside {BASELINE}"
+            told.append(f"{label}, {number(most, 'worker')}: {what}.")
+        return "\n".join(told)
+
+    def record(self) -> dict[str, Any]:
+        """Everything, as values that :func:`jasgd.result.to_json` takes."""
+        told = {"problem": self.problem, "seeds": self.seeds, "settings": self.settings, "reading": self.reading()}
+        table = [{k: v._asdict() if isinstance(v, Spread) else v for k, v in row.items()} for row in self.rows]
+        runs = [point._asdict() | numbers for point, numbers in self.runs.items()]
+        return told | {"table": table, "runs": runs}
+
+
+def spectrum(
+    problem: Callable[[int], Any],
+    arms: Sequence[str | Arm],
+    seeds: Sequence[int],
+    *,
+    workers: Sequence[int],
+    clusters: Mapping[str, Cluster],
+    learning_rates: Sequence[float],
+    steps: int,
+    scheme: Any = "leashed",
+    momentum: float = 0.0,
+    optimizer: Literal["sgd", "adam"] = "sgd",
+    law: Any = None,
+    evaluate: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+    on_result: Callable[[Point, TrainResult], None] | None = None,
+) -> Spectrum:
+    """Simulates every rule with every number of workers, cluster and seed: what parallelism does to training.
+
+    Runs with the same cluster, number of workers and seed follow one execution, so nothing but the rule differs.
+
+    Args:
+      problem: from a seed to what has a name, loss_fn, params, batches and evaluate, see :func:`jasgd.compare`.
+      arms: the rules, see :meth:`jasgd.arms.Arm.parse`; each once.
+      seeds: integers ≥ 0; each once.
+      workers: numbers of workers, each ≥ 1 and once.
+      clusters: the models of the times, by label.
+      learning_rates: each > 0 and once; a rule may need another at another number of workers.
+      steps: commits of each run, ≥ 1.
+      scheme: see :func:`jasgd.simulate`.
+      momentum: see :func:`jasgd.specs.transformation`, as is ``optimizer``.
+      optimizer: ``"sgd"`` or ``"adam"``.
+      law: an empty law, for rules that do not bring their own; by default a window of 1024 updates with four bins for
+        each worker, and 256 at least.
+      evaluate: whether parameters are evaluated at the start and the end of each run.
+      on_progress: called as ``on_progress(done, all)`` in updates of all runs together.
+      on_result: called as ``on_result(point, result)`` behind every run, by the thread that ran it.
+
+    Returns:
+      The numbers of every run, also of those that diverged.
+
+    Raises:
+      ValueError, TypeError: for arguments that cannot work, before anything is trained.
+
+    Example:
+      >>> from jasgd import problems
+      >>> from jasgd.cluster import Cluster, exponential
+      >>> told = spectrum(lambda seed: problems.load("digits", seed=seed), ["constant", "tail"], [0], workers=[1, 4],
+      ...                 clusters={"equal": Cluster(compute_s=exponential(1.0))}, learning_rates=[0.05], steps=20)
+      >>> [(row["arm"], row["workers"], row["staleness_mean"].median) for row in told.rows]
+      [('constant', 1, 0.0), ('tail', 1, 0.0), ('constant', 4, 2.65), ('tail', 4, 2.65)]
+    """
+    chosen = tuple(Arm.parse(arm) if isinstance(arm, str) else arm for arm in arms)
+    check_arms(chosen, tuple(seeds))
+    seeds, counts, rates = tuple(int(seed) for seed in seeds), *_checked(workers, clusters, learning_rates)
+    empty = StalenessHistogram.window(1024, bins=max(256, 4 * max(counts))) if law is None else law
+
+    def make(rule: rules.Rule, learning_rate: Any) -> Any:
+        own = None if getattr(rule, "law", None) is not None else empty
+        return transformation(rule, learning_rate=learning_rate, momentum=momentum, optimizer=optimizer, law=own)
+
+    executions = {
+        (label, count, seed): generate(one, scheme=scheme, workers=count, steps=steps, seed=seed)
+        for label, one in clusters.items()
+        for count in counts
+        for seed in seeds
+    }
+    problems = {seed: problem(seed) for seed in seeds}
+    studio = _Jobs(problems, executions, make, rates, evaluate)
+    runs: dict[Point, dict[str, Any]] = {}
+    total, done = steps * len(executions) * len(chosen) * len(rates), 0
+
+    def conclude(point: Point, result: TrainResult) -> None:
+        runs[point] = {"outcome": str(result.outcome)} | measures(result)
+        if on_result is not None:
+            on_result(point, result)
+
+    for controls in (False, True):  # which take the mean steps of the others
+        arms_now = [arm for arm in chosen if (arm.mean_of is not None) == controls]
+        jobs = studio.of(arms_now, runs)
+        points = {id(lane): point for point, (_, lane) in jobs.items()}
+        run_in_threads(
+            list(jobs.values()),
+            None if on_progress is None else functools.partial(_shifted, on_progress, done, total),
+            lambda lane, result, points=points: conclude(points[id(lane)], result),
+        )
+        done += steps * len(jobs)
+    settings = {
+        "scheme": next(iter(executions.values())).metadata["scheme"],
+        "momentum": momentum,
+        "optimizer": optimizer,
+        "steps": steps,
+        "clusters": {label: one.describe() for label, one in clusters.items()},
+    }
+    return Spectrum(problems[seeds[0]].name, chosen, seeds, counts, tuple(clusters), rates, settings, runs)
+
+
+def _shifted(on_progress: Callable[[int, int], None], before: int, total: int, done: int, _: int) -> None:
+    on_progress(before + done, total)
+
+
+class _Jobs:
+    """The runs of some arms, with what they have in common made once."""
+
+    def __init__(
+        self,
+        problems: dict[int, Any],
+        executions: dict[tuple[str, int, int], Execution],
+        make: Callable[[rules.Rule, Any], Any],
+        learning_rates: tuple[float, ...],
+        evaluate: bool,
+    ):
+        self._problems, self._executions, self._make = problems, executions, make
+        self._learning_rates, self._evaluate = learning_rates, evaluate
+        self._places = {seed: place for place, seed in enumerate(problems)}
+        self._feed = feed([one.batches for one in problems.values()], CHUNK)
+        self._first = aligned(next(iter(problems.values())).batches(0))
+        self._plans = {place: schedule(execution) for place, execution in executions.items()}
+        self._slots = max(plan.slots for plan in self._plans.values())
+        self._params = {seed: tuple(map(jnp.asarray, jax.tree.leaves(p.params))) for seed, p in problems.items()}
+
+    def of(self, arms: Sequence[Arm], runs: Mapping[Point, Mapping[str, Any]]) -> dict[Point, tuple[Task, Lane]]:
+        """The runs of these arms; those that they are controls of have been run."""
+        jobs: dict[Point, tuple[Task, Lane]] = {}
+        for arm in arms:
+            tasks: dict[Any, Task] = {}
+            for (place, execution), rate in itertools.product(self._executions.items(), self._learning_rates):
+                label, count, seed = place
+                factor = 1.0
+                if arm.mean_of is not None:
+                    factor = runs[Point(label, count, seed, arm.mean_of, rate)]["mean_factor"]
+                    if not math.isfinite(factor):  # not one gradient was applied
+                        continue
+                key = tuple(value if name in _needs(arm.rule) else None
+                            for name, value in (("workers", count), ("learning_rate", rate))), seed  # fmt: skip
+                if key not in tasks:
+                    same = next((task.program for other, task in tasks.items() if other[0] == key[0]), None)
+                    tasks[key] = self._task(same or self._program(arm, count, rate), seed)
+                step = {"factor": factor, "learning_rate": rate}
+                state = tasks[key].program.init(self._params[seed], step)
+                lane = Lane(seed, step, self._places[seed], execution, self._plans[place], self._params[seed], state)
+                jobs[Point(label, count, seed, arm.label, rate)] = tasks[key], lane
+        return jobs
+
+    def _task(self, program: Program, seed: int) -> Task:
+        return Task(
+            program,
+            self._feed,
+            self._problems[seed].evaluate if self._evaluate else None,
+            evaluate_every=None,
+            check_finite=True,
+            device=None,
+            batch=self._first,
+            slots=self._slots,
+            chunk=CHUNK,
+        )
+
+    def _program(self, arm: Arm, workers: int, learning_rate: float) -> Program:
+        rule = parse_rule(arm.rule, workers=workers, learning_rate=learning_rate)
+
+        def tx(step: Mapping[str, Any]) -> Any:
+            return self._make(
+                computed_constant(step["factor"]) if arm.rule == BASELINE else rule, step["learning_rate"]
+            )
+
+        one = next(iter(self._problems.values()))
+        concrete = tx({"factor": 1.0, "learning_rate": learning_rate})  # which is checked
+        compiled, _, _ = admit(one.loss_fn, one.params, concrete, self._first)
+        return Program(compiled, tx, self._feed.take)
+
+
+def _needs(rule: str) -> set[str]:
+    """What a rule's options take from the run."""
+    wanted = set(inspect.signature(rules.RULES[parse_spec(rule)[0]]).parameters)
+    return ({"workers"} if wanted & {"workers", "concurrency"} else set()) | (wanted & {"learning_rate"})
+
+
+def _checked(
+    workers: Sequence[int], clusters: Mapping[str, Cluster], learning_rates: Sequence[float]
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    counts, rates = tuple(workers), tuple(learning_rates)
+    whole = all(isinstance(count, (int, np.integer)) and not isinstance(count, bool) for count in counts)
+    if not counts or not whole or len(set(counts)) < len(counts) or min(counts) < 1:
+        raise ValueError(f"workers must be one or more integers ≥ 1, and each once, got {list(counts)}")
+    if not rates or len(set(rates)) < len(rates) or not all(0 < rate < math.inf for rate in rates):
+        raise ValueError(f"learning_rates must be one or more finite numbers > 0, and each once, got {list(rates)}")
+    if not clusters or not all(isinstance(one, Cluster) for one in clusters.values()):
+        raise ValueError(f"clusters must be one or more of jasgd.Cluster, by label, got {dict(clusters)!r}")
+    return tuple(int(count) for count in counts), tuple(float(rate) for rate in rates)
