@@ -1,0 +1,288 @@
+"""How long the phases of a worker's cycle take: laws of durations, in seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
+
+import numpy as np
+
+Order = Literal["drawn", "recorded"]
+
+
+@runtime_checkable
+class Duration(Protocol):
+    """A law of durations: what every argument that ends in ``_s`` takes, and what you write to have one of your own.
+
+    Attributes:
+      mean_s: its mean in seconds; engines guess from it how much to draw, and nothing else depends on it.
+    """
+
+    @property
+    def mean_s(self) -> float:
+        """The mean in seconds."""
+        ...
+
+    def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        """Independent durations in seconds, ≥ 0 and finite; float64 of shape (size,)."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant:
+    """The same duration every time, see :func:`constant`."""
+
+    mean_s: float
+
+    def __post_init__(self):
+        _require("seconds", self.mean_s, least=0.0)
+
+    def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        """``size`` times the same."""
+        return np.full(size, float(self.mean_s))
+
+
+@dataclasses.dataclass(frozen=True)
+class Gamma:
+    """A gamma law, see :func:`gamma`."""
+
+    mean_s: float
+    shape: float
+
+    def __post_init__(self):
+        _require("mean_s", self.mean_s)
+        _require("shape", self.shape)
+
+    def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        """Independent draws."""
+        return rng.gamma(self.shape, self.mean_s / self.shape, size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Exponential:
+    """An exponential law, see :func:`exponential`."""
+
+    mean_s: float
+
+    def __post_init__(self):
+        _require("mean_s", self.mean_s)
+
+    def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        """Independent draws."""
+        return rng.exponential(self.mean_s, size)
+
+
+@dataclasses.dataclass(frozen=True)
+class LogNormal:
+    """A lognormal law, see :func:`lognormal`."""
+
+    mean_s: float
+    sigma: float
+
+    def __post_init__(self):
+        _require("mean_s", self.mean_s)
+        _require("sigma", self.sigma, least=0.0)
+
+    def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        """Independent draws."""
+        return rng.lognormal(math.log(self.mean_s) - self.sigma**2 / 2, self.sigma, size)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Measured:
+    """Durations that somebody measured, see :func:`measured`; ``times_s`` by worker, or under None for all."""
+
+    times_s: Mapping[int | None, np.ndarray]
+    order: Order = "drawn"
+
+    @property
+    def mean_s(self) -> float:
+        """The mean of all recorded times."""
+        return float(np.mean(np.concatenate(list(self.times_s.values()))))
+
+    def of_worker(self, worker: int) -> Measured | Recording:
+        """The law of one worker; where the order is the recorded one, a tape from its start."""
+        times = self.times_s.get(worker, self.times_s.get(None))
+        if times is None:
+            raise ValueError(f"times_s must have times for every worker, got none for worker {worker}")
+        return Recording(times) if self.order == "recorded" else Measured({None: times})
+
+    def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        """Independent draws, with replacement, from all recorded times."""
+        times = np.concatenate(list(self.times_s.values()))
+        return times[rng.integers(0, len(times), size)]
+
+    def describe(self) -> dict[str, Any]:
+        """The kind, and a digest of the times instead of the times themselves."""
+        digest = hashlib.sha256()
+        for worker, times in self.times_s.items():
+            digest.update(f"{worker}:{len(times)}:".encode() + times.tobytes())
+        count = sum(map(len, self.times_s.values()))
+        return {
+            "law": "measured", "order": self.order, "count": count, "mean_s": self.mean_s, "sha256": digest.hexdigest()
+        }  # fmt: skip
+
+
+class Recording:
+    """A tape of durations, played in order and over again; it remembers where it is."""
+
+    def __init__(self, times_s: np.ndarray):
+        self._times_s, self._next = times_s, 0
+        self.mean_s = float(np.mean(times_s))
+
+    def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        """The next ``size`` durations."""
+        chosen = (self._next + np.arange(size)) % len(self._times_s)
+        self._next = (self._next + size) % len(self._times_s)
+        return self._times_s[chosen]
+
+
+def constant(seconds: float) -> Duration:
+    """The same duration every time; a plain number means the same.
+
+    Args:
+      seconds: ≥ 0.
+
+    Returns:
+      The law.
+
+    Raises:
+      ValueError: for a negative or infinite number.
+
+    Example:
+      >>> constant(0.5).sample(np.random.default_rng(0), 2)
+      array([0.5, 0.5])
+    """
+    return Constant(seconds)
+
+
+def gamma(mean_s: float, shape: float) -> Duration:
+    r"""A gamma law, with density proportional to :math:`t^{a-1} e^{-at/\mu}`; its deviation is :math:`\mu/\sqrt a`.
+
+    Args:
+      mean_s: μ in seconds, > 0.
+      shape: a, > 0; 1 is exponential, and the larger the more regular.
+
+    Returns:
+      The law.
+
+    Raises:
+      ValueError: for a number out of its range.
+
+    Example:
+      >>> gamma(mean_s=0.01, shape=4).mean_s
+      0.01
+    """
+    return Gamma(mean_s, shape)
+
+
+def exponential(mean_s: float) -> Duration:
+    r"""An exponential law, with density :math:`e^{-t/\mu}/\mu`.
+
+    Args:
+      mean_s: μ in seconds, > 0.
+
+    Returns:
+      The law.
+
+    Raises:
+      ValueError: for a number out of its range.
+
+    Example:
+      >>> exponential(mean_s=0.1)
+      Exponential(mean_s=0.1)
+    """
+    return Exponential(mean_s)
+
+
+def lognormal(mean_s: float, sigma: float) -> Duration:
+    r"""A lognormal law: the logarithm is normal with deviation σ and mean :math:`\ln\mu - \sigma^2/2`.
+
+    Args:
+      mean_s: μ in seconds, the mean of the duration itself, > 0.
+      sigma: σ, ≥ 0; without unit.
+
+    Returns:
+      The law.
+
+    Raises:
+      ValueError: for a number out of its range.
+
+    Example:
+      >>> lognormal(mean_s=0.1, sigma=0.5).mean_s
+      0.1
+    """
+    return LogNormal(mean_s, sigma)
+
+
+def measured(times_s: Any, order: Order = "drawn") -> Duration:
+    """Durations that were measured.
+
+    Args:
+      times_s: seconds, ≥ 0: a sequence of numbers that all workers share, or one for each worker, as a mapping from
+        the worker or as a sequence of sequences.
+      order: ``"drawn"`` draws with replacement; ``"recorded"`` plays each worker's sequence in order, over and over.
+
+    Returns:
+      The law.
+
+    Raises:
+      ValueError: for an empty sequence, a time that is negative or not finite, or an unknown order; and by
+        ``generate`` where a worker has no times.
+
+    Example:
+      >>> law = measured([0.1, 0.2, 0.4], order="recorded")
+      >>> law.of_worker(0).sample(np.random.default_rng(0), 5).tolist()
+      [0.1, 0.2, 0.4, 0.1, 0.2]
+    """
+    if order not in get_args(Order):
+        raise ValueError(f"order must be one of {', '.join(get_args(Order))}, got {order!r}")
+    by_worker: dict[int | None, Any]
+    if isinstance(times_s, Mapping):
+        by_worker = dict(times_s)
+    elif len(times_s := list(times_s)) and all(isinstance(times, Iterable) for times in times_s):
+        by_worker = dict(enumerate(times_s))
+    else:
+        by_worker = {None: times_s}
+    arrays = {}
+    for worker, times in by_worker.items():
+        where = "times_s" if worker is None else f"times_s of worker {worker!r}"
+        array = np.array(list(times), np.float64)
+        if array.ndim != 1 or not len(array) or not np.all(np.isfinite(array) & (array >= 0)):
+            raise ValueError(f"{where} must be a sequence of finite numbers ≥ 0, and not empty, got {times!r}")
+        array.flags.writeable = False
+        arrays[worker] = array
+    if not arrays:
+        raise ValueError(f"times_s must be a sequence of finite numbers ≥ 0, and not empty, got {times_s!r}")
+    return Measured(arrays, order)
+
+
+def as_duration(name: str, value: Any) -> Duration:
+    """A law, of itself or of a number of seconds; TypeError naming the argument for anything else."""
+    if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name} must be a finite number of seconds ≥ 0, got {value}")
+        return Constant(float(value))
+    if isinstance(value, type) or not isinstance(value, Duration):
+        raise TypeError(f"{name} must be a number of seconds or a Duration, which has mean_s and sample, got {value!r}")
+    return value
+
+
+def describe_law(law: Any) -> dict[str, Any]:
+    """A law as JSON holds it."""
+    if callable(getattr(law, "describe", None)):
+        return law.describe()
+    told: dict[str, Any] = {"law": type(law).__name__.lower()}
+    for field in dataclasses.fields(law) if dataclasses.is_dataclass(law) else ():
+        value = getattr(law, field.name)
+        told[field.name] = value if isinstance(value, (bool, int, float, str, type(None))) else repr(value)
+    return told
+
+
+def _require(name: str, value: Any, *, least: float | None = None) -> None:
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or (value <= 0 if least is None else value < least):
+        raise ValueError(f"{name} must be a finite number {'> 0' if least is None else f'≥ {least:g}'}, got {value!r}")
