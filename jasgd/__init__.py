@@ -11,6 +11,7 @@ from jasgd.delay_compensation import DelayCompensatedState, delay_compensated
 from jasgd.execution import Execution, ExecutionError
 from jasgd.replayer import Replay, ReplayError, replay
 from jasgd.result import Outcome, TrainingError, TrainResult
+from jasgd.simulator import BySeed, Simulation, by_seed, simulate
 from jasgd.staleness import StalenessHistogram
 from jasgd.supervisor import Progress
 from jasgd.trainer import train
@@ -18,10 +19,11 @@ from jasgd.transform import StalenessAdaptiveState, staleness_adaptive
 
 __version__ = "0.1.0"
 
-_LAZY = ("comparison", "problems", "report")
+_LAZY = ("comparison", "problems", "report", "spectrum")
 
 __all__ = [
     "BatchesExhausted",
+    "BySeed",
     "Cluster",
     "DelayCompensatedState",
     "Execution",
@@ -30,10 +32,12 @@ __all__ = [
     "Progress",
     "Replay",
     "ReplayError",
+    "Simulation",
     "StalenessAdaptiveState",
     "StalenessHistogram",
     "TrainResult",
     "TrainingError",
+    "by_seed",
     "cluster",
     "configure_cpu",
     "data",
@@ -43,6 +47,7 @@ __all__ = [
     "replay",
     "rules",
     "schemes",
+    "simulate",
     "staleness_adaptive",
     "testing",
     "train",
@@ -50,7 +55,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when asked for: problems needs Flax, and none of the three is needed to train.
+    # Imported when asked for: problems needs Flax, and none of the four is needed to train.
     if name in _LAZY:
         return importlib.import_module(f"jasgd.{name}")
     raise AttributeError(f"module 'jasgd' has no attribute {name!r}")

@@ -231,50 +231,6 @@ class Execution:
         other = dataclasses.replace(self, **cast)
         return dataclasses.replace(other, row_hash=_row_hashes(getattr(other, name) for name in COLUMNS))
 
-    def truncated(self, commits: int) -> Execution:
-        """What it would have been, had it ended behind so many commits.
-
-        Args:
-          commits: 0 … :attr:`commits`.
-
-        Returns:
-          The rows before version ``commits``, what was dropped before the last of them was committed, and the
-          gradients that were under way then.
-
-        Raises:
-          ValueError: for a number outside that range.
-
-        Example:
-          >>> rows = np.zeros(2, row_dtype(dropped=False))
-          >>> rows["version"], rows["staleness"], rows["ticket"], rows["worker"] = [0, 1], [0, 1], [0, 1], [0, 1]
-          >>> execution = Execution.from_rows(rows, np.zeros(0, row_dtype(dropped=True)), {"workers": 2})
-          >>> one = execution.truncated(1)
-          >>> len(one), one.metadata["in_flight"]
-          (1, [[1, 0]])
-        """
-        if not 0 <= commits <= self.commits:
-            raise ValueError(f"commits must be in 0…{self.commits}, got {commits!r}")
-        kept = self.version < commits
-        end_s = self.time_s[kept].max(initial=-np.inf)
-        lost = self.dropped.time_s <= end_s
-        later = [[worker, version, np.inf] for worker, version in self.metadata.get("in_flight", [])]
-        for table, gone in ((self, ~kept), (self.dropped, ~lost)):
-            later += zip(table.worker[gone].tolist(), table.version_read[gone].tolist(), table.time_s[gone].tolist(),
-                         strict=True)  # fmt: skip
-        under_way: dict[int, int] = {}
-        for worker, version, _ in sorted(later, key=lambda one: (one[2], one[1])):
-            if worker >= 0 and version <= commits:
-                under_way.setdefault(worker, version)
-        metadata = self.metadata | {"in_flight": [list(pair) for pair in sorted(under_way.items())]}
-        if unfinished := self.metadata.get("unfinished"):
-            metadata["unfinished"] = [version for version in unfinished if version < commits]
-
-        def cut(table: Any, rows: np.ndarray, **others: Any) -> Any:
-            names = [f.name for f in dataclasses.fields(table) if isinstance(getattr(table, f.name), np.ndarray)]
-            return dataclasses.replace(table, **{name: getattr(table, name)[rows] for name in names}, **others)
-
-        return cut(self, kept, dropped=cut(self.dropped, lost), metadata=metadata)
-
     def hashes(self) -> dict[str, str]:
         """SHA-256 of every column, those of the dropped gradients prefixed by ``dropped.``."""
         tables = [("", self), ("dropped.", self.dropped)]

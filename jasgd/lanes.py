@@ -23,6 +23,7 @@ from jasgd.result import Outcome, TrainResult, digest
 from jasgd.scan import Carry, Made, Program, Steps, steps_of
 from jasgd.schedule import NOTHING, Schedule
 from jasgd.supervisor import named_numbers
+from jasgd.truncation import truncated
 
 POLL_S = 0.1
 
@@ -295,7 +296,7 @@ def _result(
         commits = int(execution.version[bad])
         kept = execution.version < commits
         aux = None if aux is None else jax.tree.map(lambda leaf: leaf[kept], aux)
-        execution, more = execution.truncated(commits), {"params_version": good}
+        execution, more = truncated(execution, commits), {"params_version": good}
         evaluations = [one for one in evaluations if one["version"] <= commits]
     metadata = execution.metadata | {
         "seed": lane.seed,

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jasgd.compiled import Compiled, Leaves
 from jasgd.door import with_extras
@@ -54,12 +53,13 @@ class Program:
 
     Attributes:
       compiled: the functions of the problem.
-      tx: the transformation as a function of a step size; None where it has none, and is that of ``compiled``.
+      tx: the transformation as a function of a step size, or of a pytree of numbers; None where it takes none, and is
+        that of ``compiled``.
       take: ``take(shared, batch) -> batch``, traced: the mini-batch of a step.
     """
 
     compiled: Compiled
-    tx: Callable[[Any], optax.GradientTransformation] | None
+    tx: Callable[[Any], Any] | None
     take: Callable[[Any, Any], Any]
 
     def begin(self, params: Leaves, state: Leaves, slots: int) -> Carry:
@@ -75,7 +75,7 @@ class Program:
         """
         return _begin(params, state, slots, self.compiled.wants_read_params)
 
-    def init(self, params: Leaves, step_size: float | None) -> Leaves:
+    def init(self, params: Leaves, step_size: Any) -> Leaves:
         """Leaves of the optimizer state that a step size begins with."""
         tree = jax.tree.unflatten(self.compiled.params_structure, params)
         leaves = jax.tree.leaves(self._with(step_size).tx.init(tree))

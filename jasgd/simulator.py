@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-import optax
 
-from jasgd import cluster as clusters
-from jasgd.cluster import Cluster
+from jasgd.cluster import Cluster, generate
 from jasgd.data import aligned
 from jasgd.door import admit
 from jasgd.execution import Execution
@@ -89,7 +88,7 @@ class Simulation:
 def simulate(
     loss_fn: Callable[..., Any],
     params: Any,
-    tx: optax.GradientTransformation | Callable[[Any], optax.GradientTransformation],
+    tx: Any,
     batches: Any,
     *,
     cluster: Cluster | None = None,
@@ -167,7 +166,10 @@ def simulate(
     def execution_of(seed: int) -> Execution:
         if execution is not None:
             return execution.of(seed) if isinstance(execution, BySeed) else execution
-        return clusters.generate(cluster, scheme=scheme, workers=workers, steps=steps, seed=seed)
+        assert cluster is not None
+        assert workers is not None
+        assert steps is not None
+        return generate(cluster, scheme=scheme, workers=workers, steps=steps, seed=seed)
 
     executions = [execution_of(seed) for seed in seeds]
     plans = [schedule(one) for one in executions]  # refuses those that contradict themselves
@@ -194,11 +196,11 @@ def simulate(
 
 def _leaves(tree: Any, like: Any, device: Any) -> tuple[jax.Array, ...]:
     leaves, structure = jax.tree.flatten(tree)
-    shapes = [(np.shape(leaf), np.result_type(leaf)) for leaf in leaves]
-    wanted = [(np.shape(leaf), np.result_type(leaf)) for leaf in jax.tree.leaves(like)]
+    shapes = [(np.shape(leaf), jnp.result_type(leaf)) for leaf in leaves]
+    wanted = [(np.shape(leaf), jnp.result_type(leaf)) for leaf in jax.tree.leaves(like)]
     if structure != jax.tree.structure(like) or shapes != wanted:
         raise ValueError(f"params must have the same structure, shapes and dtypes for every seed, got {shapes}")
-    arrays = tuple(jax.numpy.array(leaf, dtype=jax.numpy.result_type(leaf)) for leaf in leaves)
+    arrays = tuple(jnp.array(leaf, dtype=jnp.result_type(leaf)) for leaf in leaves)
     return arrays if device is None else tuple(jax.device_put(leaf, device) for leaf in arrays)
 
 

@@ -111,7 +111,7 @@ class Spectrum:
         return told | {"table": table, "runs": runs}
 
 
-def spectrum(
+def sweep(
     problem: Callable[[int], Any],
     arms: Sequence[str | Arm],
     seeds: Sequence[int],
@@ -133,7 +133,7 @@ def spectrum(
     Runs with the same cluster, number of workers and seed follow one execution, so nothing but the rule differs.
 
     Args:
-      problem: from a seed to what has a name, loss_fn, params, batches and evaluate, see :func:`jasgd.compare`.
+      problem: see :func:`jasgd.comparison.compare`.
       arms: the rules, see :meth:`jasgd.arms.Arm.parse`; each once.
       seeds: integers ≥ 0; each once.
       workers: numbers of workers, each ≥ 1 and once.
@@ -158,10 +158,10 @@ def spectrum(
     Example:
       >>> from jasgd import problems
       >>> from jasgd.cluster import Cluster, exponential
-      >>> told = spectrum(lambda seed: problems.load("digits", seed=seed), ["constant", "tail"], [0], workers=[1, 4],
-      ...                 clusters={"equal": Cluster(compute_s=exponential(1.0))}, learning_rates=[0.05], steps=20)
-      >>> [(row["arm"], row["workers"], row["staleness_mean"].median) for row in told.rows]
-      [('constant', 1, 0.0), ('tail', 1, 0.0), ('constant', 4, 2.65), ('tail', 4, 2.65)]
+      >>> told = sweep(lambda seed: problems.load("digits", seed=seed), ["constant", "tail"], [0], workers=[1, 4],
+      ...              clusters={"equal": Cluster(compute_s=exponential(1.0))}, learning_rates=[0.05], steps=20)
+      >>> [(row["arm"], row["workers"], round(row["staleness_mean"].median, 2)) for row in told.rows]
+      [('constant', 1, 0.0), ('tail', 1, 0.0), ('constant', 4, 2.6), ('tail', 4, 2.6)]
     """
     chosen = tuple(Arm.parse(arm) if isinstance(arm, str) else arm for arm in arms)
     check_arms(chosen, tuple(seeds))
