@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import jasgd
-from jasgd import comparison, data, fits, problems, replayer, report, rules, schemes, specs
+from jasgd import arms, comparison, data, fits, problems, replayer, report, rules, schemes, specs
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jasgd.comparison import Comparison
 from jasgd.result import TrainResult
+from jasgd.spectrum import Spectrum
 
 
 def plot(result: TrainResult, folder: str | PathLike[str]) -> list[Path]:
@@ -65,4 +66,34 @@ def plot_comparison(comparison: Comparison, folder: str | PathLike[str]) -> list
     return plots.plot_arms(comparison, Path(folder))
 
 
-__all__ = ["plot", "plot_comparison"]
+def plot_spectrum(spectrum: Spectrum, folder: str | PathLike[str]) -> list[Path]:
+    """Draws a spectrum: the final loss and the mean step-size factor of every arm against the number of workers.
+
+    Each arm is shown at the learning rate, of those that were tried, whose median final loss is the lowest.
+
+    Args:
+      spectrum: of :func:`jasgd.spectrum.sweep`.
+      folder: made if it does not exist; the file ``spectrum.png`` is written.
+
+    Returns:
+      The file.
+
+    Raises:
+      ImportError: without Matplotlib, naming the extra.
+      OSError: where the file cannot be written.
+
+    Example:
+      >>> import tempfile
+      >>> from jasgd import cluster, problems, spectrum
+      >>> told = spectrum.sweep(lambda seed: problems.load("digits", seed=seed), ["constant"], [0], workers=[1, 2],
+      ...                       clusters={"equal": cluster.Cluster(compute_s=1.0)}, learning_rates=[0.05], steps=10)
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     [file.name for file in plot_spectrum(told, folder)]
+      ['spectrum.png']
+    """
+    from jasgd.report import spectra
+
+    return spectra.plot_spectrum(spectrum, Path(folder))
+
+
+__all__ = ["plot", "plot_comparison", "plot_spectrum"]

@@ -10,7 +10,7 @@ from jasgd.supervisor import Progress
 
 try:
     from rich.console import Console
-    from rich.progress import BarColumn, TaskID, TextColumn
+    from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 except ImportError as error:
     raise ImportError('progress bars need rich: pip install "jasgd[cli]"') from error
@@ -73,3 +73,31 @@ class Live:
             highlight=False,
             soft_wrap=True,
         )
+
+
+class Bar:
+    """One bar for all runs of a simulation, which end in no order; nothing where there is no terminal.
+
+    Args:
+      console: where to; standard error, as standard output is for results.
+      unit: what is counted.
+    """
+
+    def __init__(self, console: Console, unit: str):
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[told]}"))
+        self._bars = Bars(*columns, TimeRemainingColumn(), console=console, transient=True,
+                          disable=not console.is_terminal)  # fmt: skip
+        self._unit, self._task = unit, TaskID(0)
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        self._task = self._bars.add_task("simulating", total=None, told="compiling")
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | types.TracebackType | None) -> None:
+        self._bars.stop()
+
+    def show(self, done: int, total: int) -> None:
+        """Moves the bar."""
+        told = f"{done:,} of {total:,} {self._unit}"
+        self._bars.update(self._task, total=total if done else None, completed=done, told=told)

@@ -64,7 +64,7 @@ def plot_run(result: TrainResult, folder: Path) -> list[Path]:
         return []
     with rc_context(STYLE):
         figures = {"loss": _loss(result), "staleness": _staleness(ex), "step_size": _step_size(ex)}
-        return _save(figures, folder)
+        return save(figures, folder)
 
 
 def plot_arms(comparison: Comparison, folder: Path) -> list[Path]:
@@ -76,17 +76,18 @@ def plot_arms(comparison: Comparison, folder: Path) -> list[Path]:
             arms[arm.label] = executions
     if not arms:
         return []
-    looks = dict(zip((arm.label for arm in comparison.arms), _looks(), strict=False))
+    looks = dict(zip((arm.label for arm in comparison.arms), looks_of(), strict=False))
     with rc_context(STYLE):
         figures = {
             "loss": _losses(comparison, looks),
             "staleness": _laws(arms, looks),
             "step_size": _step_sizes(arms, looks),
         }
-        return _save(figures, folder)
+        return save(figures, folder)
 
 
-def _save(figures: dict[str, Figure], folder: Path) -> list[Path]:
+def save(figures: dict[str, Figure], folder: Path) -> list[Path]:
+    """Writes figures as PNGs of their names."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, figure in figures.items():
@@ -95,14 +96,15 @@ def _save(figures: dict[str, Figure], folder: Path) -> list[Path]:
     return paths
 
 
-def _figure(rows: int, columns: int, size: tuple[float, float], **options: Any) -> tuple[Figure, np.ndarray]:
+def new_figure(rows: int, columns: int, size: tuple[float, float], **options: Any) -> tuple[Figure, np.ndarray]:
+    """A figure without pyplot, and its axes."""
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.08, wspace=0.03))
     return figure, np.asarray(figure.subplots(rows, columns, squeeze=False, **options))
 
 
 def _loss(result: TrainResult) -> Figure:
     ex = result.execution
-    figure, ((left, right),) = _figure(1, 2, (10, 4), sharey=True)
+    figure, ((left, right),) = new_figure(1, 2, (10, 4), sharey=True)
     means = smoothed(ex.loss)
     for axes, x, evaluated in ((left, ex.version + 1, "version"), (right, committed(ex), "time_s")):
         axes.plot(x, ex.loss, ".", color=FAINT, markersize=2.5, label="mini-batch", rasterized=True)
@@ -122,12 +124,12 @@ def _loss(result: TrainResult) -> Figure:
     m = result.metrics
     told = f"Training loss from {m['first_loss']:.3g} to {m['last_loss']:.3g} in {m['updates']:,} updates"
     scheme = f"{ex.metadata.get('scheme', '')}, {number(ex.workers, 'worker')}"
-    _headline(figure, f"{told} and {result.duration_s:.1f} s: {scheme}")
+    headline(figure, f"{told} and {result.duration_s:.1f} s: {scheme}")
     return figure
 
 
 def _staleness(ex: Execution) -> Figure:
-    figure, ((axes,),) = _figure(1, 1, (8, 4.2))
+    figure, ((axes,),) = new_figure(1, 1, (8, 4.2))
     _histogram(axes, ex.staleness, COLOURS[0], _reach(ex.staleness), _is_peaked(ex.staleness))
     mean, median, most = ex.staleness.mean(), np.median(ex.staleness), ex.staleness.max()
     axes.set(xlabel="staleness τ (updates)", ylabel="share of the gradients")
@@ -154,7 +156,7 @@ def _histogram(axes: Any, staleness: np.ndarray, colour: str, reach: int, log: b
 
 
 def _step_size(ex: Execution) -> Figure:
-    figure, ((axes,),) = _figure(1, 1, (8, 4.2))
+    figure, ((axes,),) = new_figure(1, 1, (8, 4.2))
     reach, pmf = _reach(ex.staleness), _pmf(ex.staleness)
     law = axes.twinx()
     law.bar(np.arange(len(pmf))[: reach + 1], pmf[: reach + 1], width=0.85, color=FAINT, alpha=0.6)
@@ -168,7 +170,7 @@ def _step_size(ex: Execution) -> Figure:
     law.grid(visible=False)
     axes.set_zorder(law.get_zorder() + 1)
     axes.patch.set_visible(False)
-    look = next(_looks())
+    look = next(looks_of())
     top = _factor(axes, [ex], look, reach, "median of the factors used, and 10 to 90 %", np.median)
     _finish_factors(axes, reach, top)
     axes.set_title(f"The step-size function that was used: E[C] = {float(ex.factor.mean(dtype=np.float64)):.3f}")
@@ -213,7 +215,7 @@ def _finish_factors(axes: Any, reach: int, top: float) -> None:
 
 
 def _losses(comparison: Comparison, looks: dict[str, Look]) -> Figure:
-    figure, ((left, right),) = _figure(1, 2, (10, 4.4), sharey=True)
+    figure, ((left, right),) = new_figure(1, 2, (10, 4.4), sharey=True)
     everything, seeds = [], 0
     for arm in comparison.arms:
         look = looks[arm.label]
@@ -240,9 +242,9 @@ def _losses(comparison: Comparison, looks: dict[str, Look]) -> Figure:
     left.set(xlabel="updates", ylabel="training loss")
     right.set(xlabel="time (s)")
     handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=_columns(labels, 110))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns_of(labels, 110))
     told = f"{comparison.problem}, {comparison.settings['scheme']}, {number(comparison.settings['workers'], 'worker')}"
-    _headline(figure, f"Training loss on {told}: {f'median and range over {seeds} seeds' if seeds > 1 else 'one seed'}")
+    headline(figure, f"Training loss on {told}: {f'median and range over {seeds} seeds' if seeds > 1 else 'one seed'}")
     return figure
 
 
@@ -262,7 +264,7 @@ def _lasting(label: str, runs: list[TrainResult]) -> tuple[str, list[Execution]]
 def _laws(arms: dict[str, list[Execution]], looks: dict[str, Look]) -> Figure:
     columns = 1 if len(arms) == 1 else 2
     rows = math.ceil(len(arms) / columns)
-    figure, grid = _figure(rows, columns, (5 * columns, 2.6 * rows + 0.6), sharex=True, sharey=True)
+    figure, grid = new_figure(rows, columns, (5 * columns, 2.6 * rows + 0.6), sharex=True, sharey=True)
     pooled = {label: np.concatenate([ex.staleness for ex in executions]) for label, executions in arms.items()}
     reach, log = max(map(_reach, pooled.values())), any(map(_is_peaked, pooled.values()))
     for axes, (label, staleness) in zip(grid.flat, pooled.items(), strict=False):
@@ -274,12 +276,12 @@ def _laws(arms: dict[str, list[Execution]], looks: dict[str, Look]) -> Figure:
         axes.set_axis_off()
     figure.supxlabel("staleness τ (updates)", fontsize=11)
     figure.supylabel("share of the gradients", fontsize=11)
-    _headline(figure, "How stale the gradients of each arm were, all seeds together")
+    headline(figure, "How stale the gradients of each arm were, all seeds together")
     return figure
 
 
 def _step_sizes(arms: dict[str, list[Execution]], looks: dict[str, Look]) -> Figure:
-    figure, ((axes,),) = _figure(1, 1, (8, 4.6))
+    figure, ((axes,),) = new_figure(1, 1, (8, 4.6))
     reach = max(_reach(np.concatenate([ex.staleness for ex in executions])) for executions in arms.values())
     tops = []
     for label, executions in arms.items():
@@ -290,17 +292,18 @@ def _step_sizes(arms: dict[str, list[Execution]], looks: dict[str, Look]) -> Fig
     told = "means, and 10 to 90 % of the factors" if one else "means over seeds, and 10 to 90 % of the factors"
     axes.set_title(f"The step-size functions used: {told}")
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=_columns(labels, 90))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns_of(labels, 90))
     return figure
 
 
-def _columns(labels: Sequence[str], characters: int) -> int:
+def columns_of(labels: Sequence[str], characters: int) -> int:
     """Columns of a legend, 4 at most, that is to be no wider than so many characters."""
     widths = sorted((7 + len(label) for label in labels), reverse=True)
     return max(n for n in range(1, min(len(labels), 4) + 1) if n == 1 or sum(widths[:n]) <= characters)
 
 
-def _headline(figure: Figure, text: str) -> None:
+def headline(figure: Figure, text: str) -> None:
+    """Writes above a figure what it shows."""
     figure.suptitle(_wrapped(text, figure.get_figwidth()), x=0.01, ha="left", fontsize=12)
 
 
@@ -332,7 +335,7 @@ def _reach(staleness: np.ndarray) -> int:
     return max(4, int(np.quantile(staleness, SHOWN)))
 
 
-def _looks() -> Iterator[Look]:
+def looks_of() -> Iterator[Look]:
     """A look per arm; where there are more arms than colours, lines are dashed."""
     for style in itertools.cycle(("-", "--", ":")):
         for colour in COLOURS:

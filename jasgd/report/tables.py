@@ -1,14 +1,17 @@
-"""The closing tables of a run and of a comparison, for the terminal."""
+"""The closing tables of runs, comparisons and simulations, for the terminal."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from jasgd.arms import number
 from jasgd.comparison import Comparison
 from jasgd.fits import LawFit
 from jasgd.measures import SHARES, Spread
 from jasgd.result import TrainResult
+from jasgd.spectrum import Spectrum
 
 try:
     from rich import box
@@ -100,6 +103,71 @@ def comparison_table(comparison: Comparison) -> Table:
     for name, (measure, form, unit) in ROWS.items():
         spreads = [row.get(name) for row in comparison.rows]
         table.add_row(measure, *(_cell(spread, form, unit) if spread else "–" for spread in spreads))
+    return table
+
+
+def spectrum_table(spectrum: Spectrum, cluster: str) -> Table:
+    """A row per arm, a column per number of workers: the final training loss at the best learning rate, and E[C].
+
+    Args:
+      spectrum: of :func:`jasgd.spectrum.sweep`.
+      cluster: label of one of its clusters.
+
+    Returns:
+      The table; a loss is the median over seeds with their range.
+    """
+    seeds = number(len(spectrum.seeds), "seed")
+    told = (
+        f"speeds {cluster}, {spectrum.settings['steps']:,} updates, {seeds}: final training loss; learning rate, E[C]"
+    )
+    table = Table(title=_title(f"{spectrum.problem}, {spectrum.settings['scheme']}, {told}"), title_justify="left",
+                  box=box.SIMPLE_HEAVY)  # fmt: skip
+    table.add_column("", no_wrap=True)
+    for workers in spectrum.workers:
+        table.add_column(number(workers, "worker"), justify="right")
+    for arm in spectrum.arms:
+        cells = []
+        for workers in spectrum.workers:
+            key = (cluster, workers, arm.label)
+            row = next((r for r in spectrum.best if (r["cluster"], r["workers"], r["arm"]) == key), None)
+            if row is None:
+                cells.append("–")
+                continue
+            cells.append(f"{_cell(row['final_loss'], '.2g', 1)}\n{row['learning_rate']:g}, "
+                         f"{_cell(row['mean_factor'], '.2f', 1)}")  # fmt: skip
+        table.add_row(Text(arm.label), *cells)
+    return table
+
+
+def executions_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """A row per execution without training: its staleness, its drops and its speed.
+
+    Args:
+      rows: as ``jasgd simulate --no-train`` writes them into ``executions.json``.
+
+    Returns:
+      The table; times are those of the model.
+    """
+    table = Table(box=box.SIMPLE_HEAVY)
+    columns = {
+        "cluster": ("speeds", "s"),
+        "workers": ("workers", ",d"),
+        "seed": ("seed", "d"),
+        "commits": ("commits", ",d"),
+        "commits_per_s": ("commits/s", ",.4g"),
+        "mean": ("mean τ", ".2f"),
+        "median": ("median", "g"),
+        "max": ("largest", ",d"),
+        "gini": ("Gini", ".3f"),
+        "mean_tries": ("tries", ".2f"),
+        "dropped": ("dropped", ",d"),
+        "conserved": ("conserved", "s"),
+    }
+    for title, _ in columns.values():
+        table.add_column(title, justify="right")
+    for row in rows:
+        shown = {name: ("yes" if row[name] else "no") if name == "conserved" else row[name] for name in columns}
+        table.add_row(*(f"{shown[name]:{form}}" for name, (_, form) in columns.items()))
     return table
 
 

@@ -1,0 +1,102 @@
+"""Durations and the like in text, as on the command line: ``gamma:mean_s=0.01,shape=4``, or a number of seconds."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jasgd.cluster.durations import Duration, constant, exponential, gamma, lognormal
+from jasgd.specs import parse_spec
+
+DURATIONS: dict[str, Callable[..., Duration]] = {
+    "constant": constant,
+    "exponential": exponential,
+    "gamma": gamma,
+    "lognormal": lognormal,
+}
+
+
+def parse_duration(text: str, **defaults: float) -> Duration:
+    """The law of durations that a text names.
+
+    Args:
+      text: a number of seconds, or ``name:key=value,…`` with a name of :data:`DURATIONS` and the options of that law.
+      **defaults: options that the text may leave out.
+
+    Returns:
+      The law.
+
+    Raises:
+      ValueError: for an unknown name or option, a missing one, or a value that the law refuses.
+
+    Example:
+      >>> parse_duration("0.5"), parse_duration("lognormal:sigma=0.7", mean_s=1.0)
+      (Constant(mean_s=0.5), LogNormal(mean_s=1.0, sigma=0.7))
+    """
+    try:
+        return constant(float(text))
+    except ValueError as error:
+        if "must be" in str(error):  # a number, and one that cannot be
+            raise
+    name, options = parse_spec(text)
+    if name not in DURATIONS:
+        raise ValueError(f"a duration must be a number of seconds or one of {', '.join(DURATIONS)}, got {text!r}")
+    return _made(text, DURATIONS[name], options, defaults)
+
+
+def parse_options(text: str, kind: Callable[..., Any]) -> Any:
+    """What a text of options makes of a class, as ``probability=0.01,slowdown=10`` of :class:`Stragglers`.
+
+    Args:
+      text: ``key=value,key=value``; a value is a number, or text.
+      kind: what takes them.
+
+    Returns:
+      What it made.
+
+    Raises:
+      ValueError: for an unknown option, a missing one, or a value that is refused.
+
+    Example:
+      >>> from jasgd.cluster import Nodes
+      >>> parse_options("count=2,remote=1.5", Nodes)
+      Nodes(count=2, remote=1.5, home=None)
+    """
+    return _made(text, kind, parse_spec(f":{text}")[1], {})
+
+
+def parse_times(text: str) -> dict[int, float]:
+    """Seconds by worker, as in ``0=2.5,3=4``.
+
+    Args:
+      text: ``worker=seconds,worker=seconds``.
+
+    Returns:
+      The mapping.
+
+    Raises:
+      ValueError: for a worker that is no integer, or seconds that are no number.
+
+    Example:
+      >>> parse_times("0=2.5,3=4")
+      {0: 2.5, 3: 4.0}
+    """
+    try:
+        return {int(worker): float(time_s) for worker, time_s in parse_spec(f":{text}")[1].items()}
+    except (TypeError, ValueError):
+        raise ValueError(f"times must be written worker=seconds,worker=seconds, got {text!r}") from None
+
+
+def _made(text: str, kind: Callable[..., Any], options: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
+    wanted = inspect.signature(kind).parameters
+    for key in options:
+        if key not in wanted:
+            raise ValueError(f"{text!r}: the options are {', '.join(wanted)}; got {key!r}")
+    chosen = {key: value for key, value in defaults.items() if key in wanted} | dict(options)
+    if missing := [key for key, one in wanted.items() if one.default is one.empty and key not in chosen]:
+        raise ValueError(f"{text!r}: {', '.join(missing)} must be given")
+    try:
+        return kind(**chosen)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{text!r}: {error}") from error

@@ -1,0 +1,73 @@
+"""``jasgd compare``."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+from jasgd.commands.task import Task
+from jasgd.commands.telling import INTERRUPTED, exit_code, stdout, tell, tell_files
+
+
+@dataclasses.dataclass(kw_only=True)
+class Compare(Task):
+    """Train with several step-size functions and seeds, so that nothing else differs; by default, the demo."""
+
+    arms: tuple[str, ...] = ("constant", "tail", "tail:cdf=strict", "constant@tail:cdf=strict")
+    """The step-size functions; constant@RULE is the control of RULE: a constant step of the mean length it took."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Each arm runs once with each."""
+
+    def run(self) -> int:
+        """Trains every arm with every seed, writes the run folder, tells."""
+        from rich.console import Console
+
+        from jasgd import report
+        from jasgd.arms import BASELINE, Arm
+        from jasgd.comparison import compare
+        from jasgd.recipe import Recipe
+        from jasgd.report.live import Live
+        from jasgd.report.tables import comparison_table
+        from jasgd.specs import parse_law
+
+        self.require_plots()
+        arms = [Arm.parse(arm) for arm in self.arms]
+        law = None if self.law is None else parse_law(self.law)
+        runs, stops = len(arms) * len(self.seeds), self.stops()
+        live = Live(Console(stderr=True), runs=runs, steps=stops["steps"], time_limit_s=self.time_limit_s)
+        means: dict[tuple[str, int], float] = {}  # E[C] by arm and seed, which controls take
+        with self.folder("compare") as folder, live:
+
+            def finish(arm: Arm, seed: int, result: Any) -> None:
+                live.finish(f"{arm.label}, seed {seed}", result)
+                means[arm.label, seed] = result.metrics["mean_factor"]
+                constant = None if arm.rule != BASELINE else 1.0 if arm.mean_of is None else means[arm.mean_of, seed]
+                saved = result.save(folder / re.sub(r"[^\w.=@,-]", "_", arm.label) / f"seed-{seed}")
+                Recipe.of(self, rule=arm.rule, seed=seed, constant=constant).save(saved)
+
+            comparison = compare(
+                self.problem,
+                arms,
+                self.seeds,
+                workers=self.workers,
+                learning_rate=self.learning_rate,
+                scheme=self.scheme,
+                momentum=self.momentum,
+                optimizer=self.optimizer,
+                law=law,
+                evaluate_every_s=self.evaluate_every_s,
+                on_progress=lambda arm, seed, progress: live.show(f"{arm.label}, seed {seed}", progress),
+                on_result=finish,
+                **stops,
+            )
+        files = report.plot_comparison(comparison, folder) if self.plots else []
+        tell(self.json, comparison.record(), folder, "comparison.json", files)
+        if not self.json:
+            console = stdout()
+            console.print(comparison_table(comparison))
+            console.print(comparison.reading(), soft_wrap=True, highlight=False, markup=False)
+            tell_files(folder, files)
+        outcomes = [str(r.outcome) for by_seed in comparison.runs.values() for r in by_seed.values()]
+        # That a step size diverges is a finding of a comparison, not a failure of it.
+        return INTERRUPTED if comparison.stopped else exit_code([o for o in outcomes if o != "diverged"])

@@ -1,0 +1,189 @@
+"""``jasgd simulate``."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from jasgd.commands.task import OutputOptions, ProblemOptions
+from jasgd.commands.telling import SUCCEEDED, stdout, tell, tell_files
+
+if TYPE_CHECKING:
+    from jasgd.cluster import Cluster
+
+
+@dataclasses.dataclass(kw_only=True)
+class Simulate(OutputOptions, ProblemOptions):
+    """Train on simulated clusters, with as many workers as you like: what parallelism does to each step-size function.
+
+    Durations are numbers of seconds, or laws such as exponential:mean_s=0.01, gamma:mean_s=0.01,shape=4,
+    lognormal:mean_s=0.01,sigma=0.5.
+    """
+
+    arms: tuple[str, ...] = (
+        "constant",
+        "tail",
+        "tail:cdf=strict",
+        "constant@tail:cdf=strict",
+        "inverse",
+        "inverse:normalized=true",
+        "exponential:beta=0.1",
+        "exponential:beta=0.1,normalized=true",
+    )
+    """The step-size functions; constant@RULE is the control of RULE: a constant step of the mean length it took."""
+    workers: tuple[int, ...] = (1, 4, 16, 64)
+    """Numbers of workers; each is simulated."""
+    scheme: str = "leashed"
+    """sequential, synchronous, locked, hogwild, leashed, bounded_staleness:slack=1 or k_of_n:k=8, with options."""
+    compute: str = "gamma:mean_s=0.01,shape=4"
+    """How long a gradient takes; a duration."""
+    batch: str = "0"
+    """How long it takes to draw a mini-batch; a duration."""
+    read: str = "0"
+    """How long it takes to read the parameters; a duration."""
+    commit: str = "0"
+    """How long it takes to apply a gradient; a duration."""
+    speeds: tuple[str, ...] = ("equal", "lognormal:sigma=0.7")
+    """How the workers' speeds are spread, equal or a law of mean 1; each makes a cluster of its own."""
+    stragglers: str | None = None
+    """Gradients that take longer, as in probability=0.01,slowdown=10."""
+    pauses: str | None = None
+    """Interruptions while computing, as in every_s=1,duration_s=0.1."""
+    joins: str | None = None
+    """Workers that begin later, as in 3=1.5,4=2: worker=seconds."""
+    leaves: str | None = None
+    """Workers that leave, likewise."""
+    cores: int | None = None
+    """Processors that the workers share; by default each has one."""
+    nodes: str | None = None
+    """NUMA nodes, as in count=2,remote=1.5: reads and commits from another node take so many times as long."""
+    steps: int = 400
+    """Commits of each run."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Each is a run of its own: other times, initial parameters and batches."""
+    learning_rates: tuple[float, ...] = (0.02, 0.07)
+    """Each is tried; pictures show the best of each step-size function at each number of workers."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """SGD scales the gradient by C(τ); Adam's steps are scaled behind it."""
+    momentum: float = 0.0
+    """Of SGD."""
+    law: str | None = None
+    """How the staleness distribution is kept; by default window:length=1024 with four bins for each worker."""
+    evaluate: bool = False
+    """Whether to evaluate on the test set at the end of each run."""
+    train: bool = True
+    """Whether to train; else only who reads and commits when is simulated, and the staleness is told."""
+
+    def run(self) -> int:
+        """Simulates, writes the run folder, tells."""
+        self.require_plots()
+        clusters = {speeds: self._cluster(speeds) for speeds in self.speeds}
+        if len(clusters) < len(self.speeds):
+            raise ValueError(f"speeds must be given once each, got {', '.join(self.speeds)}")
+        with self.folder("simulate") as folder:
+            return self._train(clusters, folder) if self.train else self._generate(clusters, folder)
+
+    def _cluster(self, speeds: str) -> Cluster:
+        from jasgd.cluster import Cluster, Nodes, Pauses, Stragglers
+        from jasgd.cluster.texts import parse_duration, parse_options, parse_times
+
+        return Cluster(
+            compute_s=parse_duration(self.compute),
+            batch_s=parse_duration(self.batch),
+            read_s=parse_duration(self.read),
+            commit_s=parse_duration(self.commit),
+            speeds=None if speeds == "equal" else parse_duration(speeds, mean_s=1.0),
+            stragglers=None if self.stragglers is None else parse_options(self.stragglers, Stragglers),
+            pauses=None if self.pauses is None else parse_options(self.pauses, Pauses),
+            joins_s={} if self.joins is None else parse_times(self.joins),
+            leaves_s={} if self.leaves is None else parse_times(self.leaves),
+            cores=self.cores,
+            nodes=None if self.nodes is None else parse_options(self.nodes, Nodes),
+        )
+
+    def _train(self, clusters: dict[str, Cluster], folder: Path) -> int:
+        from rich.console import Console
+
+        from jasgd import report
+        from jasgd.report.live import Bar
+        from jasgd.report.tables import spectrum_table
+        from jasgd.specs import parse_law
+        from jasgd.spectrum import sweep
+
+        with Bar(Console(stderr=True), "updates") as bar:
+            spectrum = sweep(
+                self.problem,
+                self.arms,
+                self.seeds,
+                workers=self.workers,
+                clusters=clusters,
+                learning_rates=self.learning_rates,
+                steps=self.steps,
+                scheme=self.scheme,
+                momentum=self.momentum,
+                optimizer=self.optimizer,
+                law=None if self.law is None else parse_law(self.law),
+                evaluate=self.evaluate,
+                on_progress=bar.show,
+            )
+        files = report.plot_spectrum(spectrum, folder) if self.plots else []
+        tell(self.json, spectrum.record(), folder, "spectrum.json", files)
+        if not self.json:
+            console = stdout()
+            for label in clusters:
+                console.print(spectrum_table(spectrum, label))
+            console.print(spectrum.reading(), soft_wrap=True, highlight=False, markup=False)
+            tell_files(folder, files)
+        return SUCCEEDED  # that a step size diverges is a finding
+
+    def _generate(self, clusters: dict[str, Cluster], folder: Path) -> int:
+        from jasgd.report.tables import executions_table
+
+        rows = []
+        for label, count, seed, execution in self._executions(clusters):
+            name = re.sub(r"[^\w.=,-]", "_", label)
+            path = folder / name / f"workers-{count}" / f"seed-{seed}.npz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            execution.save(path)
+            rows.append({"cluster": label, "workers": count, "seed": seed} | execution_numbers(execution))
+        tell(self.json, {"executions": rows, "scheme": self.scheme}, folder, "executions.json", [])
+        if not self.json:
+            stdout().print(executions_table(rows))
+            tell_files(folder, [])
+        return SUCCEEDED
+
+    def _executions(self, clusters: dict[str, Cluster]) -> Iterator[tuple[str, int, int, Any]]:
+        from jasgd.cluster import generate
+
+        for label, cluster in clusters.items():
+            for count in self.workers:
+                for seed in self.seeds:
+                    yield (
+                        label,
+                        count,
+                        seed,
+                        generate(cluster, scheme=self.scheme, workers=count, steps=self.steps, seed=seed),
+                    )
+
+
+def execution_numbers(execution: Any) -> dict[str, float]:
+    """What is told of an execution without training."""
+    from jasgd.staleness import StalenessHistogram
+
+    law = StalenessHistogram.from_staleness(execution.staleness).statistics()
+    conserved = execution.conservation()
+    total = conserved.pop("total")
+    duration_s = float(execution.time_s.max())
+    return {
+        "commits": execution.commits,
+        "gradients": len(execution),
+        "duration_s": duration_s,
+        "commits_per_s": execution.commits / duration_s,
+        "dropped": len(execution.dropped),
+        "mean_tries": float(execution.tries.mean()),
+        "conserved": sum(conserved.values()) == total,
+        **{name: law[name] for name in ("mean", "median", "max", "gini", "sum_p2")},
+    }

@@ -1,0 +1,78 @@
+"""``jasgd train``."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+from jasgd.commands.task import Task
+from jasgd.commands.telling import exit_code, stdout, tell, tell_files
+
+
+@dataclasses.dataclass(kw_only=True)
+class Train(Task):
+    """Train one model with asynchronous SGD, and say what staleness did."""
+
+    rule: str = "tail"
+    """The step-size function, with options as in exponential:beta=0.1,normalized=true."""
+    seed: int = 0
+    """Of the initial parameters and the batches."""
+
+    def run(self) -> int:
+        """Trains, writes the run folder, tells."""
+        from rich.console import Console
+
+        from jasgd import report, schemes, train
+        from jasgd.fits import fit
+        from jasgd.recipe import Recipe
+        from jasgd.report.live import Live
+        from jasgd.report.tables import run_table
+        from jasgd.specs import parse_law, parse_rule, parse_scheme, transformation
+
+        self.require_plots()
+        scheme = parse_scheme(self.scheme)
+        rule = parse_rule(self.rule, workers=self.workers, learning_rate=self.learning_rate)
+        law = None if self.law is None else parse_law(self.law)
+        tx = transformation(
+            rule, learning_rate=self.learning_rate, momentum=self.momentum, optimizer=self.optimizer, law=law
+        )
+        problem, stops = self.problem(self.seed), self.stops()
+        live = Live(Console(stderr=True), runs=1, steps=stops["steps"], time_limit_s=self.time_limit_s)
+        with self.folder("train") as folder, live:
+            result = train(
+                problem.loss_fn,
+                problem.params,
+                tx,
+                problem.batches,
+                scheme=scheme,
+                workers=self.workers,
+                evaluate=problem.evaluate,
+                evaluate_every_s=self.evaluate_every_s,
+                throw=False,
+                on_progress=lambda progress: live.show(problem.name, progress),
+                seed=self.seed,
+                **stops,
+            )
+            live.finish(problem.name, result)
+            Recipe.of(self).save(result.save(folder))
+        fits = fit(result.law) if len(result.execution) else []
+        files = report.plot(result, folder) if self.plots else []
+        settings = {
+            f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("json", "out", "plots")
+        }
+        told = {
+            "outcome": str(result.outcome),
+            "message": result.message,
+            "settings": settings | stops | {"data_dir": self.data_dir and str(self.data_dir)},
+            "metrics": result.metrics,
+            "evaluations": result.evaluations,
+            "fits": [{"model": f.model, "parameters": f.parameters, "distance": f.distance} for f in fits],
+        }
+        tell(self.json, told, folder, "metrics.json", files)
+        if not self.json:
+            title = f"{problem.name}, {schemes.describe(scheme)}, {self.workers} workers, {self.rule}"
+            stdout().print(run_table(result, title, fits))
+            tell_files(folder, files)
+            if result.traceback:
+                sys.stderr.write(result.traceback)
+        return exit_code([str(result.outcome)])
