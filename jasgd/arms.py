@@ -95,8 +95,14 @@ def check_arms(arms: Sequence[Arm], seeds: Sequence[int]) -> None:
       arms: what is to be compared.
       seeds: with which seeds.
 
+    Returns:
+      None.
+
     Raises:
       ValueError: naming what cannot work.
+
+    Example:
+      >>> check_arms([Arm.parse("tail"), Arm.parse("constant@tail")], [0, 1])
     """
     labels = [arm.label for arm in arms]
     if not arms or len(set(labels)) < len(labels):

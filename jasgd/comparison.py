@@ -224,6 +224,15 @@ def held_against(row: dict[str, Any], other: dict[str, Any]) -> tuple[str, int |
 
     Returns:
       A clause; and where that is a claim, in how many comparisons chance alone makes it once, else None.
+
+    Example:
+      >>> def row(arm, losses):
+      ...     reached = {f"updates_to_{share:.0%}": spread([math.nan]) for share in SHARES}
+      ...     law = {"staleness_mean": spread([3.0]), "staleness_gini": spread([0.5])}
+      ...     return {"arm": arm, "final_loss": spread(losses)} | reached | law
+      >>> one, two = row("tail", [0.1, 0.2]), row("constant", [0.3, 0.4])
+      >>> held_against(one, two)
+      ('tail is ahead of constant, 0.15 (0.1–0.2) against 0.35 (0.3–0.4) as the final training loss', 3)
     """
     key, what = "final_loss", "as the final training loss"
     for share in SHARES:

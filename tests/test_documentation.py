@@ -10,7 +10,23 @@ import optax
 import pytest
 
 import jasgd
-from jasgd import arms, comparison, data, fits, problems, replayer, report, rules, schemes, specs
+from jasgd import (
+    arms,
+    cluster,
+    comparison,
+    data,
+    fits,
+    problems,
+    replayer,
+    report,
+    rules,
+    schemes,
+    simulator,
+    specs,
+    spectrum,
+    truncation,
+)
+from jasgd.cluster import texts
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -21,7 +37,7 @@ def blocks(page, language):
 
 
 def test_the_code_of_the_readme_runs(capsys):
-    library, loop = blocks(ROOT / "README.md", "python")
+    library, loop, simulation = blocks(ROOT / "README.md", "python")
     names = {}
     exec(library.replace("jasgd.configure_cpu()", "pass"), names)  # the tests are configured already
     result = names["result"]
@@ -35,6 +51,12 @@ def test_the_code_of_the_readme_runs(capsys):
     columns = re.search(r"a row for each applied gradient \((.*?)\)", (ROOT / "README.md").read_text(), re.DOTALL)
     assert all(len(getattr(result.execution, name)) == 2000 for name in re.findall(r"`(\w+)`", columns[1]))
 
+    exec(simulation, names)
+    assert [run.execution.commits for run in names["many"]] == [3000] * 3
+    assert all(run.execution.staleness.mean() > 500 for run in names["many"])
+    assert len(names["execution"]) == 5000
+    assert capsys.readouterr().out.startswith("finished")
+
     names = {
         "jasgd": jasgd, "optax": optax, "params": jnp.ones(3), "old_params": jnp.ones(3), "version": 7,
         "version_read": 4, "compute_gradient": lambda params: 2 * params,
@@ -45,16 +67,16 @@ def test_the_code_of_the_readme_runs(capsys):
 
 
 def test_the_commands_of_the_readme_are_commands():
-    from jasgd.cli import Compare, Datasets, Replay, Train
+    from jasgd.cli import Compare, Datasets, Replay, Simulate, Train
 
     known = {
         f"--{name.replace('_', '-')}"
-        for command in (Train, Compare, Replay, Datasets)
+        for command in (Train, Compare, Simulate, Replay, Datasets)
         for name in inspect.signature(command).parameters
     }
     lines = [line for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines()]
     ours = [line.split() for line in lines if line.startswith("jasgd")]
-    assert [words[1] for words in ours] == ["train", "compare", "replay", "datasets"]
+    assert [words[1] for words in ours] == ["train", "compare", "simulate", "replay", "datasets"]
     for words in ours:
         assert {word for word in words if word.startswith("--")} <= known
     targets = [line.split()[1] for line in lines if line.startswith("make ")]
@@ -81,7 +103,8 @@ def test_every_name_of_the_package_that_a_page_mentions_exists(page):
 def public_functions():
     """Everything that users call: functions by name, and the classes' own public methods."""
     found = {}
-    for module in (jasgd, rules, schemes, problems, report, fits, data, comparison, specs, replayer):
+    modules = (jasgd, rules, schemes, problems, report, fits, data, comparison, specs, replayer, cluster, texts)
+    for module in (*modules, arms, simulator, spectrum, truncation):
         names = getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
         for name in names:
             thing = getattr(module, name)

@@ -124,7 +124,7 @@ def title_of(figure):
 
 def losses(comparison):
     return plots._losses(
-        comparison, {arm.label: look for arm, look in zip(comparison.arms, plots._looks(), strict=False)}
+        comparison, {arm.label: look for arm, look in zip(comparison.arms, plots.looks_of(), strict=False)}
     )
 
 
@@ -229,7 +229,7 @@ def test_a_control_is_a_level_line_however_staleness_differed_between_seeds():
     for factor, taus in ((1.2, (0, 0, 0, 1)), (1.6, (1, 2, 2, 3))):
         execution = result_of([1.0] * 200, factor=factor).execution
         arms.append(dataclasses.replace(execution, staleness=np.tile(taus, 50)))
-    figure = plots._step_sizes({"control": arms}, {"control": next(plots._looks())})
+    figure = plots._step_sizes({"control": arms}, {"control": next(plots.looks_of())})
     (line,) = lines_of(figure).values()
     assert line.get_label() == "control: E[C] = 1.40"
     assert line.get_xdata().tolist() == [0, 1, 2, 3]
@@ -240,7 +240,7 @@ def test_a_control_is_a_level_line_however_staleness_differed_between_seeds():
 
 
 def test_no_two_of_many_arms_look_the_same_and_long_names_are_not_cut(tmp_path):
-    looks = [tuple(look.values()) for look in itertools.islice(plots._looks(), 3 * len(plots.COLOURS))]
+    looks = [tuple(look.values()) for look in itertools.islice(plots.looks_of(), 3 * len(plots.COLOURS))]
     assert len(set(looks)) == len(looks)
     rules = ["exponential:beta=0.1,normalized=true", "tail:amplitude=0.25,cdf=inclusive,normalized=true"]
     arms = ["constant", *rules, *(f"constant@{rule}" for rule in rules)]
@@ -254,7 +254,7 @@ def test_no_two_of_many_arms_look_the_same_and_long_names_are_not_cut(tmp_path):
 
 def test_an_arm_has_its_colour_in_every_picture():
     told = by_hand(constant=runs_from(4), tail=[result_of([], outcome=Outcome.FAILED)], inverse=runs_from(3))
-    looks = {arm.label: look for arm, look in zip(told.arms, plots._looks(), strict=False)}
+    looks = {arm.label: look for arm, look in zip(told.arms, plots.looks_of(), strict=False)}
     executions = {label: [told.runs[label][0].execution] for label in ("constant", "inverse")}
     loss = lines_of(plots._losses(told, looks))["inverse"]
     (step,) = (line for name, line in lines_of(plots._step_sizes(executions, looks)).items() if "inverse" in name)
