@@ -1,6 +1,9 @@
 """What holds in every generated execution, and that both engines give the same one where both can."""
 
+import dataclasses
+import functools
 import os
+import pickle
 import subprocess
 import sys
 
@@ -43,7 +46,7 @@ def clusters(draw, workers, *, contended, changes):
             joins[worker] = joins_at * TICK
             if worker > 0:  # one stays, so that the run ends
                 leaves[worker] = (joins_at + stays) * TICK
-    times = {}
+    times = {"cores": st.sampled_from([None, 6])}  # with six for as many workers nobody shares
     if contended:
         nodes = st.sampled_from([None, cluster.Nodes(2, 2.0), cluster.Nodes(3, 1.5, home=1)])
         cores = st.sampled_from([None, 1, 2, 3])
@@ -90,7 +93,7 @@ def test_both_engines_give_the_same_execution(scheme, data, workers, steps, seed
     model = data.draw(clusters(workers, contended=False, changes=scheme != "synchronous"))
     if scheme in ("hogwild", "synchronous", "sequential"):
         times = {name: data.draw(ZERO_OR_MORE) for name in ("read_s", "commit_s")}
-        model = cluster.Cluster(**{field: getattr(model, field) for field in model.__dataclass_fields__} | times)
+        model = dataclasses.replace(model, **times)
     one, other = with_both(model, scheme, workers, steps, seed)
     for name, column in one.hashes().items():
         assert column == other.hashes()[name], name
@@ -205,8 +208,6 @@ def test_a_user_writes_a_law_and_a_scheme():
             self.turn = (worker + 1) % self.run.workers
             self.run.wake(self.turn)
 
-    import functools
-
     model = jasgd.Cluster(compute_s=Uniform(), commit_s=0.1)
     execution = cluster.generate(model, scheme=functools.partial(Turns, first=2), workers=3, steps=9)
     check(execution)
@@ -229,6 +230,7 @@ def test_what_was_generated_is_told_and_saved(tmp_path):
         "scheme": "leashed(persistence=3)", "workers": 2, "seed": 5
     }  # fmt: skip
     told = again.metadata["generated"]
+    assert pickle.loads(pickle.dumps(model)).describe() == told
     assert told["compute_s"]["count"] == 2
     assert told["speeds"] == [1.0, 2.0]
     assert told["joins_s"] == {"1": 1.0}

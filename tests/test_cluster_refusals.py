@@ -89,6 +89,7 @@ REFUSED = {
     "lognormal": (lambda: cluster.lognormal(1.0, -1), ValueError, "sigma must be a finite number ≥ 0, got -1"),
     "measured nothing": (lambda: cluster.measured([]), ValueError, "times_s must be a sequence of finite numbers ≥ 0"),
     "measured none": (lambda: cluster.measured({}), ValueError, "times_s must be a sequence of finite numbers ≥ 0"),
+    "measured a number": (lambda: cluster.measured(3.0), TypeError, "times_s must be a sequence of numbers, or"),
     "measured NaN": (lambda: cluster.measured([1, np.nan]), ValueError, "times_s must be a sequence of finite"),
     "measured order": (lambda: cluster.measured([1], "random"), ValueError, "order must be one of drawn, recorded"),
     "measured worker": (lambda: cluster.measured({2: [-1]}), ValueError, "times_s of worker 2 must be"),
@@ -96,6 +97,10 @@ REFUSED = {
     "slowdown": (lambda: Stragglers(0.5, 0.5), ValueError, "slowdown must be a finite number ≥ 1, got 0.5"),
     "pauses": (lambda: Pauses(0.0, 1.0), ValueError, "every_s must be a finite number of seconds > 0, got 0.0"),
     "pause": (lambda: Pauses(1.0, None), TypeError, "duration_s must be a number of seconds or a Duration"),
+    "too many pauses": (
+        lambda: generate(Cluster(compute_s=1.0, pauses=Pauses(1e-12, 0.0)), workers=1, steps=1), ValueError,
+        "every_s of pauses must give fewer than 10000000 pauses in 128 gradients, got 1e-12",
+    ),
     "count": (lambda: Nodes(0, 2.0), ValueError, "count must be an integer ≥ 1, got 0"),
     "remote": (lambda: Nodes(2, 0.5), ValueError, "remote must be a finite number ≥ 1, got 0.5"),
     "home": (lambda: Nodes(2, 2.0, home=2), ValueError, "home must be a node in 0…1, or None, got 2"),
@@ -205,6 +210,7 @@ REFUSED = {
     "past": (lambda: generate(ONE, scheme=Backwards, workers=1, steps=1), ValueError, "must yield seconds ≥ 0 or None"),
     "pmf": (lambda: independent([0.5, 0.4], steps=3), ValueError, "law must be probabilities ≥ 0 of sum 1"),
     "negative pmf": (lambda: independent([1.5, -0.5], steps=3), ValueError, "law must be probabilities ≥ 0 of sum 1"),
+    "a word": (lambda: independent("geometric", steps=3), ValueError, "law must be probabilities .* got 'geometric'"),
     "empty law": (
         lambda: independent(jasgd.StalenessHistogram.window(4), steps=3), ValueError, "law must be one histogram with"
     ),

@@ -232,6 +232,7 @@ def measured(times_s: Any, order: Order = "drawn") -> Duration:
     Raises:
       ValueError: for an empty sequence, a time that is negative or not finite, or an unknown order; and by
         ``generate`` where a worker has no times.
+      TypeError: for what is no sequence.
 
     Example:
       >>> law = measured([0.1, 0.2, 0.4], order="recorded")
@@ -240,6 +241,8 @@ def measured(times_s: Any, order: Order = "drawn") -> Duration:
     """
     if order not in get_args(Order):
         raise ValueError(f"order must be one of {', '.join(get_args(Order))}, got {order!r}")
+    if not isinstance(times_s, Iterable) or isinstance(times_s, str):
+        raise TypeError(f"times_s must be a sequence of numbers, or one for each worker, got {times_s!r}")
     by_worker: dict[int | None, Any]
     if isinstance(times_s, Mapping):
         by_worker = dict(times_s)
@@ -268,16 +271,19 @@ def as_duration(name: str, value: Any) -> Duration:
         return Constant(float(value))
     if isinstance(value, type) or not isinstance(value, Duration):
         raise TypeError(f"{name} must be a number of seconds or a Duration, which has mean_s and sample, got {value!r}")
+    if not 0 <= value.mean_s < math.inf:
+        raise ValueError(f"{name} must have a finite mean_s ≥ 0, got {value.mean_s} from {value!r}")
     return value
 
 
-def describe_law(law: Any) -> dict[str, Any]:
-    """A law as JSON holds it."""
+def describe_law(law: Any, *, kind: bool = True) -> dict[str, Any]:
+    """A law as JSON holds it, with its kind or without."""
     if callable(getattr(law, "describe", None)):
         return law.describe()
-    told: dict[str, Any] = {"law": type(law).__name__.lower()}
+    told: dict[str, Any] = {"law": type(law).__name__.lower()} if kind else {}
     for field in dataclasses.fields(law) if dataclasses.is_dataclass(law) else ():
         value = getattr(law, field.name)
+        value = value.item() if isinstance(value, np.generic) else value
         told[field.name] = value if isinstance(value, (bool, int, float, str, type(None))) else repr(value)
     return told
 

@@ -56,7 +56,7 @@ def resolve(scheme: Any) -> tuple[str, Callable[[Run], SimulatedScheme]]:
                 f"scheme must be one that is simulated, {', '.join(SIMULATED)}, or a class derived from "
                 f"jasgd.cluster.SimulatedScheme, got {name}"
             )
-    parameters = [p for p in inspect.signature(kind).parameters.values() if p.name != "run"]
+    parameters = list(inspect.signature(kind).parameters.values())[1:]  # behind the run
     allowed = [p.name for p in parameters]
     for key in options:
         if key not in allowed:
