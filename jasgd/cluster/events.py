@@ -161,16 +161,22 @@ class Run:
 def play(streams: Streams, scheme: SimulatedScheme) -> Trace:
     """Plays a scheme's run to its end, event by event; ValueError where it has none."""
     run, cluster = scheme.run, streams.cluster
-    heap, push, pop, cores = run.heap, heapq.heappush, heapq.heappop, cluster.cores
+    heap, push, pop, push_pop, cores = run.heap, heapq.heappush, heapq.heappop, heapq.heappushpop, cluster.cores
     changes = _changes(streams)
     lives: list[Steps | None] = [None] * run.workers
     tickets = itertools.count()
     # All busy workers progress at one rate, so in virtual time, which runs at that rate, each ends when it is known to
     # end from its beginning. Real time is since_s + (virtual - since_virtual) · stretch until the rate changes.
     since_s, since_virtual, stretch = 0.0, 0.0, 1.0
+    event: tuple[float, int] | None = None  # the next, out of the heap already
     while run.version < run.steps or run.claimed:
-        now_s = since_s + (heap[0][0] - since_virtual) * stretch if heap else float("inf")
+        if event is None and heap:
+            event = pop(heap)
+        now_s = since_s + (event[0] - since_virtual) * stretch if event is not None else float("inf")
         if changes and changes[-1][0] <= now_s:
+            if event is not None:
+                push(heap, event)
+                event = None
             run.now_s, joins, worker = changes.pop()
             run.virtual_s = since_virtual + (run.now_s - since_s) / stretch
             if joins:
@@ -182,12 +188,13 @@ def play(streams: Streams, scheme: SimulatedScheme) -> Trace:
                 run.present[worker] = False
                 if worker not in run.claimed:
                     _part(run, scheme, worker, lives)
-        elif heap:
-            run.virtual_s, worker = pop(heap)
-            run.now_s, run.running = now_s, worker
+        elif event is not None:
+            virtual_s, worker = event
+            event = None
             life = lives[worker]
             if life is None:  # it has left since
                 continue
+            run.now_s, run.virtual_s, run.running = now_s, virtual_s, worker
             try:
                 time_s = next(life)
                 while time_s == 0:  # at once
@@ -195,16 +202,17 @@ def play(streams: Streams, scheme: SimulatedScheme) -> Trace:
             except Closed:
                 time_s = None
             run.running = -1
-            if time_s is None and run.roused == worker and run.present[worker]:
-                run.roused = -1
-                push(heap, (run.virtual_s, worker))
-            elif time_s is None:
-                run.asleep[worker] = True
-                run.busy -= 1
-                if not run.present[worker]:
-                    _part(run, scheme, worker, lives)
+            if time_s is None:
+                if run.roused == worker and run.present[worker]:
+                    run.roused = -1
+                    push(heap, (virtual_s, worker))
+                else:
+                    run.asleep[worker] = True
+                    run.busy -= 1
+                    if not run.present[worker]:
+                        _part(run, scheme, worker, lives)
             elif time_s > 0:
-                push(heap, (run.virtual_s + time_s, worker))
+                event = push_pop(heap, (virtual_s + time_s, worker))
             else:
                 raise ValueError(f"scheme {scheme.name!r} must yield seconds ≥ 0 or None, got {time_s!r}")
         else:
