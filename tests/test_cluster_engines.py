@@ -16,6 +16,7 @@ import jasgd
 from jasgd import cluster
 from jasgd.cluster import events, naming, vectorized
 from jasgd.cluster.generator import execution_of
+from jasgd.cluster.run import Run
 from jasgd.cluster.streams import BLOCK, Streams
 
 TICK = 0.25  # multiples of it are exact, so that many things happen at one instant
@@ -66,7 +67,7 @@ def clusters(draw, workers, *, contended, changes):
 def with_both(model, scheme, workers, steps, seed):
     def with_one(engine):
         streams = Streams(model, workers, seed)
-        simulated = naming.resolve(scheme)[1](events.Run(streams, steps))
+        simulated = naming.resolve(scheme)[1](Run(streams, steps))
         assert vectorized.applies(streams, simulated)
         return execution_of(engine.play(streams, simulated), {"workers": workers})
 

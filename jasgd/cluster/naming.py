@@ -8,9 +8,9 @@ from typing import Any
 
 from jasgd import schemes
 from jasgd.cluster.asynchronous import BoundedStaleness, Hogwild, Leashed, Locked, Sequential
-from jasgd.cluster.events import Run
 from jasgd.cluster.protocol import SimulatedScheme
 from jasgd.cluster.rounds import KOfN, Synchronous
+from jasgd.cluster.run import Run
 from jasgd.specs import parse_spec
 
 #: name → simulated scheme; those that threads can run as well have the same name and options there.
