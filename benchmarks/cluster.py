@@ -21,7 +21,7 @@ def main():
     for workers in (8, 1000, 10_000):
         took, execution = seconds(cluster.Cluster(compute_s=COMPUTE), "leashed", workers, 1_000_000)
         print(
-            f"{workers:6} workers, {execution.commits} commits in {took:.2f} s, of mean τ {execution.staleness.mean():.2f}"
+            f"{workers:6} workers, {execution.commits} commits in {took:.2f} s, mean τ {execution.staleness.mean():.2f}"
         )
 
     print("\nReads of 1 µs and commits of 2 µs on shared cores, event by event.")
