@@ -1,6 +1,8 @@
 """What it costs to generate an execution: seconds for a million commits, and microseconds for each event-driven one.
 
-python benchmarks/cluster.py
+    python benchmarks/cluster.py
+
+A gradient that is dropped costs as much as one that is applied, so "a gradient" is either.
 """
 
 import time
