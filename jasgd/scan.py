@@ -191,7 +191,7 @@ def _compute(
         waiting = jnp.where(now.fresh, waiting, carry.losses[now.slot] + waiting)
     carry = carry._replace(
         grads=_put(carry.grads, grads, now.slot),
-        losses=jax.lax.dynamic_update_index_in_dim(carry.losses, waiting, now.slot, 0),
+        losses=carry.losses.at[now.slot].set(waiting),
         reads=_put(carry.reads, carry.params, now.slot) if carry.reads else (),
     )
     return carry, Made(loss.astype(jnp.float32), aux, factor.astype(jnp.float32))

@@ -11,7 +11,7 @@ import numpy as np
 from jasgd.cluster.protocol import Mutex, SimulatedScheme, Steps
 
 if TYPE_CHECKING:
-    from jasgd.cluster.events import Run
+    from jasgd.cluster.run import Run
 
 
 class Sequential(SimulatedScheme):

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-
-Order = Literal["drawn", "recorded"]
 
 
 @runtime_checkable
@@ -91,55 +87,6 @@ class LogNormal:
         return rng.lognormal(math.log(self.mean_s) - self.sigma**2 / 2, self.sigma, size)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Measured:
-    """Durations that somebody measured, see :func:`measured`; ``times_s`` by worker, or under None for all."""
-
-    times_s: Mapping[int | None, np.ndarray]
-    order: Order = "drawn"
-
-    @property
-    def mean_s(self) -> float:
-        """The mean of all recorded times."""
-        return float(np.mean(np.concatenate(list(self.times_s.values()))))
-
-    def of_worker(self, worker: int) -> Measured | Recording:
-        """The law of one worker; where the order is the recorded one, a tape from its start."""
-        times = self.times_s.get(worker, self.times_s.get(None))
-        if times is None:
-            raise ValueError(f"times_s must have times for every worker, got none for worker {worker}")
-        return Recording(times) if self.order == "recorded" else Measured({None: times})
-
-    def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        """Independent draws, with replacement, from all recorded times."""
-        times = np.concatenate(list(self.times_s.values()))
-        return times[rng.integers(0, len(times), size)]
-
-    def describe(self) -> dict[str, Any]:
-        """The kind, and a digest of the times instead of the times themselves."""
-        digest = hashlib.sha256()
-        for worker, times in self.times_s.items():
-            digest.update(f"{worker}:{len(times)}:".encode() + times.tobytes())
-        count = sum(map(len, self.times_s.values()))
-        return {
-            "law": "measured", "order": self.order, "count": count, "mean_s": self.mean_s, "sha256": digest.hexdigest()
-        }  # fmt: skip
-
-
-class Recording:
-    """A tape of durations, played in order and over again; it remembers where it is."""
-
-    def __init__(self, times_s: np.ndarray):
-        self._times_s, self._next = times_s, 0
-        self.mean_s = float(np.mean(times_s))
-
-    def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        """The next ``size`` durations."""
-        chosen = (self._next + np.arange(size)) % len(self._times_s)
-        self._next = (self._next + size) % len(self._times_s)
-        return self._times_s[chosen]
-
-
 def constant(seconds: float) -> Duration:
     """The same duration every time; a plain number means the same.
 
@@ -218,48 +165,6 @@ def lognormal(mean_s: float, sigma: float) -> Duration:
     return LogNormal(mean_s, sigma)
 
 
-def measured(times_s: Any, order: Order = "drawn") -> Duration:
-    """Durations that were measured.
-
-    Args:
-      times_s: seconds, ≥ 0: a sequence of numbers that all workers share, or one for each worker, as a mapping from
-        the worker or as a sequence of sequences.
-      order: ``"drawn"`` draws with replacement; ``"recorded"`` plays each worker's sequence in order, over and over.
-
-    Returns:
-      The law.
-
-    Raises:
-      ValueError: for an empty sequence, a time that is negative or not finite, or an unknown order; and by
-        ``generate`` where a worker has no times.
-
-    Example:
-      >>> law = measured([0.1, 0.2, 0.4], order="recorded")
-      >>> law.of_worker(0).sample(np.random.default_rng(0), 5).tolist()
-      [0.1, 0.2, 0.4, 0.1, 0.2]
-    """
-    if order not in get_args(Order):
-        raise ValueError(f"order must be one of {', '.join(get_args(Order))}, got {order!r}")
-    by_worker: dict[int | None, Any]
-    if isinstance(times_s, Mapping):
-        by_worker = dict(times_s)
-    elif len(times_s := list(times_s)) and all(isinstance(times, Iterable) for times in times_s):
-        by_worker = dict(enumerate(times_s))
-    else:
-        by_worker = {None: times_s}
-    arrays = {}
-    for worker, times in by_worker.items():
-        where = "times_s" if worker is None else f"times_s of worker {worker!r}"
-        array = np.array(list(times), np.float64)
-        if array.ndim != 1 or not len(array) or not np.all(np.isfinite(array) & (array >= 0)):
-            raise ValueError(f"{where} must be a sequence of finite numbers ≥ 0, and not empty, got {times!r}")
-        array.flags.writeable = False
-        arrays[worker] = array
-    if not arrays:
-        raise ValueError(f"times_s must be a sequence of finite numbers ≥ 0, and not empty, got {times_s!r}")
-    return Measured(arrays, order)
-
-
 def as_duration(name: str, value: Any) -> Duration:
     """A law, of itself or of a number of seconds; TypeError naming the argument for anything else."""
     if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
@@ -268,16 +173,19 @@ def as_duration(name: str, value: Any) -> Duration:
         return Constant(float(value))
     if isinstance(value, type) or not isinstance(value, Duration):
         raise TypeError(f"{name} must be a number of seconds or a Duration, which has mean_s and sample, got {value!r}")
+    if not 0 <= value.mean_s < math.inf:
+        raise ValueError(f"{name} must have a finite mean_s ≥ 0, got {value.mean_s} from {value!r}")
     return value
 
 
-def describe_law(law: Any) -> dict[str, Any]:
-    """A law as JSON holds it."""
+def describe_law(law: Any, *, kind: bool = True) -> dict[str, Any]:
+    """A law as JSON holds it, with its kind or without."""
     if callable(getattr(law, "describe", None)):
         return law.describe()
-    told: dict[str, Any] = {"law": type(law).__name__.lower()}
+    told: dict[str, Any] = {"law": type(law).__name__.lower()} if kind else {}
     for field in dataclasses.fields(law) if dataclasses.is_dataclass(law) else ():
         value = getattr(law, field.name)
+        value = value.item() if isinstance(value, np.generic) else value
         told[field.name] = value if isinstance(value, (bool, int, float, str, type(None))) else repr(value)
     return told
 

@@ -68,7 +68,10 @@ def _pmf(law: Any) -> np.ndarray:
         if weights.ndim != 1 or not weights.sum() > 0:
             raise ValueError(f"law must be one histogram with values counted, got {law!r}")
         return weights / weights.sum()
-    pmf = np.asarray(law, np.float64)
+    try:
+        pmf = np.asarray(law, np.float64)
+    except (TypeError, ValueError):
+        pmf = np.zeros(0)
     if pmf.ndim != 1 or not len(pmf) or not np.all(pmf >= 0) or not abs(pmf.sum() - 1) < 1e-6:
         raise ValueError(f"law must be probabilities ≥ 0 of sum 1, in one dimension, got {law!r}")
     return pmf

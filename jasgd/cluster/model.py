@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -182,16 +181,16 @@ class Cluster:
         if self.speeds is not None:
             told["speeds"] = list(self.speeds) if isinstance(self.speeds, tuple) else describe_law(self.speeds)
         if self.stragglers is not None:
-            told["stragglers"] = dataclasses.asdict(self.stragglers)
+            told["stragglers"] = describe_law(self.stragglers, kind=False)
         if self.pauses is not None:
-            told["pauses"] = {"every_s": self.pauses.every_s, "duration_s": describe_law(self.pauses.duration_s)}
+            told["pauses"] = {"every_s": float(self.pauses.every_s), "duration_s": describe_law(self.pauses.duration_s)}
         for name in ("joins_s", "leaves_s"):
             if getattr(self, name):
                 told[name] = {str(worker): time_s for worker, time_s in sorted(getattr(self, name).items())}
         if self.cores is not None:
-            told["cores"] = self.cores
+            told["cores"] = int(self.cores)
         if self.nodes is not None:
-            told["nodes"] = dataclasses.asdict(self.nodes)
+            told["nodes"] = describe_law(self.nodes, kind=False)
         return told
 
 
@@ -227,4 +226,4 @@ def _checked_times(name: str, times: Any) -> Mapping[int, float]:
             raise ValueError(f"{name} must have workers ≥ 0 as keys, got {worker!r}")
         if not _is_number(time_s) or not 0 <= time_s < math.inf:
             raise ValueError(f"{name} must be finite numbers of seconds ≥ 0, got {time_s!r} for worker {worker}")
-    return MappingProxyType({int(worker): float(time_s) for worker, time_s in times.items()})
+    return {int(worker): float(time_s) for worker, time_s in times.items()}

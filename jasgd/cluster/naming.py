@@ -8,9 +8,9 @@ from typing import Any
 
 from jasgd import schemes
 from jasgd.cluster.asynchronous import BoundedStaleness, Hogwild, Leashed, Locked, Sequential
-from jasgd.cluster.events import Run
 from jasgd.cluster.protocol import SimulatedScheme
 from jasgd.cluster.rounds import KOfN, Synchronous
+from jasgd.cluster.run import Run
 from jasgd.specs import parse_spec
 
 #: name → simulated scheme; those that threads can run as well have the same name and options there.
@@ -56,7 +56,7 @@ def resolve(scheme: Any) -> tuple[str, Callable[[Run], SimulatedScheme]]:
                 f"scheme must be one that is simulated, {', '.join(SIMULATED)}, or a class derived from "
                 f"jasgd.cluster.SimulatedScheme, got {name}"
             )
-    parameters = [p for p in inspect.signature(kind).parameters.values() if p.name != "run"]
+    parameters = list(inspect.signature(kind).parameters.values())[1:]  # behind the run
     allowed = [p.name for p in parameters]
     for key in options:
         if key not in allowed:

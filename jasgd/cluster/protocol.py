@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jasgd.cluster.events import Run
+    from jasgd.cluster.run import Run
 
 #: Seconds that the worker is busy for, or None: it waits until ``run.wake`` names it.
 Steps = Generator[float | None, None, None]
@@ -73,7 +74,7 @@ class Mutex:
     def __init__(self, run: Run):
         self._run = run
         self._holder: int | None = None
-        self._queue: list[int] = []
+        self._queue: deque[int] = deque()
 
     def acquire(self, worker: int) -> Steps:
         """Waits until the worker holds the lock."""
@@ -93,6 +94,6 @@ class Mutex:
 
     def release(self) -> None:
         """Hands the lock to the first who waits."""
-        self._holder = self._queue.pop(0) if self._queue else None
+        self._holder = self._queue.popleft() if self._queue else None
         if self._holder is not None:
             self._run.wake(self._holder)

@@ -10,7 +10,7 @@ import numpy as np
 from jasgd.cluster.protocol import SimulatedScheme, Steps
 
 if TYPE_CHECKING:
-    from jasgd.cluster.events import Run
+    from jasgd.cluster.run import Run
 
 
 class Synchronous(SimulatedScheme):

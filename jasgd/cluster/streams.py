@@ -16,6 +16,7 @@ from jasgd.cluster.durations import Constant
 from jasgd.cluster.model import Cluster
 
 BLOCK = 128  # durations drawn at a time
+MOST_PAUSES = 10_000_000  # in a block
 _STREAMS = ("batch", "read", "compute", "commit", "straggler", "pause", "pause_length", "speed")
 
 
@@ -65,8 +66,7 @@ class Streams:
         rng = generator(self.seed, worker, phase)
         if phase != "compute":
             return lambda: _drawn(law, rng, BLOCK, f"{phase}_s") / speed
-        stretch = [_straggling, _paused]
-        parts = [part for make in stretch if (part := make(self.cluster, self.seed, worker)) is not None]
+        parts = [part for make in (_straggling, _paused) if (part := make(self.cluster, self.seed, worker)) is not None]
 
         def computing() -> np.ndarray:
             times = _drawn(law, rng, BLOCK, "compute_s") / speed
@@ -115,6 +115,12 @@ def _paused(cluster: Cluster, seed: int, worker: int) -> Callable[[np.ndarray], 
     law = pauses.duration_s.of_worker(worker) if hasattr(pauses.duration_s, "of_worker") else pauses.duration_s
 
     def paused(times: np.ndarray) -> np.ndarray:
+        expected = float(times.sum() / pauses.every_s)
+        if expected > MOST_PAUSES:
+            raise ValueError(
+                f"every_s of pauses must give fewer than {MOST_PAUSES} pauses in {BLOCK} gradients, "
+                f"got {pauses.every_s}, which gives {expected:.3g}"
+            )
         counts = rng.poisson(times / pauses.every_s)
         drawn = _drawn(law, lengths, int(counts.sum()), "duration_s")
         return times + np.bincount(np.repeat(np.arange(len(times)), counts), drawn, len(times))

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from jasgd.cluster import asynchronous, rounds
-from jasgd.cluster.events import Trace
 from jasgd.cluster.model import PHASES
 from jasgd.cluster.protocol import SimulatedScheme
+from jasgd.cluster.run import Trace
 from jasgd.cluster.streams import BLOCK, Streams
 
 _NO_DROPS = {name: np.zeros(0) for name in ("worker", "ticket", "version_read", "version", "tries", "time_s", "reason")}
@@ -86,9 +86,9 @@ def _asynchronous(streams: Streams, steps: int, *, claims_first: bool) -> Trace:
     horizon_s = _guess(streams, workers, steps + 4 * steps**0.5 + 10)
     while True:
         cycles = [worker.until(horizon_s, steps) for worker in workers]
-        # Events beyond the horizon are cut off, since those of others there may not have been drawn.
-        ends = [np.nextafter(min(horizon_s, worker.leaves_s), 0.0 if worker.leaves_s <= horizon_s else np.inf)
-                for worker in workers]  # fmt: skip
+        # Events beyond the horizon are cut off, since those of others there may not have been drawn; and so are those
+        # of the instant at which a worker leaves.
+        ends = [horizon_s if worker.leaves_s > horizon_s else np.nextafter(worker.leaves_s, 0.0) for worker in workers]
         claims = sum(int(np.searchsorted(c.claim, end, "right")) for c, end in zip(cycles, ends, strict=True))
         if claims >= steps:
             return _sorted(cycles, ends, steps)
