@@ -96,11 +96,11 @@ def ratios(options):
 
 
 def memory(options):
-    """What the compiled scan holds at most, in parameter vectors: arguments, results and temporaries, by XLA's account."""
+    """What the scan holds at most, in parameter vectors: arguments, results and temporaries, by XLA's account."""
     bench = Bench(options.dataset, options.model, options.batch)
     told = {}
     for workers in options.workers:
-        _, lane = bench.lane(workers, CHUNK)
+        _, lane = bench.lane(workers, 10 * CHUNK)
         carry = bench.program.begin(bench.leaves, bench.state, lane.plan.slots)
         batch = bench.feed.given(0, np.arange(CHUNK))
         steps = steps_of(lane.plan, 0, CHUNK, CHUNK, CHUNK, batch)
