@@ -57,7 +57,7 @@ def test_a_control_takes_the_mean_step_of_its_arm_with_its_seed_and_learning_rat
 
 
 def test_rules_that_take_the_run_into_account_are_given_it(spectrum, results):
-    # Above the concurrency, which is the number of workers, its step is at most 1/(4Lτ): the smaller a share, the larger η.
+    # Above the concurrency, the number of workers, its step is at most 1/(4Lτ): the smaller a share, the larger η.
     small = results[Point("equal", 6, 0, "koloskova:smoothness=1", 0.02)].execution.factor
     large = results[Point("equal", 6, 0, "koloskova:smoothness=1", 1e3)].execution.factor
     assert large.min() < 1e-3 < small.min()
