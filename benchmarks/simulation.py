@@ -130,9 +130,8 @@ def main():
         print(f"{workers:6} workers: {statistics.median(values):.3f} ({min(values):.3f}–{max(values):.3f})")
     held = memory(options)
     for workers, vectors in held.items():
-        print(
-            f"{workers:6} workers: {vectors:.1f} parameter vectors for {workers + 1} versions: {vectors / (workers + 1):.2f}"
-        )
+        share = vectors / (workers + 1)
+        print(f"{workers:6} workers: {vectors:.1f} parameter vectors for {workers + 1} versions: {share:.2f}")
     if options.json:
         with open(options.json, "w") as file:
             json.dump(told | {"parameter_vectors": held, "options": vars(options)}, file, indent=2)
