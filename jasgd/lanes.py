@@ -258,7 +258,7 @@ def _run(task: Task, lanes: Sequence[Lane], tick: Callable[[int], None], *, vect
         ]
 
         again: list[list[tuple[Leaves, Leaves]]] = [[] for _ in lanes]
-        scans.run(limits, lambda lane, version, *end: again[lane].append(end), keep=False)
+        scans.run(limits, lambda lane, _, params, state: again[lane].append((params, state)), keep=False)
         for lane in [lane for lane, row in enumerate(bad) if row is not None]:
             (good, _), (_, last) = again[lane]
             ends[lane], goods[lane] = (good, last), limits[lane][0]

@@ -1,6 +1,6 @@
 """What a simulation is held against: a loop that keeps every version in a list. As a script, digests of simulations.
 
-python tests/references.py
+python tests/references.py LANES
 """
 
 import json
@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from jasgd.cluster import Cluster, exponential, lognormal
 from jasgd.result import digest
@@ -29,6 +30,11 @@ CLUSTER = Cluster(compute_s=lognormal(1.0, 0.7), read_s=exponential(0.2), commit
 def x64() -> Any:
     """Double precision, in which two ways to compile the same updates stay close for a while."""
     return jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64(True)
+
+
+def full(*values):
+    """Parameters of a test for ``make test-full`` alone."""
+    return pytest.param(*values, marks=pytest.mark.full)
 
 
 def smooth(seed=0, dtype=None):
@@ -102,11 +108,11 @@ def digests(*, lanes="threads", seeds=(3, 1)):
     """What a simulation comes to, bit by bit."""
     params, loss_fn, batches = smooth()
     told = jasgd.simulate(
-        loss_fn, params, lambda size: optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.adam(size)),
+        loss_fn, params, lambda size: optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(size)),
         batches, cluster=CLUSTER, workers=5, steps=80, seeds=seeds, step_sizes=[0.01, 0.03], lanes=lanes,
     )  # fmt: skip
     return [[digest(run.params), digest(run.opt_state), *run.execution.hashes().values()] for run in told]
 
 
 if __name__ == "__main__":
-    json.dump({lanes: digests(lanes=lanes) for lanes in ("threads", "vmap")}, sys.stdout)
+    json.dump(digests(lanes=sys.argv[1]), sys.stdout)

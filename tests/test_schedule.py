@@ -175,5 +175,5 @@ def test_rows_that_were_altered_since_they_were_written_are_refused():
     execution = altered()
     factor = execution.factor.copy()
     factor[12] = 2.0
-    with pytest.raises(ExecutionError, match="^row 12: was altered"):
+    with pytest.raises(ExecutionError, match=r"^row 12: was altered"):
         schedule(dataclasses.replace(execution, factor=factor))
