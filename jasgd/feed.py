@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.data import Batches, Minibatches
+from jasgd.result import plain
 
 STACKED_BYTES = 64 << 20  # of mini-batches that are drawn at once
 
@@ -41,15 +42,35 @@ def feed(batches: Sequence[Batches], longest: int) -> Feed:
 
     Returns:
       Where scans take them from: rows of arrays where all are :func:`jasgd.minibatches` of the same arrays.
+
+    Raises:
+      ValueError: where the mini-batches of one are of another structure or shape than those of another.
     """
-    minibatches = [one for one in batches if isinstance(one, Minibatches)]
+    firsts = [one(0) for one in batches]
+    for first in firsts:
+        if _shapes(first) != _shapes(firsts[0]):
+            told = f"got {_told(firsts[0])} for the first and {_told(first)} for another"
+            raise ValueError(f"batches must have the same structure, shapes and dtypes for every seed, {told}")
+    # Not isinstance: what a class derived from it makes of the rows is not known here.
+    minibatches = [one for one in batches if type(one) is Minibatches]
     if len(minibatches) == len(batches) and all(_same(minibatches[0].arrays, one.arrays) for one in minibatches):
         return _Gathered(minibatches, longest)
-    return _Stacked(batches, longest)
+    return _Stacked(batches, longest, firsts[0])
 
 
 def _same(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> bool:
-    return len(one) == len(other) and all(a is b or np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    return len(one) == len(other) and all(
+        a is b or (a.dtype == b.dtype and np.array_equal(a, b)) for a, b in zip(one, other, strict=True)
+    )
+
+
+def _shapes(batch: Any) -> Any:
+    leaves, structure = jax.tree.flatten(batch)
+    return structure, [(np.shape(leaf), jnp.result_type(leaf)) for leaf in leaves]
+
+
+def _told(batch: Any) -> str:
+    return str(jax.tree.map(lambda leaf: f"{jnp.result_type(leaf)}{list(np.shape(leaf))}", batch))
 
 
 class _Gathered:
@@ -71,17 +92,31 @@ class _Gathered:
 class _Stacked:
     """Any function of a ticket: called for as many steps as fit into 64 MiB, and their mini-batches stacked."""
 
-    def __init__(self, batches: Sequence[Batches], longest: int):
-        self._batches = batches
-        self._nothing = jax.tree.map(np.zeros_like, batches[0](0))
-        size = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(self._nothing))
+    def __init__(self, batches: Sequence[Batches], longest: int, nothing: Any):
+        self._batches, self._nothing = batches, nothing
+        size = sum(plain(leaf).nbytes for leaf in jax.tree.leaves(nothing))
         self.longest = max(1, min(longest, STACKED_BYTES // max(size, 1)))
         self.shared = ()
 
     def given(self, lane: int, tickets: np.ndarray) -> Any:
         drawn = [self._nothing if t < 0 else self._batches[lane](t) for t in tickets.tolist()]
-        return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *drawn)
+        for ticket, batch in zip(tickets.tolist(), drawn, strict=True):
+            if _shapes(batch) != _shapes(self._nothing):
+                told = f"got {_told(self._nothing)} for ticket 0 and {_told(batch)} for ticket {ticket}"
+                raise ValueError(f"batches must have the same structure, shapes and dtypes for every ticket, {told}")
+        return jax.tree.map(lambda *leaves: _stacked(leaves), *drawn)
 
     def take(self, shared: Any, given: Any) -> Any:
         del shared
         return given
+
+
+def _stacked(leaves: Sequence[Any]) -> Any:
+    """With a leading axis; numbers of Python's, and other weak types, stay weak, and keys stay keys."""
+    first = leaves[0]
+    stacked = np.stack([plain(leaf) for leaf in leaves])
+    if isinstance(first, jax.Array) and jax.dtypes.issubdtype(first.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(jnp.asarray(stacked), impl=jax.random.key_impl(first))
+    if getattr(first, "weak_type", type(first) in (int, float, complex)):
+        return jnp.full(len(leaves), jnp.zeros_like(first)).at[:].set(stacked)
+    return stacked

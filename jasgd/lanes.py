@@ -27,6 +27,8 @@ from jasgd.truncation import truncated
 
 POLL_S = 0.1
 
+AtMark = Callable[[int, int, Leaves, Leaves], None]
+
 
 @dataclasses.dataclass(frozen=True)
 class Task:
@@ -39,8 +41,8 @@ class Task:
     check_finite: bool
     device: Any
     batch: Any  # any
-    slots: int = 0  # at least so many, so that executions with fewer are not compiled for
-    chunk: int | None = None  # steps of one call; None: as many as are given at once, and no more than there are
+    slots: int  # at least so many, so that executions with fewer are not compiled for
+    chunk: int  # steps of one call, see chunk_of; what is not filled does nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,34 +66,31 @@ class _Scans:
         self._slots = max(task.slots, *(lane.plan.slots for lane in lanes))
         self._plans = [dataclasses.replace(lane.plan, slots=self._slots) for lane in lanes]
         self._grouped = any((p.gradients > 1).any() for p in self._plans)
-        # The step behind which a version is the newest; the row of -1 is for version 0, before the first step.
-        self._ends = [np.flatnonzero(plan.version != NOTHING) + 1 for plan in self._plans]
-        self._length = task.chunk or 0
         self.made: list[list[Made]] = [[] for _ in lanes]
+        self.bad = [lane.execution.commits for lane in lanes]  # the first version of a gradient with a loss not finite
 
-    def run(self, marks: Sequence[Sequence[int]], at_mark: Callable[[int, int, Carry], None], *, keep: bool) -> None:
-        """Scans from mark to mark, versions that do not fall, as many for every lane.
+    def run(self, marks: Sequence[Sequence[int]], at_mark: AtMark, *, keep: bool) -> None:
+        """Scans from mark to mark, versions of each lane that do not fall.
 
-        ``at_mark(mark, lane, carry)`` is called at each; ``keep`` keeps what the scans give.
+        ``at_mark(lane, version, params, state)`` is called at each; ``keep`` keeps what the scans give.
         """
-        carry = self._begin()
+        carry, length = self._begin(), self.task.chunk
         starts = [0] * len(self.lanes)
-        for mark in range(len(marks[0])):
-            stops = [self._stop(lane, marks[lane][mark]) for lane in range(len(self.lanes))]
-            longest = max(stop - start for start, stop in zip(starts, stops, strict=True))
-            chunks = -(-longest // self.task.feed.longest)
-            if not self._length and chunks:
-                self._length = -(-longest // chunks)
-            while longest > 0:
-                spans = [(start, min(start + self._length, stop)) for start, stop in zip(starts, stops, strict=True)]
-                carry = self._chunk(carry, spans, [m[-1] for m in marks], keep)
+        for mark in range(max(map(len, marks))):
+            versions = [of_lane[min(mark, len(of_lane) - 1)] for of_lane in marks]
+            stops = [plan.steps_to(version) for plan, version in zip(self._plans, versions, strict=True)]
+            while starts != stops:
+                spans = [(start, min(start + length, stop)) for start, stop in zip(starts, stops, strict=True)]
+                carry = self._chunk(carry, spans, [of_lane[-1] for of_lane in marks], keep)
                 starts = [stop for _, stop in spans]
-                longest -= self._length
-            for lane in range(len(self.lanes)):
-                at_mark(mark, lane, jax.tree.map(lambda leaf: leaf[lane], carry) if self._vectorised else carry)  # noqa: B023
+            for lane, version in enumerate(versions):
+                if mark < len(marks[lane]):
+                    at_mark(lane, version, *self._own(carry, lane))
 
-    def _stop(self, lane: int, version: int) -> int:
-        return 0 if version == 0 else int(self._ends[lane][version - 1])
+    def _own(self, carry: Carry, lane: int) -> tuple[Leaves, Leaves]:
+        # Copied, as the next scan is given the memory of what this one leaves behind.
+        own = (lambda leaf: jnp.copy(leaf[lane])) if self._vectorised else jnp.copy
+        return tuple(map(own, carry.params)), tuple(map(own, carry.state))
 
     def _begin(self) -> Carry:
         carries = [self.task.program.begin(lane.params, lane.state, self._slots) for lane in self.lanes]
@@ -101,10 +100,10 @@ class _Scans:
         program, source = self.task.program, self.task.feed
         told = []
         for lane, plan, (start, stop), limit in zip(self.lanes, self._plans, spans, limits, strict=True):
-            idle = np.full(self._length - (stop - start), NOTHING)
+            idle = np.full(self.task.chunk - (stop - start), NOTHING)
             batch = source.given(lane.source, np.concatenate([plan.ticket[start:stop], idle]))
-            told.append(steps_of(plan, start, stop, self._length, limit, batch))
-        sizes = [jax.tree.map(np.float32, lane.step_size) for lane in self.lanes]  # None is an empty pytree
+            told.append(steps_of(plan, start, stop, self.task.chunk, limit, batch))
+        sizes = [lane.step_size for lane in self.lanes]  # Python's numbers, whose type is weak when traced
         if self._vectorised:
             steps: Steps = _stacked(told)
             carry, made = program.run_lanes(carry, source.shared, steps, _stacked(sizes), grouped=self._grouped)
@@ -116,8 +115,29 @@ class _Scans:
                 count = stop - start
                 pick = (lambda leaf: leaf[lane, :count]) if self._vectorised else (lambda leaf: leaf[:count])  # noqa: B023
                 self.made[lane].append(jax.tree.map(pick, made))
+                self._note_nonfinite(lane, self._plans[lane].row[start:stop], self.made[lane][-1].loss)
             self._tick(int(np.sum(self._plans[lane].version[start:stop] != NOTHING)))
         return carry
+
+    def _note_nonfinite(self, lane: int, rows: np.ndarray, losses: np.ndarray) -> None:
+        bad = rows[(rows != NOTHING) & ~np.isfinite(losses)]
+        self.bad[lane] = int(self.lanes[lane].execution.version[bad].min(initial=self.bad[lane]))
+
+
+def chunk_of(lanes: Sequence[Lane], every: int | None, longest: int) -> int:
+    """Steps of one call, as many for all lanes, so that nothing is compiled twice.
+
+    Args:
+      lanes: the runs.
+      every: updates between evaluations, or None.
+      longest: steps of one call, at most.
+
+    Returns:
+      The longest way between two evaluations, or an equal part of it.
+    """
+    ways = [np.diff([lane.plan.steps_to(mark) for mark in _marks(lane.execution.commits, every)]) for lane in lanes]
+    most = max(int(of_lane.max()) for of_lane in ways)
+    return -(-most // -(-most // longest))
 
 
 OnProgress = Callable[[int, int], None]
@@ -181,7 +201,10 @@ def run_vectorised(jobs: Sequence[tuple[Task, Lane]], on_progress: OnProgress | 
 
 
 def _stacked(trees: Sequence[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
+    def stacked(*leaves: Any) -> Any:
+        return np.stack(leaves) if isinstance(leaves[0], np.ndarray) else jnp.stack([jnp.asarray(x) for x in leaves])
+
+    return jax.tree.map(stacked, *trees)
 
 
 class Cancelled(RuntimeError):
@@ -190,7 +213,8 @@ class Cancelled(RuntimeError):
 
 class _Progress:
     def __init__(self, on_progress: OnProgress | None, lanes: Sequence[Lane]):
-        self._on_progress, self._all = on_progress, sum(lane.execution.commits for lane in lanes)
+        self._on_progress = on_progress
+        self._all = sum(int(np.sum(lane.plan.version != NOTHING)) for lane in lanes)
         self._done, self._mutex, self.cancelled = 0, threading.Lock(), threading.Event()
 
     def tick(self, updates: int) -> None:
@@ -214,43 +238,35 @@ def _run(task: Task, lanes: Sequence[Lane], tick: Callable[[int], None], *, vect
     ends: list[tuple[Leaves, Leaves]] = [((), ()) for _ in lanes]
     marks = [_marks(lane.execution.commits, task.evaluate_every) for lane in lanes]
 
-    def evaluate(mark: int, lane: int, carry: Carry) -> None:
-        ends[lane] = carry.params, carry.state
-        if task.evaluate is not None:
-            version, times = marks[lane][mark], lanes[lane].execution.time_s
-            made = np.searchsorted(lanes[lane].execution.version, version)  # rows before that version
-            told = {"time_s": float(times[made - 1]) if made else 0.0, "version": version}
-            params = jax.tree.unflatten(task.program.compiled.params_structure, carry.params)
-            evaluations[lane].append(told | named_numbers(task.evaluate(params), set(told)))
+    def evaluate(lane: int, version: int, params: Leaves, state: Leaves) -> None:
+        ends[lane] = params, state
+        if task.evaluate is not None and not (task.check_finite and scans.bad[lane] < version):
+            before = lanes[lane].execution.time_s[lanes[lane].execution.version < version]
+            told = {"time_s": float(before.max()) if len(before) else 0.0, "version": version}
+            tree = jax.tree.unflatten(task.program.compiled.params_structure, params)
+            evaluations[lane].append(told | named_numbers(task.evaluate(tree), set(told)))
 
-    # Copied, as the next scan is given the memory of what this one leaves behind.
-    scans.run(marks, lambda mark, lane, carry: evaluate(mark, lane, _own(carry)), keep=True)
+    scans.run(marks, evaluate, keep=True)
     made = [jax.tree.map(lambda *leaves: np.concatenate(leaves), *of_lane) for of_lane in scans.made]
     told = [_rows(lane, of_lane) for lane, of_lane in zip(lanes, made, strict=True)]
     bad = [_first_nonfinite(execution) if task.check_finite else None for execution, _ in told]
     goods = [lane.execution.commits for lane in lanes]
     if any(row is not None for row in bad):
         limits = [
-            (_good(execution, row), int(execution.version[row])) if row is not None else (0, 0)
+            (_good(execution, row), int(execution.version[row])) if row is not None else (0,)
             for row, (execution, _) in zip(bad, told, strict=True)
         ]
 
-        def take(mark: int, lane: int, carry: Carry) -> None:
-            if bad[lane] is not None:
-                own = _own(carry)
-                ends[lane] = (own.params if mark == 0 else ends[lane][0]), own.state
-                goods[lane] = limits[lane][0]
-
-        scans.run(limits, take, keep=False)
+        again: list[list[tuple[Leaves, Leaves]]] = [[] for _ in lanes]
+        scans.run(limits, lambda lane, _, params, state: again[lane].append((params, state)), keep=False)
+        for lane in [lane for lane, row in enumerate(bad) if row is not None]:
+            (good, _), (_, last) = again[lane]
+            ends[lane], goods[lane] = (good, last), limits[lane][0]
     return [_result(task, lane, told[i], bad[i], goods[i], ends[i], evaluations[i]) for i, lane in enumerate(lanes)]
 
 
 def _marks(commits: int, every: int | None) -> list[int]:
     return [*range(0, commits, commits if every is None else every), commits]
-
-
-def _own(carry: Carry) -> Carry:
-    return Carry(tuple(map(jnp.copy, carry.params)), tuple(map(jnp.copy, carry.state)), (), carry.losses, ())
 
 
 def _rows(lane: Lane, made: Made) -> tuple[Execution, Any]:
@@ -297,8 +313,9 @@ def _result(
         kept = execution.version < commits
         aux = None if aux is None else jax.tree.map(lambda leaf: leaf[kept], aux)
         execution, more = truncated(execution, commits), {"params_version": good}
-        evaluations = [one for one in evaluations if one["version"] <= commits]
-    metadata = execution.metadata | {
+    # What a recorded run that diverged says of its parameters is not so of these.
+    recorded = {name: value for name, value in execution.metadata.items() if name != "params_version"}
+    metadata = recorded | {
         "seed": lane.seed,
         "step_size": lane.step_size,
         "initial_params": digest(lane.params),

@@ -192,7 +192,7 @@ class TrainResult:
             evaluations=[{k: float("nan") if v is None else v for k, v in e.items()} for e in record["evaluations"]],
             aux=columns,
             counters=record["counters"],
-            duration_s=record["duration_s"],
+            duration_s=float("nan") if record["duration_s"] is None else record["duration_s"],
             traceback=record["traceback"],
             stuck=tuple(StuckWorker(**worker) for worker in record["stuck"]),
             initial_params=_load_tree(initial, params_like) if initial.exists() else None,

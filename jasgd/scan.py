@@ -108,8 +108,12 @@ class Program:
         compiled = self._with(step_size)
 
         def step(carry: Carry, now: Steps) -> tuple[Carry, Made]:
-            carry, factor = _commit(compiled, carry, now, grouped)
-            return _compute(compiled, carry, now, grouped, lambda: self.take(shared, now.batch), factor)
+            def gradient(params: Leaves) -> Any:
+                return compiled.gradient(params, self.take(shared, now.batch))
+
+            shapes = jax.eval_shape(gradient, carry.params)
+            carry, factor = _commit(compiled, carry, now, grouped, shapes[0].dtype)
+            return _compute(carry, now, grouped, gradient, shapes, factor)
 
         return jax.lax.scan(step, carry, steps)
 
@@ -160,12 +164,13 @@ def _begin(params: Leaves, state: Leaves, slots: int, wants_read_params: bool) -
     )
 
 
-def _commit(compiled: Compiled, carry: Carry, now: Steps, grouped: bool) -> tuple[Carry, jax.Array]:
+def _commit(compiled: Compiled, carry: Carry, now: Steps, grouped: bool, dtype: Any) -> tuple[Carry, jax.Array]:
     """The waiting gradient of this step's commit, applied; where it has none, nothing changes."""
     grads, loss = _at(carry.grads, now.commit_slot), carry.losses[now.commit_slot]
     if grouped:
         grads = tuple(leaf / now.gradients.astype(leaf.dtype) for leaf in grads)
-        loss = loss / now.gradients
+        loss = loss / now.gradients.astype(loss.dtype)
+    loss = loss.astype(dtype)  # that of the loss, which the transformation is given in the trainer
     read = _at(carry.reads, now.commit_slot)
     params, state, factor = compiled.applied(carry.params, carry.state, grads, now.staleness, loss, read)
     kept = functools.partial(jnp.where, now.commits)
@@ -175,15 +180,11 @@ def _commit(compiled: Compiled, carry: Carry, now: Steps, grouped: bool) -> tupl
 
 
 def _compute(
-    compiled: Compiled, carry: Carry, now: Steps, grouped: bool, batch: Callable[[], Any], factor: jax.Array
+    carry: Carry, now: Steps, grouped: bool, gradient: Callable[[Leaves], Any], shapes: Any, factor: jax.Array
 ) -> tuple[Carry, Made]:
     """A gradient on the newest parameters, put where it will wait."""
-
-    def computed() -> Any:
-        return compiled.gradient(carry.params, batch())
-
-    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(computed))
-    loss, aux, grads = jax.lax.cond(now.computes, computed, lambda: nothing)
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    loss, aux, grads = jax.lax.cond(now.computes, lambda: gradient(carry.params), lambda: nothing)
     waiting = loss.astype(carry.losses.dtype)
     if grouped:
         before = _at(carry.grads, now.slot)

@@ -45,6 +45,12 @@ class Schedule:
     def __len__(self) -> int:
         return len(self.version)
 
+    def steps_to(self, version: int) -> int:
+        """Steps behind which a version is the newest; of a commit that did not end, those to the version before."""
+        at = np.flatnonzero(self.version != NOTHING)
+        made = int(np.searchsorted(self.version[at], version))
+        return int(at[made - 1]) + 1 if made else 0
+
 
 def schedule(execution: Execution) -> Schedule:
     """Orders the gradients of an execution by the version that they read.
@@ -56,8 +62,8 @@ def schedule(execution: Execution) -> Schedule:
       The steps: at least one per commit, and as many as there are gradients plus the versions that none was read at.
 
     Raises:
-      ExecutionError: where the execution contradicts itself, or gradients of one commit have read different versions;
-        it names the first such row.
+      ExecutionError: where the execution contradicts itself or was altered since it was written, a ticket is negative,
+        or gradients of one commit have read different versions; it names the first such row.
 
     Example:
       >>> import numpy as np
@@ -70,6 +76,9 @@ def schedule(execution: Execution) -> Schedule:
       ([0, 1, 2, -1, -1], [-1, -1, 0, 1, 2], 2)
     """
     execution.validate()
+    execution.unaltered()
+    if len(negative := np.flatnonzero(execution.ticket < 0)):
+        raise ExecutionError(f"row {negative[0]}: ticket {execution.ticket[negative[0]]} is negative")
     read, version, commits = execution.version_read, execution.version, execution.commits
     same = np.flatnonzero((np.diff(version) == 0) & (np.diff(read) != 0))
     if len(same):

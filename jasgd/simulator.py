@@ -17,7 +17,7 @@ from jasgd.data import aligned
 from jasgd.door import admit
 from jasgd.execution import Execution
 from jasgd.feed import feed
-from jasgd.lanes import Lane, Task, run_in_threads, run_vectorised
+from jasgd.lanes import Lane, Task, chunk_of, run_in_threads, run_vectorised
 from jasgd.result import TrainResult
 from jasgd.scan import Program
 from jasgd.schedule import schedule
@@ -131,7 +131,8 @@ def simulate(
         :func:`jasgd.cluster.independent` drew, or one :func:`by_seed`.
       seeds: of the cluster's times, and of what is given by seed; integers ≥ 0, each once.
       step_sizes: simulated each with each seed; each once. None where ``tx`` is a transformation.
-      evaluate: ``evaluate(params)``, a loss or a mapping with the key ``loss``; called at the start and at the end.
+      evaluate: ``evaluate(params)``, a loss or a mapping with the key ``loss``; called at the start and at the end, by
+        several threads at once.
       evaluate_every: updates between further evaluations, ≥ 1.
       has_aux: whether ``loss_fn`` returns ``(loss, aux)``, see :func:`jasgd.train`.
       on_nonfinite: ``"stop"`` ends a run as diverged before the first commit of a gradient whose loss is not finite,
@@ -146,7 +147,7 @@ def simulate(
 
     Raises:
       TypeError, ValueError: for arguments that cannot work.
-      ExecutionError: for an execution that contradicts itself; it names the first such row.
+      ExecutionError: for an execution that contradicts itself or was altered; it names the first such row.
 
     Example:
       >>> import jax.numpy as jnp, optax, jasgd
@@ -159,13 +160,14 @@ def simulate(
       [(200, True), (200, True)]
     """
     seeds, sizes = _check(seeds, step_sizes, tx, evaluate_every, on_nonfinite, lanes)
-    _check_source(cluster, workers, steps, execution)
-    if not (callable(batches) or isinstance(batches, BySeed)):
-        raise TypeError(f"batches must be a function of a ticket, or by_seed of such, got {type(batches).__name__}")
+    _check_source(cluster, scheme, workers, steps, execution)
+    for name, function in (("evaluate", evaluate), ("on_progress", on_progress)):
+        if function is not None and not callable(function):
+            raise TypeError(f"{name} must be a function or None, got {type(function).__name__}")
 
     def execution_of(seed: int) -> Execution:
         if execution is not None:
-            return execution.of(seed) if isinstance(execution, BySeed) else execution
+            return _followed(execution.of(seed) if isinstance(execution, BySeed) else execution)
         assert cluster is not None
         assert workers is not None
         assert steps is not None
@@ -173,7 +175,7 @@ def simulate(
 
     executions = [execution_of(seed) for seed in seeds]
     plans = [schedule(one) for one in executions]  # refuses those that contradict themselves
-    drawn = [batches.of(seed) if isinstance(batches, BySeed) else batches for seed in seeds]
+    drawn = [_drawn(batches.of(seed) if isinstance(batches, BySeed) else batches) for seed in seeds]
     initial = [params.of(seed) if isinstance(params, BySeed) else params for seed in seeds]
 
     first = aligned(drawn[0](0))
@@ -181,17 +183,42 @@ def simulate(
     compiled, _, _ = admit(loss_fn, initial[0], chosen, first, has_aux=has_aux, device=device)
     source = feed(drawn, longest=1024)
     program = Program(compiled, None if sizes[0] is None else tx, source.take)
-    task = Task(program, source, evaluate, evaluate_every, on_nonfinite == "stop", device, first)
-    given = []
+    given: list[Lane] = []
     for i, (seed, one, plan, tree) in enumerate(zip(seeds, executions, plans, initial, strict=True)):
         leaves = _leaves(tree, initial[0], device)
         given += [Lane(seed, size, i, one, plan, leaves, program.init(leaves, size)) for size in sizes]
-    vectorised = lanes == "vmap" or (lanes == "auto" and jax.default_backend() != "cpu")
+    task = Task(
+        program,
+        source,
+        evaluate,
+        evaluate_every,
+        check_finite=on_nonfinite == "stop",
+        device=device,
+        batch=first,
+        slots=max(plan.slots for plan in plans),
+        chunk=chunk_of(given, evaluate_every, source.longest),
+    )
+    (platform,) = {one.platform for one in given[0].params[0].devices()}
+    vectorised = lanes == "vmap" or (lanes == "auto" and platform != "cpu")
     run = run_vectorised if vectorised and len(given) > 1 else run_in_threads
     started = time.perf_counter()
     results = run([(task, lane) for lane in given], on_progress)
     keys = [(lane.seed, lane.step_size) for lane in given]
     return Simulation(seeds, sizes, dict(zip(keys, results, strict=True)), time.perf_counter() - started)
+
+
+def _followed(execution: Any) -> Execution:
+    if not isinstance(execution, Execution):
+        raise TypeError(f"execution must be an Execution, or by_seed of such, got {type(execution).__name__}")
+    if not len(execution):
+        raise ValueError("execution must have one row or more, got none")
+    return execution
+
+
+def _drawn(batches: Any) -> Any:
+    if not callable(batches):
+        raise TypeError(f"batches must be a function of a ticket, or by_seed of such, got {type(batches).__name__}")
+    return batches
 
 
 def _leaves(tree: Any, like: Any, device: Any) -> tuple[jax.Array, ...]:
@@ -207,7 +234,7 @@ def _leaves(tree: Any, like: Any, device: Any) -> tuple[jax.Array, ...]:
 def _check(
     seeds: Any, step_sizes: Any, tx: Any, evaluate_every: Any, on_nonfinite: Any, lanes: Any
 ) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
-    seeds = tuple(seeds)
+    seeds = _several("seeds", seeds)
     if not seeds or not all(map(_is_whole, seeds)) or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise ValueError(f"seeds must be one or more integers ≥ 0, and each once, got {list(seeds)}")
     if evaluate_every is not None and (not _is_whole(evaluate_every) or evaluate_every < 1):
@@ -223,19 +250,28 @@ def _check(
         return tuple(int(seed) for seed in seeds), (None,)
     if is_transformation:
         raise TypeError("tx must be a function of a step size where step_sizes are given, got a transformation")
-    sizes = tuple(float(size) for size in step_sizes)
-    if not sizes or len(set(sizes)) < len(sizes) or not all(map(math.isfinite, sizes)):
-        raise ValueError(f"step_sizes must be one or more finite numbers, and each once, got {list(sizes)}")
+    if not callable(tx):
+        raise TypeError(f"tx must be a function of a step size where step_sizes are given, got {type(tx).__name__}")
+    given = _several("step_sizes", step_sizes)
+    sizes = tuple(float(size) for size in given if isinstance(size, (int, float, np.number)))
+    if not sizes or len(set(sizes)) < len(given) or not all(map(math.isfinite, sizes)):
+        raise ValueError(f"step_sizes must be one or more finite numbers, and each once, got {list(given)}")
     return tuple(int(seed) for seed in seeds), sizes
 
 
-def _check_source(cluster: Any, workers: Any, steps: Any, execution: Any) -> None:
+def _several(name: str, values: Any) -> tuple[Any, ...]:
+    try:
+        return tuple(values)
+    except TypeError:
+        raise TypeError(f"{name} must be a sequence of numbers, got {values!r}") from None
+
+
+def _check_source(cluster: Any, scheme: Any, workers: Any, steps: Any, execution: Any) -> None:
     given = {"cluster": cluster, "workers": workers, "steps": steps}
     if execution is not None:
+        given["scheme"] = None if isinstance(scheme, str) and scheme == "leashed" else scheme  # which is the default
         if set_too := [name for name, value in given.items() if value is not None]:
-            raise ValueError(f"{', '.join(set_too)} must be None where an execution is given, which has its own")
-        if not isinstance(execution, (Execution, BySeed)):
-            raise TypeError(f"execution must be an Execution, or by_seed of such, got {type(execution).__name__}")
+            raise ValueError(f"{', '.join(set_too)} must be left out where an execution is given, which has its own")
     elif missing := [name for name, value in given.items() if value is None]:
         raise ValueError(f"{', '.join(missing)} must be given, or an execution")
 

@@ -34,9 +34,8 @@ def truncated(execution: Execution, commits: int) -> Execution:
     if not 0 <= commits <= execution.commits:
         raise ValueError(f"commits must be in 0…{execution.commits}, got {commits!r}")
     kept = execution.version < commits
-    end_s = execution.time_s[kept].max(initial=-np.inf)
     dropped = execution.dropped
-    lost = dropped.time_s <= end_s
+    lost = dropped.version < commits  # not by time, which Hogwild's commits do not end in the order of
     later = [(np.inf, version, worker) for worker, version in execution.metadata.get("in_flight", [])]
     for table, gone in ((execution, ~kept), (dropped, ~lost)):
         columns = (table.time_s[gone].tolist(), table.version_read[gone].tolist(), table.worker[gone].tolist())
