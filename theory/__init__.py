@@ -10,13 +10,14 @@ from typing import Any
 
 # Imported when asked for: ``theory.check`` re-verifies certificates without SymPy.
 _WHERE = {
+    "audit": "theory.auditor",
     "tau": "theory.translation",
     "to_rule": "theory.bridge",
     "load": "theory.candidate",
     "parse_law": "theory.laws",
 }
 
-__all__ = ["load", "parse_law", "tau", "to_rule"]
+__all__ = ["audit", "load", "parse_law", "tau", "to_rule"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,7 @@
-"""``python -m theory.verify my_fn.py``: proves or refutes that a step-size function has the six conditions."""
+"""``python -m theory.verify my_fn.py``: proves or refutes that a step-size function has the six conditions.
+
+``python -m theory.verify --execution RUN`` audits a run that was recorded instead.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,15 @@ from theory.verdict import Verdict, ends, shown
 
 EXIT = {Verdict.PROVED: 0, Verdict.REFUTED: 1, Verdict.UNKNOWN: 2}
 BAD_INPUT = 3
+#: Options of an audit: what is known of the problem; smoothness, noise and gap are estimated where they are not told.
+AUDITED = {
+    "learning-rate": "η; by default the run's",
+    "L": "smoothness, in [f]/[x]²",
+    "sigma": "noise of a gradient, in [f]/[x]",
+    "delta": "f(x₀) − inf f, in [f]",
+    "distance": "|x₀ − x*|, in [x]",
+    "mu": "Polyak-Łojasiewicz constant, in [f]/[x]²",
+}
 _COLOURS = {Verdict.PROVED: "green", Verdict.REFUTED: "red", Verdict.UNKNOWN: "yellow"}
 
 
@@ -26,9 +38,12 @@ def parser() -> argparse.ArgumentParser:
         description="Proves or refutes that a step-size function C(τ) is defined, positive and decreasing, preserves "
         "the overall step size (E[C] = 1), stays within an amplitude, and has finite moments.",
         epilog="A candidate file is Python and is run, as importing it would run it; nothing else is evaluated. "
-        "Exit codes: 0 all proved, 1 something refuted, 2 something unknown, 3 bad input.",
+        "Exit codes: 0 all proved, 1 something refuted, 2 something unknown, 3 bad input; an audit's is 0 where "
+        "nothing is refuted.",
     )
-    made.add_argument("candidate", help="a Python file with C or step_size(tau), or jasgd.rules:NAME[:key=value,...]")
+    made.add_argument(
+        "candidate", nargs="?", help="a Python file with C or step_size(tau), or jasgd.rules:NAME[:key=value,...]"
+    )
     made.add_argument(
         "--distribution",
         action="append",
@@ -44,6 +59,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--limit-s", type=float, default=20.0, metavar="S", help="seconds for one condition (%(default)s)"
     )
+    recorded = made.add_argument_group("a recorded execution, in place of a candidate")
+    recorded.add_argument("--execution", metavar="RUN", help="the folder of a run, or its execution.npz: audit it")
+    recorded.add_argument("--data-dir", metavar="FOLDER", help="where the run's data set is now")
+    for flag, meaning in AUDITED.items():
+        recorded.add_argument(f"--{flag}", type=float, metavar="X", help=meaning)
     return made
 
 
@@ -61,6 +81,10 @@ def main(arguments: list[str] | None = None) -> int:
     except SystemExit as error:
         return BAD_INPUT if error.code else 0
     try:
+        if (told.candidate is None) == (told.execution is None):
+            raise CandidateError("give a candidate, or --execution RUN")
+        if told.execution is not None:
+            return _audit(told)
         candidate = with_told_parameters(load(told.candidate), told)
         report = decide(candidate, [parse_law(spec) for spec in told.distribution], limit_s=told.limit_s)
     except ValueError as error:
@@ -73,6 +97,24 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         _print(report)
     return EXIT[report.verdict]
+
+
+def _audit(told: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from theory import recorded
+    from theory.applied import Numbers
+    from theory.auditor import audit_recorded
+
+    run = recorded.load(told.execution, data_dir=None if told.data_dir is None else Path(told.data_dir))
+    rate = run.learning_rate if told.learning_rate is None else told.learning_rate
+    for flag in AUDITED:
+        value = getattr(told, flag.replace("-", "_"))
+        if value is not None and not (value > 0 or (flag == "sigma" and value == 0)):
+            raise CandidateError(f"--{flag} must be > 0, got {value:g}")
+    found = audit_recorded(run, Numbers(rate, told.L, told.sigma, told.delta, told.distance, told.mu))
+    print(json.dumps(found.record(), indent=1, ensure_ascii=False) if told.json else found.text())
+    return EXIT[Verdict.REFUTED] if found.verdict is Verdict.REFUTED else EXIT[Verdict.PROVED]
 
 
 def with_told_parameters(candidate: Candidate, told: argparse.Namespace) -> Candidate:
