@@ -67,7 +67,7 @@ class Bench:
         """The job of a simulation."""
         model = cluster.Cluster(compute_s=cluster.gamma(0.01, 4))
         execution = cluster.generate(model, scheme="hogwild", workers=workers, steps=steps)
-        task = Task(self.program, self.feed, None, None, True, None, self.problem.batches(0), chunk=CHUNK)
+        task = Task(self.program, self.feed, None, None, True, None, self.problem.batches(0), slots=0, chunk=CHUNK)
         return task, Lane(0, None, 0, execution, schedule(execution), self.leaves, self.state)
 
     def simulated(self, job):
