@@ -94,12 +94,31 @@ def shows_own_scheme(out):
     assert int(re.search(r"waits (\d+)", out)[1]) > 0
 
 
+def shows_simulated_cluster(out):
+    rows = {tuple(line[:30].split()): [float(x) for x in line[30:].split()] for line in out.splitlines()[1:9]}
+    assert len(rows) == 8
+    per_s, mean, _, _, tries, dropped = zip(*rows.values(), strict=True)
+    speed = dict(zip(rows, per_s, strict=True))
+    assert speed["hogwild", "64"] > 5000
+    assert speed["locked", "64"] <= 2000  # the lock is held for half a millisecond
+    assert speed["leashed(persistence=2)", "64"] <= 2000
+    told = dict(zip(rows, zip(mean, tries, dropped, strict=True), strict=True))
+    assert told["leashed(persistence=2)", "64"][2] > 5000
+    assert told["leashed(persistence=2)", "64"][1] > told["leashed(persistence=2)", "8"][1] > 1
+    assert told["hogwild", "64"][0] > told["hogwild", "8"][0]
+    losses = {line.split()[0]: [float(x) for x in line.split()[1:]] for line in out.splitlines()[11:13]}
+    assert losses["constant"][3] == 1
+    assert 0.85 < losses["tail"][3] < 1
+    assert sum(losses["tail"][:3]) < sum(losses["constant"][:3])
+
+
 SHOWS = {
     "quickstart": shows_quickstart,
     "own_loss_and_data": shows_own_loss_and_data,
     "own_rule": shows_own_rule,
     "adam_after_leashed": shows_adam_after_leashed,
     "own_scheme": shows_own_scheme,
+    "simulated_cluster": shows_simulated_cluster,
 }
 
 
