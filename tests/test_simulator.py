@@ -111,6 +111,7 @@ def compensated():
     return optax.chain(jasgd.delay_compensated(0.5), OPTIMIZERS["momentum"](rules.tail()))
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("scheme", ["leashed", full("k_of_n")])
 def test_a_transformation_that_asks_for_the_read_parameters_gets_them(scheme):
     run, _ = held_against_the_loop(compensated(), scheme=SCHEMES[scheme], workers=6)
@@ -244,6 +245,7 @@ def test_commits_of_hogwild_that_did_not_end_change_nothing(lost):
     assert done[-1] == (12 - len(lost), 12 - len(lost))
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize(
     ("scheme", "optimizer"),
     [("leashed", "sgd"), ("synchronous", "adam")]
@@ -424,6 +426,7 @@ def test_what_a_recorded_run_said_of_its_end_is_not_said_of_the_simulation():
     assert again.relative_difference < 1e-5
 
 
+@pytest.mark.newest
 def test_results_come_by_seed_and_step_size():
     def make(size):
         return optax.sgd(size)

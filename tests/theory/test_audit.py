@@ -137,6 +137,7 @@ def test_without_training_no_step_size_is_known():
     assert remark(audit, "overall step size").verdict is None
 
 
+@pytest.mark.newest
 def test_an_execution_of_independent_delays_is_audited():
     execution = cluster.independent([0.25, 0.5, 0.25], steps=300, seed=1)
     audit = theory.audit(execution.replaced(factor=np.ones(300)), learning_rate=0.1, smoothness=1.0, noise=1.0, gap=1.0)
@@ -165,6 +166,7 @@ def test_curvature_where_there_is_none_and_with_aux():
         Probe(lambda w, b: w.sum(), lambda ticket: 0.0, count=1)
 
 
+@pytest.mark.newest
 def test_a_threaded_run_with_its_loss_has_estimates_and_bounds_that_are_no_proofs():
     result, loss_fn, tx, batches = trained()
     audit = theory.audit(result, loss_fn, tx, batches, learning_rate=0.05, optimizer="sgd", infimum=-1.0)
