@@ -4,8 +4,7 @@ Over any stretch the values of τ of busy workers add up to nearly (m - 1) times
 and a change shows in how they spread. Rows are tied over a few cycles, of one commit of each worker, that is nearly
 mean τ + 1 rows. The tests cut the series into 8 to 16 equal blocks of at least 8 cycles, and permute what is
 exchangeable under the null hypothesis: blocks, or names or shifts within a block. They assume that blocks are nearly
-independent. Where durations hardly vary, workers keep their order for 1 / (coefficient of variation)² cycles; if that
-is longer than a block, there are false alarms.
+independent. Where durations hardly vary, workers keep their order for longer than that, and there are false alarms.
 """
 
 from __future__ import annotations
@@ -50,8 +49,7 @@ def mean_with_error(values: Any) -> MeanError:
       values: shape (n,), finite real numbers, of any unit; n ≥ 1.
 
     Returns:
-      Mean, error e in the unit of the values, and effective number, above n where successive values balance each other.
-      Error and number are NaN for n < 4, and 0 and n for constant values.
+      Mean, error e in the unit of the values, effective number; the last two NaN for n < 4, 0 and n for constants.
 
     Raises:
       ValueError: for no values, another shape, or values that are not finite.
@@ -202,13 +200,14 @@ def value_dependence(staleness: Any, values: Any, *, seed: int = 0) -> Test:
     """
     tau = _column("staleness", staleness)
     series = _column("values", values, "biuf", tau)
-    count, length, too_few = _cut(tau)
+    half = _shortest(tau) // 2
+    count, length, too_few = _cut(tau[half:-half])  # a running median lags behind a trend at either end
     if not count:
         return too_few
     spectra = []
     for column in (tau.astype(float), series):
-        rest = column - ndimage.median_filter(column, size=_shortest(tau) | 1, mode="nearest")
-        rank = stats.rankdata(rest[: count * length]) - (count * length + 1) / 2
+        rest = column - ndimage.median_filter(column, size=2 * half + 1, mode="nearest")
+        rank = stats.rankdata(rest[half:][: count * length]) - (count * length + 1) / 2
         spectra.append(np.fft.rfft((rank / (np.linalg.norm(rank) or 1.0)).reshape(count, length)))
     shifted = np.fft.irfft(spectra[0].conj() * spectra[1], n=length)  # what each block adds to ρ, at each shift
     shifts = np.random.default_rng(seed).integers(length, size=(1 + PERMUTATIONS, count))
