@@ -10,7 +10,7 @@ from scipy.stats import binom
 from jasgd import cluster
 from theory import dependence
 
-LEVEL, REPLICATIONS = 0.05, 100
+LEVEL, REPLICATIONS = 0.05, 80
 #: False alarms in so many replications, which a test of the nominal level exceeds once in 1000 times.
 MOST = int(binom.ppf(1 - 1e-3, REPLICATIONS, LEVEL))
 ROWS = {4: 1500, 16: 3000, 64: 5000}
