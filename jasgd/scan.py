@@ -165,18 +165,25 @@ def _begin(params: Leaves, state: Leaves, slots: int, wants_read_params: bool) -
 
 
 def _commit(compiled: Compiled, carry: Carry, now: Steps, grouped: bool, dtype: Any) -> tuple[Carry, jax.Array]:
-    """The waiting gradient of this step's commit, applied; where it has none, nothing changes."""
-    grads, loss = _at(carry.grads, now.commit_slot), carry.losses[now.commit_slot]
-    if grouped:
-        grads = tuple(leaf / now.gradients.astype(leaf.dtype) for leaf in grads)
-        loss = loss / now.gradients.astype(loss.dtype)
-    loss = loss.astype(dtype)  # that of the loss, which the transformation is given in the trainer
-    read = _at(carry.reads, now.commit_slot)
-    params, state, factor = compiled.applied(carry.params, carry.state, grads, now.staleness, loss, read)
-    kept = functools.partial(jnp.where, now.commits)
-    return carry._replace(
-        params=jax.tree.map(kept, params, carry.params), state=jax.tree.map(kept, state, carry.state)
-    ), factor
+    """The waiting gradient of this step's commit, applied; where it has none, nothing changes.
+
+    All within a branch, or else XLA would slice the gradient out anew for each of its uses, also behind the next filling
+    of its slot, and for that copy all slots in every step, as soon as the optimizer has moments.
+    """
+
+    def commit() -> tuple[Leaves, Leaves, jax.Array]:
+        grads, read = jax.tree.map(lambda leaf: _at(leaf, now.commit_slot), (carry.grads, carry.reads))
+        loss = carry.losses[now.commit_slot]
+        if grouped:
+            grads = tuple(leaf / now.gradients.astype(leaf.dtype) for leaf in grads)
+            loss = loss / now.gradients.astype(loss.dtype)
+        loss = loss.astype(dtype)  # that of the loss, which the transformation is given in the trainer
+        params, state, factor = compiled.applied(carry.params, carry.state, grads, now.staleness, loss, read)
+        return params, state, factor.astype(jnp.float32)
+
+    nothing = carry.params, carry.state, jnp.ones((), jnp.float32)
+    params, state, factor = jax.lax.cond(now.commits, commit, lambda: nothing)
+    return carry._replace(params=params, state=state), factor
 
 
 def _compute(
@@ -187,19 +194,19 @@ def _compute(
     loss, aux, grads = jax.lax.cond(now.computes, lambda: gradient(carry.params), lambda: nothing)
     waiting = loss.astype(carry.losses.dtype)
     if grouped:
-        before = _at(carry.grads, now.slot)
-        grads = tuple(jnp.where(now.fresh, g, b + g) for g, b in zip(grads, before, strict=True))
+        pairs = zip(carry.grads, grads, strict=True)
+        grads = tuple(jnp.where(now.fresh, g, _at(slots, now.slot) + g) for slots, g in pairs)
         waiting = jnp.where(now.fresh, waiting, carry.losses[now.slot] + waiting)
     carry = carry._replace(
         grads=_put(carry.grads, grads, now.slot),
         losses=carry.losses.at[now.slot].set(waiting),
         reads=_put(carry.reads, carry.params, now.slot) if carry.reads else (),
     )
-    return carry, Made(loss.astype(jnp.float32), aux, factor.astype(jnp.float32))
+    return carry, Made(loss.astype(jnp.float32), aux, factor)
 
 
-def _at(slots: Leaves, index: Any) -> Leaves:
-    return tuple(jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False) for leaf in slots)
+def _at(slots: jax.Array, index: Any) -> jax.Array:
+    return jax.lax.dynamic_index_in_dim(slots, index, keepdims=False)
 
 
 def _put(slots: Leaves, values: Leaves, index: Any) -> Leaves:

@@ -21,6 +21,10 @@ from references import CLUSTER, assert_close, follow, full, smooth, x64
 
 import jasgd
 from jasgd import cluster, rules
+from jasgd.door import admit
+from jasgd.feed import feed
+from jasgd.scan import Program, steps_of
+from jasgd.schedule import schedule
 
 
 def adaptive(size=0.03):
@@ -195,7 +199,7 @@ class Compilations:
 def test_seeds_step_sizes_and_evaluations_share_one_compilation(lanes):
     model = cluster.Cluster(compute_s=cluster.lognormal(1.0, 0.9), commit_s=0.1)
     given = {"cluster": model, "scheme": jasgd.schemes.leashed(persistence=0), "workers": 9, "steps": 100}
-    plans = [jasgd.schedule.schedule(cluster.generate(**given, seed=seed)) for seed in range(6)]
+    plans = [schedule(cluster.generate(**given, seed=seed)) for seed in range(6)]
     assert len({plan.slots for plan in plans}) > 1
     assert len({len(plan) for plan in plans}) > 1
     with Compilations() as compiled:
@@ -491,7 +495,7 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 def run(n):
     loss_fn, batches = lambda w, b: jnp.mean((w - b) ** 2), lambda ticket: np.float32(ticket % 3)
-    jasgd.simulate(loss_fn, jnp.zeros(n), optax.sgd(0.1), batches, **given)
+    jasgd.simulate(loss_fn, jnp.zeros(n), optax.sgd(0.1, momentum=0.9), batches, **given)
 run(1000)
 before = peak()
 run(size)
@@ -517,3 +521,19 @@ def test_memory_is_that_of_the_gradients_that_wait():
     one, many = found
     assert one < 40
     assert many - one <= 1.2 * (63 + 4), (one, many)
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "compensated"])
+@pytest.mark.parametrize("scheme", ["leashed", "synchronous"])
+def test_no_step_copies_the_slots(optimizer, scheme):
+    """XLA's own account: what a scan holds beyond its arguments does not grow with the number of slots."""
+    size, params = 4096, jnp.zeros(4096)
+    tx = adaptive() if optimizer == "momentum" else optax.chain(jasgd.delay_compensated(0.5), adaptive())
+    source = feed([lambda ticket: np.float32(ticket)], 64)
+    compiled, leaves, state = admit(lambda w, b: jnp.mean((w - b) ** 2), params, tx, np.float32(0))
+    program = Program(compiled, None, source.take)
+    plan = schedule(cluster.generate(CLUSTER, scheme=scheme, workers=40, steps=64))
+    carry = program.begin(leaves, state, 40)
+    steps = steps_of(plan, 0, 64, 64, 64, source.given(0, plan.ticket[:64]))
+    lowered = program.run.lower(carry, source.shared, steps, None, grouped=scheme == "synchronous")
+    assert lowered.compile().memory_analysis().temp_size_in_bytes < 8 * 4 * size
