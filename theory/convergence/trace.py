@@ -20,7 +20,7 @@ import numpy as np
 from flint import arb
 
 from theory.convergence.theorem import Theorem
-from theory.convergence.windows import checked, is_in_order, lags, rounding, window_sums
+from theory.convergence.windows import checked, is_in_order, lags, reader_sums, rounding, window_sums
 from theory.verdict import Verdict
 
 _HALVINGS = 16
@@ -224,12 +224,15 @@ def _parts(
     tau: np.ndarray, alpha: np.ndarray, kept: np.ndarray | None, smoothness: float, in_order: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Both terms of (TR) for each commit: the one that is linear in the step sizes, and the one of the windows."""
-    reach, carried = window_sums(tau, alpha), np.zeros_like(alpha)
-    grown = np.ones_like(alpha)  # 1/(1 - μα) over the commits j+1..k, for the j of the lag at hand
-    for lag, active in lags(tau):
-        if kept is not None:
+    reach = window_sums(tau, alpha)
+    if kept is None:
+        carried = reader_sums(tau, alpha * reach)
+    else:
+        carried = np.zeros_like(alpha)
+        grown = np.ones_like(alpha)  # 1/(1 - μα) over the commits j+1..k, for the j of the lag at hand
+        for lag, active in lags(tau):
             grown[active] /= kept[active - lag + 1]
-        carried[active - lag] += alpha[active] * reach[active] * grown[active]  # no commit twice
+            carried[active - lag] += alpha[active] * reach[active] * grown[active]  # no commit twice
     split = 1.0 if in_order else 2.0
     return smoothness * alpha, np.where(alpha > 0, split * smoothness**2 * carried, 0.0)
 
