@@ -167,8 +167,8 @@ def _begin(params: Leaves, state: Leaves, slots: int, wants_read_params: bool) -
 def _commit(compiled: Compiled, carry: Carry, now: Steps, grouped: bool, dtype: Any) -> tuple[Carry, jax.Array]:
     """The waiting gradient of this step's commit, applied; where it has none, nothing changes.
 
-    All within a branch, or else XLA would slice the gradient out anew for each of its uses, also behind the next filling
-    of its slot, and for that copy all slots in every step, as soon as the optimizer has moments.
+    All within a branch, or else XLA would slice the gradient out anew for each of its uses, also behind the next
+    filling of its slot, and for that copy all slots in every step, as soon as the optimizer has moments.
     """
 
     def commit() -> tuple[Leaves, Leaves, jax.Array]:

@@ -3,6 +3,7 @@
 python tests/references.py LANES
 """
 
+import functools
 import json
 import sys
 import warnings
@@ -39,8 +40,12 @@ def full(*values):
 
 def smooth(seed=0, dtype=None):
     """Parameters, loss and batches of a small smooth problem, whose parameters have a scalar among them."""
+    return _smooth(seed, jnp.dtype(dtype or jnp.result_type(float)))
+
+
+@functools.cache
+def _smooth(seed, dtype):
     rng = np.random.default_rng(seed)
-    dtype = dtype or jnp.result_type(float)
     params = {"layers": [rng.normal(size=(3, 4)), rng.normal(size=4)], "offset": np.zeros(())}
 
     def loss_fn(params, batch):
@@ -64,9 +69,13 @@ class Followed(NamedTuple):
     aux: list[Any]
 
 
-def follow(loss_fn, params, tx, batches, execution, *, has_aux=False, upto=None) -> Followed:
-    """Each gradient on the version that it was computed on, each commit one call of the transformation."""
-    gradient = jax.jit(jax.value_and_grad(loss_fn, has_aux=has_aux))
+@functools.cache
+def _gradient(loss_fn, has_aux):
+    return jax.jit(jax.value_and_grad(loss_fn, has_aux=has_aux))
+
+
+@functools.cache
+def _apply(tx):
     extra = optax.with_extra_args_support(tx)
 
     @jax.jit
@@ -74,6 +83,12 @@ def follow(loss_fn, params, tx, batches, execution, *, has_aux=False, upto=None)
         updates, state = extra.update(grads, state, params, staleness=staleness, value=value, read_params=read)
         return optax.apply_updates(params, updates), state
 
+    return apply
+
+
+def follow(loss_fn, params, tx, batches, execution, *, has_aux=False, upto=None) -> Followed:
+    """Each gradient on the version that it was computed on, each commit one call of the transformation."""
+    gradient, apply = _gradient(loss_fn, has_aux), _apply(tx)
     versions, states, losses, factors, aux = [params], [tx.init(params)], [], [], []
     for version in range(execution.commits if upto is None else upto):
         rows = np.flatnonzero(execution.version == version).tolist()

@@ -98,7 +98,7 @@ def test_it_computes_what_the_execution_says(scheme, workers, optimizer, rule):
     assert (run.outcome, ex.commits) == ("finished", STEPS)
     assert ex.staleness.max() > 0 or scheme in ("sequential", "synchronous", "k_of_n")
     assert (len(ex.dropped) > 0) == (scheme in ("leashed", "k_of_n"))
-    if scheme not in ("sequential", "bounded"):
+    if scheme in ("leashed", "synchronous") or workers > 16:
         held_against_its_replay(run, tx)
 
 
@@ -176,6 +176,7 @@ def test_an_optimizer_without_state():
     assert (run.execution.factor == 1).all()
 
 
+@pytest.mark.full
 def test_a_schedule_of_the_step_size_counts_commits():
     tx = optax.chain(jasgd.staleness_adaptive(rules.tail()), optax.sgd(optax.linear_schedule(0.1, 0.001, STEPS)))
     held_against_the_loop(tx, workers=4)
@@ -197,7 +198,7 @@ def recorded(scheme, **options):
         return jasgd.train(loss_fn, params, tx, batches, scheme=scheme, steps=STEPS, **options), tx
 
 
-@pytest.mark.parametrize("scheme", ["locked", full("leashed"), full("synchronous")])
+@pytest.mark.parametrize("scheme", [full("locked"), full("leashed"), full("synchronous")])
 def test_a_recorded_run_is_computed_again(scheme):
     result, tx = recorded(scheme, workers=4)
     run, _ = held_against_the_loop(tx, execution=result.execution)
@@ -267,7 +268,7 @@ def test_one_worker_is_the_sequential_optimizer(scheme, optimizer):
 
 def test_the_first_updates_agree_in_single_precision():
     params, loss_fn, batches = smooth()
-    tx = OPTIMIZERS["adam"](rules.tail())
+    tx = OPTIMIZERS["momentum"](rules.constant())
     (run,) = simulated(tx, workers=5, steps=6)
     assert_close(run.params, follow(loss_fn, params, tx, batches, run.execution).params[-1], 1e-6)
     (run,) = simulated(optax.sgd(0.05), scheme="synchronous", workers=1, steps=6)
@@ -286,7 +287,7 @@ def test_the_first_updates_agree_in_single_precision():
 def test_half_precision(dtype, scheme):
     problem = smooth(dtype=dtype)
     params, loss_fn, batches = problem
-    tx = optax.chain(by_value(), OPTIMIZERS["momentum"](rules.tail()))
+    tx = optax.chain(by_value(), optax.sgd(0.02, momentum=0.9))
     (run,) = simulated(tx, problem, scheme=scheme, workers=3, steps=8)
     assert {leaf.dtype for leaf in jax.tree.leaves(run.params)} == {jnp.dtype(dtype)}
     expected = follow(loss_fn, params, tx, batches, run.execution)
@@ -315,7 +316,7 @@ def test_single_precision_parameters_in_a_session_of_double_precision():
 
 def test_the_types_of_a_strict_session():
     params, loss_fn, batches = smooth()
-    tx = OPTIMIZERS["momentum"](rules.tail())
+    tx = OPTIMIZERS["momentum"](rules.inverse())
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         (run,) = simulated(tx, (params, loss_fn, batches), scheme="synchronous", steps=8)
     assert_close(run.params, follow(loss_fn, params, tx, batches, run.execution).params[-1], 1e-5)
@@ -392,7 +393,7 @@ def test_evaluations_of_hogwild_come_no_earlier_than_the_commits_before_them():
 def test_a_simulated_result_is_a_result(execution, tmp_path):
     with x64():
         problem = with_aux()
-        tx = OPTIMIZERS["adam"](rules.tail())
+        tx = OPTIMIZERS["momentum"](rules.inverse())
         options = {"steps": 20} if execution is None else {"execution": execution}
         (run,) = simulated(tx, problem, has_aux=True, evaluate=lambda p: 1.0, evaluate_every=5, **options)
         told = run.summary()

@@ -5,6 +5,7 @@ import pytest
 from test_schedule import drawn
 
 from jasgd import cluster
+from jasgd.execution import Execution, row_dtype
 from jasgd.truncation import truncated
 
 
@@ -21,6 +22,7 @@ def test_it_is_a_valid_execution_that_loses_no_staleness(part):
             assert cut.commits == commits or not len(cut)
             assert (cut.version < commits).all()
             assert len(cut) == np.sum(whole.version < commits)
+            assert all(read <= commits for _, read in cut.metadata["in_flight"])
             told = cut.conservation()
             if not lost:
                 assert told["total"] == sum(told[name] for name in ("applied", "dropped", "in_flight", "gaps"))
@@ -35,6 +37,20 @@ def test_what_was_dropped_before_the_last_commit_stays():
         assert (cut.dropped.time_s <= last_s).all()
         assert (cut.dropped.version < commits).all()
         assert len(cut.dropped) == np.sum(whole.dropped.version < commits)
+
+
+def test_a_row_that_was_written_late_keeps_no_later_drop():
+    """Threads write their rows behind the commit, so times are not in the order of versions."""
+    applied, dropped = np.zeros(5, row_dtype(dropped=False)), np.zeros(1, row_dtype(dropped=True))
+    applied["version"] = applied["version_read"] = applied["ticket"] = range(5)
+    applied["time_s"] = [1.0, 2.0, 9.0, 4.0, 5.0]
+    dropped["worker"], dropped["version"], dropped["staleness"], dropped["time_s"] = 1, 4, 4, 4.5
+    whole = Execution.from_rows(applied, dropped, {"workers": 2, "in_flight": []})
+    for commits in range(6):
+        cut = truncated(whole, commits)
+        assert len(cut.dropped) == (commits == 5)
+        under_way = [1, 0] in cut.metadata["in_flight"]
+        assert under_way == (commits < 5)
 
 
 def test_who_was_under_way_is_who_would_have_committed_next():
