@@ -103,7 +103,7 @@ def memory(options):
         _, lane = bench.lane(workers, 10 * CHUNK)
         carry = bench.program.begin(bench.leaves, bench.state, lane.plan.slots)
         batch = bench.feed.given(0, np.arange(CHUNK))
-        steps = steps_of(lane.plan, 0, CHUNK, CHUNK, CHUNK, batch)
+        steps = steps_of(lane.plan, 0, CHUNK, CHUNK, batch)
         shared = jax.eval_shape(lambda: bench.feed.shared)
         used = bench.program.run.lower(carry, shared, steps, None, grouped=False).compile().memory_analysis()
         data = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves((shared, steps)))

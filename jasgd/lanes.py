@@ -81,7 +81,7 @@ class _Scans:
             stops = [plan.steps_to(version) for plan, version in zip(self._plans, versions, strict=True)]
             while starts != stops:
                 spans = [(start, min(start + length, stop)) for start, stop in zip(starts, stops, strict=True)]
-                carry = self._chunk(carry, spans, [of_lane[-1] for of_lane in marks], keep)
+                carry = self._chunk(carry, spans, keep)
                 starts = [stop for _, stop in spans]
             for lane, version in enumerate(versions):
                 if mark < len(marks[lane]):
@@ -96,13 +96,13 @@ class _Scans:
         carries = [self.task.program.begin(lane.params, lane.state, self._slots) for lane in self.lanes]
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *carries) if self._vectorised else carries[0]
 
-    def _chunk(self, carry: Carry, spans: list[tuple[int, int]], limits: list[int], keep: bool) -> Carry:
+    def _chunk(self, carry: Carry, spans: list[tuple[int, int]], keep: bool) -> Carry:
         program, source = self.task.program, self.task.feed
         told = []
-        for lane, plan, (start, stop), limit in zip(self.lanes, self._plans, spans, limits, strict=True):
+        for lane, plan, (start, stop) in zip(self.lanes, self._plans, spans, strict=True):
             idle = np.full(self.task.chunk - (stop - start), NOTHING)
             batch = source.given(lane.source, np.concatenate([plan.ticket[start:stop], idle]))
-            told.append(steps_of(plan, start, stop, self.task.chunk, limit, batch))
+            told.append(steps_of(plan, start, stop, self.task.chunk, batch))
         sizes = [lane.step_size for lane in self.lanes]  # Python's numbers, whose type is weak when traced
         if self._vectorised:
             steps: Steps = _stacked(told)

@@ -118,7 +118,7 @@ class Program:
         return jax.lax.scan(step, carry, steps)
 
 
-def steps_of(plan: Schedule, start: int, stop: int, length: int, limit: int, batch: Any) -> Steps:
+def steps_of(plan: Schedule, start: int, stop: int, length: int, batch: Any) -> Steps:
     """The steps start … stop of a schedule, filled up to ``length`` with steps that do nothing.
 
     Args:
@@ -126,7 +126,6 @@ def steps_of(plan: Schedule, start: int, stop: int, length: int, limit: int, bat
       start: the first step.
       stop: behind the last one; at most ``start + length``.
       length: how many steps are made of them.
-      limit: commits after which no more are made.
       batch: what the source of batches gives for the tickets of these steps, of ``length`` already.
 
     Returns:
@@ -141,7 +140,7 @@ def steps_of(plan: Schedule, start: int, stop: int, length: int, limit: int, bat
     version = filled(plan.version, NOTHING)
     row = filled(plan.row, NOTHING)
     return Steps(
-        commits=(version != NOTHING) & (version < limit),
+        commits=version != NOTHING,
         commit_slot=np.maximum(commit_slot, 0),
         staleness=filled(plan.staleness, 0),
         gradients=filled(plan.gradients, 1),
