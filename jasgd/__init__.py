@@ -3,7 +3,8 @@
 import importlib
 from typing import Any
 
-from jasgd import data, fits, rules, schemes, testing
+from jasgd import cluster, data, fits, rules, schemes, testing
+from jasgd.cluster import Cluster
 from jasgd.cpu import configure_cpu
 from jasgd.data import BatchesExhausted, minibatches
 from jasgd.delay_compensation import DelayCompensatedState, delay_compensated
@@ -21,6 +22,7 @@ _LAZY = ("comparison", "problems", "report")
 
 __all__ = [
     "BatchesExhausted",
+    "Cluster",
     "DelayCompensatedState",
     "Execution",
     "ExecutionError",
@@ -32,6 +34,7 @@ __all__ = [
     "StalenessHistogram",
     "TrainResult",
     "TrainingError",
+    "cluster",
     "configure_cpu",
     "data",
     "delay_compensated",

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import jasgd
-from jasgd import comparison, data, fits, problems, replayer, report, rules, schemes, specs
+from jasgd import cluster, comparison, data, fits, problems, replayer, report, rules, schemes, specs
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -81,7 +81,7 @@ def test_every_name_of_the_package_that_a_page_mentions_exists(page):
 def public_functions():
     """Everything that users call: functions by name, and the classes' own public methods."""
     found = {}
-    for module in (jasgd, rules, schemes, problems, report, fits, data, comparison, specs, replayer):
+    for module in (jasgd, rules, schemes, problems, report, fits, data, comparison, specs, replayer, cluster):
         names = getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
         for name in names:
             thing = getattr(module, name)

@@ -62,6 +62,48 @@ def test_conservation_is_exact_for_any_busy_or_idle_workers(workers, steps, rand
     )
 
 
+def test_conservation_of_ten_thousand_workers():
+    # They commit one after the other, three times round, and each reads right behind its own commit.
+    workers = 10_000
+    versions = np.arange(3 * workers)
+    reads = np.where(versions < workers, 0, versions - workers + 1)
+    unfinished = [(worker, 2 * workers + worker + 1) for worker in range(workers)]
+    told = execution(versions, reads, versions % workers, of=workers, in_flight=unfinished).conservation()
+    # Applied: 0 + 1 + … + (m - 1) in the first round, m - 1 each in two more. In flight: m - 1 + … + 0.
+    triangle = workers * (workers - 1) // 2
+    assert told == {
+        "applied": triangle + 2 * workers * (workers - 1), "dropped": 0, "in_flight": triangle, "gaps": 0,
+        "total": (workers - 1) * 3 * workers,
+    }  # fmt: skip
+
+
+@given(st.integers(1, 5), st.integers(1, 60), st.randoms(use_true_random=False))
+@settings(max_examples=40, deadline=None)
+def test_gaps_are_those_from_each_end_to_the_next_read(workers, gradients, random):
+    reading, done = {}, dict.fromkeys(range(workers), 0)
+    versions, reads, who, lost, gaps = [], [], [], [], 0
+    for turn in range(gradients):
+        for worker in range(workers):
+            if worker not in reading and random.random() < 0.5:
+                reading[worker] = len(versions)
+                gaps += len(versions) - done[worker]
+        if not reading:
+            continue
+        worker = random.choice(sorted(reading))
+        if random.random() < 0.3:
+            lost.append((worker, reading.pop(worker), len(versions), float(turn)))
+            done[worker] = len(versions)
+        else:
+            reads.append(reading.pop(worker))
+            who.append(worker)
+            versions.append(len(versions))
+            done[worker] = len(versions)
+    gaps += sum(len(versions) - done[worker] for worker in range(workers) if worker not in reading)
+    told = execution(versions, reads, who, of=workers, drops=lost, in_flight=reading.items()).conservation()
+    assert told["gaps"] == gaps
+    assert told["applied"] + told["dropped"] + told["in_flight"] + told["gaps"] == told["total"]
+
+
 @pytest.mark.parametrize(
     ("column", "row", "value", "message"),
     [

@@ -142,6 +142,32 @@ def make(factory: SchemeFactory, setup: Setup) -> Scheme:
     return scheme
 
 
+def unwrap(factory: SchemeFactory) -> tuple[Any, dict[str, Any]]:
+    """What is inside a factory: the scheme's class, and the options that were given.
+
+    Args:
+      factory: what ``train(scheme=...)`` takes.
+
+    Returns:
+      The innermost factory, of a built-in scheme its class; and its keywords.
+
+    Example:
+      >>> inner, options = unwrap(leashed(persistence=3))
+      >>> inner.name, options
+      ('leashed', {'persistence': 3, 'max_staleness': None})
+    """
+    options: dict[str, Any] = {}
+    inner: Any = factory
+    while True:
+        if isinstance(inner, functools.partial):
+            options = inner.keywords | options
+            inner = inner.func
+        elif hasattr(inner, "__wrapped__"):  # watched or logged, see jasgd.testing
+            inner = inner.__wrapped__
+        else:
+            return inner, options
+
+
 def describe(factory: SchemeFactory) -> str:
     """A scheme's name with the options that are set, as executions record it.
 
@@ -155,16 +181,7 @@ def describe(factory: SchemeFactory) -> str:
       >>> describe(Sequential)
       'sequential'
     """
-    options: dict[str, Any] = {}
-    inner: Any = factory
-    while True:
-        if isinstance(inner, functools.partial):
-            options = inner.keywords | options
-            inner = inner.func
-        elif hasattr(inner, "__wrapped__"):  # watched or logged, see jasgd.testing
-            inner = inner.__wrapped__
-        else:
-            break
+    inner, options = unwrap(factory)
     name = getattr(inner, "name", None) or getattr(inner, "__name__", type(inner).__name__)
     told = ", ".join(f"{key}={value!r}" for key, value in options.items() if value is not None)
     return f"{name}({told})" if told else str(name)
@@ -191,4 +208,5 @@ __all__ = [
     "leashed",
     "locked",
     "named",
+    "unwrap",
 ]

@@ -1,0 +1,217 @@
+"""The asynchronous schemes as far as time goes: sequential, Hogwild, locked, Leashed-SGD and bounded staleness."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jasgd.cluster.protocol import Mutex, SimulatedScheme, Steps
+
+if TYPE_CHECKING:
+    from jasgd.cluster.run import Run
+
+
+class Sequential(SimulatedScheme):
+    """One worker; see :class:`jasgd.schemes.Sequential`."""
+
+    name = "sequential"
+
+    def __init__(self, run: Run):
+        super().__init__(run)
+        if run.workers != 1:
+            raise ValueError(f"workers must be 1 for the scheme 'sequential', got {run.workers}")
+
+    def read(self, worker: int) -> Steps:
+        """The current version."""
+        self.run.reads(worker)
+        yield self.run.read_s(worker)
+
+    def commit(self, worker: int) -> Steps:
+        """Takes its time, then publishes."""
+        yield self.run.commit_s(worker)
+        self.run.publish(worker)
+
+
+class Hogwild(SimulatedScheme):
+    """No lock: the version is that at the start of the read, and a commit claims its index at its own start."""
+
+    name = "hogwild"
+
+    def __init__(self, run: Run, *, max_staleness: int | None = None):
+        super().__init__(run)
+        self.max_staleness = _limit("max_staleness", max_staleness)
+
+    def read(self, worker: int) -> Steps:
+        """Goes on while others commit; the version is that at its start."""
+        self.run.reads(worker)
+        yield self.run.read_s(worker)
+
+    def commit(self, worker: int) -> Steps:
+        """Claims a version, then applies the gradient while others read and commit."""
+        run = self.run
+        if run.staleness(worker) > self.max_staleness:
+            run.drop(worker, "stale")
+            return
+        time_s = run.commit_s(worker)  # from where the parameters were before this commit
+        run.claim(worker)
+        yield time_s
+        run.finish(worker)
+
+
+class Locked(SimulatedScheme):
+    """Reads and commits hold one mutex, and get it in the order in which they come.
+
+    With ``reading="reference"`` a read waits for the mutex and is over at once: it takes no ``read_s``.
+    """
+
+    name = "locked"
+
+    def __init__(self, run: Run, *, reading: str = "copy", max_staleness: int | None = None):
+        super().__init__(run)
+        if reading not in ("copy", "reference"):
+            raise ValueError(f"reading must be 'copy' or 'reference', got {reading!r}")
+        self.copies, self.max_staleness = reading == "copy", _limit("max_staleness", max_staleness)
+        self._mutex = Mutex(run)
+
+    def read(self, worker: int) -> Steps:
+        """The version that is current while the mutex is held."""
+        yield from self._mutex.acquire(worker)
+        try:
+            self.run.reads(worker)
+            if self.copies:
+                yield self.run.read_s(worker)
+        finally:
+            self._mutex.release()
+
+    def commit(self, worker: int) -> Steps:
+        """Applies the gradient while the mutex is held; a stale one is dropped as soon as it is."""
+        run = self.run
+        yield from self._mutex.acquire(worker)
+        try:
+            if run.staleness(worker) > self.max_staleness:
+                run.drop(worker, "stale")
+            else:
+                yield run.commit_s(worker)
+                run.publish(worker)
+        finally:
+            self._mutex.release()
+
+
+class Leashed(SimulatedScheme):
+    """A commit is prepared on the newest version, and published if none came between, else prepared again."""
+
+    name = "leashed"
+
+    def __init__(self, run: Run, *, persistence: int | None = None, max_staleness: int | None = None):
+        super().__init__(run)
+        self.persistence, self.max_staleness = (
+            _limit("persistence", persistence),
+            _limit("max_staleness", max_staleness),
+        )
+
+    def read(self, worker: int) -> Steps:
+        """A reference to the version that is current at the start."""
+        self.run.reads(worker)
+        yield self.run.read_s(worker)
+
+    def commit(self, worker: int) -> Steps:
+        """Tries until no other has published between base and publication, or persistence is at its end."""
+        run, tries = self.run, 0
+        while True:
+            base = run.version
+            if run.staleness(worker) > self.max_staleness:
+                run.drop(worker, "stale", tries)
+                return
+            yield run.commit_s(worker)
+            tries += 1
+            if run.version == base:
+                run.publish(worker, tries)
+                return
+            if tries > self.persistence:
+                run.drop(worker, "contended", tries)
+                return
+
+
+class BoundedStaleness(SimulatedScheme):
+    """See :func:`bounded_staleness`."""
+
+    name = "bounded_staleness"
+
+    def __init__(self, run: Run, *, slack: int = 1):
+        super().__init__(run)
+        self.slack = int(_limit("slack", slack, none=False))
+        self._made: dict[int, int] = {}  # gradients made, of each worker that is there
+        self._with: Counter[int] = Counter()  # how many workers have made so many
+        self._slowest = 0
+        self._waiting: defaultdict[int, list[int]] = defaultdict(list)  # by what the slowest must have made
+
+    def joined(self, worker: int) -> None:
+        """A worker that comes counts as if it had made as many gradients as the slowest."""
+        self._made[worker] = self._slowest
+        self._with[self._slowest] += 1
+
+    def left(self, worker: int) -> None:
+        """The slowest may be another one now."""
+        self._uncount(self._made.pop(worker))
+
+    def read(self, worker: int) -> Steps:
+        """Waits until the slowest is near enough; the version is that at the start of the read itself."""
+        while (needed := self._made[worker] - self.slack) > self._slowest:
+            self._waiting[needed].append(worker)
+            yield None
+        self.run.reads(worker)
+        yield self.run.read_s(worker)
+
+    def commit(self, worker: int) -> Steps:
+        """Takes its time, then publishes; nobody waits for it to end."""
+        yield self.run.commit_s(worker)
+        self.run.publish(worker)
+        made = self._made[worker]
+        self._made[worker] = made + 1
+        self._with[made + 1] += 1
+        self._uncount(made)
+
+    def _uncount(self, made: int) -> None:
+        self._with[made] -= 1
+        if not self._with[made]:
+            del self._with[made]
+        while self._with and self._slowest not in self._with:
+            self._slowest += 1
+            for worker in self._waiting.pop(self._slowest, ()):
+                self.run.wake(worker)
+
+
+def bounded_staleness(*, slack: int = 1) -> Any:
+    r"""Stale synchronous parallel (SSP): a worker reads once its gradients are at most the slowest's plus ``slack``.
+
+    So :math:`\tau \le (m - 1)(2 \cdot \text{slack} + 1)`. Workers that have left count no more; one that joins counts
+    as if it had made as many gradients as the slowest then. Reads and commits themselves wait for nobody, and a commit
+    makes its version at its end.
+
+    Args:
+      slack: in gradients, ≥ 0; 0 lets none begin its next gradient before all have made the last one.
+
+    Returns:
+      What ``generate(scheme=...)`` takes; values are checked there.
+
+    Example:
+      >>> from jasgd import cluster
+      >>> slow = cluster.Cluster(compute_s=1.0, speeds=[1, 0.25])
+      >>> cluster.generate(slow, scheme=bounded_staleness(slack=1), workers=2, steps=8).worker.tolist()
+      [0, 0, 1, 0, 1, 0, 1, 0]
+
+    Source:
+      Ho et al., "More effective distributed ML via a stale synchronous parallel parameter server", NeurIPS 2013.
+    """
+    return functools.partial(BoundedStaleness, slack=slack)
+
+
+def _limit(name: str, value: Any, *, none: bool = True) -> float:
+    if value is None and none:
+        return float("inf")
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+        raise ValueError(f"{name} must be an integer ≥ 0{', or None for no bound' if none else ''}, got {value!r}")
+    return int(value)

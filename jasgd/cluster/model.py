@@ -1,0 +1,229 @@
+"""What a cluster is, as far as time goes: how long each phase takes, and who is there."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jasgd.cluster.durations import Constant, Duration, as_duration, describe_law
+
+#: The phases of a worker's cycle, in order.
+PHASES = ("batch", "read", "compute", "commit")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stragglers:
+    """Gradients that take longer, each independently of the others.
+
+    Attributes:
+      probability: that a gradient is one of them, 0 ≤ probability ≤ 1.
+      slowdown: its time to compute is multiplied by this, ≥ 1.
+
+    Raises:
+      ValueError: for a number out of its range.
+
+    Example:
+      >>> Stragglers(probability=0.01, slowdown=10.0).mean
+      1.09
+    """
+
+    probability: float
+    slowdown: float
+
+    def __post_init__(self):
+        if not _is_number(self.probability) or not 0 <= self.probability <= 1:
+            raise ValueError(f"probability must lie in [0, 1], got {self.probability!r}")
+        if not _is_number(self.slowdown) or not 1 <= self.slowdown < math.inf:
+            raise ValueError(f"slowdown must be a finite number ≥ 1, got {self.slowdown!r}")
+
+    @property
+    def mean(self) -> float:
+        """By how much they lengthen computing on average."""
+        return 1 + self.probability * (self.slowdown - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pauses:
+    """Interruptions of a worker while it computes: a Poisson process in its computing time.
+
+    Attributes:
+      every_s: mean computing time from one pause to the next, in seconds, > 0.
+      duration_s: how long one takes; a Duration or a number of seconds. A worker's speed does not change it.
+
+    Raises:
+      ValueError: for a number out of its range.
+      TypeError: where ``duration_s`` is no law of durations.
+
+    Example:
+      >>> Pauses(every_s=1.0, duration_s=0.1).duration_s
+      Constant(mean_s=0.1)
+    """
+
+    every_s: float
+    duration_s: Any
+
+    def __post_init__(self):
+        if not _is_number(self.every_s) or not 0 < self.every_s < math.inf:
+            raise ValueError(f"every_s must be a finite number of seconds > 0, got {self.every_s!r}")
+        object.__setattr__(self, "duration_s", as_duration("duration_s", self.duration_s))
+
+
+@dataclasses.dataclass(frozen=True)
+class Nodes:
+    """Memory that is not equally near to all workers: worker w of m lives on node ⌊w·count / m⌋.
+
+    Attributes:
+      count: number of nodes, ≥ 1.
+      remote: reads and commits take this many times as long where the parameters are on another node, ≥ 1.
+      home: the node on which the parameters are; None: on that of the last committer, and on node 0 before the first.
+
+    Raises:
+      ValueError: for a number out of its range.
+
+    Example:
+      >>> [Nodes(count=2, remote=2.0).of(worker, workers=5) for worker in range(5)]
+      [0, 0, 0, 1, 1]
+    """
+
+    count: int
+    remote: float
+    home: int | None = None
+
+    def __post_init__(self):
+        if not _is_int(self.count) or self.count < 1:
+            raise ValueError(f"count must be an integer ≥ 1, got {self.count!r}")
+        if not _is_number(self.remote) or not 1 <= self.remote < math.inf:
+            raise ValueError(f"remote must be a finite number ≥ 1, got {self.remote!r}")
+        if self.home is not None and (not _is_int(self.home) or not 0 <= self.home < self.count):
+            raise ValueError(f"home must be a node in 0…{self.count - 1}, or None, got {self.home!r}")
+
+    def of(self, worker: int, workers: int) -> int:
+        """The node of a worker."""
+        return worker * self.count // workers
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cluster:
+    r"""A model of a cluster's times: batch, read, compute, commit, and over again, for each worker on its own.
+
+    A worker's phases take :math:`(\text{law}) / \text{speed}`; computing takes
+    :math:`\text{slowdown} \cdot \text{law} / \text{speed} + \text{pauses}`.
+
+    Attributes:
+      compute_s: time to compute a gradient; like all times a Duration, or a number of seconds. Its mean is > 0.
+      batch_s: between a commit and the next read: drawing the mini-batch.
+      read_s: time to read the parameters.
+      commit_s: time to apply a gradient.
+      speeds: a number > 0 for each worker, by which all its durations are divided; or a law of mean 1, drawn once for
+        each worker; None: all 1.
+      stragglers: gradients that take longer, or None.
+      pauses: interruptions of computing, or None.
+      joins_s: worker → second at which it begins; the others begin at 0.
+      leaves_s: worker → second from which on it is gone; what it has not committed by then is lost.
+      cores: where more workers than this are busy (with any phase; not while they wait), all progress at the rate
+        cores / busy; None: as many as workers. A pause counts as busy.
+      nodes: where reads and commits are slower for some, or None.
+
+    Raises:
+      ValueError: for a number out of its range.
+      TypeError: for a time that is no law of durations.
+
+    Example:
+      >>> cluster = Cluster(compute_s=0.010, commit_s=0.0005, speeds=[1, 1, 0.5])
+      >>> cluster.compute_s
+      Constant(mean_s=0.01)
+    """
+
+    compute_s: Any
+    batch_s: Any = 0.0
+    read_s: Any = 0.0
+    commit_s: Any = 0.0
+    speeds: Sequence[float] | Duration | None = None
+    stragglers: Stragglers | None = None
+    pauses: Pauses | None = None
+    joins_s: Mapping[int, float] = dataclasses.field(default_factory=dict)
+    leaves_s: Mapping[int, float] = dataclasses.field(default_factory=dict)
+    cores: int | None = None
+    nodes: Nodes | None = None
+
+    def __post_init__(self):
+        for phase in PHASES:
+            name = f"{phase}_s"
+            object.__setattr__(self, name, as_duration(name, getattr(self, name)))
+        if not 0 < self.compute_s.mean_s < math.inf:
+            raise ValueError(f"compute_s must have a finite mean > 0, got {self.compute_s!r}")
+        for name, kind in (("stragglers", Stragglers), ("pauses", Pauses), ("nodes", Nodes)):
+            if not isinstance(value := getattr(self, name), (kind, type(None))):
+                raise TypeError(f"{name} must be a cluster.{kind.__name__} or None, got {value!r}")
+        if self.cores is not None and (not _is_int(self.cores) or self.cores < 1):
+            raise ValueError(f"cores must be an integer ≥ 1, or None, got {self.cores!r}")
+        object.__setattr__(self, "speeds", _checked_speeds(self.speeds))
+        for name in ("joins_s", "leaves_s"):
+            object.__setattr__(self, name, _checked_times(name, getattr(self, name)))
+        for worker, leaves in self.leaves_s.items():
+            if leaves <= self.joins_s.get(worker, 0.0):
+                raise ValueError(
+                    f"leaves_s of worker {worker} must lie after {self.joins_s.get(worker, 0.0)}, when it joins, "
+                    f"got {leaves}"
+                )
+
+    def is_zero(self, phase: str) -> bool:
+        """Whether a phase never takes any time."""
+        return getattr(self, f"{phase}_s") == Constant(0.0)
+
+    def describe(self) -> dict[str, Any]:
+        """The cluster as JSON holds it, with what is set; an execution's metadata has it under ``generated``."""
+        told: dict[str, Any] = {f"{phase}_s": describe_law(getattr(self, f"{phase}_s")) for phase in PHASES}
+        if self.speeds is not None:
+            told["speeds"] = list(self.speeds) if isinstance(self.speeds, tuple) else describe_law(self.speeds)
+        if self.stragglers is not None:
+            told["stragglers"] = describe_law(self.stragglers, kind=False)
+        if self.pauses is not None:
+            told["pauses"] = {"every_s": float(self.pauses.every_s), "duration_s": describe_law(self.pauses.duration_s)}
+        for name in ("joins_s", "leaves_s"):
+            if getattr(self, name):
+                told[name] = {str(worker): time_s for worker, time_s in sorted(getattr(self, name).items())}
+        if self.cores is not None:
+            told["cores"] = int(self.cores)
+        if self.nodes is not None:
+            told["nodes"] = describe_law(self.nodes, kind=False)
+        return told
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _checked_speeds(speeds: Any) -> Any:
+    if speeds is None:
+        return None
+    if hasattr(speeds, "sample"):
+        law = as_duration("speeds", speeds)
+        if not math.isclose(law.mean_s, 1.0, rel_tol=1e-6):
+            raise ValueError(f"speeds must have mean 1 where they are a law, got {law!r} of mean {law.mean_s}")
+        return law
+    if not isinstance(speeds, (Sequence, np.ndarray)) or isinstance(speeds, str):
+        raise TypeError(f"speeds must be a sequence of numbers > 0, one for each worker, or a law, got {speeds!r}")
+    for worker, speed in enumerate(speeds):
+        if not _is_number(speed) or not 0 < speed < math.inf:
+            raise ValueError(f"speeds must be finite numbers > 0, got {speed!r} for worker {worker}")
+    return tuple(float(speed) for speed in speeds)
+
+
+def _checked_times(name: str, times: Any) -> Mapping[int, float]:
+    if not isinstance(times, Mapping):
+        raise TypeError(f"{name} must be a mapping from workers to seconds, got {times!r}")
+    for worker, time_s in times.items():
+        if not _is_int(worker) or worker < 0:
+            raise ValueError(f"{name} must have workers ≥ 0 as keys, got {worker!r}")
+        if not _is_number(time_s) or not 0 <= time_s < math.inf:
+            raise ValueError(f"{name} must be finite numbers of seconds ≥ 0, got {time_s!r} for worker {worker}")
+    return {int(worker): float(time_s) for worker, time_s in times.items()}

@@ -1,0 +1,69 @@
+"""Which simulated scheme a name, a text or a factory means."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from jasgd import schemes
+from jasgd.cluster.asynchronous import BoundedStaleness, Hogwild, Leashed, Locked, Sequential
+from jasgd.cluster.protocol import SimulatedScheme
+from jasgd.cluster.rounds import KOfN, Synchronous
+from jasgd.cluster.run import Run
+from jasgd.specs import parse_spec
+
+#: name → simulated scheme; those that threads can run as well have the same name and options there.
+SIMULATED: dict[str, type[SimulatedScheme]] = {
+    scheme.name: scheme for scheme in (Sequential, Synchronous, Locked, Hogwild, Leashed, BoundedStaleness, KOfN)
+}
+
+
+def resolve(scheme: Any) -> tuple[str, Callable[[Run], SimulatedScheme]]:
+    """What ``generate(scheme=...)`` means.
+
+    Args:
+      scheme: a name or a text such as ``"leashed:persistence=3"``; what ``jasgd.schemes.leashed(...)`` and its like
+        return; what :func:`bounded_staleness` and :func:`k_of_n` return; or a class of your own.
+
+    Returns:
+      The scheme as executions record it, and what makes it for a run.
+
+    Raises:
+      ValueError: for an unknown name or option.
+      TypeError: for anything else.
+
+    Example:
+      >>> resolve("leashed:persistence=3")[0], resolve(schemes.hogwild(max_staleness=8))[0]
+      ('leashed(persistence=3)', 'hogwild(max_staleness=8)')
+    """
+    if isinstance(scheme, str):
+        name, options = parse_spec(scheme)
+        kind = SIMULATED.get(name)
+        if kind is None:
+            raise ValueError(f"scheme must be one of {', '.join(SIMULATED)}, got {name!r}")
+    elif not callable(scheme):
+        raise TypeError(f"scheme must be a name, or what makes a scheme, got {scheme!r}")
+    else:
+        inner, options = schemes.unwrap(scheme)
+        name = getattr(inner, "name", getattr(inner, "__name__", type(inner).__name__))
+        if isinstance(inner, type) and issubclass(inner, SimulatedScheme):
+            kind = inner
+        elif inner in schemes.SCHEMES.values():
+            kind = SIMULATED[name]
+        else:
+            raise TypeError(
+                f"scheme must be one that is simulated, {', '.join(SIMULATED)}, or a class derived from "
+                f"jasgd.cluster.SimulatedScheme, got {name}"
+            )
+    parameters = list(inspect.signature(kind).parameters.values())[1:]  # behind the run
+    allowed = [p.name for p in parameters]
+    for key in options:
+        if key not in allowed:
+            has = f"the options {', '.join(allowed)}" if allowed else "no options"
+            raise ValueError(f"scheme {name!r} has {has}; got {key!r}")
+    for parameter in parameters:
+        if parameter.default is parameter.empty and parameter.name not in options:
+            raise ValueError(f"scheme {name!r} needs the option {parameter.name}")
+    told = ", ".join(f"{key}={value!r}" for key, value in options.items() if value is not None)
+    return f"{name}({told})" if told else str(name), lambda run: kind(run, **options)
