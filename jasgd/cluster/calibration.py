@@ -81,10 +81,10 @@ def measured_from(result: TrainResult, *, order: Order = "timed") -> Cluster:
         raise ValueError(f"order must be one of {', '.join(get_args(Order))}, got {order!r}")
     if not result.timings:
         raise ValueError("result must have timings, got none: it was saved by a version that did not measure them")
-    scheme = str(result.execution.metadata.get("scheme", "")).partition("(")[0]
+    scheme, _, options = str(result.execution.metadata.get("scheme", "")).partition("(")
     workers = [_worker(result, worker, attempts=scheme == "leashed") for worker in range(result.execution.workers)]
     if scheme == "locked":
-        _leave_out_the_queue(workers)
+        _leave_out_the_queue(workers, copies="reading='reference'" not in options)
     elif scheme == "synchronous":
         _leave_out_the_barrier(workers)
     tapes = [[w.tape(phase) for w in workers] for phase in range(len(PHASES))]
@@ -130,10 +130,11 @@ def _worker(result: TrainResult, worker: int, *, attempts: bool) -> _Worker:
     return _Worker(bounds, work, counts, rows[:, 2] > 0, rows[:, 3].astype(int))
 
 
-def _leave_out_the_queue(workers: list[_Worker]) -> None:
+def _leave_out_the_queue(workers: list[_Worker], *, copies: bool) -> None:
+    # Who holds the mutex for an instant, to take a reference or to drop, has done nothing but wait.
     comes = np.concatenate([w.bounds[:, [READ, COMMIT]].ravel() for w in workers])
     leaves = np.concatenate([w.bounds[:, [READ + 1, COMMIT + 1]].ravel() for w in workers])
-    has_held = np.concatenate([w.counts[:, [READ, COMMIT]].ravel() for w in workers]) > 0
+    has_held = np.concatenate([(w.counts[:, [READ, COMMIT]] * [copies, True]).ravel() for w in workers]) > 0
     order = np.flatnonzero(has_held)[np.argsort(leaves[has_held], kind="stable")]
     there, held = comes.copy(), np.zeros(len(comes))
     there[order] = np.maximum.accumulate(comes[order])
