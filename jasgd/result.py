@@ -14,6 +14,7 @@ import numpy as np
 
 from jasgd.execution import DROP_REASONS, Execution
 from jasgd.staleness import StalenessHistogram
+from jasgd.timings import load_timings, save_timings
 
 
 class Outcome(enum.StrEnum):
@@ -54,6 +55,10 @@ class TrainResult:
       stuck: workers that did not end.
       initial_params: the parameters that the run began with, which :func:`jasgd.replay` begins with as well; None where
         they were not kept.
+      timings: how long each gradient took in seconds, float64: ``batch_s`` from the end of the worker's gradient before
+        until its mini-batch was drawn, ``read_s``, ``compute_s`` until the loss was there, and ``commit_s`` with all
+        waiting and retries; in the order of the execution's rows, and with the prefix ``dropped.`` in that of its
+        dropped ones. They leave no time between them. Empty for a folder of an earlier version.
     """
 
     params: Any
@@ -69,6 +74,7 @@ class TrainResult:
     traceback: str = ""
     stuck: tuple[StuckWorker, ...] = ()
     initial_params: Any = None
+    timings: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def law(self) -> StalenessHistogram:
@@ -146,6 +152,7 @@ class TrainResult:
         # With a prefix, since NumPy takes some names for its own arguments.
         columns: dict[str, Any] = {f"aux.{name}": column for name, column in self.aux.items()}
         np.savez_compressed(folder / "aux.npz", **columns)
+        save_timings(folder / "timings.npz", self.timings)
         record = {
             "outcome": str(self.outcome),
             "message": self.message,
@@ -196,6 +203,7 @@ class TrainResult:
             traceback=record["traceback"],
             stuck=tuple(StuckWorker(**worker) for worker in record["stuck"]),
             initial_params=_load_tree(initial, params_like) if initial.exists() else None,
+            timings=load_timings(folder / "timings.npz"),
         )
 
 

@@ -192,6 +192,7 @@ def _conclude(
         traceback="".join(traceback.format_exception(run.error)) if run.error is not None else "",
         stuck=stuck,
         initial_params=jax.tree.unflatten(compiled.params_structure, initial),
+        timings=run.phases.columns(execution),
     )
     if throw and result.outcome in (Outcome.FAILED, Outcome.DIVERGED):
         raise TrainingError(result) from run.error

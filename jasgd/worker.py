@@ -15,6 +15,7 @@ from jasgd.compiled import Compiled
 from jasgd.data import Batches, BatchesExhausted, aligned
 from jasgd.result import Outcome
 from jasgd.schemes.protocol import Closed, Committed, Dropped, Gradient, Scheme, View
+from jasgd.timings import Phases
 
 STANDING = 100  # gradients of one worker in a row that may be committed without a newer version
 
@@ -52,6 +53,7 @@ class Run:
         self.good: View | None = None  # newest view that a finite loss was computed on
         self.longest_gradient_s = 0.0
         self.aux: dict[int, Any] = {}  # by ticket
+        self.phases = Phases(workers)
         self._newest = [-1] * workers  # version of each worker's newest commit
         self._standing = [0] * workers  # its gradients since, which were committed at no newer one
         self._without_batches = 0
@@ -112,8 +114,9 @@ class Run:
 def work(worker: int, run: Run, on_end: Callable[[], None]) -> None:
     """Computes and commits gradients until the run is over; an exception ends the run and is kept as its error."""
     try:
+        began = time.perf_counter()
         while not run.over.is_set():
-            step(worker, run)
+            began = step(worker, run, began)
     except Closed:
         pass  # the run is over: whoever ended it has said why
     except BatchesExhausted as error:
@@ -124,28 +127,42 @@ def work(worker: int, run: Run, on_end: Callable[[], None]) -> None:
         on_end()
 
 
-def step(worker: int, run: Run) -> None:
-    """One gradient. Ticket and batch come first, so that only compute lies between the read and the commit."""
+def step(worker: int, run: Run, began: float) -> float:
+    """One gradient. Ticket and batch come first, so that only compute lies between the read and the commit.
+
+    Args:
+      worker: which worker it is; int.
+      run: the run.
+      began: where this worker's gradient before was done, in seconds of ``time.perf_counter``.
+
+    Returns:
+      Where this one was, so that no time lies between the phases.
+    """
     ticket = next(run.tickets)
     batch = aligned(run.batches(ticket))
+    drawn = time.perf_counter()
     view = run.scheme.read(worker)
-    started = time.perf_counter()
+    viewed = time.perf_counter()
     loss, aux, grads = run.compiled.gradient(view.params, batch)
     loss_value = float(np.asarray(loss))  # waits for the computation; float(loss) costs several times as much
-    run.longest_gradient_s = max(run.longest_gradient_s, time.perf_counter() - started)
+    computed = time.perf_counter()
+    run.longest_gradient_s = max(run.longest_gradient_s, computed - viewed)
     if run.check_finite:
         if not math.isfinite(loss_value):
             run.finish(
                 Outcome.DIVERGED,
                 f"the loss at version {view.version} (ticket {ticket}, worker {worker}) is {loss_value}",
             )
-            return
+            return computed
         run.note_good(view)
     if aux is not None:
         run.aux[ticket] = aux
     done = run.scheme.commit(Gradient(worker, ticket, view, grads, loss, loss_value))
+    committed = time.perf_counter()
+    run.phases.note(worker, ticket, began, drawn, viewed, computed, committed)
     run.require_progress(done, worker)
     if not isinstance(done, Committed):
         run.aux.pop(ticket, None)
     elif run.limit is not None and done.version + 1 >= run.limit:
         run.finish(Outcome.FINISHED, f"all {run.limit} steps were taken")
+    return committed

@@ -1,6 +1,7 @@
 """A cluster's times as a model, and the executions that it generates without any training."""
 
 from jasgd.cluster.asynchronous import bounded_staleness
+from jasgd.cluster.calibration import measured_from
 from jasgd.cluster.durations import Duration, constant, exponential, gamma, lognormal
 from jasgd.cluster.generator import generate
 from jasgd.cluster.iid import independent
@@ -10,6 +11,7 @@ from jasgd.cluster.protocol import Mutex, SimulatedScheme
 from jasgd.cluster.recordings import measured
 from jasgd.cluster.rounds import k_of_n
 from jasgd.cluster.run import Run
+from jasgd.cluster.tempos import Tempo
 
 __all__ = [
     "SIMULATED",
@@ -21,6 +23,7 @@ __all__ = [
     "Run",
     "SimulatedScheme",
     "Stragglers",
+    "Tempo",
     "bounded_staleness",
     "constant",
     "exponential",
@@ -30,4 +33,5 @@ __all__ = [
     "k_of_n",
     "lognormal",
     "measured",
+    "measured_from",
 ]

@@ -16,6 +16,7 @@ def play(streams: Streams, scheme: SimulatedScheme) -> Trace:
     run, cluster = scheme.run, streams.cluster
     heap, push, pop, push_pop, cores = run.heap, heapq.heappush, heapq.heappop, heapq.heappushpop, cluster.cores
     changes = _changes(streams)
+    tempos = [cluster.tempos.get(worker) for worker in range(run.workers)]
     lives: list[Steps | None] = [None] * run.workers
     tickets = itertools.count()
     # All busy workers progress at one rate, so in virtual time, which runs at that rate, each ends when it is known to
@@ -65,7 +66,9 @@ def play(streams: Streams, scheme: SimulatedScheme) -> Trace:
                     if not run.present[worker]:
                         _part(run, scheme, worker, lives)
             elif time_s > 0:
-                event = push_pop(heap, (virtual_s + time_s, worker))
+                tempo = tempos[worker]
+                done_s = virtual_s + time_s if tempo is None else tempo.after(virtual_s, time_s)
+                event = push_pop(heap, (done_s, worker))
             else:
                 raise ValueError(f"scheme {scheme.name!r} must yield seconds ≥ 0 or None, got {time_s!r}")
         else:

@@ -67,7 +67,7 @@ def generate(cluster: Cluster, *, scheme: Any = "leashed", workers: int, steps: 
             raise ValueError(f"{name} must be an integer ≥ {least}, got {value!r}")
     if seed >= 1 << 64:
         raise ValueError(f"seed must be < 2**64, got {seed}")
-    for name in ("joins_s", "leaves_s"):
+    for name in ("joins_s", "leaves_s", "tempos"):
         for worker in getattr(cluster, name):
             if worker >= workers:
                 raise ValueError(f"{name} must name workers in 0…{workers - 1}, got {worker}")

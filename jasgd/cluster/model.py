@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from jasgd.cluster.durations import Constant, Duration, as_duration, describe_law
+from jasgd.cluster.tempos import Tempo, checked_tempos
 
 #: The phases of a worker's cycle, in order.
 PHASES = ("batch", "read", "compute", "commit")
@@ -127,6 +128,7 @@ class Cluster:
       cores: where more workers than this are busy (with any phase; not while they wait), all progress at the rate
         cores / busy; None: as many as workers. A pause counts as busy.
       nodes: where reads and commits are slower for some, or None.
+      tempos: worker → how its speed changes with time, a :class:`Tempo`; the others keep theirs. Not with ``cores``.
 
     Raises:
       ValueError: for a number out of its range.
@@ -149,6 +151,7 @@ class Cluster:
     leaves_s: Mapping[int, float] = dataclasses.field(default_factory=dict)
     cores: int | None = None
     nodes: Nodes | None = None
+    tempos: Mapping[int, Tempo] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         for phase in PHASES:
@@ -162,6 +165,7 @@ class Cluster:
         if self.cores is not None and (not _is_int(self.cores) or self.cores < 1):
             raise ValueError(f"cores must be an integer ≥ 1, or None, got {self.cores!r}")
         object.__setattr__(self, "speeds", _checked_speeds(self.speeds))
+        object.__setattr__(self, "tempos", checked_tempos(self.tempos, self.cores))
         for name in ("joins_s", "leaves_s"):
             object.__setattr__(self, name, _checked_times(name, getattr(self, name)))
         for worker, leaves in self.leaves_s.items():
@@ -191,6 +195,8 @@ class Cluster:
             told["cores"] = int(self.cores)
         if self.nodes is not None:
             told["nodes"] = describe_law(self.nodes, kind=False)
+        if self.tempos:
+            told["tempos"] = {str(worker): tempo.describe() for worker, tempo in sorted(self.tempos.items())}
         return told
 
 

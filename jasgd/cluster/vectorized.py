@@ -20,6 +20,8 @@ def applies(streams: Streams, scheme: SimulatedScheme) -> bool:
     cluster, kind = streams.cluster, type(scheme)
     if cluster.cores is not None and cluster.cores < streams.workers:
         return False
+    if cluster.tempos:
+        return False
     at_once = cluster.is_zero("read") and cluster.is_zero("commit")
     if cluster.nodes is not None and not at_once:
         return False
