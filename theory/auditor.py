@@ -216,10 +216,8 @@ def _independence(execution: Execution) -> Remark:
         return Remark("independence", None, "drawn so")
     if len(execution) < FEW:
         return Remark("independence", Verdict.UNKNOWN, "too few gradients")
-    found = dependence.mean_with_error(execution.staleness.astype(np.float64))
-    ratio = found.effective / len(execution)
-    told = f"the mean of τ varies as that of {ratio:.2g} times as many independent values would"
-    return Remark("independence", Verdict.UNKNOWN, told, {"effective_share": ratio})
+    tested = dependence.independence(execution.staleness[Commits.of(execution).row])
+    return of_test("independence", "each τ is drawn on its own", tested)
 
 
 def _execution_assumptions(recorded: Recorded, commits: Commits, of_loss: Remark | None) -> list[Remark]:

@@ -172,6 +172,50 @@ def worker_dependence(staleness: Any, workers: Any, *, seed: int = 0) -> Test:
     return _test(table.max(axis=0), what)
 
 
+def independence(staleness: Any, *, seed: int = 0) -> Test:
+    r"""Whether each τ is drawn on its own, clipped to the versions that there are: H0 of most convergence theorems.
+
+    Counted are the different versions :math:`k - \tau_k` that were read. Workers read one after the other, and hardly
+    ever the same version twice; independent draws leave out about as many as they take twice. The null distribution
+    is that of the same values in random order.
+
+    Args:
+      staleness: τ_k of each commit in updates, shape (T,), integers ≥ 0.
+      seed: of the permutations.
+
+    Returns:
+      The test, of both sides; without a p-value for fewer than 32 commits. It assumes nothing beyond H0.
+
+    Raises:
+      ValueError: for an empty series, or what is no series of staleness.
+
+    Example:
+      >>> independence(np.full(200, 3)).p_value  # always the same is as if it had been drawn
+      1.0
+      >>> told = independence(np.tile([0, 1], 200))  # every other version is read twice, by turns
+      >>> told.p_value, told.what
+      (0.01, '399 commits read 200 different versions, 289 to 311 were they independent')
+    """
+    tau = _column("staleness", staleness)
+    skipped = min(int(tau.max()), len(tau) // 4)  # where delays are clipped
+    tau = tau[skipped:]
+    count = len(tau)
+    if count < 2 * FEWEST_ROWS:
+        return Test(float("nan"), float("nan"), f"{count} commits are too few; {2 * FEWEST_ROWS} are needed")
+    places = np.arange(count) + int(tau.max())  # so that no version is negative
+
+    def versions(order: np.ndarray) -> int:
+        return int(np.count_nonzero(np.bincount(places - order)))
+
+    found, rng = versions(tau), np.random.default_rng(seed)
+    null = np.array([versions(rng.permutation(tau)) for _ in range(199)])
+    above, below = np.sum(null >= found), np.sum(null <= found)
+    p_value = min(1.0, 2 * (1 + int(min(above, below))) / (1 + len(null)))
+    low, high = np.quantile(null, [0.025, 0.975])
+    what = f"{count} commits read {found} different versions, {low:.0f} to {high:.0f} were they independent"
+    return Test(p_value, float(found), what)
+
+
 def value_dependence(staleness: Any, values: Any, *, seed: int = 0) -> Test:
     r"""Whether τ and another value of its row depend on each other apart from trends: a rank correlation.
 

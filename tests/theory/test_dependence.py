@@ -221,3 +221,22 @@ def test_a_seed_gives_the_same_answer():
 def test_what_is_no_series_is_refused(call, says):
     with pytest.raises(ValueError, match=says):
         call()
+
+
+@pytest.mark.parametrize("law", [[0.2, 0.5, 0.3], [0.1] * 10, [1.0]])
+def test_independent_draws_are_not_taken_for_dependent_ones(law):
+    found = [
+        dependence.independence(cluster.independent(law, steps=300, seed=seed).staleness).p_value for seed in range(60)
+    ]
+    assert sum(p < 0.05 for p in found) <= binom.ppf(0.999, 60, LEVEL)
+
+
+@pytest.mark.parametrize("workers", [2, 8, 32])
+def test_busy_workers_never_read_a_version_twice(workers):
+    execution = cluster.generate(cluster.Cluster(compute_s=cluster.gamma(1.0, 4)), scheme="hogwild", workers=workers,
+                                 steps=400)  # fmt: skip
+    assert dependence.independence(execution.staleness).p_value < 0.02
+
+
+def test_too_few_commits_say_nothing_of_independence():
+    assert math.isnan(dependence.independence([0, 1, 1]).p_value)
