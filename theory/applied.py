@@ -123,6 +123,8 @@ def bounds(commits: Commits, numbers: Numbers, measured: Mapping[str, float]) ->
         told = f"{found.bounds} ≤ {found.value:.3g} ({found.start:.3g} from the start, {found.noise:.3g} from noise)"
         if found.condition.verdict is not Verdict.PROVED:
             told += ", if the step condition held"
+        else:
+            told += ", for plain SGD on such an objective, if delays do not look at the noise"
         if what in measured:
             told += f"; measured {measured[what]:.3g}"
         estimated = numbers.estimated & {"smoothness", "noise", *given}
@@ -130,7 +132,7 @@ def bounds(commits: Commits, numbers: Numbers, measured: Mapping[str, float]) ->
         numbers_told = {"bound": found.value, "start": found.start, "noise": found.noise}
         if what in measured:
             numbers_told["measured"] = measured[what]
-        verdict = Verdict.PROVED if sure else Verdict.UNKNOWN
+        verdict = None if sure else Verdict.UNKNOWN  # sums alone prove nothing about a run
         remarks.append(Remark(f"Theorem E, {title}", verdict, told + _estimates(estimated), numbers_told))
     return remarks or [Remark("Theorem E, bound", Verdict.UNKNOWN, "needs gap, or distance, or gap and mu")]
 
@@ -148,7 +150,7 @@ def theorems(commits: Commits, numbers: Numbers, workers: int, independence: Rem
       A remark for each theorem: what of it is refuted, unknown or assumed.
     """
     values, places = np.unique(commits.staleness, return_inverse=True)
-    if len(values) > MOST_POINTS or not np.isfinite(commits.factor).all():
+    if not 0 < len(values) <= MOST_POINTS or not np.isfinite(commits.factor).all():
         why = "no factor was recorded" if len(values) <= MOST_POINTS else f"the law has {len(values)} values"
         return [Remark("theorems on the empirical law", Verdict.UNKNOWN, f"not looked at: {why}")]
     counts = np.bincount(places)
@@ -202,6 +204,8 @@ def _missing(commits: Commits, numbers: Numbers, *names: str) -> str:
         return "no gradient was applied"
     if not np.isfinite(commits.factor).all():
         return "no factor was recorded, as nothing was trained"
+    if commits.factor.min() < 0 or not commits.factor.any():
+        return "Theorem E is about step sizes ≥ 0, one of them > 0; these are not"
     lacking = [name for name in names if getattr(numbers, name) is None]
     return f"needs {', '.join(lacking)}" if lacking else ""
 
