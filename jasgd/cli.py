@@ -46,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from jasgd.cpu import configure_cpu, started
 
         if not started():  # a process that calls this function twice has it configured
-            configure_cpu()
+            # A scan's work wanders to JAX's pool, where the scans of several runs would queue for its only thread.
+            configure_cpu(threads_per_worker=None if isinstance(command, Simulate) else 1)
         return command.run()
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -19,6 +19,7 @@ import optax
 from jasgd.transform import StalenessAdaptiveState
 
 Leaves = tuple[Any, ...]
+KNOWN = 256  # values of τ that are kept as arrays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +69,16 @@ class Compiled:
         return jax.jit(self.applied, donate_argnums=(0, 1))
 
     @functools.cached_property
+    def apply_in_place_and_copy(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array, Leaves]]:
+        """Like :attr:`apply_in_place`, with a copy of the new leaves besides, in memory that is not donated later."""
+
+        def apply(*args: Any) -> tuple[Leaves, Leaves, jax.Array, Leaves]:
+            leaves, state, factor = self.applied(*args)
+            return leaves, state, factor, tuple(jnp.copy(leaf) for leaf in leaves)
+
+        return jax.jit(apply, donate_argnums=(0, 1))
+
+    @functools.cached_property
     def apply_mean(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
         """``apply_mean(leaves, state leaves, [gradient leaves, ...], [loss, ...], [read leaves, ...])``, at τ = 0."""
 
@@ -92,6 +103,15 @@ class Compiled:
     def copy(self) -> Callable[[Leaves], Leaves]:
         """Fresh buffers with the values of the given ones."""
         return jax.jit(lambda leaves: tuple(jnp.copy(leaf) for leaf in leaves))
+
+    def staleness(self, tau: int) -> jax.Array:
+        """τ where the computations run: a number of NumPy's would be put there by every call, which takes longer."""
+        known = self._known
+        return known[tau] if tau < KNOWN else jax.device_put(np.int32(tau))
+
+    @functools.cached_property
+    def _known(self) -> list[jax.Array]:
+        return [jax.device_put(np.int32(tau)) for tau in range(KNOWN)]
 
     def read(self, view: Any) -> Leaves:
         """The read parameters where the transformation asks for them, else nothing, which is dispatched faster."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
@@ -9,6 +10,9 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+MOST_AT_ONCE = 16  # tickets that are drawn together
+BYTES_AT_ONCE = 1 << 20  # and the most memory that they may take
+KEPT = 8  # how many such draws are kept for those who have not yet asked
 ALIGNMENT = 64  # bytes; XLA's CPU client reads host memory that is so aligned without copying it
 
 Batch = Any
@@ -34,10 +38,14 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
       0
     """
     dtype = np.dtype(dtype)
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    size = math.prod(shape) * dtype.itemsize
     raw = np.empty(size + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
+    start = -_address(raw) % ALIGNMENT
     return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]  # array.ctypes.data takes several times as long
 
 
 def aligned(batch: Batch) -> Batch:
@@ -61,7 +69,7 @@ def aligned(batch: Batch) -> Batch:
 
 
 def _aligned_leaf(leaf: Any) -> Any:
-    if isinstance(leaf, np.ndarray) and leaf.ctypes.data % ALIGNMENT == 0 and leaf.flags.c_contiguous:
+    if isinstance(leaf, np.ndarray) and _address(leaf) % ALIGNMENT == 0 and leaf.flags.c_contiguous:
         return leaf
     return _aligned_copy(leaf)
 
@@ -126,6 +134,12 @@ def minibatches(
 class Minibatches:
     """What :func:`minibatches` gives: a function of a ticket, which also tells the rows that a ticket draws.
 
+    Small batches are drawn several tickets at a time, since a call of NumPy costs more than what it copies then, and
+    holds up the other workers meanwhile. Whoever asks for the first ticket of such a run of tickets draws all of them;
+    each is handed out once, and one that is asked for again is drawn again.
+
+    Guarantees. Any number of threads may call it. A batch's memory is aligned, and nobody else's.
+
     Attributes:
       arrays: what is drawn from.
     """
@@ -136,14 +150,40 @@ class Minibatches:
         self._length = len(arrays[0])
         self._per_epoch = self._length // batch_size
         self._orders: dict[int, np.ndarray] = {}
+        bytes_of_one = max(1, sum(a[:1].nbytes for a in arrays) * batch_size)
+        self._at_once = max(1, min(MOST_AT_ONCE, BYTES_AT_ONCE // bytes_of_one))
+        # What was drawn ahead: the first ticket, and the batches by ticket. Assigning a slot and taking out of a dict
+        # are each atomic.
+        self._ahead: list[tuple[int, dict[int, tuple[np.ndarray, ...]]]] = [(-1, {})] * KEPT
 
     def __call__(self, ticket: int) -> tuple[np.ndarray, ...]:
-        """The mini-batch of a ticket, in fresh memory; ValueError for a negative one."""
-        chosen = self.rows(ticket)
-        return tuple(
-            np.take(a, chosen, axis=0, out=aligned_empty((self._size, *a.shape[1:]), a.dtype), mode="clip")
-            for a in self.arrays
-        )
+        """The mini-batch of a ticket, in memory of its own; ValueError for a negative one."""
+        first = ticket - ticket % self._at_once
+        slot = first // self._at_once % KEPT
+        owner, drawn = self._ahead[slot]
+        if owner == first and (batch := drawn.pop(ticket, None)) is not None:
+            return batch
+        if ticket != first or self._at_once == 1 or owner == first:
+            return self._draw(range(ticket, ticket + 1))[ticket]
+        drawn = self._draw(range(first, first + self._at_once))
+        batch = drawn.pop(ticket)
+        self._ahead[slot] = first, drawn
+        return batch
+
+    def _draw(self, tickets: range) -> dict[int, tuple[np.ndarray, ...]]:
+        rows = [self.rows(ticket) for ticket in tickets]
+        chosen = rows[0] if len(rows) == 1 else np.concatenate(rows)
+        columns = [self._column(a, chosen, len(tickets)) for a in self.arrays]
+        return dict(zip(tickets, zip(*columns, strict=True), strict=True))
+
+    def _column(self, array: np.ndarray, chosen: np.ndarray, batches: int) -> np.ndarray | list[np.ndarray]:
+        shape = (batches, self._size, *array.shape[1:])
+        if array[:1].nbytes * self._size % ALIGNMENT == 0 or batches == 1:
+            drawn = aligned_empty(shape, array.dtype)
+            np.take(array, chosen, axis=0, out=drawn.reshape(-1, *array.shape[1:]), mode="clip")
+            return drawn
+        taken = np.take(array, chosen, axis=0, mode="clip").reshape(shape)
+        return [_aligned_copy(batch) for batch in taken]
 
     def rows(self, ticket: int) -> np.ndarray:
         """Where in the arrays the examples of a ticket are.
@@ -208,15 +248,15 @@ class _Pulled:
 
 
 def as_batches(batches: Batches | Iterable[Batch]) -> Batches:
-    """Makes a function of a ticket of an iterator; a function is returned as it is.
+    """Makes a function of a ticket of an iterator, and batches whose NumPy arrays are aligned of either.
 
     Args:
       batches: a function of a ticket, or an iterable, whose item i becomes ticket i; it is pulled and its NumPy arrays
         are copied under a lock, so it may use their memory again.
 
     Returns:
-      A function from a ticket to a batch. That of an iterator gives each item once and raises
-      :class:`BatchesExhausted` behind the last.
+      A function from a ticket to a batch, aligned as by :func:`aligned`. That of an iterator gives each item once and
+      raises :class:`BatchesExhausted` behind the last.
 
     Raises:
       TypeError: where ``batches`` is neither callable nor iterable.
@@ -226,8 +266,11 @@ def as_batches(batches: Batches | Iterable[Batch]) -> Batches:
       >>> pulled(1), pulled(0)
       ('b', 'a')
     """
-    if callable(batches):
+    if type(batches) is Minibatches:  # aligned as they are; a class derived of it may do something else
         return batches
+    if callable(batches):
+        draw = batches  # else the checker forgets that it is callable
+        return lambda ticket: aligned(draw(ticket))
     if isinstance(batches, Iterable):
         return _Pulled(batches)
     raise TypeError(f"batches must be a function of a ticket or an iterator of batches, got {type(batches).__name__}")

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from jasgd.compiled import Compiled, Leaves
-from jasgd.data import aligned, as_batches
+from jasgd.data import as_batches
 from jasgd.door import admit
 from jasgd.environment import Mismatch, describe_dtypes, describe_environment, mismatches
 from jasgd.result import TrainResult, digest
@@ -65,8 +65,8 @@ class Rerun:
         if digest(result.initial_params) != metadata["initial_params"]:
             raise ReplayError("initial_params of the result must be those that the run began with, and were altered")
         draw = as_batches(batches)
-        first = aligned(draw(0))
-        self._batch_of = lambda ticket: first if ticket == 0 else aligned(draw(ticket))
+        first = draw(0)
+        self._batch_of = lambda ticket: first if ticket == 0 else draw(ticket)
         self.compiled, params, state = admit(
             loss_fn, result.initial_params, tx, first, has_aux=metadata["has_aux"], device=device
         )

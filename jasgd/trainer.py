@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -16,7 +17,7 @@ import numpy as np
 from jasgd import schemes
 from jasgd.compiled import Compiled, Leaves
 from jasgd.cpu import warn_if_unconfigured
-from jasgd.data import Batches, aligned, as_batches
+from jasgd.data import Batches, as_batches
 from jasgd.door import admit, aux_names
 from jasgd.environment import describe_dtypes, describe_environment
 from jasgd.execution import ExecutionError
@@ -106,7 +107,7 @@ def train(
     drawn = as_batches(batches)
     workers, seed = int(workers), int(seed)  # NumPy's integers would not go into JSON
     steps = None if steps is None else int(steps)
-    first = aligned(drawn(0))
+    first = drawn(0)
     compiled, leaves, state = admit(loss_fn, params, tx, first, has_aux=has_aux, device=device)
     ledger = Ledger(workers, limit=steps)
     running = schemes.make(factory, Setup(leaves, state, compiled, ledger, workers))
@@ -120,7 +121,8 @@ def train(
         "has_aux": bool(has_aux),
         "dtypes": describe_dtypes(params=leaves, opt_state=state, batch=first),
     }
-    gradient_s = _warm_up(compiled, running, leaves, first)
+    with contextlib.nullcontext() if device is None else jax.default_device(device):
+        gradient_s = _warm_up(compiled, running, leaves, first)
 
     def batch_of(ticket: int) -> Any:
         return first if ticket == 0 else drawn(ticket)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jasgd.compiled import Compiled
-from jasgd.data import Batches, BatchesExhausted, aligned
+from jasgd.data import Batches, BatchesExhausted
 from jasgd.result import Outcome
 from jasgd.schemes.protocol import Closed, Committed, Dropped, Gradient, Scheme, View
 from jasgd.timings import Phases
@@ -139,7 +139,7 @@ def step(worker: int, run: Run, began: float) -> float:
       Where this one was, so that no time lies between the phases.
     """
     ticket = next(run.tickets)
-    batch = aligned(run.batches(ticket))
+    batch = run.batches(ticket)
     drawn = time.perf_counter()
     view = run.scheme.read(worker)
     viewed = time.perf_counter()

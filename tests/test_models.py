@@ -1,5 +1,6 @@
 """Models: their sizes, their initial parameters, and that each is a pure function of them."""
 
+import itertools
 import subprocess
 import sys
 
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jasgd.problems.models import MODELS, functional, max_pool
+from jasgd.problems import convolutions
+from jasgd.problems.convolutions import features, max_pool
+from jasgd.problems.models import MODELS, functional
 
 GREY, COLOUR = (28, 28, 1), (32, 32, 3)
 
@@ -207,3 +210,47 @@ def test_a_missing_flax_is_one_line(asked):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
     assert done.stderr.strip().endswith('ImportError: jasgd.problems needs Flax: pip install "jasgd[problems]"')
+
+
+def random_layers(channels, *outputs):
+    layers, rng = [], np.random.default_rng(3)
+    for of, to in itertools.pairwise((channels, *outputs)):
+        layers += [rng.normal(size=(5, 5, of, to)) / np.sqrt(25 * of), rng.normal(size=to) / 4]
+    return [jnp.asarray(array, jnp.float32) for array in layers]
+
+
+@pytest.mark.parametrize(
+    ("shape", "outputs"),
+    [((28, 28, 1), (6, 16)), ((32, 32, 3), (6, 16)), ((16, 20, 2), (3, 5)), ((6, 6, 1), (4,)), ((14, 10, 3), (2,))],
+)
+def test_both_forms_of_the_convolutions_are_one_function(shape, outputs):
+    x = jnp.asarray(np.random.default_rng(1).normal(size=(7, *shape)), jnp.float32)
+    layers = random_layers(shape[-1], *outputs)
+    direct, tiled = jax.jit(convolutions._direct)(x, *layers), jax.jit(convolutions._tiled)(x, *layers)
+    assert 0.2 < (direct > 0).mean() < 1  # some pools are cut off by the ReLU, most are not
+    np.testing.assert_allclose(tiled, direct, rtol=1e-5, atol=1e-5)
+    weights = jnp.cos(jnp.arange(direct.size, dtype=jnp.float32)).reshape(direct.shape)
+
+    def gradients(form):
+        total = jax.grad(lambda x, layers: (form(x, *layers) * weights).sum(), argnums=(0, 1))
+        return jax.tree.leaves(jax.jit(total)(x, layers))
+
+    for ours, theirs in zip(gradients(convolutions._tiled), gradients(convolutions._direct), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * float(jnp.abs(theirs).max()))
+
+
+def test_this_platform_takes_its_own_form():
+    x, layers = jnp.ones((1, 16, 16, 1)), random_layers(1, 6, 16)
+    pairs = [(layers[0], layers[1]), (layers[2], layers[3])]
+    # The tests run on CPUs, where XLA's convolutions would be three times slower.
+    assert "stablehlo.convolution" not in jax.jit(features).lower(x, pairs).as_text()
+    assert "stablehlo.convolution" in jax.jit(convolutions._direct).lower(x, *layers).as_text()
+
+
+@pytest.mark.parametrize("sides", [(12, 16), (18, 16), (16, 17)])
+def test_sides_that_poolings_do_not_halve_are_refused(sides):
+    first, second = random_layers(1, 6, 16)[:2], random_layers(6, 16)
+    with pytest.raises(ValueError, match=r"images must have sides that are multiples of 4, from 16 on, got \(1, "):
+        features(jnp.ones((1, *sides, 1)), [first, second])
+    with pytest.raises(ValueError, match="layers must be one or two, got 3"):
+        features(jnp.ones((1, 64, 64, 1)), [first, second, second])

@@ -12,6 +12,8 @@ try:
 except ImportError as error:
     raise ImportError('jasgd.problems needs Flax: pip install "jasgd[problems]"') from error
 
+from jasgd.problems.convolutions import features
+
 Shape = tuple[int, int, int]
 Initial = Literal["default", "published"]
 Params = dict[str, Any]
@@ -63,8 +65,9 @@ class LeNet(nnx.Module):
                 f"as 28 or 32, got {shape}"
             )
         options: dict[str, Any] = {"rngs": rngs, **INITIALS[initial]}
-        margins = [(padding, padding)] * 2
-        self.conv1 = nnx.Conv(shape[2], 6, kernel_size=(5, 5), padding=margins, **options)
+        self.padding = padding
+        # They hold the parameters; what they compute, features() does.
+        self.conv1 = nnx.Conv(shape[2], 6, kernel_size=(5, 5), padding="VALID", **options)
         self.conv2 = nnx.Conv(6, 16, kernel_size=(5, 5), padding="VALID", **options)
         flat = 16 * (((sides[0] - 4) // 2 - 4) // 2) * (((sides[1] - 4) // 2 - 4) // 2)
         widths = (flat, *dense)
@@ -76,26 +79,13 @@ class LeNet(nnx.Module):
 
     def __call__(self, images: jax.Array) -> jax.Array:
         """Images, float [B, H, W, C], to logits, [B, classes]."""
-        x = max_pool(nnx.relu(self.conv1(images)))
-        x = max_pool(nnx.relu(self.conv2(x)))
+        margin = (self.padding, self.padding)
+        x = jax.numpy.pad(images, ((0, 0), margin, margin, (0, 0))) if self.padding else images
+        x = features(x, [(conv.kernel[...], conv.bias[...]) for conv in (self.conv1, self.conv2)])
         x = x.reshape(x.shape[0], -1)
         for name in self.hidden:
             x = nnx.relu(getattr(self, name)(x))
         return self.output(x)
-
-
-def max_pool(x: jax.Array) -> jax.Array:
-    """The maximum of each 2×2 block: [B, H, W, C] to [B, H/2, W/2, C], for even H and W.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1))[0, :, :, 0]
-      Array([[ 5.,  7.],
-             [13., 15.]], dtype=float32)
-    """
-    batch, height, width, channels = x.shape
-    # On CPU this and its gradient are faster than reduce_window.
-    return x.reshape(batch, height // 2, 2, width // 2, 2, channels).max(axis=(2, 4))
 
 
 def mlp(shape: Shape, classes: int, rngs: nnx.Rngs, initial: Initial = "default") -> nnx.Module:

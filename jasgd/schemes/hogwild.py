@@ -59,7 +59,7 @@ class Hogwild:
             version, adding = self._claimed, self._claimed - self._finished
         self._ledger.reading(worker, version)
         self._at("read", worker)
-        params = self._shared.copy()
+        params = self._shared.read()
         self._at("copied", worker)
         with self._count_mutex:
             self._overlapped_reads += adding > 0 or self._claimed != version
@@ -80,9 +80,9 @@ class Hogwild:
             return ledger.dropped(gradient, version, tau, 1, "stale")
         base = self._state
         # A transformation that looks at the current parameters gets a copy of its own, which others may tear.
-        current = self._shared.copy() if compiled.needs_params else gradient.view.params
+        current = self._shared.read() if compiled.needs_params else gradient.view.params
         updates, state, factor = compiled.update(
-            current, base.leaves, gradient.grads, np.int32(tau), gradient.loss, compiled.read(gradient.view)
+            current, base.leaves, gradient.grads, compiled.staleness(tau), gradient.loss, compiled.read(gradient.view)
         )
         self._at("state", worker)
         self._state = _State(state, base.commits + 1)
@@ -97,9 +97,11 @@ class Hogwild:
 
     def warm_up(self, gradient: Gradient) -> None:
         """Compiles what commits call; changes nothing."""
-        private = self._shared.copy()
+        private = self._shared.read()
         read = self._compiled.read(View(0, private))
-        self._compiled.update(private, self._state.leaves, gradient.grads, np.int32(0), gradient.loss, read)
+        self._compiled.update(
+            private, self._state.leaves, gradient.grads, self._compiled.staleness(0), gradient.loss, read
+        )
 
     def snapshot(self) -> Snapshot:
         """A copy, torn where an add is under way."""

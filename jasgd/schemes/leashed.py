@@ -58,7 +58,7 @@ class Leashed:
             if ledger.is_too_stale(tau):
                 return ledger.dropped(gradient, base.version, tau, tries, "stale")
             params, state, factor = compiled.apply(
-                base.params, base.state, gradient.grads, np.int32(tau), gradient.loss, compiled.read(view)
+                base.params, base.state, gradient.grads, compiled.staleness(tau), gradient.loss, compiled.read(view)
             )
             tries += 1
             self._at("publish", gradient.worker)
@@ -84,7 +84,7 @@ class Leashed:
             current.params,
             current.state,
             gradient.grads,
-            np.int32(0),
+            self._compiled.staleness(0),
             gradient.loss,
             self._compiled.read(gradient.view),
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from jasgd.schemes.protocol import Committed, Dropped, Gradient, Setup, Snapshot, View
 
 
@@ -37,7 +35,7 @@ class Sequential:
             base.params,
             base.state,
             gradient.grads,
-            np.int32(tau),
+            self._compiled.staleness(tau),
             gradient.loss,
             self._compiled.read(gradient.view),
         )
@@ -47,7 +45,11 @@ class Sequential:
     def warm_up(self, gradient: Gradient) -> None:
         """Compiles what commits call; changes nothing."""
         self._compiled.apply(
-            *self._current[1:], gradient.grads, np.int32(0), gradient.loss, self._compiled.read(gradient.view)
+            *self._current[1:],
+            gradient.grads,
+            self._compiled.staleness(0),
+            gradient.loss,
+            self._compiled.read(gradient.view),
         )
 
     def snapshot(self) -> Snapshot:

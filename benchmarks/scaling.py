@@ -1,0 +1,164 @@
+"""What a read and a commit cost as the parameters grow, beside a plain copy of the same bytes.
+
+    python benchmarks/scaling.py                 # 10⁴ … 10⁸ parameters, and 10⁶ parameters in 1 … 512 arrays
+
+One thread calls a scheme's ``read`` and ``commit`` with a gradient that is computed already, SGD behind a step size
+that adapts. A copy reads and writes each byte once; a commit of SGD must read parameters and gradient and write
+parameters, one and a half times as much. Told is each one's share of the copy's bandwidth for the bytes that it must
+move, and how much memory a run of m workers takes at its peak, in vectors of parameters, the optimizer's state not
+counted. The goal for a commit at 10⁷ parameters is one half.
+"""
+
+import argparse
+import itertools
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import jasgd
+
+jasgd.configure_cpu()  # before anything that starts JAX
+
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+import optax  # noqa: E402
+
+from jasgd import rules, schemes  # noqa: E402
+from jasgd.door import admit  # noqa: E402
+from jasgd.ledger import Ledger  # noqa: E402
+from jasgd.schemes.protocol import Gradient, Setup, View  # noqa: E402
+
+SCHEMES = ("locked", "hogwild", "leashed")
+BYTES = 4  # of a parameter
+MOVED = {"read": 2, "commit": 3}  # vectors that go through the processor, at least
+GOAL, AT = 0.5, 10**7
+
+
+def loss_fn(params, batch):
+    """Any loss: only its parameters' shapes matter here."""
+    return sum(jnp.sum(leaf) for leaf in params.values()) * batch
+
+
+def median_s(call, least_s=0.3, most=300):
+    """Seconds of a call, the median over as many as take ``least_s``."""
+    call()
+    times, started = [], time.perf_counter()
+    while len(times) < 5 or (time.perf_counter() - started < least_s and len(times) < most):
+        before = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - before)
+    return statistics.median(times)
+
+
+class Ready:
+    """A scheme with parameters of a size, and a gradient to commit again and again."""
+
+    def __init__(self, scheme, size, leaves):
+        parts = {str(i): jnp.zeros(part.size) for i, part in enumerate(np.array_split(np.zeros(size), leaves))}
+        tx = optax.chain(jasgd.staleness_adaptive(rules.tail()), optax.sgd(1e-5))
+        compiled, params, state = admit(loss_fn, parts, tx, np.float32(1))
+        self.scheme = schemes.make(schemes.named(scheme), Setup(params, state, compiled, Ledger(1), 1))
+        self.loss, _, self.grads = compiled.gradient(params, np.float32(1))
+        self.view = self.scheme.read(0)
+        self.scheme.warm_up(Gradient(0, 0, View(0, params), self.grads, self.loss, 0.0))
+
+    def read(self):
+        """One read, of a worker that drops what it had read before."""
+        self.view = None
+        self.view = self.scheme.read(0)
+
+    def commit(self):
+        """One commit of a gradient that was computed on what was read first."""
+        self.scheme.commit(Gradient(0, 0, self.view, self.grads, self.loss, 0.0))
+
+
+def copy_s(size):
+    """Seconds of copying as many bytes as the parameters have, into memory that is there already."""
+    source, target = np.ones(size, np.float32), np.zeros(size, np.float32)
+    return median_s(lambda: np.copyto(target, source))
+
+
+def cost(scheme, size, leaves):
+    """Seconds of a read and of a commit."""
+    ready = Ready(scheme, size, leaves)
+    return {"read": median_s(ready.read), "commit": median_s(ready.commit)}
+
+
+def peak_vectors(scheme, workers, size=5 * 10**6):
+    """Most memory of a run beyond what the process had before, in vectors of parameters; in a process of its own."""
+    code = [sys.executable, __file__, "--memory-of", scheme, "--workers", str(workers), "--size", str(size)]
+    return float(subprocess.run(code, check=True, capture_output=True, text=True).stdout)
+
+
+def train_and_tell_memory(scheme, workers, size):
+    """What the process of :func:`peak_vectors` does."""
+    sampled, over = [0], threading.Event()
+
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    def watch():
+        while not over.wait(0.0005):
+            sampled[0] = max(sampled[0], resident())
+
+    def quadratic(params, batch):
+        return 0.5e-6 * jnp.vdot(params["w"], params["w"]) * batch
+
+    tx = optax.chain(jasgd.staleness_adaptive(rules.tail()), optax.sgd(1e-5))
+    small, train = {"w": jnp.ones(10)}, jasgd.train
+    train(quadratic, small, tx, lambda ticket: np.float32(1), scheme=scheme, workers=workers, steps=20)
+    before, watcher = resident(), threading.Thread(target=watch)
+    watcher.start()
+    train(quadratic, {"w": np.ones(size, np.float32)}, tx, lambda ticket: np.float32(1), scheme=scheme,
+          workers=workers, steps=60 * workers)  # fmt: skip
+    over.set()
+    watcher.join()
+    print((sampled[0] - before) / (size * BYTES))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10**k for k in range(4, 9)], help="of the parameters")
+    parser.add_argument("--leaves", type=int, nargs="+", default=[1, 8, 64, 512], help="numbers of arrays")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
+    parser.add_argument("--workers", type=int, default=2, help=argparse.SUPPRESS)
+    parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.memory_of:
+        return train_and_tell_memory(options.memory_of, options.workers, options.size)
+    told = {"sizes": {}, "leaves": {}, "memory": {}}
+    print("share of a copy's bandwidth, for the bytes that must be moved; in brackets µs")
+    print(f"{'parameters':>12}{'copy':>14}" + "".join(f"{s + ' ' + w:>22}" for s in SCHEMES for w in MOVED))
+    for size in options.sizes:
+        plain = copy_s(size)
+        line, told["sizes"][size] = f"{size:12}{1e6 * plain:11.0f} µs", {"copy_s": plain}
+        for scheme in SCHEMES:
+            for what, seconds in cost(scheme, size, leaves=1).items():
+                share = plain / 2 * MOVED[what] / seconds
+                told["sizes"][size][f"{scheme} {what}"] = {"seconds": seconds, "share": share}
+                missed = "!" if (what, size) == ("commit", AT) and share < GOAL else ""
+                line += f"{f'{share:.2f}{missed} ({1e6 * seconds:.0f})':>22}"
+        print(line, flush=True)
+    print(f"\n10⁶ parameters in several arrays: µs of a commit; ! is below the goal of {GOAL}")
+    for leaves in options.leaves:
+        told["leaves"][leaves] = {scheme: cost(scheme, 10**6, leaves) for scheme in SCHEMES}
+        figures = (
+            f"{s} {1e6 * c['commit']:.0f}, read {1e6 * c['read']:.0f}" for s, c in told["leaves"][leaves].items()
+        )
+        print(f"{leaves:12} arrays: " + "; ".join(figures), flush=True)
+    print("\npeak memory of a run in vectors of parameters, the caller's own two among them")
+    for scheme, workers in itertools.product(SCHEMES, (1, 2, 8)):
+        told["memory"][f"{scheme}, {workers}"] = vectors = peak_vectors(scheme, workers)
+        print(f"{scheme:>12}, {workers} workers: {vectors:.1f}", flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(told, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Convolution, ReLU and max-pooling as LeNet has them, on CPUs in a form that beats XLA's convolutions.
+
+An output tile of s × s pixels depends on (s + 4) × (s + 4) pixels of the input. Written as one row of numbers each, the
+tiles of all images are a matrix product away from their inputs, and products are what a CPU does best: the kernel is
+spread out once per call into the matrix of one tile, which holds a zero wherever an input pixel does not touch an
+output pixel. A tile is pooled within itself. Images lie in blocks of s × s pixels, so that a tile's input is a few
+whole blocks side by side, and what pooling leaves of a tile is a block of the next layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+KERNEL = 5  # pixels a side
+Layer = tuple[Any, Any]  # kernel [5, 5, C, O] and bias [O]
+
+
+def features(images: Any, layers: Sequence[Layer]) -> jax.Array:
+    r"""Layers of 5×5 convolution without padding, ReLU and 2×2 max-pooling.
+
+    .. math:: x \leftarrow \operatorname{pool}_{2 \times 2}\big(\max(0,\ x * k + b)\big)
+
+    Args:
+      images: float [B, H, W, C]; each pooling must halve what its convolution leaves.
+      layers: one or two pairs of kernel, float [5, 5, C, O], and bias, float [O].
+
+    Returns:
+      Float [B, H', W', O]. CPUs and other platforms compute it in different forms, equal but for rounding.
+
+    Raises:
+      ValueError: for another number of layers, or sides that the poolings do not halve evenly.
+
+    Example:
+      >>> kernel, bias = jnp.ones((5, 5, 1, 6)), jnp.zeros(6)
+      >>> features(jnp.ones((2, 8, 12, 1)), [(kernel, bias)])[0, :, :, 0]
+      Array([[25., 25., 25., 25.],
+             [25., 25., 25., 25.]], dtype=float32)
+    """
+    if len(layers) not in (1, 2):
+        raise ValueError(f"layers must be one or two, got {len(layers)}")
+    even, least = {1: (2, 6), 2: (4, 16)}[len(layers)]
+    if any(side < least or side % even for side in images.shape[1:3]):
+        raise ValueError(f"images must have sides that are multiples of {even}, from {least} on, got {images.shape}")
+    flat = [array for layer in layers for array in layer]
+    return jax.lax.platform_dependent(images, *flat, cpu=_tiled, default=_direct)
+
+
+def _layers(flat: Sequence[Any]) -> list[Layer]:
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _direct(images: Any, *flat: Any) -> jax.Array:
+    x = images
+    for kernel, bias in _layers(flat):
+        x = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        x = max_pool(jax.nn.relu(x + bias))
+    return x
+
+
+def _tiled(images: Any, *flat: Any) -> jax.Array:
+    layers = _layers(flat)
+    side = 2 ** len(layers)  # halved by every pooling, down to single pixels
+    batch, height, width, channels = images.shape
+    x = images.reshape(batch, height // side, side, width // side, side, channels)
+    x = x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // side, width // side, -1)
+    for kernel, bias in layers:
+        x = _tiles(x, kernel, bias, side)
+        side //= 2
+    return x
+
+
+def _tiles(x: Any, kernel: Any, bias: Any, side: int) -> jax.Array:
+    """A layer on blocks, [B, I, J, side² C] to [B, I', J', (side/2)² O]."""
+    across = 1 + (KERNEL - 1) // side  # blocks on each side of a tile's input
+    batch, rows, columns = x.shape[0], x.shape[1] - across + 1, x.shape[2] - across + 1
+    inputs = [x[:, i : i + rows, j : j + columns] for i in range(across) for j in range(across)]
+    tiles = jnp.concatenate(inputs, axis=-1).reshape(batch * rows * columns, -1) @ _matrix(kernel, side)
+    # The pixels that are pooled together come first, and a bias moves all of them alike.
+    pooled = tiles.reshape(batch, rows, columns, 4, (side // 2) ** 2, bias.shape[0]).max(axis=3)
+    return jax.nn.relu(pooled + bias).reshape(batch, rows, columns, -1)
+
+
+def _matrix(kernel: Any, side: int) -> jax.Array:
+    """The matrix of a tile: input block, row, column and channel down; place in a pool, pool and channel across."""
+    touches = np.zeros((side + KERNEL - 1, side, KERNEL), np.float32)
+    for out in range(side):
+        for tap in range(KERNEL):
+            touches[out + tap, out, tap] = 1
+    along = touches.reshape(-1, side, side // 2, 2, KERNEL).astype(kernel.dtype)  # block, in, pool, place in it, tap
+    down = jnp.einsum("klio,aeYpk->aepYlio", kernel, along)
+    return jnp.einsum("aepYlio,bfXql->abefipqYXo", down, along).reshape(-1, side * side * kernel.shape[3])
+
+
+def max_pool(x: jax.Array) -> jax.Array:
+    """The maximum of each 2×2 block: [B, H, W, C] to [B, H/2, W/2, C], for even H and W.
+
+    Example:
+      >>> max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1))[0, :, :, 0]
+      Array([[ 5.,  7.],
+             [13., 15.]], dtype=float32)
+    """
+    batch, height, width, channels = x.shape
+    # On CPU this and its gradient are faster than reduce_window.
+    return x.reshape(batch, height // 2, 2, width // 2, 2, channels).max(axis=(2, 4))
