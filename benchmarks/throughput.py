@@ -5,12 +5,13 @@
 
 The limits are explained in benchmarks/limits.py. Every repetition runs all arms in turn, the limits before and behind
 the schemes, and a ratio is taken within a repetition, so that a machine whose speed drifts does not matter; told are
-the median over repetitions and the range. With PyTorch installed, its Hogwild is an arm as well. Where the time goes is
+the median over repetitions and the range. Batches are drawn beforehand, for PyTorch as well. With PyTorch installed, its Hogwild is an arm as well. Where the time goes is
 read off one more run of each scheme (benchmarks/profiled.py). Written are throughput.json and throughput.png; the goals
 stand beside what was measured.
 """
 
 import argparse
+import dataclasses
 import importlib.util
 import itertools
 import json
@@ -34,7 +35,8 @@ from jasgd import problems, rules  # noqa: E402
 RATE = 1e-5  # small enough for 8 stale workers not to diverge on any of the problems
 SCHEMES = ("locked", "hogwild", "leashed", "synchronous")
 RULES = ("locked", "hogwild", "leashed")  # schemes that are timed with rules.constant() as well
-PEER = "PyTorch Hogwild"
+PEER, DRAWING = "PyTorch Hogwild", "leashed, drawing its batches"
+DRAWN = 32  # batches that are drawn beforehand, so that no arm is timed for it but one
 
 
 def transformation(rule):
@@ -62,7 +64,9 @@ class Place:
 
     def __init__(self, dataset, model, batch, workers, seconds, peer):
         self.model, self.batch, self.workers = model, batch, workers
-        self.problem = problems.load(dataset, model, batch_size=batch)
+        drawing = problems.load(dataset, model, batch_size=batch)
+        self.drawn = [drawing.batches(ticket) for ticket in range(DRAWN)]
+        self.problem = dataclasses.replace(drawing, batches=lambda ticket: self.drawn[ticket % DRAWN])
         self.tail = transformation(rules.tail())
         self.limits = Limits(self.problem, self.tail)
         trial = 20 * workers
@@ -70,19 +74,19 @@ class Place:
         self.peer = peer
         self.arms = {name: self.train(name, self.tail) for name in SCHEMES}
         self.arms |= {f"{name}, constant": self.train(name, transformation(rules.constant())) for name in RULES}
+        self.arms[DRAWING] = self.train("leashed", problem=drawing)
         if workers == 1:
             self.arms["plain Optax loop"] = lambda: plain_loop(self.problem, optax.sgd(RATE), self.steps)
         if peer:
             self.arms[PEER] = self._torch
 
-    def train(self, name, tx=None):
+    def train(self, name, tx=None, problem=None):
         """A function that trains once and gives the seconds of ``steps`` gradients; it may be given a scheme."""
-        tx = tx or self.tail
+        tx, p = tx or self.tail, problem or self.problem
         # One gradient of a synchronous round is one update's work, though a round is one commit.
         steps = max(1, self.steps // self.workers) if name == "synchronous" else self.steps
 
         def run(scheme=name):
-            p = self.problem
             result = jasgd.train(
                 p.loss_fn, p.params, tx, p.batches, scheme=scheme, workers=self.workers, steps=steps, seed=0
             )
@@ -94,9 +98,8 @@ class Place:
         from torch_hogwild import hogwild
 
         dataset = self.problem.dataset
-        drawn = [self.problem.batches(ticket) for ticket in range(32)]
-        shape, classes = drawn[0][0].shape[1:], int(np.max(dataset.train_labels)) + 1
-        return hogwild(self.model, shape, classes, drawn, self.workers, self.steps)
+        shape, classes = self.drawn[0][0].shape[1:], int(np.max(dataset.train_labels)) + 1
+        return hogwild(self.model, shape, classes, self.drawn, self.workers, self.steps)
 
     def repetition(self):
         """Updates per second by arm; every arm once, the limits at both ends."""
@@ -122,6 +125,7 @@ def pairs(arms):
         yield "leashed", PEER
     for name in RULES:
         yield name, f"{name}, constant"
+    yield DRAWING, "leashed"
 
 
 def ratios_of(place, repetitions):
@@ -145,7 +149,7 @@ def tell(place, repetitions, rows):
         median = statistics.median(values)
         verdict = "" if goal is None else f"  goal {goal:.2f}: {'met' if median >= goal else 'MISSED'}"
         print(
-            f"  {row['arm']:18} / {row['against']:18} {median:6.3f}  ({values[0]:.3f}–{values[-1]:.3f}){verdict}",
+            f"  {row['arm']:28} / {row['against']:18} {median:6.3f}  ({values[0]:.3f}–{values[-1]:.3f}){verdict}",
             flush=True,
         )
 

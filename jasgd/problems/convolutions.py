@@ -78,8 +78,10 @@ def _tiles(x: Any, kernel: Any, bias: Any, side: int) -> jax.Array:
     """A layer on blocks, [B, I, J, side² C] to [B, I', J', (side/2)² O]."""
     across = 1 + (KERNEL - 1) // side  # blocks on each side of a tile's input
     batch, rows, columns = x.shape[0], x.shape[1] - across + 1, x.shape[2] - across + 1
-    inputs = [x[:, i : i + rows, j : j + columns] for i in range(across) for j in range(across)]
-    tiles = jnp.concatenate(inputs, axis=-1).reshape(batch * rows * columns, -1) @ _matrix(kernel, side)
+    # In two steps, since XLA's CPU executor leaves its thread for a pool where more than eight slices wait to be taken.
+    wide = jnp.concatenate([x[:, :, j : j + columns] for j in range(across)], axis=-1)
+    tiles = jnp.concatenate([wide[:, i : i + rows] for i in range(across)], axis=-1)
+    tiles = tiles.reshape(batch * rows * columns, -1) @ _matrix(kernel, side)
     # The pixels that are pooled together come first, and a bias moves all of them alike.
     pooled = tiles.reshape(batch, rows, columns, 4, (side // 2) ** 2, bias.shape[0]).max(axis=3)
     return jax.nn.relu(pooled + bias).reshape(batch, rows, columns, -1)

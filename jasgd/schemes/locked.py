@@ -13,12 +13,14 @@ class Locked:
     """A worker copies the parameters under the mutex, and updates them in place under the same mutex.
 
     ``reading="copy"`` is the published scheme: the store owns its buffers, donates them to the update, and hands out
-    copies. The update makes the copy that its worker will read if nobody commits before: one call instead of two.
+    copies. An update also makes the copy that its worker reads next, unless another worker commits before it asks.
     ``reading="reference"`` hands out the current immutable arrays instead, and each update makes new ones: no copy, at
     the price of fresh memory per update.
 
-    Guarantees. No torn read, no lost update; versions form a chain. Linearizes inside the mutex, for reads and for
-    commits. A worker waits for another's copy or update, never for another's gradient. Nothing relies on the GIL.
+    Guarantees. No torn read, no lost update; versions form a chain. Commits linearize inside the mutex; so do reads, but
+    for one of a copy that the worker's own commit made, which linearizes where the version is found to be that copy's:
+    a commit under way then comes behind it. A worker waits for another's copy or update, never for another's gradient.
+    Of the GIL it needs that loading an attribute is atomic.
     """
 
     name = "locked"
@@ -43,12 +45,15 @@ class Locked:
         self._next: list[View | None] = [None] * setup.workers  # what each worker's own commit has copied
 
     def read(self, worker: int) -> View:
-        """The parameters as they are while the mutex is held."""
+        """The parameters as they are while the mutex is held, or as this worker's own commit left and copied them."""
+        view, self._next[worker] = self._next[worker], None
+        if view is not None and view.version == self._version:  # as if it had kept the mutex
+            self._ledger.reading(worker, view.version)
+            self._at("read", worker)
+            return view
         with self._mutex:
             self._at("read", worker)
-            view, self._next[worker] = self._next[worker], None
-            if view is None or view.version != self._version:
-                view = View(self._version, self._copied(self._params))
+            view = View(self._version, self._copied(self._params))
             self._ledger.reading(worker, view.version)
         return view
 
