@@ -5,9 +5,9 @@
 
 The limits are explained in benchmarks/limits.py. Every repetition runs all arms in turn, the limits before and behind
 the schemes, and a ratio is taken within a repetition, so that a machine whose speed drifts does not matter; told are
-the median over repetitions and the range. Batches are drawn beforehand, for PyTorch as well. With PyTorch installed, its Hogwild is an arm as well. Where the time goes is
-read off one more run of each scheme (benchmarks/profiled.py). Written are throughput.json and throughput.png; the goals
-stand beside what was measured.
+the median over repetitions and the range. Batches are drawn beforehand, for PyTorch as well, whose Hogwild is an arm
+where it is installed. Where the time goes is read off one more run of each scheme (benchmarks/profiled.py). Written are
+throughput.json and throughput.png; the goals stand beside what was measured.
 """
 
 import argparse

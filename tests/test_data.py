@@ -1,6 +1,8 @@
 """Tickets: the batch depends on the ticket alone."""
 
+import itertools
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -82,3 +84,52 @@ def test_bad_options_are_named():
         minibatches((X,), 10, shuffle="twice")
     with pytest.raises(ValueError, match="ticket must be ≥ 0, got -1"):
         minibatches((X,), 10)(-1)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10, 16, 32, 50, 103])
+def test_small_batches_that_are_drawn_together_are_those_of_their_tickets(size):
+    images = np.random.default_rng(0).normal(size=(103, 4, 4, 1)).astype(np.float32)
+    batches = minibatches((images, Y), size, seed=5)
+    drawn = [batches(t) for t in range(100)]  # straddles epochs
+    for ticket, (x, y) in enumerate(drawn):
+        np.testing.assert_array_equal(x, images[batches.rows(ticket)])
+        np.testing.assert_array_equal(y, Y[batches.rows(ticket)])
+        assert x.ctypes.data % 64 == y.ctypes.data % 64 == 0
+    for i, (x, _) in enumerate(drawn):
+        x[:] = -i  # whoever got a batch may write to it
+    for i, (x, _) in enumerate(drawn):
+        assert (x == -i).all()
+    np.testing.assert_array_equal(batches(3)[0], images[batches.rows(3)])  # and asks for it again
+
+
+def test_threads_that_ask_at_once_never_get_the_same_memory():
+    batches, tickets, got = minibatches((X,), 10), itertools.count(), []
+
+    def ask():
+        while (ticket := next(tickets)) < 4000:
+            # Every tenth ticket is asked for twice, as by a second run that shares the function.
+            for _ in range(2 if ticket % 10 == 0 else 1):
+                (batch,) = batches(ticket)
+                got.append((ticket, batch, batch.tolist()))
+                batch += 1000 * (1 + ticket)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(got) == 4400
+    for ticket, batch, values in got:
+        expected = X[batches.rows(ticket)]
+        assert values == expected.tolist()
+        np.testing.assert_array_equal(batch, expected + 1000 * (1 + ticket))
+
+
+def test_large_batches_are_drawn_one_by_one():
+    images = np.zeros((8, 1 << 17), np.float64)  # a megabyte each
+    batches = minibatches((images,), 2)
+    tracemalloc.start()
+    batches(0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 << 20  # two megabytes and little more

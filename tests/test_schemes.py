@@ -5,12 +5,23 @@ worker read says which version it was, two different components in one view are 
 than the number of commits is a lost update.
 """
 
+import logging
+import resource
+import threading
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from helpers import counting, network
 
 import jasgd
+from jasgd.door import admit
+from jasgd.ledger import Ledger
+from jasgd.schemes.protocol import Gradient, Setup
 from jasgd.testing import logged
 
 CONSISTENT = {
@@ -138,3 +149,104 @@ def test_the_caller_keeps_the_initial_parameters():
         jasgd.train(loss_fn, params, optax.adam(0.1), batches, scheme=scheme, workers=2, steps=20)
     for name, layer in params.items():
         np.testing.assert_array_equal(np.asarray(layer["kernel"]), before[name])
+
+
+def test_a_locked_read_of_ones_own_copy_is_the_newest_and_waits_for_nobody():
+    scheme, gradient = two_worker_store(jasgd.schemes.locked())
+    first, other = scheme.read(0), scheme.read(1)
+    scheme.commit(gradient(0, first))
+    with scheme._mutex:  # as another worker's commit would hold it
+        mine = scheme.read(0)
+    assert mine.version == 1
+    np.testing.assert_array_equal(mine.params[0], 1.0)
+    scheme.commit(gradient(0, mine))
+    scheme.commit(gradient(1, other))  # behind worker 0's commit, so what that copied is no longer the newest
+    newest = scheme.read(0)
+    assert newest.version == 3
+    np.testing.assert_array_equal(newest.params[0], 3.0)
+    for view, value in ((first, 0), (mine, 1), (newest, 3), (scheme.read(1), 3)):
+        np.testing.assert_array_equal(view.params[0], float(value))  # no update donated what a worker holds
+
+
+def two_worker_store(factory):
+    """A scheme with the counting problem's parameters, and the gradients that add 1 to them."""
+    params, loss_fn, batches = counting(64)
+    tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.constant()), optax.sgd(1.0))
+    compiled, leaves, state = admit(loss_fn, params, tx, batches(0), has_aux=True)
+    scheme = jasgd.schemes.make(factory, Setup(leaves, state, compiled, Ledger(2), 2))
+
+    def gradient(worker, view):
+        loss, _, grads = compiled.gradient(view.params, batches(0))
+        return Gradient(worker, 0, view, grads, loss, float(loss))
+
+    return scheme, gradient
+
+
+class Compilations(logging.Handler):
+    """Which thread has told JAX's log of a compilation, and when."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def emit(self, record):
+        if "ompil" in (text := record.getMessage()):
+            self.seen.append((record.created, record.threadName, text))
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "delay compensated"])
+@pytest.mark.parametrize(
+    "scheme", ["sequential", "synchronous", "locked", "locked, by reference", "hogwild", "leashed"]
+)
+def test_nothing_is_compiled_once_the_workers_work(scheme, optimizer):
+    params, loss_fn, batches = network()
+    adaptive = jasgd.staleness_adaptive(jasgd.rules.tail())
+    tx = {
+        "sgd": optax.chain(adaptive, optax.sgd(0.01)),
+        "adamw": optax.chain(optax.adamw(1e-3), adaptive),  # asks for the parameters
+        "delay compensated": optax.chain(
+            jasgd.delay_compensated(0.1), adaptive, optax.sgd(0.01)
+        ),  # and for the read ones
+    }[optimizer]
+    log, handler, began = logging.getLogger("jax"), Compilations(), []
+
+    def drawn(ticket):
+        if threading.current_thread().name.startswith("jasgd-worker"):
+            began.append(time.time())
+        return batches(ticket)
+
+    log.addHandler(handler)
+    jax.config.update("jax_log_compiles", True)  # the context manager of that name concerns its own thread alone
+    try:
+        jasgd.train(loss_fn, params, tx, drawn, scheme=CONSISTENT.get(scheme, scheme), steps=300,
+                    workers=1 if scheme == "sequential" else 4, evaluate=lambda params: 0.0,
+                    evaluate_every_s=0.01)  # fmt: skip
+    finally:
+        jax.config.update("jax_log_compiles", False)
+        log.removeHandler(handler)
+    assert any("gradient" in text for _, _, text in handler.seen)  # what was compiled before is seen
+    assert [(thread, text) for at, thread, text in handler.seen if at > min(began)] == []
+
+
+@pytest.mark.parametrize("scheme", ["locked", "hogwild", "leashed"])
+def test_memory_stays_flat_over_100_000_updates(scheme):
+    """But for the rows, which are what is asked for: 65 bytes of the execution and 48 of the timings."""
+    sizes, steps = [], 100_000
+
+    def resident(_):
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        sizes.append((pages * resource.getpagesize(), len(jax.live_arrays())))
+        return 0.0
+
+    tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(1e-6))
+    w, batch = jnp.ones(2000), np.float32(1)
+    result = jasgd.train(lambda w, b: b * jnp.vdot(w, w), w, tx, lambda t: batch, scheme=scheme, workers=2, steps=steps,
+                         evaluate=resident, evaluate_every_s=0.5)  # fmt: skip
+    versions = np.array([row["version"] for row in result.evaluations])
+    begin = int(np.argmax(versions >= steps // 10))  # memory pools have filled by then
+    assert versions[begin] < steps // 2
+    (before, arrays), (after, arrays_then) = sizes[begin], sizes[-1]
+    per_update = (after - before) / (versions[-1] - versions[begin])
+    assert per_update < 250  # bytes; two vectors of parameters would be 16,000
+    assert abs(arrays_then - arrays) < 60

@@ -81,7 +81,8 @@ class LeNet(nnx.Module):
         """Images, float [B, H, W, C], to logits, [B, classes]."""
         margin = (self.padding, self.padding)
         x = jax.numpy.pad(images, ((0, 0), margin, margin, (0, 0))) if self.padding else images
-        x = features(x, [(conv.kernel[...], conv.bias[...]) for conv in (self.conv1, self.conv2)])
+        layers: tuple[Any, ...] = (self.conv1, self.conv2)
+        x = features(x, [(layer.kernel[...], layer.bias[...]) for layer in layers])
         x = x.reshape(x.shape[0], -1)
         for name in self.hidden:
             x = nnx.relu(getattr(self, name)(x))

@@ -1,7 +1,7 @@
 """Shared memory for schemes that change parameters in place: one aligned block, with a NumPy view per leaf.
 
-Private copies of it are JAX arrays over memory that is used again once nobody holds them: fresh memory costs more than
-the copy itself, and NumPy arrays would be put on the device leaf by leaf in every call.
+Private copies for workers are JAX arrays over memory that is used again once nobody holds them: fresh memory costs more
+than the copy itself, and NumPy arrays would be put on the device leaf by leaf in every call.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class Buffers:
         """A copy of all leaves as jax arrays, in memory that nobody holds; concurrent writes may tear it.
 
         Returns:
-          The leaves. Nobody writes them as long as anybody holds them.
+          The leaves. Nobody writes them as long as anybody holds the tuple, one of its arrays, or what ``np.asarray``
+          makes of one; what ``jax.device_get`` or DLPack make of one is not seen. So only for those who are known.
         """
         made = self._copies.unheld() or self._fresh()
         block, leaves = made
@@ -71,8 +72,7 @@ class Copies:
 
     Guarantees. Any number of threads may call it. That nobody holds a copy is read off the reference counts of its
     tuple and of its arrays, while this object has given it to nobody else: who holds neither cannot come to hold one.
-    An array whose memory was looked at through NumPy is never used again, since such a view outlives it. Without a
-    GIL counts are not exact, and nothing is used again.
+    Without a GIL counts are not exact, and nothing is used again.
     """
 
     def __init__(self) -> None:
@@ -92,8 +92,7 @@ class Copies:
                 return None
             if sys.getrefcount(made[1]) == _UNHELD and all(map(_is_unheld, made[1])):
                 return made
-            if all(getattr(leaf, "_npy_value", None) is None for leaf in made[1]):
-                self._kept.append(made)
+            self._kept.append(made)
         return None
 
 
@@ -101,7 +100,7 @@ COUNTED = getattr(sys, "_is_gil_enabled", lambda: True)()  # whether reference c
 
 
 def _is_unheld(leaf: Any) -> bool:
-    return sys.getrefcount(leaf) == _UNHELD_LEAF and getattr(leaf, "_npy_value", None) is None
+    return sys.getrefcount(leaf) == _UNHELD_LEAF
 
 
 def _calibrated() -> tuple[int, int]:

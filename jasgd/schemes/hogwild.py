@@ -38,6 +38,7 @@ class Hogwild:
     """
 
     name = "hogwild"
+    reuses_reads = True
 
     def __init__(self, setup: Setup, *, max_staleness: int | None = None):
         platforms = {d.platform for leaf in setup.params for d in getattr(leaf, "devices", set)()}
@@ -46,6 +47,7 @@ class Hogwild:
         setup.ledger.drop_above(max_staleness)
         self._compiled, self._ledger, self._at = setup.compiled, setup.ledger, setup.at
         self._shared = Buffers(setup.params)
+        self.unwatched = False
         self._state = _State(setup.state, 0)
         self._count_mutex = threading.Lock()
         self._claimed = 0
@@ -59,7 +61,7 @@ class Hogwild:
             version, adding = self._claimed, self._claimed - self._finished
         self._ledger.reading(worker, version)
         self._at("read", worker)
-        params = self._shared.read()
+        params = self._shared.read() if self.unwatched else self._shared.copy()
         self._at("copied", worker)
         with self._count_mutex:
             self._overlapped_reads += adding > 0 or self._claimed != version
@@ -97,7 +99,7 @@ class Hogwild:
 
     def warm_up(self, gradient: Gradient) -> None:
         """Compiles what commits call; changes nothing."""
-        private = self._shared.read()
+        private = self._shared.read() if self.unwatched else self._shared.copy()
         read = self._compiled.read(View(0, private))
         self._compiled.update(
             private, self._state.leaves, gradient.grads, self._compiled.staleness(0), gradient.loss, read

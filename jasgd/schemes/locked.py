@@ -17,10 +17,10 @@ class Locked:
     ``reading="reference"`` hands out the current immutable arrays instead, and each update makes new ones: no copy, at
     the price of fresh memory per update.
 
-    Guarantees. No torn read, no lost update; versions form a chain. Commits linearize inside the mutex; so do reads, but
-    for one of a copy that the worker's own commit made, which linearizes where the version is found to be that copy's:
-    a commit under way then comes behind it. A worker waits for another's copy or update, never for another's gradient.
-    Of the GIL it needs that loading an attribute is atomic.
+    Guarantees. No torn read, no lost update; versions form a chain. Commits linearize inside the mutex; so do reads,
+    but for one of a copy that the worker's own commit made, which linearizes where the current version is found to be
+    that copy's: a commit under way then comes behind it. A worker waits for another's copy or update, never for
+    another's gradient. Of the GIL it needs that loading an attribute is atomic.
     """
 
     name = "locked"
