@@ -36,6 +36,7 @@ RATE = 1e-5  # small enough for 8 stale workers not to diverge on any of the pro
 SCHEMES = ("locked", "hogwild", "leashed", "synchronous")
 RULES = ("locked", "hogwild", "leashed")  # schemes that are timed with rules.constant() as well
 PEER, DRAWING = "PyTorch Hogwild", "leashed, drawing its batches"
+CARRYING = "locked, carrying"
 DRAWN = 32  # batches that are drawn beforehand, so that no arm is timed for it but one
 
 
@@ -74,6 +75,7 @@ class Place:
         self.peer = peer
         self.arms = {name: self.train(name, self.tail) for name in SCHEMES}
         self.arms |= {f"{name}, constant": self.train(name, transformation(rules.constant())) for name in RULES}
+        self.arms[CARRYING] = self.train(jasgd.schemes.locked(reading="carry"))
         self.arms[DRAWING] = self.train("leashed", problem=drawing)
         if workers == 1:
             self.arms["plain Optax loop"] = lambda: plain_loop(self.problem, optax.sgd(RATE), self.steps)
@@ -117,7 +119,7 @@ def pairs(arms):
     """Which arm is told against which."""
     names = set(arms)
     yield "two-call", "fused"
-    for name in (*SCHEMES, "plain Optax loop", PEER):
+    for name in (*SCHEMES, CARRYING, "plain Optax loop", PEER):
         if name in names:
             yield name, "two-call"
             yield name, "fused"

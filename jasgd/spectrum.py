@@ -181,6 +181,7 @@ def sweep(
     problems = {seed: problem(seed) for seed in seeds}
     studio = _Jobs(problems, executions, make, rates, evaluate)
     runs: dict[Point, dict[str, Any]] = {}
+    order: list[Point] = []  # runs end in any order, and the same call tells them in one
     total, done = steps * len(executions) * len(chosen) * len(rates), 0
 
     def conclude(point: Point, result: TrainResult) -> None:
@@ -191,6 +192,7 @@ def sweep(
     for controls in (False, True):  # which take the mean steps of the others
         arms_now = [arm for arm in chosen if (arm.mean_of is not None) == controls]
         jobs = studio.of(arms_now, runs)
+        order += jobs
         points = {id(lane): point for point, (_, lane) in jobs.items()}
         run_in_threads(
             list(jobs.values()),
@@ -205,7 +207,8 @@ def sweep(
         "steps": steps,
         "clusters": {label: one.describe() for label, one in clusters.items()},
     }
-    return Spectrum(problems[seeds[0]].name, chosen, seeds, counts, tuple(clusters), rates, settings, runs)
+    told = {point: runs[point] for point in order}
+    return Spectrum(problems[seeds[0]].name, chosen, seeds, counts, tuple(clusters), rates, settings, told)
 
 
 def _shifted(on_progress: Callable[[int, int], None], before: int, total: int, done: int, _: int) -> None:

@@ -73,7 +73,7 @@ BAD = {
     "reading": (
         {"scheme": jasgd.schemes.locked(reading="view")},
         ValueError,
-        "reading must be 'copy' or 'reference', got 'view'",
+        "reading must be 'copy', 'carry' or 'reference', got 'view'",
     ),
     "vector loss": (
         {"loss_fn": lambda p, b: p["w"]},

@@ -28,6 +28,7 @@ CONSISTENT = {
     "synchronous": "synchronous",
     "locked": "locked",
     "locked, by reference": jasgd.schemes.locked(reading="reference"),
+    "locked, carrying": jasgd.schemes.locked(reading="carry"),
     "leashed": "leashed",
 }
 
@@ -151,8 +152,8 @@ def test_the_caller_keeps_the_initial_parameters():
         np.testing.assert_array_equal(np.asarray(layer["kernel"]), before[name])
 
 
-def test_a_locked_read_of_ones_own_copy_is_the_newest_and_waits_for_nobody():
-    scheme, gradient = two_worker_store(jasgd.schemes.locked())
+def test_a_locked_read_of_what_was_carried_is_the_newest_and_waits_for_nobody():
+    scheme, gradient = two_worker_store(jasgd.schemes.locked(reading="carry"))
     first, other = scheme.read(0), scheme.read(1)
     scheme.commit(gradient(0, first))
     with scheme._mutex:  # as another worker's commit would hold it
@@ -196,9 +197,7 @@ class Compilations(logging.Handler):
 
 @pytest.mark.newest
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "delay compensated"])
-@pytest.mark.parametrize(
-    "scheme", ["sequential", "synchronous", "locked", "locked, by reference", "hogwild", "leashed"]
-)
+@pytest.mark.parametrize("scheme", ["sequential", "hogwild", *CONSISTENT])
 def test_nothing_is_compiled_once_the_workers_work(scheme, optimizer):
     params, loss_fn, batches = network()
     adaptive = jasgd.staleness_adaptive(jasgd.rules.tail())

@@ -84,7 +84,7 @@ def locked(*, reading: Any = "copy", max_staleness: int | None = None) -> Scheme
     """Lock-based AsyncSGD, see :class:`Locked`.
 
     Args:
-      reading: ``"copy"`` as published, or ``"reference"``.
+      reading: ``"copy"`` as published, ``"carry"``, which is faster, or ``"reference"``; see :class:`Locked`.
       max_staleness: gradients staler than this are dropped, in updates, ≥ 0; None drops none.
 
     Returns:
