@@ -35,7 +35,7 @@ test-newest:
 	@tools/test_newest
 
 bench: install
-	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/throughput.py
 
 clean:
 	rm -rf $(VENV) $(NEWEST) runs .pytest_cache .ruff_cache .hypothesis
