@@ -74,9 +74,14 @@ class Compiled:
 
         def apply(*args: Any) -> tuple[Leaves, Leaves, jax.Array, Leaves]:
             leaves, state, factor = self.applied(*args)
-            return leaves, state, factor, tuple(jnp.copy(leaf) for leaf in leaves)
+            return leaves, state, factor, _copied(leaves)
 
         return jax.jit(apply, donate_argnums=(0, 1))
+
+    @functools.cached_property
+    def apply_into(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
+        """Like :attr:`apply`, behind leaves that are donated: the new ones are written to their memory."""
+        return _writing_to(self.applied)
 
     @functools.cached_property
     def apply_mean(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
@@ -100,9 +105,19 @@ class Compiled:
         return jax.jit(self._update)
 
     @functools.cached_property
+    def update_in_place(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
+        """Like :attr:`update`; the gradient is donated, and the update is written to its memory."""
+        return jax.jit(self._update, donate_argnums=2)
+
+    @functools.cached_property
     def copy(self) -> Callable[[Leaves], Leaves]:
         """Fresh buffers with the values of the given ones."""
-        return jax.jit(lambda leaves: tuple(jnp.copy(leaf) for leaf in leaves))
+        return jax.jit(_copied)
+
+    @functools.cached_property
+    def copy_into(self) -> Callable[[Leaves, Leaves], Leaves]:
+        """The values of the second leaves, written to the memory of the first, which are donated."""
+        return _writing_to(_copied)
 
     def staleness(self, tau: int) -> jax.Array:
         """τ where the computations run: a number of NumPy's would be put there by every call, which takes longer."""
@@ -134,6 +149,15 @@ class Compiled:
         """What :attr:`apply` compiles, for those who trace it as a part of something else."""
         updates, new_state, factor = self._update(leaves, state, grads, staleness, loss, read)
         return optax.apply_updates(leaves, updates), new_state, factor
+
+
+def _copied(leaves: Leaves) -> Leaves:
+    return tuple(jnp.copy(leaf) for leaf in leaves)
+
+
+def _writing_to(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The compiled function behind an argument that is donated and else not used, for the results to lie in."""
+    return jax.jit(lambda into, *args: function(*args), donate_argnums=0, keep_unused=True)
 
 
 def factor_of(state: Any) -> jax.Array:

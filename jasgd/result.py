@@ -233,7 +233,7 @@ def digest(tree: Any) -> str:
     for leaf in jax.tree.leaves(tree):
         array = plain(leaf)
         hashed.update(f"{array.dtype.name}{array.shape}".encode())
-        hashed.update(np.ascontiguousarray(array).tobytes())
+        hashed.update(memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data))
     return hashed.hexdigest()
 
 

@@ -111,7 +111,7 @@ def train(
     compiled, leaves, state = admit(loss_fn, params, tx, first, has_aux=has_aux, device=device)
     ledger = Ledger(workers, limit=steps)
     running: Any = schemes.make(factory, Setup(leaves, state, compiled, ledger, workers))
-    if vars(type(running)).get("reuses_reads"):
+    if reuses(running):
         running.unwatched = True  # only workers and this module see what it hands out
     warn_if_unconfigured(workers)
     metadata = {
@@ -137,11 +137,17 @@ def train(
     return _conclude(run, ledger, compiled, leaves, metadata, watch.evaluations, stuck, throw)
 
 
+def reuses(scheme: Scheme) -> bool:
+    """Whether it hands out memory that it uses again: its own class says so, since one derived of it may keep it."""
+    return bool(vars(type(scheme)).get("reuses_reads"))
+
+
 def _warm_up(compiled: Compiled, scheme: Scheme, leaves: Leaves, batch: Any) -> float:
     """Compiles before the clock starts, since every worker would compile at once; gives a gradient's time in s."""
     loss, _, grads = jax.block_until_ready(compiled.gradient(leaves, batch))
     if callable(warm_up := getattr(scheme, "warm_up", None)):
         warm_up(Gradient(0, 0, View(0, leaves), grads, loss, float(loss)))
+    del grads  # before the next ones are there
     started = time.perf_counter()
     jax.block_until_ready(compiled.gradient(leaves, batch))
     return time.perf_counter() - started

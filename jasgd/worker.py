@@ -157,7 +157,9 @@ def step(worker: int, run: Run, began: float) -> float:
         run.note_good(view)
     if aux is not None:
         run.aux[ticket] = aux
-    done = run.scheme.commit(Gradient(worker, ticket, view, grads, loss, loss_value))
+    gradient = Gradient(worker, ticket, view, grads, loss, loss_value)
+    del view, grads  # so that a scheme can let go of them
+    done = run.scheme.commit(gradient)
     committed = time.perf_counter()
     run.phases.note(worker, ticket, began, drawn, viewed, computed, committed)
     run.require_progress(done, worker)

@@ -6,8 +6,6 @@ than the copy itself, and NumPy arrays would be put on the device leaf by leaf i
 
 from __future__ import annotations
 
-import collections
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +13,7 @@ import jax
 import numpy as np
 
 from jasgd.data import ALIGNMENT, aligned_empty
+from jasgd.schemes.recycling import Copies
 
 
 class Buffers:
@@ -22,9 +21,10 @@ class Buffers:
 
     Args:
       leaves: arrays whose values, shapes and dtypes are taken over.
+      workers: how many may read, ≥ 1.
     """
 
-    def __init__(self, leaves: Sequence[np.ndarray]):
+    def __init__(self, leaves: Sequence[np.ndarray], *, workers: int = 1):
         arrays = [np.asarray(leaf) for leaf in leaves]
         offsets, end = [], 0
         for array in arrays:
@@ -35,7 +35,7 @@ class Buffers:
         self.leaves = self._views(self._block)
         for view, array in zip(self.leaves, arrays, strict=True):
             np.copyto(view, array)
-        self._copies = Copies()
+        self._copies: Copies[np.ndarray] = Copies(workers)
 
     def copy(self) -> tuple[np.ndarray, ...]:
         """A copy of all leaves, in memory that nobody else ever writes; concurrent writes may tear it."""
@@ -50,10 +50,9 @@ class Buffers:
           The leaves. Nobody writes them as long as anybody holds the tuple, one of its arrays, or what ``np.asarray``
           makes of one; what ``jax.device_get`` or DLPack make of one is not seen. So only for those who are known.
         """
-        made = self._copies.unheld() or self._fresh()
-        block, leaves = made
+        block, leaves = self._copies.unheld() or self._fresh()
         np.copyto(block, self._block)
-        self._copies.keep(made)
+        self._copies.keep(block, leaves)
         return leaves
 
     def _fresh(self) -> tuple[np.ndarray, tuple[Any, ...]]:
@@ -65,56 +64,3 @@ class Buffers:
 
     def _views(self, block: np.ndarray) -> tuple[np.ndarray, ...]:
         return tuple(block[o : o + size].view(dtype).reshape(shape) for o, size, dtype, shape in self._layout)
-
-
-class Copies:
-    """Memory of copies that were handed out, used again once nobody holds them.
-
-    Guarantees. Any number of threads may call it. That nobody holds a copy is read off the reference counts of its
-    tuple and of its arrays, while this object has given it to nobody else: who holds neither cannot come to hold one.
-    Without a GIL counts are not exact, and nothing is used again.
-    """
-
-    def __init__(self) -> None:
-        self._kept: collections.deque[tuple[np.ndarray, tuple[Any, ...]]] = collections.deque()
-
-    def keep(self, made: tuple[np.ndarray, tuple[Any, ...]]) -> None:
-        """Takes a block and the leaves over it into what may be used again."""
-        if COUNTED:
-            self._kept.append(made)
-
-    def unheld(self) -> tuple[np.ndarray, tuple[Any, ...]] | None:
-        """A block and its leaves that nobody holds, no longer kept; None where there is none."""
-        for _ in range(len(self._kept)):
-            try:
-                made = self._kept.popleft()  # the one handed out longest ago
-            except IndexError:  # other threads have the rest
-                return None
-            if sys.getrefcount(made[1]) == _UNHELD and all(map(_is_unheld, made[1])):
-                return made
-            self._kept.append(made)
-        return None
-
-
-COUNTED = getattr(sys, "_is_gil_enabled", lambda: True)()  # whether reference counts are exact
-
-
-def _is_unheld(leaf: Any) -> bool:
-    return sys.getrefcount(leaf) == _UNHELD_LEAF
-
-
-def _calibrated() -> tuple[int, int]:
-    """What the two counts are where nobody else holds anything: how many references a call adds depends on Python."""
-    seen: list[int] = []
-
-    def count(leaf: Any) -> bool:
-        seen.append(sys.getrefcount(leaf))
-        return True
-
-    made = (None, (object(),))
-    of_tuple = sys.getrefcount(made[1])
-    all(map(count, made[1]))
-    return of_tuple, seen[0]
-
-
-_UNHELD, _UNHELD_LEAF = _calibrated()

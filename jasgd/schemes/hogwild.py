@@ -10,6 +10,7 @@ import numpy as np
 
 from jasgd.schemes.buffers import Buffers
 from jasgd.schemes.protocol import Committed, Dropped, Gradient, Leaves, Setup, Snapshot, View
+from jasgd.schemes.recycling import kind_of
 
 
 class _State(NamedTuple):
@@ -46,8 +47,9 @@ class Hogwild:
             raise ValueError(f"device must be a CPU for the scheme 'hogwild', got {', '.join(sorted(platforms))}")
         setup.ledger.drop_above(max_staleness)
         self._compiled, self._ledger, self._at = setup.compiled, setup.ledger, setup.at
-        self._shared = Buffers(setup.params)
+        self._shared = Buffers(setup.params, workers=setup.workers)
         self.unwatched = False
+        self._in_place = False  # whether an update takes the place of its gradient, which has one owner
         self._state = _State(setup.state, 0)
         self._count_mutex = threading.Lock()
         self._claimed = 0
@@ -83,7 +85,8 @@ class Hogwild:
         base = self._state
         # A transformation that looks at the current parameters gets a copy of its own, which others may tear.
         current = self._shared.read() if compiled.needs_params else gradient.view.params
-        updates, state, factor = compiled.update(
+        update = compiled.update_in_place if self._in_place else compiled.update
+        updates, state, factor = update(
             current, base.leaves, gradient.grads, compiled.staleness(tau), gradient.loss, compiled.read(gradient.view)
         )
         self._at("state", worker)
@@ -99,16 +102,18 @@ class Hogwild:
 
     def warm_up(self, gradient: Gradient) -> None:
         """Compiles what commits call; changes nothing."""
+        compiled, grads = self._compiled, gradient.grads
         private = self._shared.read() if self.unwatched else self._shared.copy()
-        read = self._compiled.read(View(0, private))
-        self._compiled.update(
-            private, self._state.leaves, gradient.grads, self._compiled.staleness(0), gradient.loss, read
-        )
+        rest = compiled.staleness(0), gradient.loss, compiled.read(View(0, private))
+        updates, _, _ = compiled.update(private, self._state.leaves, grads, *rest)
+        if self.unwatched and all(kind_of(u) == kind_of(g) and u is not g for u, g in zip(updates, grads, strict=True)):
+            compiled.update_in_place(private, self._state.leaves, updates, *rest)
+            self._in_place = True
 
     def snapshot(self) -> Snapshot:
         """A copy, torn where an add is under way."""
         version = self._claimed
-        params = tuple(jax.numpy.asarray(leaf) for leaf in self._shared.copy())
+        params = tuple(jax.device_put(leaf) for leaf in self._shared.copy())  # over that memory, which is nobody else's
         return Snapshot(version, params, self._state.leaves)
 
     def close(self, reason: str) -> None:

@@ -7,6 +7,7 @@ import threading
 import numpy as np
 
 from jasgd.schemes.protocol import Committed, Dropped, Gradient, Setup, Snapshot, View
+from jasgd.schemes.recycling import Retired
 
 
 class Leashed:
@@ -19,8 +20,9 @@ class Leashed:
     Guarantees. No torn read, no lost update; versions form a chain. No blocking on a stalled peer: no parameter is
     read, computed or copied under a lock. Linearizes at the comparison and assignment in ``_swap``; CPython has no
     compare-and-swap of references, so these two statements have a mutex to themselves. A read is one load of an
-    attribute. Memory: a snapshot lives while it is current or a worker holds it as view, base or candidate, so there
-    are at most 3m + 1; the trainer holds one more, the newest with a finite loss, and evaluation another.
+    attribute. Memory: a snapshot lives while it is current or a worker holds it as view, or as base and candidate; with
+    the workers' gradients that makes at most 3m + 1 vectors of parameters at once. The trainer holds one more, the
+    newest with a finite loss, and evaluation another. Memory of large ones is used again once nobody can read it.
 
     Source:
       Bäckström, Walulya, Papatriantafilou, Tsigas, "Consistent lock-free parallel stochastic gradient descent for fast
@@ -28,6 +30,7 @@ class Leashed:
     """
 
     name = "leashed"
+    reuses_reads = True
 
     def __init__(self, setup: Setup, *, persistence: int | None = None, max_staleness: int | None = None):
         whole = isinstance(persistence, (int, np.integer)) and not isinstance(persistence, bool)
@@ -38,6 +41,8 @@ class Leashed:
         self._persistence = persistence
         self._current = Snapshot(0, setup.params, setup.state)
         self._swap_mutex = threading.Lock()
+        self._retired = Retired(setup.compiled, setup.workers)
+        self.unwatched = False
 
     def read(self, worker: int) -> View:
         """The current snapshot's parameters, by reference."""
@@ -48,26 +53,31 @@ class Leashed:
 
     def commit(self, gradient: Gradient) -> Committed | Dropped:
         """Publishes the successor of the newest snapshot, trying again while others come first."""
-        compiled, ledger, view = self._compiled, self._ledger, gradient.view
+        compiled, ledger, read_version = self._compiled, self._ledger, gradient.view.version
+        read = compiled.read(gradient.view)
+        if self.unwatched:
+            gradient.view = View(read_version, ())  # nobody else looks at it, and its memory may be wanted
         tries = 0
         while True:
             base = self._current
             self._at("base", gradient.worker)
             ledger.require_open(base.version)
-            tau = ledger.staleness(view.version, base.version)
+            tau = ledger.staleness(read_version, base.version)
             if ledger.is_too_stale(tau):
                 return ledger.dropped(gradient, base.version, tau, tries, "stale")
-            params, state, factor = compiled.apply(
-                base.params, base.state, gradient.grads, compiled.staleness(tau), gradient.loss, compiled.read(view)
+            params, state, factor = self._retired.apply(
+                base.params, base.state, gradient.grads, compiled.staleness(tau), gradient.loss, read
             )
             tries += 1
             self._at("publish", gradient.worker)
             if self._swap(base, Snapshot(base.version + 1, params, state)):
                 return ledger.applied(gradient, base.version, tau, factor, tries)
+            self._retired.keep(params, state)  # was not published, so nobody has seen it
+            del params, state
             self._at("lost", gradient.worker)
             if self._persistence is not None and tries > self._persistence:
                 version = self._current.version
-                return ledger.dropped(gradient, version, ledger.staleness(view.version, version), tries, "contended")
+                return ledger.dropped(gradient, version, ledger.staleness(read_version, version), tries, "contended")
 
     def _swap(self, expected: Snapshot, new: Snapshot) -> bool:
         with self._swap_mutex:
@@ -75,19 +85,18 @@ class Leashed:
             if self._current is not expected:
                 return False
             self._current = new
-            return True
+        if expected.version:  # the initial arrays are the caller's
+            self._retired.keep(expected.params, expected.state)
+        return True
 
     def warm_up(self, gradient: Gradient) -> None:
         """Compiles what commits call; changes nothing."""
         current = self._current
-        self._compiled.apply(
-            current.params,
-            current.state,
-            gradient.grads,
-            self._compiled.staleness(0),
-            gradient.loss,
-            self._compiled.read(gradient.view),
-        )
+        given = gradient.grads, self._compiled.staleness(0), gradient.loss, self._compiled.read(gradient.view)
+        if self.unwatched:
+            self._retired.learn(current.params, current.state, *given)
+        else:
+            self._compiled.apply(current.params, current.state, *given)
 
     def snapshot(self) -> Snapshot:
         """The current snapshot; immutable."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 from jasgd.schemes import protocol
 from jasgd.schemes.protocol import Committed, Dropped, Gradient, Setup, Snapshot, View
+from jasgd.schemes.recycling import Copies, is_large
 
 
 class Locked:
@@ -25,6 +26,7 @@ class Locked:
     """
 
     name = "locked"
+    reuses_reads = True
 
     def __init__(
         self,
@@ -39,11 +41,14 @@ class Locked:
         setup.ledger.drop_above(max_staleness)
         self._compiled, self._ledger, self._at = setup.compiled, setup.ledger, setup.at
         self._mutex = threading.Lock()
-        self._in_place, self._apply = reading != "reference", getattr(self._compiled, applies[reading])
+        self._reading, self._in_place = reading, reading != "reference"
+        self._apply = getattr(self._compiled, applies[reading])
         self._version = 0
         # The caller keeps the initial arrays, so they must not be donated: copies of them may.
         self._params = self._compiled.copy(setup.params) if self._in_place else setup.params
         self._state = self._compiled.copy(setup.state) if self._in_place else setup.state
+        self._copies: Copies[None] = Copies(setup.workers)  # that workers have read, where they are large
+        self._uses_again, self.unwatched = False, False
         self._carried: list[View | None] = [None] * setup.workers  # what each worker's own commit has copied
 
     def read(self, worker: int) -> View:
@@ -55,7 +60,7 @@ class Locked:
             return view
         with self._mutex:
             self._at("read", worker)
-            view = View(self._version, self._copied(self._params))
+            view = View(self._version, self._read())
             self._ledger.reading(worker, view.version)
         return view
 
@@ -73,12 +78,16 @@ class Locked:
             given = self._params, self._state, gradient.grads, compiled.staleness(tau), gradient.loss, read
             self._params, self._state, factor, *carried = self._apply(*given)
             self._version = version + 1
-            self._carried[worker] = View(version + 1, carried[0]) if carried else None
+            if self._reading == "carry":
+                self._carried[worker] = View(version + 1, carried[0] if carried else self._read())
         return ledger.applied(gradient, version, tau, factor)
 
     def warm_up(self, gradient: Gradient) -> None:
         """Compiles what commits call; changes nothing."""
         params, state = self._copied(self._params), self._copied(self._state)
+        if self.unwatched and self._in_place and is_large(params):
+            params = self._compiled.copy_into(params, self._params)
+            self._uses_again, self._apply = True, self._compiled.apply_in_place  # copies on their own, into old memory
         read, fresh = self._compiled.read(gradient.view), self._compiled.staleness(0)
         self._apply(params, state, gradient.grads, fresh, gradient.loss, read)
 
@@ -90,6 +99,15 @@ class Locked:
             return Snapshot(self._version, self._copied(self._params), self._copied(self._state))
         finally:
             self._mutex.release()
+
+    def _read(self) -> tuple:
+        """What a worker computes on, in memory that nobody holds where there is some."""
+        if not self._uses_again:
+            return self._copied(self._params)
+        found = self._copies.unheld()
+        leaves = self._copied(self._params) if found is None else self._compiled.copy_into(found[1], self._params)
+        self._copies.keep(None, leaves)
+        return leaves
 
     def _copied(self, leaves: tuple) -> tuple:
         return self._compiled.copy(leaves) if self._in_place else leaves

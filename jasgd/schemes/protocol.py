@@ -82,8 +82,9 @@ class Scheme(Protocol):
       warm_up: method ``warm_up(gradient) -> None`` that compiles what ``commit`` calls, before the clock starts, and
         changes nothing; by default the first commit compiles, while the others wait.
       reuses_reads: bool, whether the class, not one that is derived of it, hands out memory by ``read`` that it uses
-        again when no reference to it is left. ``train`` sets the attribute ``unwatched`` of such a scheme, where it is
-        not wrapped in another one that might keep what it cannot know of; by default False.
+        again when no reference to it is left, or writes to that of the gradients it is given. ``train`` sets the
+        attribute ``unwatched`` of such a scheme, before ``warm_up``, where it is not wrapped in another one that might
+        keep what it cannot know of; by default False.
       unfinished: collection of int, versions that were given out to commits which failed or did not end, and have no
         row; by default empty.
     """
