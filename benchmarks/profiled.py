@@ -1,10 +1,11 @@
 """Where a worker's time goes, read off JAX's own trace of a run.
 
-XLA says when its kernels run (*compute*), and JAX when a compiled function is called: what lies between is *dispatch*,
-which contains waiting for the interpreter's lock behind a computation. What jasgd does besides is marked here, from
-outside: *copies* and adds of parameters through NumPy, *waiting* for a scheme's mutex or barrier. The rest is
-*bookkeeping*: batches, staleness, rows, and the loop itself, all in Python. *off processor* is the share of the time in
-which the worker's thread did not run, whatever it was waiting for; it is contained in the others.
+XLA says when its kernels run (*compute*, which for native rounds contains reads and commits), and JAX when a compiled
+function is called: what lies between is *dispatch*, which contains waiting for the interpreter's lock behind a
+computation. What jasgd does besides is marked here, from outside: *copies* and adds of parameters through NumPy,
+*waiting* for a scheme's mutex or barrier. The rest is *bookkeeping*: batches, staleness, rows, and the loop itself, all
+in Python. *off processor* is the share of the time in which the worker's thread did not run, whatever it was waiting
+for; it is contained in the others.
 """
 
 import contextlib
@@ -56,7 +57,7 @@ def shares(run, scheme):
 
     Args:
       run: function that trains once, by ``jasgd.train`` with a scheme that is given to it.
-      scheme: the scheme's name.
+      scheme: what ``train(scheme=...)`` takes.
 
     Returns:
       For each of ``KINDS``, and for "off processor", its share of the time that the workers worked, 0 … 1.
@@ -70,14 +71,14 @@ def shares(run, scheme):
             worked.append((time.perf_counter() - started, time.thread_time() - ran))
 
     def factory(setup):
-        made = jasgd.schemes.make(jasgd.schemes.named(scheme), setup)
+        made = jasgd.schemes.make(scheme, setup)
         if isinstance(getattr(made, "_mutex", None), type(threading.Lock())):
             made._mutex = _Mutex(made._mutex)
         if isinstance(barrier := getattr(made, "_barrier", None), threading.Condition):
             barrier.wait = _marked("waiting", barrier.wait)
         return made
 
-    factory.name = scheme
+    factory.name = jasgd.schemes.describe(scheme)
     original, options = supervisor.work, jax.profiler.ProfileOptions()
     options.python_tracer_level = 0
     with contextlib.ExitStack() as stack:

@@ -164,11 +164,23 @@ class Ledger:
     def applied(self, gradient: Gradient, version: int, staleness: int, factor: Any, tries: int = 1) -> Committed:
         """Writes the row of an applied gradient."""
         g, c = gradient, float(np.asarray(factor))
-        self._applied.append(
-            (g.worker, g.ticket, g.view.version, version, staleness, c, g.loss_value, tries, self.now())
-        )
-        self.in_flight[g.worker] = -1
-        return Committed(version, staleness, c, tries)
+        return self.applied_row(g.worker, g.ticket, g.view.version, version, staleness, c, g.loss_value, tries)
+
+    def applied_row(
+        self,
+        worker: int,
+        ticket: int,
+        version_read: int,
+        version: int,
+        staleness: int,
+        factor: float,
+        loss: float,
+        tries: int,
+    ) -> Committed:
+        """Like :meth:`applied`, for a scheme that has the numbers alone."""
+        self._applied.append((worker, ticket, version_read, version, staleness, factor, loss, tries, self.now()))
+        self.in_flight[worker] = -1
+        return Committed(version, staleness, factor, tries)
 
     def dropped(self, gradient: Gradient, version: int, staleness: int, tries: int, reason: str) -> Dropped:
         """Writes the row of a dropped gradient.

@@ -136,6 +136,8 @@ class _Logged:
     def __init__(self, scheme: Scheme, events: list[Event]):
         self._scheme, self._events = scheme, events
 
+    round = None  # which would show neither reads nor commits
+
     def __getattr__(self, name: str) -> Any:  # the optional members
         return getattr(self._scheme, name)
 

@@ -110,7 +110,7 @@ def train(
     first = drawn(0)
     compiled, leaves, state = admit(loss_fn, params, tx, first, has_aux=has_aux, device=device)
     ledger = Ledger(workers, limit=steps)
-    running: Any = schemes.make(factory, Setup(leaves, state, compiled, ledger, workers))
+    running: Any = schemes.make(factory, Setup(leaves, state, compiled, ledger, workers, batch=first))
     if reuses(running):
         running.unwatched = True  # only workers and this module see what it hands out
     warn_if_unconfigured(workers)

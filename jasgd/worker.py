@@ -105,6 +105,18 @@ class Run:
                 f"gradients in a row, and none at a version above {self._newest[worker]}",
             )
 
+    def conclude(self, done: Committed | Dropped, worker: int, ticket: int) -> None:
+        """What a commit or a drop means for the run."""
+        self.require_progress(done, worker)
+        if not isinstance(done, Committed):
+            self.aux.pop(ticket, None)
+        elif self.limit is not None and done.version + 1 >= self.limit:
+            self.finish(Outcome.FINISHED, f"all {self.limit} steps were taken")
+
+    def diverge(self, version: int, ticket: int, worker: int, loss: float) -> None:
+        """Ends the run at a loss that is not finite."""
+        self.finish(Outcome.DIVERGED, f"the loss at version {version} (ticket {ticket}, worker {worker}) is {loss}")
+
     def note_good(self, view: View) -> None:
         """Remembers parameters with a finite loss; racing workers may leave a slightly older one, as good as any."""
         if self.good is None or view.version > self.good.version:
@@ -115,8 +127,9 @@ def work(worker: int, run: Run, on_end: Callable[[], None]) -> None:
     """Computes and commits gradients until the run is over; an exception ends the run and is kept as its error."""
     try:
         began = time.perf_counter()
+        advance = step if getattr(run.scheme, "round", None) is None else step_in_one_call
         while not run.over.is_set():
-            began = step(worker, run, began)
+            began = advance(worker, run, began)
     except Closed:
         pass  # the run is over: whoever ended it has said why
     except BatchesExhausted as error:
@@ -149,10 +162,7 @@ def step(worker: int, run: Run, began: float) -> float:
     run.longest_gradient_s = max(run.longest_gradient_s, computed - viewed)
     if run.check_finite:
         if not math.isfinite(loss_value):
-            run.finish(
-                Outcome.DIVERGED,
-                f"the loss at version {view.version} (ticket {ticket}, worker {worker}) is {loss_value}",
-            )
+            run.diverge(view.version, ticket, worker, loss_value)
             return computed
         run.note_good(view)
     if aux is not None:
@@ -162,9 +172,26 @@ def step(worker: int, run: Run, began: float) -> float:
     done = run.scheme.commit(gradient)
     committed = time.perf_counter()
     run.phases.note(worker, ticket, began, drawn, viewed, computed, committed)
-    run.require_progress(done, worker)
-    if not isinstance(done, Committed):
-        run.aux.pop(ticket, None)
-    elif run.limit is not None and done.version + 1 >= run.limit:
-        run.finish(Outcome.FINISHED, f"all {run.limit} steps were taken")
+    run.conclude(done, worker, ticket)
+    return committed
+
+
+def step_in_one_call(worker: int, run: Run, began: float) -> float:
+    """Like :func:`step`, where the scheme reads, computes and commits in one."""
+    scheme: Any = run.scheme
+    ticket = next(run.tickets)
+    batch = run.batches(ticket)
+    drawn = time.perf_counter()
+    told = scheme.round(worker, ticket, batch, run.check_finite)
+    committed = time.perf_counter()
+    run.longest_gradient_s = max(run.longest_gradient_s, told.computed_s - told.read_s)
+    if told.done is None:
+        if (good := scheme.good()) is not None:
+            run.note_good(good)
+        run.diverge(told.version_read, ticket, worker, told.loss_value)
+        return committed
+    if told.aux is not None:
+        run.aux[ticket] = told.aux
+    run.phases.note(worker, ticket, began, drawn, told.read_s, told.computed_s, committed)
+    run.conclude(told.done, worker, ticket)
     return committed

@@ -1,16 +1,20 @@
 """Small problems and loops that several tests share."""
 
 import itertools
+import os
+import shutil
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from jasgd.arms import Arm
 from jasgd.comparison import Comparison
 from jasgd.execution import Execution, row_dtype
 from jasgd.result import Outcome, TrainResult
+from jasgd.schemes import native_build
 
 
 def network(seed: int = 0, sizes=(12, 16, 16, 4)):
@@ -166,3 +170,9 @@ def by_hand(**arms):
     runs = {label: dict(enumerate(results)) for label, results in labels.items()}
     parsed = tuple(Arm.parse(label) for label in labels)
     return Comparison("by hand", parsed, tuple(range(3)), settings, runs)
+
+
+#: for tests that compile native.cc
+needs_compiler = pytest.mark.skipif(
+    not (os.environ.get("CXX") or any(map(shutil.which, native_build.COMPILERS))), reason="needs a C++ compiler"
+)

@@ -83,6 +83,8 @@ SCHEMES = {
     "locked": lambda draw: "locked",
     "reference": lambda draw: jasgd.schemes.locked(reading="reference", max_staleness=draw.choice([None, 3])),
     "leashed": lambda draw: "leashed",
+    "native locked": lambda draw: jasgd.schemes.locked(native=True, max_staleness=draw.choice([None, 3])),
+    "native leashed": lambda draw: jasgd.schemes.leashed(native=True, persistence=draw.choice([None, 1])),
     "bounded": lambda draw: jasgd.schemes.leashed(persistence=draw.randrange(3), max_staleness=draw.choice([None, 4])),
 }
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import counting, network, plain_optax, same_bits
+from helpers import counting, needs_compiler, network, plain_optax, same_bits
 from replays import SCHEMES, Case
 
 import jasgd
@@ -21,7 +21,7 @@ from jasgd.environment import DECIDES_BITS
 from jasgd.execution import COLUMNS
 from jasgd.replayer import first_nonfinite
 
-IN_DEFAULT = 6  # random runs in the default suite, the first ones; they try every scheme
+IN_DEFAULT = 8  # random runs in the default suite, the first ones; they try every scheme
 RUNS = 100
 
 
@@ -42,9 +42,13 @@ def without(result, **changes):
     return dataclasses.replace(result, execution=dataclasses.replace(result.execution, **changes))
 
 
-@pytest.mark.parametrize(
-    "index", [pytest.param(i, marks=[pytest.mark.full] if i >= IN_DEFAULT else []) for i in range(RUNS)]
-)
+def random_run(index):
+    """The number of a random run as a parameter, with the marks that it needs."""
+    marks = [pytest.mark.full] if index >= IN_DEFAULT else []
+    return pytest.param(index, marks=marks + [needs_compiler] * Case.of(index).scheme.startswith("native"))
+
+
+@pytest.mark.parametrize("index", [random_run(i) for i in range(RUNS)])
 def test_a_random_threaded_run_comes_to_the_same_bits(index):
     case = Case.of(index)
     result = case.train()
@@ -73,7 +77,9 @@ def in_a_process_of_its_own(folder, indices, **environment):
 
 @pytest.mark.newest
 @pytest.mark.parametrize(
-    "indices", [range(1, 4), pytest.param(range(4, RUNS, 4), marks=pytest.mark.full)], ids=["some", "more"]
+    "indices",
+    [(1, 2, 5), pytest.param(range(4, RUNS, 4), marks=[pytest.mark.full, needs_compiler])],
+    ids=["some", "more"],
 )
 def test_a_saved_run_comes_to_the_same_bits_in_a_process_of_its_own(tmp_path, indices):
     for index in indices:

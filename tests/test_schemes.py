@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import counting, network
+from helpers import counting, needs_compiler, network
 
 import jasgd
 from jasgd.door import admit
@@ -31,6 +31,13 @@ CONSISTENT = {
     "locked, carrying": jasgd.schemes.locked(reading="carry"),
     "leashed": "leashed",
 }
+NATIVE = {f"{name}, native": jasgd.schemes.named(name, native=True) for name in jasgd.schemes.WITH_NATIVE}
+EVERY = {name: name for name in jasgd.schemes.SCHEMES} | CONSISTENT | NATIVE
+
+
+def ids(names):
+    """The names as parameters; those of NATIVE need a compiler."""
+    return [pytest.param(name, marks=needs_compiler if name in NATIVE else ()) for name in names]
 
 
 def run_counting(scheme, *, workers=8, steps=10_000, rule=None, size=4096):
@@ -114,7 +121,7 @@ def test_the_factor_that_is_recorded_is_the_one_that_was_applied(scheme):
 
 
 @pytest.mark.parametrize("optimizer", ["momentum", "adam", "ema"])
-@pytest.mark.parametrize("scheme", ["sequential", "synchronous", "locked", "hogwild", "leashed"])
+@pytest.mark.parametrize("scheme", ids({**jasgd.schemes.SCHEMES, **NATIVE}))
 def test_any_stateful_transformation_trains_under_every_scheme(scheme, optimizer):
     params, loss_fn, batches = network()
     tx = {
@@ -128,7 +135,7 @@ def test_any_stateful_transformation_trains_under_every_scheme(scheme, optimizer
         ),
     }[optimizer]
     workers = 1 if scheme == "sequential" else 4
-    result = jasgd.train(loss_fn, params, tx, batches, scheme=scheme, workers=workers, steps=400)
+    result = jasgd.train(loss_fn, params, tx, batches, scheme=EVERY[scheme], workers=workers, steps=400)
     assert result.metrics["last_loss"] < 0.7 * result.execution.loss[:16].mean()
 
 
@@ -197,7 +204,7 @@ class Compilations(logging.Handler):
 
 @pytest.mark.newest
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "delay compensated"])
-@pytest.mark.parametrize("scheme", ["sequential", "hogwild", *CONSISTENT])
+@pytest.mark.parametrize("scheme", ids(EVERY))
 def test_nothing_is_compiled_once_the_workers_work(scheme, optimizer):
     params, loss_fn, batches = network()
     adaptive = jasgd.staleness_adaptive(jasgd.rules.tail())
@@ -218,7 +225,7 @@ def test_nothing_is_compiled_once_the_workers_work(scheme, optimizer):
     log.addHandler(handler)
     jax.config.update("jax_log_compiles", True)  # the context manager of that name concerns its own thread alone
     try:
-        jasgd.train(loss_fn, params, tx, drawn, scheme=CONSISTENT.get(scheme, scheme), steps=300,
+        jasgd.train(loss_fn, params, tx, drawn, scheme=EVERY[scheme], steps=300,
                     workers=1 if scheme == "sequential" else 4, evaluate=lambda params: 0.0,
                     evaluate_every_s=0.01)  # fmt: skip
     finally:
@@ -228,7 +235,7 @@ def test_nothing_is_compiled_once_the_workers_work(scheme, optimizer):
     assert [(thread, text) for at, thread, text in handler.seen if at > min(began)] == []
 
 
-@pytest.mark.parametrize("scheme", ["locked", "hogwild", "leashed"])
+@pytest.mark.parametrize("scheme", ids(["locked", "hogwild", "leashed", "leashed, native"]))
 def test_memory_stays_flat_over_100_000_updates(scheme):
     """But for the rows, which are what is asked for: 65 bytes of the execution and 48 of the timings."""
     sizes, steps = [], 100_000
@@ -240,8 +247,8 @@ def test_memory_stays_flat_over_100_000_updates(scheme):
 
     tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(1e-6))
     w, batch = jnp.ones(2000), np.float32(1)
-    result = jasgd.train(lambda w, b: b * jnp.vdot(w, w), w, tx, lambda t: batch, scheme=scheme, workers=2, steps=steps,
-                         evaluate=resident, evaluate_every_s=0.5)  # fmt: skip
+    result = jasgd.train(lambda w, b: b * jnp.vdot(w, w), w, tx, lambda t: batch, scheme=EVERY[scheme], workers=2,
+                         steps=steps, evaluate=resident, evaluate_every_s=0.5)  # fmt: skip
     versions = np.array([row["version"] for row in result.evaluations])
     begin = int(np.argmax(versions >= steps // 10))  # memory pools have filled by then
     assert versions[begin] < steps // 2

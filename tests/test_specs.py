@@ -213,7 +213,7 @@ def test_every_scheme_has_a_text():
     ("text", "message"),
     [
         ("", "^scheme must be one of sequential, synchronous, locked, hogwild, leashed, got ''"),
-        ("hogwild:persistence=1", "^scheme 'hogwild' has the options max_staleness; got 'persistence'"),
+        ("hogwild:persistence=1", "^scheme 'hogwild' has the options max_staleness, native; got 'persistence'"),
         ("sequential:persistence=1", "^scheme 'sequential' has no options; got 'persistence'"),
         ("leashed:persistence", "^'leashed:persistence': options are written"),
     ],

@@ -32,6 +32,7 @@ SCHEMES: dict[str, SchemeFactory] = {
 }
 
 
+WITH_NATIVE = ("locked", "hogwild", "leashed")  # schemes that have the option native
 MEMBERS = ("read", "commit", "snapshot", "close", "counters")
 
 
@@ -40,7 +41,8 @@ def named(name: str, **options: Any) -> SchemeFactory:
 
     Args:
       name: a key of :data:`SCHEMES`.
-      **options: keywords of the scheme's class, for instance ``persistence=3``.
+      **options: keywords of the scheme's class, for instance ``persistence=3``; for locked, hogwild and leashed also
+        ``native=True``, see :class:`jasgd.schemes.native.Native`.
 
     Returns:
       A factory.
@@ -54,8 +56,14 @@ def named(name: str, **options: Any) -> SchemeFactory:
     """
     if name not in SCHEMES:
         raise ValueError(f"scheme must be one of {', '.join(SCHEMES)}, got {name!r}")
-    factory = SCHEMES[name]
+    if not isinstance(native := options.get("native", False), bool):
+        raise ValueError(f"scheme {name!r}: native must be true or false, got {native!r}")
+    if not native and name in WITH_NATIVE:
+        options.pop("native", None)
+    factory = _native(name) if native and name in WITH_NATIVE else SCHEMES[name]
     allowed = [p for p in inspect.signature(factory).parameters if p != "setup"]
+    if name in WITH_NATIVE and not native:
+        allowed.append("native")
     for key in options:
         if key not in allowed:
             raise ValueError(f"scheme {name!r} has {'the options ' + ', '.join(allowed) if allowed else 'no options'}; "
@@ -63,12 +71,20 @@ def named(name: str, **options: Any) -> SchemeFactory:
     return functools.partial(factory, **options) if options else factory
 
 
-def leashed(*, persistence: int | None = None, max_staleness: int | None = None) -> SchemeFactory:
+def _native(name: str) -> SchemeFactory:
+    from jasgd.schemes.native import NATIVE  # only who asks for it pays for importing it
+
+    return NATIVE[name]
+
+
+def leashed(*, persistence: int | None = None, max_staleness: int | None = None, native: bool = False) -> SchemeFactory:
     """Leashed-SGD, see :class:`Leashed`.
 
     Args:
       persistence: failed publications after which a gradient is dropped is one more than this, ≥ 0; None: no bound.
       max_staleness: gradients staler than this are dropped, in updates, ≥ 0; None drops none.
+      native: whether a gradient is one call, read and commit included: faster for small networks, needs a C++ compiler;
+        see :class:`jasgd.schemes.native.Native`.
 
     Returns:
       What ``train(scheme=...)`` takes; values are checked there.
@@ -77,15 +93,19 @@ def leashed(*, persistence: int | None = None, max_staleness: int | None = None)
       >>> describe(leashed(persistence=3, max_staleness=32))
       'leashed(persistence=3, max_staleness=32)'
     """
+    if native:
+        return named("leashed", persistence=persistence, max_staleness=max_staleness, native=native)
     return functools.partial(Leashed, persistence=persistence, max_staleness=max_staleness)
 
 
-def locked(*, reading: Any = "copy", max_staleness: int | None = None) -> SchemeFactory:
+def locked(*, reading: Any = "copy", max_staleness: int | None = None, native: bool = False) -> SchemeFactory:
     """Lock-based AsyncSGD, see :class:`Locked`.
 
     Args:
       reading: ``"copy"`` as published, ``"carry"``, which is faster, or ``"reference"``; see :class:`Locked`.
       max_staleness: gradients staler than this are dropped, in updates, ≥ 0; None drops none.
+      native: whether a gradient is one call, read and commit included: faster for small networks, needs a C++ compiler;
+        see :class:`jasgd.schemes.native.Native`.
 
     Returns:
       What ``train(scheme=...)`` takes; values are checked there.
@@ -94,14 +114,20 @@ def locked(*, reading: Any = "copy", max_staleness: int | None = None) -> Scheme
       >>> describe(locked())
       "locked(reading='copy')"
     """
+    if native:
+        if reading != "copy":
+            raise ValueError(f"reading must be left out with native=True, got {reading!r}")
+        return named("locked", max_staleness=max_staleness, native=native)
     return functools.partial(Locked, reading=reading, max_staleness=max_staleness)
 
 
-def hogwild(*, max_staleness: int | None = None) -> SchemeFactory:
+def hogwild(*, max_staleness: int | None = None, native: bool = False) -> SchemeFactory:
     """Hogwild!, see :class:`Hogwild`.
 
     Args:
       max_staleness: gradients staler than this are dropped, in updates, ≥ 0; None drops none.
+      native: whether a gradient is one call, read and commit included: faster for small networks, needs a C++ compiler;
+        see :class:`jasgd.schemes.native.Native`.
 
     Returns:
       What ``train(scheme=...)`` takes; values are checked there.
@@ -110,6 +136,8 @@ def hogwild(*, max_staleness: int | None = None) -> SchemeFactory:
       >>> describe(hogwild())
       'hogwild'
     """
+    if native:
+        return named("hogwild", max_staleness=max_staleness, native=native)
     return functools.partial(Hogwild, max_staleness=max_staleness)
 
 

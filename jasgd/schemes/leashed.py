@@ -33,9 +33,7 @@ class Leashed:
     reuses_reads = True
 
     def __init__(self, setup: Setup, *, persistence: int | None = None, max_staleness: int | None = None):
-        whole = isinstance(persistence, (int, np.integer)) and not isinstance(persistence, bool)
-        if persistence is not None and (not whole or persistence < 0):
-            raise ValueError(f"persistence must be an integer ≥ 0, or None for no bound, got {persistence!r}")
+        require_persistence(persistence)
         setup.ledger.drop_above(max_staleness)
         self._compiled, self._ledger, self._at = setup.compiled, setup.ledger, setup.at
         self._persistence = persistence
@@ -110,3 +108,10 @@ class Leashed:
     def counters(self) -> dict[str, int]:
         """None beyond the tries, which the ledger has for each gradient."""
         return {}
+
+
+def require_persistence(persistence: object) -> None:
+    """ValueError for what is no bound on the retries."""
+    whole = isinstance(persistence, (int, np.integer)) and not isinstance(persistence, bool)
+    if persistence is not None and (not whole or persistence < 0):
+        raise ValueError(f"persistence must be an integer ≥ 0, or None for no bound, got {persistence!r}")

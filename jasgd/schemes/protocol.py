@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 
@@ -41,6 +41,17 @@ class Gradient:
     loss_value: float  # the same, for the record
 
 
+class Round(NamedTuple):
+    """A gradient that a scheme has computed itself, between its own read and its own commit."""
+
+    version_read: int
+    loss_value: float
+    aux: Any  # what the loss function gave, None without one
+    read_s: float  # when the parameters were read, in seconds of ``time.perf_counter``
+    computed_s: float  # when the gradient was done
+    done: Committed | Dropped | None  # None where the loss was not finite, and had to be
+
+
 def nowhere(point: str, worker: int) -> None:
     """The default of :attr:`Setup.at`: nobody watches."""
 
@@ -55,6 +66,7 @@ class Setup:
       compiled: the traced functions.
       ledger: the bookkeeping.
       workers: number of workers, ≥ 1.
+      batch: a mini-batch, for what is traced with one.
       at: called as ``at(point, worker)`` where an interleaving matters; tests wait in it, see :mod:`jasgd.testing`.
     """
 
@@ -64,6 +76,7 @@ class Setup:
     ledger: Ledger
     workers: int
     at: Callable[[str, int], None] = nowhere
+    batch: Any = None
 
 
 class Scheme(Protocol):
@@ -85,6 +98,10 @@ class Scheme(Protocol):
         again when no reference to it is left, or writes to that of the gradients it is given. ``train`` sets the
         attribute ``unwatched`` of such a scheme, before ``warm_up``, where it is not wrapped in another one that might
         keep what it cannot know of; by default False.
+      round: method ``round(worker, ticket, batch, check_finite) -> Round`` that reads, computes and commits in one, and
+        is called instead of ``read`` and ``commit`` where there is one. It commits no loss that is not finite where
+        ``check_finite``; ``good() -> View | None`` then gives the newest parameters with one that was. Who wraps a
+        scheme to see its reads and commits must not hand it on.
       unfinished: collection of int, versions that were given out to commits which failed or did not end, and have no
         row; by default empty.
     """
@@ -123,6 +140,7 @@ __all__ = [
     "Committed",
     "Dropped",
     "Gradient",
+    "Round",
     "Scheme",
     "SchemeFactory",
     "Setup",

@@ -1,0 +1,124 @@
+"""native.cc as a library in this process: compiled where it runs, once for each version of it and of jaxlib."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+
+import jax
+import jaxlib
+
+SOURCE = Path(__file__).with_name("native.cc")
+FLAGS = ("-std=c++17", "-O3", "-shared", "-fPIC", "-w")
+COMPILERS = ("c++", "g++", "clang++")
+HANDLERS = ("JasgdRead", "JasgdRecall", "JasgdBegin", "JasgdEnd")
+COMPILING_S = 300.0  # how long a compiler may take
+
+_address, _number, _bytes, _wide = ctypes.c_void_p, ctypes.c_int32, ctypes.c_char_p, ctypes.c_int64
+_FUNCTIONS = {  # what Python calls of native.cc: result, arguments
+    "JasgdMake": (_address, (_number, *(_wide,) * 3, _number, _number, *(_wide, _bytes, _wide) * 2)),
+    "JasgdFree": (None, (_address,)),
+    "JasgdTold": (_address, (_address, _wide)),
+    "JasgdNow": (ctypes.c_double, ()),
+    "JasgdClose": (None, (_address,)),
+    "JasgdEnter": (None, ()),
+    "JasgdWait": (None, (_address, _wide)),
+    "JasgdAbandon": (None, (_address, _wide)),
+    "JasgdView": (_wide, (_address, _wide, _address)),
+    "JasgdOffer": (None, (_address, _wide, _wide, _bytes, _wide)),
+    "JasgdSnapshot": (_wide, (_address, _address, _address)),
+    "JasgdGood": (_wide, (_address, _address)),
+    "JasgdVersion": (_wide, (_address,)),
+    "JasgdCounters": (None, (_address, ctypes.POINTER(_wide), ctypes.POINTER(_wide))),
+    "JasgdClaimed": (_wide, (_address, _wide)),
+}
+_mutex = threading.Lock()
+
+
+def library() -> ctypes.CDLL:
+    """The functions of native.cc, which XLA knows as well once this has returned.
+
+    Returns:
+      The library; each call gives the same one.
+
+    Raises:
+      RuntimeError: where it has to be compiled, and there is no compiler, or it fails.
+    """
+    with _mutex:
+        return _loaded()
+
+
+@functools.cache
+def _loaded() -> ctypes.CDLL:
+    found = ctypes.CDLL(str(compiled(cache_folder())))
+    for name, (result, arguments) in _FUNCTIONS.items():
+        getattr(found, name).restype, getattr(found, name).argtypes = result, arguments
+    for name in HANDLERS:
+        jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(found, name)), platform="cpu")
+    return found
+
+
+def cache_folder() -> Path:
+    """Where compiled libraries are kept: ``jasgd/native`` in ``$XDG_CACHE_HOME``, or in ``~/.cache``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jasgd" / "native"
+
+
+def compiled(folder: Path) -> Path:
+    """The compiled library in a folder, which is made where it is not there.
+
+    Args:
+      folder: where it is looked for and written to; where that cannot be, a temporary one takes its place.
+
+    Returns:
+      The file.
+
+    Raises:
+      RuntimeError: where there is no compiler, or it fails; the message says what it said.
+    """
+    told = (SOURCE.read_text(), jaxlib.__version__, platform.system(), platform.machine(), *FLAGS)
+    file = folder / f"{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.so"
+    if file.exists():
+        return file
+    command = [*_compiler(), *FLAGS, "-isystem", jax.ffi.include_dir(), str(SOURCE), "-o"]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        number, written = tempfile.mkstemp(dir=folder, suffix=".so")
+    except OSError:  # a home that cannot be written to
+        number, written = tempfile.mkstemp(suffix=".so")
+        file = Path(written)
+    os.close(number)
+    try:
+        done = subprocess.run([*command, written], capture_output=True, text=True, timeout=COMPILING_S)
+        if done.returncode:
+            raise RuntimeError(
+                f"native must be False, as {command[0]} could not compile {SOURCE}: {done.stderr[-2000:]}"
+            )
+        os.replace(written, file)  # whole at once, since other processes may be looking for it
+    except (OSError, subprocess.TimeoutExpired, RuntimeError) as error:
+        Path(written).unlink(missing_ok=True)
+        if isinstance(error, RuntimeError):
+            raise
+        raise RuntimeError(f"native must be False, as {command[0]} could not compile {SOURCE}: {error}") from error
+    return file
+
+
+def _compiler() -> list[str]:
+    """The command of the C++ compiler: ``$CXX``, or the first that is on the path."""
+    if given := shlex.split(os.environ.get("CXX", "")):
+        return given
+    for name in COMPILERS:
+        if found := shutil.which(name):
+            return [found]
+    raise RuntimeError(
+        f"native must be False where there is no C++ compiler: none of {', '.join(COMPILERS)} is on the path, and CXX "
+        "names none"
+    )

@@ -1,0 +1,408 @@
+"""Schemes whose rounds are one compiled call: the same promises, and what is theirs alone.
+
+Rounds have no points to wait at; where an interleaving matters, a callback in the transformation or the loss, which
+runs in the worker's own thread, waits.
+"""
+
+import ctypes
+import gc
+import os
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from helpers import counting, needs_compiler, network, optimizers, same_bits
+
+import jasgd
+from jasgd.door import admit
+from jasgd.ledger import Ledger
+from jasgd.schemes import native_build
+from jasgd.schemes.native import _TOLD, BUSY, DONE
+from jasgd.schemes.protocol import Closed, Gradient, Setup
+
+NAMES = list(jasgd.schemes.WITH_NATIVE)
+pytestmark = needs_compiler
+
+
+def native(name, **options):
+    return jasgd.schemes.named(name, native=True, **options)
+
+
+def tail(*more):
+    return optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), *(more or (optax.sgd(0.05),)))
+
+
+def count(scheme, *, workers, steps, size=4096, rule=None):
+    params, loss_fn, batches = counting(size)
+    tx = optax.chain(jasgd.staleness_adaptive(rule or jasgd.rules.constant()), optax.sgd(1.0))
+    return jasgd.train(loss_fn, params, tx, batches, scheme=scheme, workers=workers, steps=steps, has_aux=True)
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("name", ["locked", "leashed"])
+def test_versions_form_a_chain_and_staleness_is_what_the_parameters_say(name):
+    steps = 10_000
+    result = count(native(name), workers=8, steps=steps)
+    execution = result.execution
+    assert execution.version.tolist() == list(range(steps))
+    assert len(set(execution.ticket.tolist())) == steps
+    for leaf in jax.tree.leaves(result.params):
+        assert np.unique(np.asarray(leaf)).tolist() == [steps]  # no lost update
+    np.testing.assert_array_equal(result.aux["min"], result.aux["max"])  # no torn read
+    np.testing.assert_array_equal(execution.version_read, result.aux["min"].astype(np.int64))
+    np.testing.assert_array_equal(execution.staleness, execution.version - execution.loss.astype(np.int64))
+    told = execution.conservation()
+    assert told["applied"] + told["dropped"] + told["in_flight"] + told["gaps"] == told["total"] == 7 * steps
+    assert execution.staleness.max() > 0
+    assert int(np.asarray(result.opt_state[0].law.updates)) == steps
+
+
+@pytest.mark.newest
+def test_hogwild_claims_each_version_once_and_tells_the_staleness_of_the_claims():
+    steps = 10_000
+    result = count(native("hogwild"), workers=8, steps=steps)
+    execution = result.execution
+    execution.validate()
+    assert execution.version.tolist() == list(range(steps))
+    np.testing.assert_array_equal(execution.staleness, execution.version - execution.version_read)
+    assert execution.staleness.max() > 0
+    assert (result.aux["min"] <= execution.version_read + 8).all()  # others may add between claim and copy
+    assert 0 < float(result.params["a"].max()) <= steps  # an add may be lost, none is made twice
+    assert set(result.counters) == {"overlapped_reads", "lost_state_updates"}
+    applied = steps - int(np.asarray(result.opt_state[0].law.updates))
+    assert applied == result.counters["lost_state_updates"]
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("optimizer", optimizers())
+@pytest.mark.parametrize("name", NAMES)
+def test_one_worker_computes_the_bits_of_the_sequential_run(name, optimizer):
+    params, loss_fn, batches = network()
+    tx = tail(optimizers()[optimizer]())
+    runs = [
+        jasgd.train(loss_fn, params, tx, batches, scheme=s, workers=1, steps=120) for s in ("sequential", native(name))
+    ]
+    if name != "hogwild":  # which adds an update that was rounded, where the others may round once
+        assert same_bits(runs[0].params, runs[1].params)
+        assert same_bits(runs[0].opt_state, runs[1].opt_state)
+        np.testing.assert_array_equal(runs[0].execution.loss, runs[1].execution.loss)
+    else:
+        threads = jasgd.train(loss_fn, params, tx, batches, scheme="hogwild", workers=1, steps=120)
+        assert same_bits(threads.params, runs[1].params)
+        assert same_bits(threads.opt_state, runs[1].opt_state)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_transformation_gets_the_current_and_the_read_parameters(name):
+    """With one worker the two are the same; the replays of several workers are in test_replay.py."""
+    seen = []
+
+    def update(updates, state, params=None, *, read_params, staleness, value, **extra):
+        jax.debug.callback(lambda *given: seen.append(given), params["w"][0], read_params["w"][0], value, ordered=False)
+        return jax.tree.map(lambda p, g: 1.0 + 0 * p + 0 * g, params, updates), state
+
+    tx = optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
+    result = jasgd.train(lambda p, b: p["w"].sum() + b, {"w": jnp.zeros(3)}, tx, lambda t: np.float32(0.5),
+                         scheme=native(name), workers=1, steps=4)  # fmt: skip
+    jax.effects_barrier()
+    warm = 2  # calls before the clock starts
+    assert [tuple(map(float, row)) for row in seen[warm:]] == [(k, k, 3 * k + 0.5) for k in range(4)]
+    np.testing.assert_array_equal(result.params["w"], 4.0)
+
+
+def test_an_update_that_lost_is_computed_again_or_dropped():
+    """Worker 0 waits in its first update until worker 1 has committed two of its own."""
+    dropped = conflict(native("leashed", persistence=0))
+    drops = dropped.execution.dropped
+    assert (drops.worker[0], drops.tries[0], drops.version_read[0]) == (0, 1, 0)
+    assert drops.staleness[0] == drops.version[0] >= 2
+    assert dropped.metrics["dropped_contended"] == len(drops)
+    retried = conflict(native("leashed")).execution
+    first = int(np.flatnonzero(retried.worker == 0)[0])
+    assert len(retried.dropped) == 0
+    assert (retried.version_read[first], retried.tries[first] >= 2) == (0, True)
+    # Computed again on the newest, with the staleness that it had there.
+    assert retried.staleness[first] == retried.version[first] >= 2
+    np.testing.assert_allclose(retried.factor, 1 / (1.0 + retried.staleness), rtol=1e-6)
+    np.testing.assert_allclose(
+        dropped.params, dropped.execution.factor.sum(), rtol=1e-5
+    )  # no trace of what was dropped
+
+
+def conflict(scheme):
+    first, behind = threading.Event(), threading.Event()
+    counts = {"jasgd-worker-0": 0, "jasgd-worker-1": 0}
+
+    def called(_):
+        name = threading.current_thread().name
+        if name not in counts:  # while the trainer warms up
+            return np.float32(0)
+        counts[name] += 1
+        if name == "jasgd-worker-0" and counts[name] == 1:
+            first.set()
+            assert behind.wait(30)
+        if name == "jasgd-worker-1" and counts[name] == 3:  # its third update, so that two are committed
+            behind.set()
+        return np.float32(0)
+
+    def batches(ticket):
+        if threading.current_thread().name == "jasgd-worker-1":
+            assert first.wait(30)
+        return np.float32(1)
+
+    def update(updates, state, params=None, *, staleness, **extra):
+        # Asks for the staleness, so that it cannot be called before that is known.
+        zero = jax.pure_callback(called, jax.ShapeDtypeStruct((), jnp.float32), staleness)
+        return jax.tree.map(lambda u: -u + zero, updates), state
+
+    tx = optax.chain(
+        jasgd.staleness_adaptive(lambda staleness, law: 1 / (1.0 + staleness)),
+        optax.GradientTransformationExtraArgs(optax.init_empty_state, update),
+    )
+    return jasgd.train(lambda w, b: -b * w.sum(), jnp.zeros(4), tx, batches, scheme=scheme, workers=2, steps=40)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_that_are_too_stale_are_dropped_and_leave_no_trace(name):
+    result = count(native(name, max_staleness=2), workers=8, steps=2000, size=512)
+    drops = result.execution.dropped
+    assert result.execution.staleness.max() <= 2
+    assert (drops.staleness > 2).all()
+    assert (drops.staleness == drops.version - drops.version_read).all()
+    told = result.execution.conservation()
+    assert told["applied"] + told["dropped"] + told["in_flight"] + told["gaps"] == told["total"] == 7 * 2000
+    if name != "hogwild":
+        assert np.unique(np.asarray(result.params["a"])).tolist() == [2000]
+
+
+def store(name, *, workers=2):
+    """A scheme with the counting problem's parameters, and what makes a worker's gradient, which adds 1."""
+    params, loss_fn, batches = counting(64)
+    tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.constant()), optax.sgd(1.0))
+    compiled, leaves, state = admit(loss_fn, params, tx, batches(0), has_aux=True)
+    setup = Setup(leaves, state, compiled, Ledger(workers), workers, batch=batches(0))
+    scheme = jasgd.schemes.make(native(name), setup)
+
+    def gradient(worker):
+        view = scheme.read(worker)
+        loss, _, grads = compiled.gradient(view.params, batches(0))
+        return Gradient(worker, 7, view, grads, loss, float(loss))
+
+    return scheme, gradient
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whoever_computes_the_gradient_itself_reads_and_commits(name):
+    scheme, gradient = store(name)
+    first, second = gradient(0), gradient(1)
+    done = [scheme.commit(first), scheme.commit(second)]
+    assert [(d.version, d.staleness, d.factor, d.tries) for d in done] == [(0, 0, 1.0, 1), (1, 1, 1.0, 1)]
+    version, params, _ = scheme.snapshot()
+    assert version == 2
+    np.testing.assert_array_equal(params[0], 2.0)
+    np.testing.assert_array_equal(first.view.params[0], 0.0)  # nobody writes to what was read
+    late = gradient(0)
+    scheme.close("enough")
+    with pytest.raises(Closed, match="enough"):
+        scheme.commit(late)
+    assert scheme.snapshot().version == 2
+
+
+def test_a_function_in_a_thread_of_xla_s_pool_does_not_wait_for_the_lock():
+    """There it could wait for itself: the thread that has the lock may need the pool to let go of it."""
+    scheme, gradient = store("locked")
+    given, done = gradient(1), []
+    scheme._library.JasgdWait(scheme._store, 0)  # as if worker 0 were between Begin and End
+    assert not scheme._entered[1]  # so a thread that commits for it is none of its own
+    thread = threading.Thread(target=lambda: done.append(scheme.commit(given)))
+    thread.start()
+    deadline = time.monotonic() + 30
+    while _TOLD.unpack_from(scheme._told[1])[0] < 1:  # until its first attempt has ended
+        assert time.monotonic() < deadline
+    assert _TOLD.unpack_from(scheme._told[1])[1] == BUSY
+    assert not done
+    scheme._library.JasgdAbandon(scheme._store, 0)
+    thread.join(30)
+    assert _TOLD.unpack_from(scheme._told[1])[1] == DONE
+    assert [(d.version, d.tries) for d in done] == [(0, 1)]
+    np.testing.assert_array_equal(scheme.snapshot().params[0], 1.0)
+
+
+def test_many_leaves_which_xla_spreads_over_its_pool_train_under_every_scheme():
+    params = {str(i): jnp.zeros((i + 1, 3)) for i in range(20)}
+    tx = tail(optax.sgd(1e-2, momentum=0.5))
+    for name in NAMES:
+        result = jasgd.train(
+            lambda p, b: sum(jnp.sum((leaf - b) ** 2) for leaf in p.values()), params, tx, lambda t: np.float32(1),
+            scheme=native(name), workers=6, steps=300,
+        )  # fmt: skip
+        result.execution.validate()
+        assert result.execution.loss[-1] < 0.5 * result.execution.loss[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_loss_that_is_not_finite_ends_the_run_with_the_last_good_parameters(name):
+    def loss_fn(w, b):
+        return jnp.sum(w) / b
+
+    def batches(ticket):
+        return np.float32(0 if ticket == 30 else 1)
+
+    def run(scheme):
+        return jasgd.train(
+            loss_fn, jnp.ones(3), optax.sgd(0.5), batches, scheme=scheme, workers=1, steps=99, throw=False
+        )
+
+    expected, result = run(name), run(native(name))
+    assert result.outcome == "diverged"
+    assert result.message == expected.message
+    assert result.execution.metadata["params_version"] == expected.execution.metadata["params_version"] == 29
+    np.testing.assert_array_equal(result.params, expected.params)
+    through = jasgd.train(loss_fn, jnp.ones(3), optax.apply_if_finite(optax.sgd(0.5), 5), batches, scheme=native(name),
+                          workers=1, steps=60, on_nonfinite="pass")  # fmt: skip
+    assert through.outcome == "finished"
+    assert np.isfinite(through.params).all()
+    assert not np.isfinite(through.execution.loss[30])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_update_that_raises_keeps_nobody_waiting(name):
+    calls = iter(range(10**6))
+
+    def failing(_):
+        if threading.current_thread().name.startswith("jasgd-worker") and next(calls) == 20:
+            raise OSError("no disk")
+        return np.float32(0)
+
+    def update(updates, state, params=None, *, staleness, **extra):
+        zero = jax.pure_callback(failing, jax.ShapeDtypeStruct((), jnp.float32), staleness)  # so behind its Begin
+        return jax.tree.map(lambda u: -0.1 * u + zero, updates), state
+
+    tx = optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
+    result = jasgd.train(lambda w, b: jnp.sum(w**2), jnp.ones(3), tx, lambda t: np.float32(0), scheme=native(name),
+                         workers=4, steps=400, throw=False)  # fmt: skip
+    assert (result.outcome, result.stuck) == ("failed", ())
+    assert "no disk" in result.message
+    assert np.isfinite(result.params).all()
+    assert len(result.execution) >= 10
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_evaluation_target_and_time_limit_end_a_run(name):
+    params, loss_fn, batches = network()
+    evaluate = jax.jit(lambda p: loss_fn(p, batches(10**6)))
+    options = {"scheme": native(name), "workers": 3, "evaluate": evaluate, "evaluate_every_s": 0.02}
+    reached = jasgd.train(loss_fn, params, tail(), batches, target_loss=0.5, time_limit_s=60, **options)
+    assert reached.outcome == "converged"
+    assert reached.evaluations[-1]["loss"] <= 0.6
+    limited = jasgd.train(loss_fn, params, tail(), batches, time_limit_s=0.3, **options)
+    assert limited.outcome == "finished"
+    limited.execution.validate()
+    assert limited.evaluations[-1]["version"] == limited.execution.commits
+    total = sum(np.nansum(limited.timings[name]) for name in ("batch_s", "read_s", "compute_s", "commit_s"))
+    assert 0.5 < total / (3 * limited.duration_s) < 1.2
+
+
+def test_memory_stays_flat():
+    held = []
+    big = 1 << 18  # components: 1 MiB, of which 4,000 fresh ones would be 4 GiB
+
+    def resident(_):
+        held.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
+        return 0.0
+
+    jasgd.train(lambda w, b: jnp.vdot(w, w), jnp.ones(big), optax.sgd(0.01), lambda t: np.float32(0),
+                scheme=native("leashed"), workers=3, steps=4000, evaluate=resident, evaluate_every_s=0.2)  # fmt: skip
+    assert held[-1] - held[1] < 64 << 20
+
+
+def test_a_store_is_freed_with_its_scheme():
+    freed = []
+    scheme, gradient = store("leashed")
+    scheme.commit(gradient(0))
+    weakref.finalize(scheme, freed.append, True)
+    del scheme, gradient
+    gc.collect()  # what is compiled refers to the scheme
+    assert freed
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        (lambda: jasgd.schemes.named("synchronous", native=True), "scheme 'synchronous' has no options; got 'native'"),
+        (lambda: jasgd.schemes.named("leashed", native="yes"), "native must be true or false, got 'yes'"),
+        (lambda: jasgd.schemes.locked(reading="carry", native=True), "reading must be left out with native=True"),
+        (lambda: native("leashed", persistence=-1), "persistence must be an integer ≥ 0"),
+        (lambda: native("hogwild", max_staleness=-1), "max_staleness must be an integer ≥ 0"),
+        (lambda: jasgd.testing.watched(native("locked"), lambda point, worker: None), "for a scheme that is watched"),
+    ],
+)
+def test_what_cannot_work_is_refused(factory, message):
+    with pytest.raises(ValueError, match=message):
+        jasgd.train(lambda w, b: jnp.sum(w**2), jnp.ones(2), optax.sgd(0.1), lambda t: 0.0, scheme=factory(), workers=1,
+                    steps=1)  # fmt: skip
+
+
+def test_arrays_that_it_cannot_hold_are_refused():
+    def train(scheme, params, tx):
+        return jasgd.train(lambda w, b: jnp.sum(w.astype(jnp.float32) ** 2), params, tx, lambda t: 0.0,
+                           scheme=native(scheme), workers=1, steps=3)  # fmt: skip
+
+    with pytest.raises(ValueError, match="'hogwild' unless all parameters are float32 or all float64, got bfloat16"):
+        train("hogwild", jnp.ones(2, jnp.bfloat16), optax.sgd(0.1))
+    assert train("locked", jnp.ones(2, jnp.bfloat16), optax.sgd(0.1)).params.dtype == jnp.bfloat16
+    keyed = optax.GradientTransformationExtraArgs(
+        lambda params: jax.random.key(0), lambda u, s, p=None, **extra: (u, s)
+    )
+    with pytest.raises(ValueError, match="native must be False for arrays of dtype key"):
+        train("leashed", jnp.ones(2), keyed)
+
+
+def test_the_library_is_compiled_once_and_kept(tmp_path, monkeypatch):
+    file = native_build.compiled(tmp_path / "made")
+    assert file.parent == tmp_path / "made"
+    assert ctypes.CDLL(str(file)).JasgdNow
+    monkeypatch.setenv("CXX", "false")  # a compiler that fails
+    assert native_build.compiled(tmp_path / "made") == file  # is not asked again
+    with pytest.raises(RuntimeError, match="native must be False, as false could not compile"):
+        native_build.compiled(tmp_path / "other")
+    assert list((tmp_path / "other").iterdir()) == []
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(RuntimeError, match="no-such-compiler could not compile"):
+        native_build.compiled(tmp_path / "other")
+    monkeypatch.delenv("CXX")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(
+        RuntimeError, match=r"there is no C\+\+ compiler: none of c\+\+, g\+\+, clang\+\+ is on the path"
+    ):
+        native_build.compiled(tmp_path / "other")
+
+
+def test_a_folder_that_cannot_be_written_to_is_no_obstacle(tmp_path):
+    (tmp_path / "file").write_text("")
+    file = native_build.compiled(tmp_path / "file" / "native")  # no folder can be made in a file
+    try:
+        assert ctypes.CDLL(str(file)).JasgdNow
+    finally:
+        file.unlink()
+
+
+def test_workers_whose_dispatch_is_asynchronous_are_waited_for():
+    script = """
+import warnings; warnings.simplefilter("ignore")
+import jax.numpy as jnp, optax, jasgd
+result = jasgd.train(lambda w, b: ((w - b) ** 2).sum(), jnp.zeros(3), optax.sgd(0.1), lambda t: jnp.ones(3),
+                     scheme=jasgd.schemes.leashed(native=True), workers=3, steps=200)
+result.execution.validate()
+print(result.outcome.value, round(float(result.params[0]), 3))
+"""
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert told.stdout.split() == ["finished", "1.0"], told.stderr
