@@ -66,7 +66,12 @@ def threads_per_computation() -> int | None:
         return _configured
     if os.environ.get("NPROC", "").isdigit():
         return int(os.environ["NPROC"])
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return processors()
+
+
+def processors() -> int:
+    """Processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def warn_if_unconfigured(workers: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.compiled import Leaves
+from jasgd.cpu import processors
 from jasgd.door import aux_names
 from jasgd.environment import describe_dtypes, describe_environment
 from jasgd.execution import Execution
@@ -164,7 +164,7 @@ def run_in_threads(
         with settings():
             return conclude(lane, _run(task, [lane], progress.tick, vectorised=False)[0])
 
-    with concurrent.futures.ThreadPoolExecutor(_processors()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(processors()) as pool:
         futures = [pool.submit(one, task, lane) for task, lane in jobs]
         try:
             pending = set(futures)
@@ -226,10 +226,6 @@ class _Progress:
     def report(self) -> None:
         if self._on_progress is not None:
             self._on_progress(min(self._done, self._all), self._all)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _run(task: Task, lanes: Sequence[Lane], tick: Callable[[int], None], *, vectorised: bool) -> list[TrainResult]:

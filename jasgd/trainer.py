@@ -110,12 +110,15 @@ def train(
     first = drawn(0)
     compiled, leaves, state = admit(loss_fn, params, tx, first, has_aux=has_aux, device=device)
     ledger = Ledger(workers, limit=steps)
-    running: Any = schemes.make(factory, Setup(leaves, state, compiled, ledger, workers, batch=first))
+    setup = Setup(leaves, state, compiled, ledger, workers, batch=first)
+    running: Any = schemes.make(factory, setup)
     if reuses(running):
         running.unwatched = True  # only workers and this module see what it hands out
     warn_if_unconfigured(workers)
     metadata = {
         "scheme": schemes.describe(factory),
+        "native": is_native(running),
+        "why_not_native": setup.why_threads,
         "seed": seed,
         "initial_params": digest(leaves),
         "initial_opt_state": digest(state),
@@ -135,6 +138,11 @@ def train(
     watch = Supervisor(run, ledger, compiled, time_limit_s, target_loss, evaluate, evaluate_every_s, on_progress)
     stuck = watch.supervise(workers, device)
     return _conclude(run, ledger, compiled, leaves, metadata, watch.evaluations, stuck, throw)
+
+
+def is_native(scheme: Scheme) -> bool:
+    """Whether the workers' rounds are native."""
+    return callable(getattr(scheme, "round", None))
 
 
 def reuses(scheme: Scheme) -> bool:

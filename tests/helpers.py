@@ -14,7 +14,7 @@ from jasgd.arms import Arm
 from jasgd.comparison import Comparison
 from jasgd.execution import Execution, row_dtype
 from jasgd.result import Outcome, TrainResult
-from jasgd.schemes import native_build
+from jasgd.schemes.native import build as native_build
 
 
 def network(seed: int = 0, sizes=(12, 16, 16, 4)):

@@ -24,11 +24,12 @@ from helpers import counting, needs_compiler, network, optimizers, same_bits
 import jasgd
 from jasgd.door import admit
 from jasgd.ledger import Ledger
-from jasgd.schemes import native_build
-from jasgd.schemes.native import _TOLD, BUSY, DONE
+from jasgd.schemes.choice import CHOOSES
+from jasgd.schemes.native import build as native_build
+from jasgd.schemes.native.store import BUSY, DONE
 from jasgd.schemes.protocol import Closed, Gradient, Setup
 
-NAMES = list(jasgd.schemes.WITH_NATIVE)
+NAMES = list(CHOOSES)
 pytestmark = needs_compiler
 
 
@@ -225,13 +226,13 @@ def test_a_function_in_a_thread_of_xla_s_pool_does_not_wait_for_the_lock():
     thread = threading.Thread(target=lambda: done.append(scheme.commit(given)))
     thread.start()
     deadline = time.monotonic() + 30
-    while _TOLD.unpack_from(scheme._told[1])[0] < 1:  # until its first attempt has ended
+    while scheme._told(1).attempts < 1:  # until its first attempt has ended
         assert time.monotonic() < deadline
-    assert _TOLD.unpack_from(scheme._told[1])[1] == BUSY
+    assert scheme._told(1).status == BUSY
     assert not done
     scheme._library.JasgdAbandon(scheme._store, 0)
     thread.join(30)
-    assert _TOLD.unpack_from(scheme._told[1])[1] == DONE
+    assert scheme._told(1).status == DONE
     assert [(d.version, d.tries) for d in done] == [(0, 1)]
     np.testing.assert_array_equal(scheme.snapshot().params[0], 1.0)
 
@@ -338,8 +339,11 @@ def test_a_store_is_freed_with_its_scheme():
     ("factory", "message"),
     [
         (lambda: jasgd.schemes.named("synchronous", native=True), "scheme 'synchronous' has no options; got 'native'"),
-        (lambda: jasgd.schemes.named("leashed", native="yes"), "native must be true or false, got 'yes'"),
-        (lambda: jasgd.schemes.locked(reading="carry", native=True), "reading must be left out with native=True"),
+        (lambda: jasgd.schemes.named("leashed", native="yes"), "native must be true, false or none, got 'yes'"),
+        (
+            lambda: jasgd.schemes.locked(reading="carry", native=True),
+            "reading must be 'copy' with native rounds, got 'carry'",
+        ),
         (lambda: native("leashed", persistence=-1), "persistence must be an integer ≥ 0"),
         (lambda: native("hogwild", max_staleness=-1), "max_staleness must be an integer ≥ 0"),
         (lambda: jasgd.testing.watched(native("locked"), lambda point, worker: None), "for a scheme that is watched"),

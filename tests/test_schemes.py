@@ -21,6 +21,7 @@ from helpers import counting, needs_compiler, network
 import jasgd
 from jasgd.door import admit
 from jasgd.ledger import Ledger
+from jasgd.schemes.choice import CHOOSES
 from jasgd.schemes.protocol import Gradient, Setup
 from jasgd.testing import logged
 
@@ -31,7 +32,7 @@ CONSISTENT = {
     "locked, carrying": jasgd.schemes.locked(reading="carry"),
     "leashed": "leashed",
 }
-NATIVE = {f"{name}, native": jasgd.schemes.named(name, native=True) for name in jasgd.schemes.WITH_NATIVE}
+NATIVE = {f"{name}, native": jasgd.schemes.named(name, native=True) for name in CHOOSES}
 EVERY = {name: name for name in jasgd.schemes.SCHEMES} | CONSISTENT | NATIVE
 
 

@@ -6,6 +6,7 @@ import functools
 import inspect
 from typing import Any
 
+from jasgd.schemes.choice import CHOOSES, choose, native_class
 from jasgd.schemes.hogwild import Hogwild
 from jasgd.schemes.leashed import Leashed
 from jasgd.schemes.locked import Locked
@@ -32,7 +33,6 @@ SCHEMES: dict[str, SchemeFactory] = {
 }
 
 
-WITH_NATIVE = ("locked", "hogwild", "leashed")  # schemes that have the option native
 MEMBERS = ("read", "commit", "snapshot", "close", "counters")
 
 
@@ -41,8 +41,8 @@ def named(name: str, **options: Any) -> SchemeFactory:
 
     Args:
       name: a key of :data:`SCHEMES`.
-      **options: keywords of the scheme's class, for instance ``persistence=3``; for locked, hogwild and leashed also
-        ``native=True``, see :class:`jasgd.schemes.native.Native`.
+      **options: keywords of the scheme's class, for instance ``persistence=3``; ``native`` may be None as well, which
+        leaves it to ``train``.
 
     Returns:
       A factory.
@@ -56,35 +56,30 @@ def named(name: str, **options: Any) -> SchemeFactory:
     """
     if name not in SCHEMES:
         raise ValueError(f"scheme must be one of {', '.join(SCHEMES)}, got {name!r}")
-    if not isinstance(native := options.get("native", False), bool):
-        raise ValueError(f"scheme {name!r}: native must be true or false, got {native!r}")
-    if not native and name in WITH_NATIVE:
-        options.pop("native", None)
-    factory = _native(name) if native and name in WITH_NATIVE else SCHEMES[name]
+    factory = SCHEMES[name]
+    if name in CHOOSES and "native" in options:
+        if not isinstance(options["native"], bool | None):
+            raise ValueError(f"scheme {name!r}: native must be true, false or none, got {options['native']!r}")
+        factory = native_class(name) if options["native"] else factory
     allowed = [p for p in inspect.signature(factory).parameters if p != "setup"]
-    if name in WITH_NATIVE and not native:
-        allowed.append("native")
     for key in options:
         if key not in allowed:
             raise ValueError(f"scheme {name!r} has {'the options ' + ', '.join(allowed) if allowed else 'no options'}; "
                              f"got {key!r}")  # fmt: skip
+    options = {key: value for key, value in options.items() if (key, value) != ("native", None)}
     return functools.partial(factory, **options) if options else factory
 
 
-def _native(name: str) -> SchemeFactory:
-    from jasgd.schemes.native import NATIVE  # only who asks for it pays for importing it
-
-    return NATIVE[name]
-
-
-def leashed(*, persistence: int | None = None, max_staleness: int | None = None, native: bool = False) -> SchemeFactory:
+def leashed(
+    *, persistence: int | None = None, max_staleness: int | None = None, native: bool | None = None
+) -> SchemeFactory:
     """Leashed-SGD, see :class:`Leashed`.
 
     Args:
       persistence: failed publications after which a gradient is dropped is one more than this, ≥ 0; None: no bound.
       max_staleness: gradients staler than this are dropped, in updates, ≥ 0; None drops none.
-      native: whether a gradient is one call, read and commit included: faster for small networks, needs a C++ compiler;
-        see :class:`jasgd.schemes.native.Native`.
+      native: whether a worker's round is one compiled call, see :class:`jasgd.schemes.native.NativeStore`. None: where
+        that is possible, which takes a C++ compiler once, and faster, which it is for parameters below 1 MiB.
 
     Returns:
       What ``train(scheme=...)`` takes; values are checked there.
@@ -93,19 +88,17 @@ def leashed(*, persistence: int | None = None, max_staleness: int | None = None,
       >>> describe(leashed(persistence=3, max_staleness=32))
       'leashed(persistence=3, max_staleness=32)'
     """
-    if native:
-        return named("leashed", persistence=persistence, max_staleness=max_staleness, native=native)
-    return functools.partial(Leashed, persistence=persistence, max_staleness=max_staleness)
+    return named("leashed", persistence=persistence, max_staleness=max_staleness, native=native)
 
 
-def locked(*, reading: Any = "copy", max_staleness: int | None = None, native: bool = False) -> SchemeFactory:
+def locked(*, reading: Any = "copy", max_staleness: int | None = None, native: bool | None = None) -> SchemeFactory:
     """Lock-based AsyncSGD, see :class:`Locked`.
 
     Args:
-      reading: ``"copy"`` as published, ``"carry"``, which is faster, or ``"reference"``; see :class:`Locked`.
+      reading: ``"copy"`` as published, ``"carry"`` or ``"reference"``, which are never native; see :class:`Locked`.
       max_staleness: gradients staler than this are dropped, in updates, ≥ 0; None drops none.
-      native: whether a gradient is one call, read and commit included: faster for small networks, needs a C++ compiler;
-        see :class:`jasgd.schemes.native.Native`.
+      native: whether a worker's round is one compiled call, see :class:`jasgd.schemes.native.NativeStore`. None: where
+        that is possible, which takes a C++ compiler once, and faster, which it is for parameters below 1 MiB.
 
     Returns:
       What ``train(scheme=...)`` takes; values are checked there.
@@ -114,20 +107,16 @@ def locked(*, reading: Any = "copy", max_staleness: int | None = None, native: b
       >>> describe(locked())
       "locked(reading='copy')"
     """
-    if native:
-        if reading != "copy":
-            raise ValueError(f"reading must be left out with native=True, got {reading!r}")
-        return named("locked", max_staleness=max_staleness, native=native)
-    return functools.partial(Locked, reading=reading, max_staleness=max_staleness)
+    return named("locked", reading=reading, max_staleness=max_staleness, native=native)
 
 
-def hogwild(*, max_staleness: int | None = None, native: bool = False) -> SchemeFactory:
+def hogwild(*, max_staleness: int | None = None, native: bool | None = None) -> SchemeFactory:
     """Hogwild!, see :class:`Hogwild`.
 
     Args:
       max_staleness: gradients staler than this are dropped, in updates, ≥ 0; None drops none.
-      native: whether a gradient is one call, read and commit included: faster for small networks, needs a C++ compiler;
-        see :class:`jasgd.schemes.native.Native`.
+      native: whether a worker's round is one compiled call, see :class:`jasgd.schemes.native.NativeStore`. None: where
+        that is possible, which takes a C++ compiler once, and faster, which it is for parameters below 1 MiB.
 
     Returns:
       What ``train(scheme=...)`` takes; values are checked there.
@@ -136,9 +125,7 @@ def hogwild(*, max_staleness: int | None = None, native: bool = False) -> Scheme
       >>> describe(hogwild())
       'hogwild'
     """
-    if native:
-        return named("hogwild", max_staleness=max_staleness, native=native)
-    return functools.partial(Hogwild, max_staleness=max_staleness)
+    return named("hogwild", max_staleness=max_staleness, native=native)
 
 
 def make(factory: SchemeFactory, setup: Setup) -> Scheme:
@@ -162,7 +149,7 @@ def make(factory: SchemeFactory, setup: Setup) -> Scheme:
         if signature.return_annotation in ("SchemeFactory", SchemeFactory):
             raise TypeError(f"scheme must be what {name}(...) returns, got {name} itself: call it") from None
         raise TypeError(f"scheme must be a name or a function of a Setup, got {name}{signature}") from error
-    scheme = factory(setup)
+    scheme = choose(factory, setup) or factory(setup)
     missing = [member for member in MEMBERS if not hasattr(scheme, member)]
     if missing:
         got = f"{type(scheme).__name__} without {', '.join(missing)}"

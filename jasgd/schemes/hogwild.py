@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jasgd.schemes.buffers import Buffers
-from jasgd.schemes.protocol import Committed, Dropped, Gradient, Leaves, Setup, Snapshot, View
+from jasgd.schemes.protocol import Committed, Dropped, Gradient, Leaves, Setup, Snapshot, View, require_threads
 from jasgd.schemes.recycling import kind_of
 
 
@@ -41,7 +41,8 @@ class Hogwild:
     name = "hogwild"
     reuses_reads = True
 
-    def __init__(self, setup: Setup, *, max_staleness: int | None = None):
+    def __init__(self, setup: Setup, *, max_staleness: int | None = None, native: bool = False):
+        require_threads(native)
         platforms = {d.platform for leaf in setup.params for d in getattr(leaf, "devices", set)()}
         if not platforms <= {"cpu"}:
             raise ValueError(f"device must be a CPU for the scheme 'hogwild', got {', '.join(sorted(platforms))}")

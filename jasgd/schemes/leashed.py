@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 
-from jasgd.schemes.protocol import Committed, Dropped, Gradient, Setup, Snapshot, View
+from jasgd.schemes.protocol import Committed, Dropped, Gradient, Setup, Snapshot, View, require_threads
 from jasgd.schemes.recycling import Retired
 
 
@@ -32,7 +32,10 @@ class Leashed:
     name = "leashed"
     reuses_reads = True
 
-    def __init__(self, setup: Setup, *, persistence: int | None = None, max_staleness: int | None = None):
+    def __init__(
+        self, setup: Setup, *, persistence: int | None = None, max_staleness: int | None = None, native: bool = False
+    ):
+        require_threads(native)
         require_persistence(persistence)
         setup.ledger.drop_above(max_staleness)
         self._compiled, self._ledger, self._at = setup.compiled, setup.ledger, setup.at

@@ -6,7 +6,7 @@ import threading
 from typing import Literal
 
 from jasgd.schemes import protocol
-from jasgd.schemes.protocol import Committed, Dropped, Gradient, Setup, Snapshot, View
+from jasgd.schemes.protocol import Committed, Dropped, Gradient, Setup, Snapshot, View, require_threads
 from jasgd.schemes.recycling import Copies, is_large
 
 
@@ -34,7 +34,9 @@ class Locked:
         *,
         reading: Literal["copy", "carry", "reference"] = "copy",
         max_staleness: int | None = None,
+        native: bool = False,
     ):
+        require_threads(native)
         applies = {"copy": "apply_in_place", "carry": "apply_in_place_and_copy", "reference": "apply"}
         if reading not in applies:
             raise ValueError(f"reading must be 'copy', 'carry' or 'reference', got {reading!r}")

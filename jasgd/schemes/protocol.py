@@ -52,6 +52,12 @@ class Round(NamedTuple):
     done: Committed | Dropped | None  # None where the loss was not finite, and had to be
 
 
+def require_threads(native: object) -> None:
+    """ValueError where a scheme's class whose rounds are Python's is asked for native ones."""
+    if native is not False:
+        raise ValueError(f"native must be False for this class, got {native!r}: use jasgd.schemes.named(...)")
+
+
 def nowhere(point: str, worker: int) -> None:
     """The default of :attr:`Setup.at`: nobody watches."""
 
@@ -68,6 +74,7 @@ class Setup:
       workers: number of workers, ≥ 1.
       batch: a mini-batch, for what is traced with one.
       at: called as ``at(point, worker)`` where an interleaving matters; tests wait in it, see :mod:`jasgd.testing`.
+      why_threads: why the scheme's rounds are not native, where that was left to choose; written by ``schemes.make``.
     """
 
     params: Leaves
@@ -77,6 +84,7 @@ class Setup:
     workers: int
     at: Callable[[str, int], None] = nowhere
     batch: Any = None
+    why_threads: str = ""
 
 
 class Scheme(Protocol):

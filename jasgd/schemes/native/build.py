@@ -25,7 +25,7 @@ COMPILING_S = 300.0  # how long a compiler may take
 
 _address, _number, _bytes, _wide = ctypes.c_void_p, ctypes.c_int32, ctypes.c_char_p, ctypes.c_int64
 _FUNCTIONS = {  # what Python calls of native.cc: result, arguments
-    "JasgdMake": (_address, (_number, *(_wide,) * 3, _number, _number, *(_wide, _bytes, _wide) * 2)),
+    "JasgdMake": (_address, (_number, *(_wide,) * 3, *(_number,) * 3, *(_wide, _bytes, _wide) * 2)),
     "JasgdFree": (None, (_address,)),
     "JasgdTold": (_address, (_address, _wide)),
     "JasgdNow": (ctypes.c_double, ()),
@@ -44,6 +44,10 @@ _FUNCTIONS = {  # what Python calls of native.cc: result, arguments
 _mutex = threading.Lock()
 
 
+class CannotCompile(RuntimeError):
+    """native.cc is not compiled, and there is no compiler, or it fails; the message says which."""
+
+
 def library() -> ctypes.CDLL:
     """The functions of native.cc, which XLA knows as well once this has returned.
 
@@ -51,14 +55,24 @@ def library() -> ctypes.CDLL:
       The library; each call gives the same one.
 
     Raises:
-      RuntimeError: where it has to be compiled, and there is no compiler, or it fails.
+      CannotCompile: where it has to be compiled, and there is no compiler, or it fails; later calls do not try again.
     """
     with _mutex:
-        return _loaded()
+        loaded = _loaded()
+    if isinstance(loaded, CannotCompile):
+        raise CannotCompile(str(loaded))
+    return loaded
 
 
 @functools.cache
-def _loaded() -> ctypes.CDLL:
+def _loaded() -> ctypes.CDLL | CannotCompile:
+    try:
+        return _known_to_xla()
+    except CannotCompile as error:
+        return error
+
+
+def _known_to_xla() -> ctypes.CDLL:
     found = ctypes.CDLL(str(compiled(cache_folder())))
     for name, (result, arguments) in _FUNCTIONS.items():
         getattr(found, name).restype, getattr(found, name).argtypes = result, arguments
@@ -82,9 +96,10 @@ def compiled(folder: Path) -> Path:
       The file.
 
     Raises:
-      RuntimeError: where there is no compiler, or it fails; the message says what it said.
+      CannotCompile: where there is no compiler, or it fails; the message says what it said.
     """
-    told = (SOURCE.read_text(), jaxlib.__version__, platform.system(), platform.machine(), *FLAGS)
+    sources = [file.read_text() for file in sorted(SOURCE.parent.glob("*.h"))]
+    told = (SOURCE.read_text(), *sources, jaxlib.__version__, platform.system(), platform.machine(), *FLAGS)
     file = folder / f"{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.so"
     if file.exists():
         return file
@@ -99,15 +114,16 @@ def compiled(folder: Path) -> Path:
     try:
         done = subprocess.run([*command, written], capture_output=True, text=True, timeout=COMPILING_S)
         if done.returncode:
-            raise RuntimeError(
+            raise CannotCompile(
                 f"native must be False, as {command[0]} could not compile {SOURCE}: {done.stderr[-2000:]}"
             )
         os.replace(written, file)  # whole at once, since other processes may be looking for it
-    except (OSError, subprocess.TimeoutExpired, RuntimeError) as error:
+    except CannotCompile:
         Path(written).unlink(missing_ok=True)
-        if isinstance(error, RuntimeError):
-            raise
-        raise RuntimeError(f"native must be False, as {command[0]} could not compile {SOURCE}: {error}") from error
+        raise
+    except (OSError, subprocess.TimeoutExpired) as error:
+        Path(written).unlink(missing_ok=True)
+        raise CannotCompile(f"native must be False, as {command[0]} could not compile {SOURCE}: {error}") from error
     return file
 
 
@@ -118,7 +134,7 @@ def _compiler() -> list[str]:
     for name in COMPILERS:
         if found := shutil.which(name):
             return [found]
-    raise RuntimeError(
+    raise CannotCompile(
         f"native must be False where there is no C++ compiler: none of {', '.join(COMPILERS)} is on the path, and CXX "
         "names none"
     )

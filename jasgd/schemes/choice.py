@@ -1,0 +1,62 @@
+"""Whether a scheme's rounds are native or Python's, where whoever asked for the scheme has left it open."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from jasgd.schemes.hogwild import Hogwild
+from jasgd.schemes.leashed import Leashed
+from jasgd.schemes.locked import Locked
+from jasgd.schemes.protocol import Scheme, SchemeFactory, Setup
+from jasgd.schemes.recycling import LARGE
+
+CHOOSES: dict[str, type] = {scheme.name: scheme for scheme in (Locked, Hogwild, Leashed)}
+
+
+def native_class(name: str) -> SchemeFactory:
+    """The class of a name in :data:`CHOOSES` whose rounds are native."""
+    from jasgd.schemes.native import NATIVE  # only who asks for it pays for importing it
+
+    return NATIVE[name]
+
+
+def choose(factory: SchemeFactory, setup: Setup) -> Scheme | None:
+    """The scheme in native rounds, where a factory leaves that open, they are possible, and they are faster.
+
+    They cost three copies of the parameters a gradient, and the interpreter's part of one; the copies are what matters
+    once the parameters do not fit a processor's cache.
+
+    Args:
+      factory: what ``train(scheme=...)`` takes.
+      setup: what the scheme is given; its ``why_threads`` is written to.
+
+    Returns:
+      The scheme, or None.
+
+    Raises:
+      ValueError: for options out of their ranges.
+    """
+    kind, options = _inside(factory)
+    name = getattr(kind, "name", "")
+    if CHOOSES.get(name) is not kind or options.pop("native", None) is not None:
+        return None
+    if (size := sum(leaf.nbytes for leaf in setup.params)) >= LARGE:
+        setup.why_threads = f"the parameters take {size:,} bytes, and {LARGE:,} are many"
+        return None
+    from jasgd.schemes.native import CannotCompile, Unfit
+
+    try:
+        return native_class(name)(setup, **options)
+    except (CannotCompile, Unfit) as error:
+        setup.why_threads = str(error)
+        return None
+
+
+def _inside(factory: SchemeFactory) -> tuple[Any, dict[str, Any]]:
+    """What is called in the end, and with which keywords; what is watched or logged is not looked into."""
+    inner: Any = factory
+    options: dict[str, Any] = {}
+    while isinstance(inner, functools.partial) and not inner.args:
+        inner, options = inner.func, inner.keywords | options
+    return inner, options

@@ -1,0 +1,9 @@
+"""Schemes whose workers' rounds are compiled calls, which need no Python between read and commit."""
+
+from jasgd.schemes.native.asynchronous import NativeHogwild, NativeLeashed, NativeLocked
+from jasgd.schemes.native.build import CannotCompile
+from jasgd.schemes.native.store import NativeStore, Unfit
+
+NATIVE = {scheme.name: scheme for scheme in (NativeLocked, NativeHogwild, NativeLeashed)}
+
+__all__ = ["NATIVE", "CannotCompile", "NativeStore", "Unfit"]

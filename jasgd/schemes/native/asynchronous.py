@@ -1,0 +1,181 @@
+"""Locked, Hogwild! and Leashed-SGD in native rounds: read, gradient, transformation and commit in one call."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from jasgd.compiled import Leaves
+from jasgd.schemes.leashed import require_persistence
+from jasgd.schemes.native.store import BUSY, CLOSED, DONE, LOST, NONFINITE, NUMBER, STALE, NativeStore, Unfit, as_number
+from jasgd.schemes.protocol import Closed, Committed, Dropped, Gradient, Round, Setup, View
+
+
+class NativeAsynchronous(NativeStore):
+    """What the three have in common.
+
+    Guarantees. As :class:`NativeStore`. A gradient that is computed again or dropped costs one more update.
+
+    Args:
+      setup: what a scheme is given.
+      persistence: as of ``leashed``.
+      max_staleness: as of all.
+      native: True.
+
+    Raises:
+      ValueError: for options out of their ranges; else as :class:`NativeStore`.
+    """
+
+    def __init__(
+        self, setup: Setup, *, persistence: int | None = None, max_staleness: int | None = None, native: bool = True
+    ):
+        require_persistence(persistence)
+        setup.ledger.drop_above(max_staleness)
+        super().__init__(setup, native=native)
+        self._persistence = persistence
+        self._round, self._again = jax.jit(self._traced_round), jax.jit(self._traced_again)
+
+    def round(self, worker: int, ticket: int, batch: Any, check_finite: bool) -> Round:
+        """Read, gradient and commit in one call; tries again where another worker came first."""
+        self._enter(worker)
+        who = self._who[check_finite][worker]
+        try:
+            ending, aux = self._round(who, batch)
+            return self._concluded(worker, ticket, who, ending, aux)
+        except Exception:
+            self._library.JasgdAbandon(self._store, worker)
+            raise
+
+    def commit(self, gradient: Gradient) -> Committed | Dropped:
+        """Applies a gradient that was computed elsewhere."""
+        worker = gradient.worker
+        self._offer(self._store, worker, gradient)
+        who = self._who[False][worker]
+        try:
+            done = self._concluded(worker, gradient.ticket, who, self._again(who), None).done
+        except Exception:
+            self._library.JasgdAbandon(self._store, worker)
+            raise
+        assert done is not None  # since any loss is taken
+        return done
+
+    def warm_up(self, gradient: Gradient) -> None:
+        """Compiles what rounds call, on a store of its own."""
+        store = self._made(1, None)
+        try:
+            who = self._named(store, 0, False)
+            jax.block_until_ready(self._round(who, self._setup.batch))
+            self._offer(store, 0, gradient)
+            jax.block_until_ready(self._again(who))
+        finally:
+            self._library.JasgdFree(store)
+
+    @property
+    def unfinished(self) -> frozenset[int]:
+        """Versions that were claimed by adds which did not end; the execution has no rows for them."""
+        claimed = (self._library.JasgdClaimed(self._store, worker) for worker in range(self._setup.workers))
+        return frozenset(version for version in claimed if version >= 0)
+
+    def _concluded(self, worker: int, ticket: int, who: Any, ending: jax.Array, aux: Any) -> Round:
+        """What became of a gradient, behind further attempts where it needs them."""
+        ledger = self._ledger
+        while True:
+            told = self._ended(worker, ending)
+            status, read, version, tau, tries, loss = told[1:7]
+            done: Committed | Dropped | None = None
+            if status == DONE:
+                done = ledger.applied_row(worker, ticket, read, version, tau, told.factor, loss, tries)
+            elif status in (CLOSED, NONFINITE):
+                ledger.reading(worker, read)  # and it was not committed
+                if status == CLOSED:
+                    raise Closed(ledger.closed or "steps")
+            elif status == STALE:
+                gradient = Gradient(worker, ticket, View(read, ()), (), ending, loss)
+                done = ledger.dropped(gradient, version, tau, tries if self.name == "leashed" else 1, "stale")
+            elif status == LOST and self._persistence is not None and tries > self._persistence:
+                gradient = Gradient(worker, ticket, View(read, ()), (), ending, loss)
+                version = self._library.JasgdVersion(self._store)
+                done = ledger.dropped(gradient, version, ledger.staleness(read, version), tries, "contended")
+            else:
+                if status == BUSY:
+                    self._library.JasgdWait(self._store, worker)
+                ending = self._again(who)
+                continue
+            return Round(read, loss, aux, told.read_s + self._clock_s, told.computed_s + self._clock_s, done)
+
+    def _traced_round(self, who: Any, batch: Any) -> tuple[Any, Any]:
+        number, *params = jax.ffi.ffi_call("JasgdRead", [NUMBER, *self._params_like])(who)
+        loss, aux, grads = self._compiled.gradient(tuple(params), batch)
+        return self._attempted(who, number, loss, grads, tuple(params)), aux
+
+    def _traced_again(self, who: Any) -> Any:
+        count, asked = len(self._params_like), self._params_like if self._compiled.wants_read_params else []
+        given = [NUMBER, jax.ShapeDtypeStruct((), self._loss), *self._params_like, *asked]
+        number, loss, *leaves = jax.ffi.ffi_call("JasgdRecall", given)(who)
+        return self._attempted(who, number, loss, leaves[:count], tuple(leaves[count:]))
+
+    def _attempted(self, who: Any, number: Any, loss: Any, grads: Any, read: Leaves) -> Any:
+        """Begin, the transformation and End, traced; gives the status."""
+        params_like, state_like = self._params_like, self._state_like
+        count, more = len(params_like), params_like if self._gives_params else []
+        like = [NUMBER, jax.ShapeDtypeStruct((), loss.dtype), *params_like, *state_like, *more]
+        # Loss and gradient go through Begin, in the same memory, so that XLA does not compute a part of them again,
+        # fused with the update: the bits are those of two calls.
+        through = {3 + i: 1 + i for i in range(count + 1)}
+        begin = jax.ffi.ffi_call("JasgdBegin", like, input_output_aliases=through)
+        tau, loss, *rest = begin(who, number, as_number(loss), loss, *grads)
+        grads, rest = tuple(rest[:count]), rest[count:]
+        state, params = tuple(rest[: len(state_like)]), tuple(rest[len(state_like) :])
+        if not self._gives_params:  # nothing that the transformation does depends on them
+            params = tuple(jnp.zeros(like.shape, like.dtype) for like in params_like)
+        change = self._compiled.update if self.adds else self._compiled.applied
+        asked = read if self._compiled.wants_read_params else ()
+        given, state, factor = change(params, state, grads, tau, loss, asked)
+        return jax.ffi.ffi_call("JasgdEnd", NUMBER)(who, as_number(factor), loss, *grads, *state, *given)
+
+
+class NativeLocked(NativeAsynchronous):
+    """Lock-based AsyncSGD: an update has a lock from its staleness to its publication, and a read while it copies.
+
+    Memory aside, for what is current is replaced and not changed in place, this is the published scheme.
+    """
+
+    name = "locked"
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        reading: Literal["copy"] = "copy",
+        max_staleness: int | None = None,
+        native: bool = True,
+    ):
+        if reading != "copy":
+            raise Unfit(f"reading must be 'copy' with native rounds, got {reading!r}")
+        super().__init__(setup, max_staleness=max_staleness, native=native)
+
+
+class NativeHogwild(NativeAsynchronous):
+    """Hogwild!: parameters are added to component by component while others read and add, without a lock."""
+
+    name = "hogwild"
+    adds = True
+
+    def __init__(self, setup: Setup, *, max_staleness: int | None = None, native: bool = True):
+        super().__init__(setup, max_staleness=max_staleness, native=native)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Overlapped reads, and updates of the optimizer state that were lost."""
+        reads, updates = ctypes.c_int64(), ctypes.c_int64()
+        self._library.JasgdCounters(self._store, ctypes.byref(reads), ctypes.byref(updates))
+        return {"overlapped_reads": reads.value, "lost_state_updates": updates.value}
+
+
+class NativeLeashed(NativeAsynchronous):
+    """Leashed-SGD: an update is published if no other came between, and else computed again on the newest."""
+
+    name = "leashed"

@@ -1,0 +1,115 @@
+// The shared parameters as XLA sees them, reading and committing as functions that a compiled round calls itself; and
+// what Python calls.
+
+#include "asynchronous.h"
+#include "store.h"
+
+using namespace jasgd;
+
+#define JASGD_WHO xla::ffi::Ffi::Bind().Arg<xla::ffi::AnyBuffer>()
+XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdRead, Read, JASGD_WHO.RemainingRets());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdRecall, Recall, JASGD_WHO.RemainingRets());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdBegin, Begin, JASGD_WHO.RemainingArgs().RemainingRets());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdEnd, End, JASGD_WHO.RemainingArgs().RemainingRets());
+
+// What Python calls. A worker's number is below that of workers; addresses are those of stores that were not freed.
+extern "C" {
+
+void* JasgdMake(int32_t scheme, int64_t workers, int64_t limit, int64_t max_staleness, int32_t gives_params,
+                int32_t is_double, int32_t looks_again, int64_t param_leaves, const char* params, int64_t param_bytes,
+                int64_t state_leaves, const char* state, int64_t state_bytes) {
+  auto* store = new Store(param_bytes, state_bytes, workers, looks_again != 0);
+  store->scheme = static_cast<Scheme>(scheme);
+  store->limit = limit;
+  store->max_staleness = max_staleness;
+  store->gives_params = gives_params != 0;
+  store->is_double = is_double != 0;
+  store->param_leaves = param_leaves;
+  store->state_leaves = state_leaves;
+  store->current = {store->params_pool.Copy(params), store->states_pool.Copy(state)};
+  return store;
+}
+
+void JasgdFree(void* store) { delete static_cast<Store*>(store); }
+
+void* JasgdTold(void* store, int64_t worker) { return &static_cast<Store*>(store)->workers[worker].told; }
+
+double JasgdNow() { return Now(); }
+
+void JasgdClose(void* store) { static_cast<Store*>(store)->closed = true; }
+
+// Says that the calling thread is a worker's own, in which functions may wait for the gate.
+void JasgdEnter() { is_workers_own = true; }
+
+// Waits for the gate, which is the worker's until the end of its next attempt.
+void JasgdWait(void* address, int64_t worker) {
+  auto* store = static_cast<Store*>(address);
+  store->gate.Lock();
+  store->workers[worker].has_gate = true;
+}
+
+// Gives up what the worker has begun, where its round has raised: whoever waits for the gate goes on.
+void JasgdAbandon(void* address, int64_t worker) {
+  auto* store = static_cast<Store*>(address);
+  LetGo(store, &store->workers[worker]);
+}
+
+// What one worker reads, and the version of it.
+int64_t JasgdView(void* address, int64_t number, char* params) {
+  auto* store = static_cast<Store*>(address);
+  Worker* worker = &store->workers[number];
+  ReadWith(store, worker, [&](const std::vector<char>& bytes) { std::memcpy(params, bytes.data(), bytes.size()); });
+  return worker->told.version_read;
+}
+
+// A gradient that the worker has computed itself, for JasgdRecall: its loss and its leaves behind one another.
+void JasgdOffer(void* address, int64_t number, int64_t version_read, const char* bytes, int64_t size) {
+  Worker* worker = &static_cast<Store*>(address)->workers[number];
+  worker->told.version_read = version_read;
+  worker->told.tries = 0;
+  worker->told.computed_s = 0;
+  worker->kept.assign(bytes, bytes + size);
+}
+
+// Parameters and state now; the version of them.
+int64_t JasgdSnapshot(void* address, char* params, char* state) {
+  auto* store = static_cast<Store*>(address);
+  Snapshot now;
+  int64_t version;
+  {
+    std::lock_guard<std::mutex> held(store->mutex);
+    now = store->current;
+    version = store->scheme == kHogwild ? store->claimed : now.params->version;
+  }
+  std::memcpy(params, now.params->bytes.data(), now.params->bytes.size());
+  if (!now.state->bytes.empty()) std::memcpy(state, now.state->bytes.data(), now.state->bytes.size());
+  return version;
+}
+
+// The newest parameters that a finite loss was computed on, and their version; -1 where there are none.
+int64_t JasgdGood(void* address, char* params) {
+  auto* store = static_cast<Store*>(address);
+  Held good;
+  {
+    std::lock_guard<std::mutex> held(store->mutex);
+    good = store->good;
+  }
+  if (!good) return -1;
+  std::memcpy(params, good->bytes.data(), good->bytes.size());
+  return good->version;
+}
+
+int64_t JasgdVersion(void* address) { return Current(static_cast<Store*>(address)).params->version; }
+
+// Hogwild!'s reads during which an add was under way, and updates of the state that were overwritten.
+void JasgdCounters(void* address, int64_t* overlapped_reads, int64_t* lost_state_updates) {
+  auto* store = static_cast<Store*>(address);
+  std::lock_guard<std::mutex> held(store->mutex);
+  *overlapped_reads = store->overlapped_reads;
+  *lost_state_updates = store->finished - store->current.state->version;
+}
+
+// The version that a worker's add is under way at, -1 for none.
+int64_t JasgdClaimed(void* address, int64_t worker) { return static_cast<Store*>(address)->workers[worker].claimed; }
+
+}

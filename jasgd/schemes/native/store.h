@@ -1,0 +1,249 @@
+// The shared parameters, and what the functions that XLA calls have in common.
+//
+// Parameters and states that are handed out never change: they are replaced, and their memory is used again once no
+// worker holds it. Only Hogwild!'s parameters are changed in place. XLA may run a function in its pool, whose threads
+// all workers share, so nothing that XLA calls waits in a thread that is no worker's own.
+
+#ifndef JASGD_STORE_H_
+#define JASGD_STORE_H_
+
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <condition_variable>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "xla/ffi/api/ffi.h"
+
+namespace ffi = xla::ffi;
+
+namespace jasgd {
+namespace {
+
+enum Scheme : int32_t { kLocked, kHogwild, kLeashed };
+enum Status : int32_t { kDone, kLost, kBusy, kStale, kClosed, kNonfinite, kOpen };  // as in store.py
+
+// What Python reads of a round; the layout is that of store.py.
+struct Told {
+  int64_t attempts = 0, status = 0;  // attempts that have ended, and how the last one did
+  int64_t version_read = 0, version = 0, staleness = 0, tries = 0;
+  double loss = 0, factor = 0, read_s = 0, computed_s = 0;
+};
+
+struct Block {
+  std::vector<char> bytes;
+  int64_t version = 0;  // of parameters; of a state the commits that are contained in it
+};
+using Held = std::shared_ptr<Block>;
+
+struct Snapshot {
+  Held params, state;
+};
+
+// Blocks of one size. Whoever holds none cannot come to hold one that only this object holds.
+class Pool {
+ public:
+  explicit Pool(size_t bytes) : bytes_(bytes) {}
+
+  Held Take() {
+    std::lock_guard<std::mutex> held(mutex_);
+    for (Held& block : all_) {
+      if (block.use_count() == 1) {
+        std::atomic_thread_fence(std::memory_order_acquire);  // behind the reads of whoever let go of it
+        return block;
+      }
+    }
+    all_.push_back(std::make_shared<Block>());
+    all_.back()->bytes.resize(bytes_);
+    return all_.back();
+  }
+
+  Held Copy(const char* from) {
+    Held block = Take();
+    if (bytes_ > 0) std::memcpy(block->bytes.data(), from, bytes_);
+    return block;
+  }
+
+ private:
+  size_t bytes_;
+  std::mutex mutex_;
+  std::vector<Held> all_;
+};
+
+// A mutex that another thread than the one that has locked it may unlock. Whoever finds it locked looks again for a
+// while before it sleeps, which is worth it where its holder has a processor: to be woken takes longer than an update.
+class Gate {
+ public:
+  explicit Gate(bool looks_again) : looks_for_(looks_again ? 50 : 0) {}
+
+  bool TryLock() { return !taken_ && !taken_.exchange(true); }
+
+  void Lock() {
+    for (const auto until = std::chrono::steady_clock::now() + looks_for_; !TryLock();) {
+      if (std::chrono::steady_clock::now() < until) continue;
+      std::unique_lock<std::mutex> held(mutex_);
+      ++sleepers_;
+      free_.wait(held, [this] { return TryLock(); });
+      --sleepers_;
+      return;
+    }
+  }
+
+  void Unlock() {
+    taken_ = false;
+    if (sleepers_ == 0) return;
+    { std::lock_guard<std::mutex> held(mutex_); }  // so that nobody is between finding it locked and going to sleep
+    free_.notify_one();
+  }
+
+ private:
+  const std::chrono::microseconds looks_for_;
+  std::atomic<bool> taken_{false};
+  std::atomic<int64_t> sleepers_{0};
+  std::mutex mutex_;
+  std::condition_variable free_;
+};
+
+// What one worker is at; only the functions that its own rounds call touch it.
+struct Worker {
+  Told told;
+  Status status = kClosed;
+  Held view;                // what its gradient is computed on
+  Snapshot base;            // what its update is computed on
+  bool has_gate = false;
+  std::atomic<int64_t> claimed{-1};  // Hogwild!: the version of an add that is under way
+  std::vector<char> kept;   // loss and gradient of an attempt that was not committed
+};
+
+struct Store {
+  Store(size_t param_bytes, size_t state_bytes, int64_t count, bool looks_again)
+      : params_pool(param_bytes), states_pool(state_bytes), gate(looks_again), workers(count) {}
+
+  Scheme scheme;
+  int64_t limit, max_staleness;  // -1 for none
+  bool gives_params, is_double;  // whether Begin gives parameters; whether Hogwild!'s are double
+  size_t param_leaves, state_leaves;
+  Pool params_pool, states_pool;
+  std::atomic<bool> closed{false};
+  Gate gate;          // locked: from Begin to End
+  std::mutex mutex;   // of the references and numbers below; nothing is copied or computed under it
+  Snapshot current;   // Hogwild!: the state alone is replaced
+  Held good;          // newest parameters that a finite loss was computed on
+  int64_t claimed = 0, finished = 0, overlapped_reads = 0;  // Hogwild!'s
+  std::vector<Worker> workers;
+};
+
+thread_local bool is_workers_own = false;
+
+double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+// (address, worker, whether losses must be finite), in int32s
+struct Who {
+  explicit Who(const ffi::AnyBuffer& given) {
+    const int32_t* numbers = reinterpret_cast<const int32_t*>(given.untyped_data());
+    const uint64_t low = static_cast<uint32_t>(numbers[0]), high = static_cast<uint32_t>(numbers[1]);
+    store = reinterpret_cast<Store*>(high << 32 | low);
+    worker = &store->workers[numbers[2]];
+    check_finite = numbers[3] != 0;
+  }
+  Store* store;
+  Worker* worker;
+  bool check_finite;
+};
+
+ffi::AnyBuffer Arg(const ffi::RemainingArgs& args, size_t i) { return *args.get<ffi::AnyBuffer>(i); }
+ffi::AnyBuffer Ret(const ffi::RemainingRets& rets, size_t i) { return **rets.get<ffi::AnyBuffer>(i); }
+
+double Number(const ffi::AnyBuffer& given) {
+  return given.element_type() == ffi::DataType::F64 ? *reinterpret_cast<const double*>(given.untyped_data())
+                                                    : *reinterpret_cast<const float*>(given.untyped_data());
+}
+
+// From memory to results first, first + 1, ..., first + count - 1; returns the end of what was read.
+const char* CopyOut(const char* from, const ffi::RemainingRets& to, size_t first, size_t count) {
+  for (size_t i = first; i < first + count; ++i) {
+    const ffi::AnyBuffer leaf = Ret(to, i);
+    if (leaf.size_bytes() > 0) std::memcpy(leaf.untyped_data(), from, leaf.size_bytes());
+    from += leaf.size_bytes();
+  }
+  return from;
+}
+
+void CopyIn(char* to, const ffi::RemainingArgs& from, size_t first, size_t count) {
+  for (size_t i = first; i < first + count; ++i) {
+    const ffi::AnyBuffer leaf = Arg(from, i);
+    if (leaf.size_bytes() > 0) std::memcpy(to, leaf.untyped_data(), leaf.size_bytes());
+    to += leaf.size_bytes();
+  }
+}
+
+Snapshot Current(Store* store) {
+  std::lock_guard<std::mutex> held(store->mutex);
+  return store->current;
+}
+
+bool IsOver(const Store* store, int64_t version) {
+  return store->closed.load() || (store->limit >= 0 && version >= store->limit);
+}
+
+// What a worker reads, which lasts as long as it is held.
+Held View(Store* store, Worker* worker) {
+  Told& told = worker->told;
+  if (store->scheme != kHogwild) {
+    Held params = Current(store).params;
+    told.version_read = params->version;
+    return params;
+  }
+  int64_t version;
+  bool adding;
+  {
+    std::lock_guard<std::mutex> held(store->mutex);
+    version = store->claimed;
+    adding = store->claimed != store->finished;
+  }
+  Held copy = store->params_pool.Copy(store->current.params->bytes.data());
+  std::lock_guard<std::mutex> held(store->mutex);
+  store->overlapped_reads += adding || store->claimed != version;
+  copy->version = told.version_read = version;
+  return copy;
+}
+
+// Remembers what the worker has read, on which its loss is finite.
+void NoteGood(Store* store, const Worker* worker) {
+  std::lock_guard<std::mutex> held(store->mutex);
+  if (!store->good || worker->view->version > store->good->version) store->good = worker->view;
+}
+
+// Reads under the lock of the scheme that has one; ``copy`` is called with what is read.
+template <typename Copy>
+void ReadWith(Store* store, Worker* worker, Copy copy) {
+  // A thread of XLA's must not wait, and copies what is current beside whoever makes its successor.
+  const bool locks = store->scheme == kLocked && is_workers_own;
+  if (locks) store->gate.Lock();
+  worker->view = View(store, worker);
+  copy(worker->view->bytes);
+  if (locks) store->gate.Unlock();
+  worker->told.read_s = Now();
+}
+
+// (who) -> (number, parameters ...)
+ffi::Error Read(ffi::AnyBuffer who, ffi::RemainingRets rets) {
+  const Who me(who);
+  Worker* worker = me.worker;
+  worker->told.tries = 0;
+  worker->told.computed_s = 0;
+  ReadWith(me.store, worker, [&](const std::vector<char>& bytes) {
+    CopyOut(bytes.data(), rets, 1, me.store->param_leaves);
+  });
+  *reinterpret_cast<int32_t*>(Ret(rets, 0).untyped_data()) = 0;
+  return ffi::Error::Success();
+}
+
+}  // namespace
+}  // namespace jasgd
+
+#endif  // JASGD_STORE_H_

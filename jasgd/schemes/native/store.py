@@ -1,0 +1,214 @@
+"""What native schemes have in common: shared parameters in memory of native.cc, and how Python reads and fills it.
+
+What Python threads lose where gradients are small is the interpreter's: two dispatches a gradient, the scheme's own
+lines, and one lock for all of it. In a native scheme a worker's round is one compiled function, which XLA runs without
+that lock; it reads and commits by functions of native.cc.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import struct
+import time
+import weakref
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jasgd.compiled import Leaves
+from jasgd.cpu import processors
+from jasgd.schemes.native.build import library
+from jasgd.schemes.protocol import Gradient, Setup, Snapshot, View, nowhere
+
+KINDS = ("locked", "hogwild", "leashed")  # this order and the next are store.h's
+DONE, LOST, BUSY, STALE, CLOSED, NONFINITE = range(6)
+NUMBER = jax.ShapeDtypeStruct((), jnp.int32)
+_TOLD = struct.Struct("=6q4d")
+_PLAIN = "?bhilqBHILQefdFD"  # dtypes whose arrays XLA and NumPy lay out alike; bfloat16 besides
+
+
+class Told(NamedTuple):
+    """What native.cc tells of a worker's round."""
+
+    attempts: int  # that have ended
+    status: int
+    version_read: int
+    version: int
+    staleness: int
+    tries: int
+    loss: float
+    factor: float
+    read_s: float
+    computed_s: float
+
+
+class Unfit(ValueError):
+    """What is to be trained cannot be trained in native rounds; the message says why."""
+
+
+class NativeStore:
+    """A scheme in memory of native.cc.
+
+    Guarantees. Those of the scheme of that name, with these differences. Nothing relies on the GIL. Parameters are
+    copied out for a gradient, out for its update and back: three copies a round, which pays for small networks and not
+    for large ones. A round is indivisible: whoever wraps the scheme is called by ``read`` and ``commit`` instead, and
+    there are no points to force interleavings at.
+
+    Args:
+      setup: what a scheme is given; with a batch, since a round is traced with one.
+      native: True; that executions record it.
+
+    Raises:
+      CannotCompile: where native.cc is not compiled yet, and cannot be.
+      Unfit: for arrays that it cannot hold, a transformation that changes their types, and a scheme that is watched.
+    """
+
+    name: str
+    adds = False  # whether what is committed is the update and not what comes of it
+
+    def __init__(self, setup: Setup, *, native: bool = True):
+        if native is not True:
+            raise ValueError(f"native must be True for {type(self).__name__}, got {native!r}")
+        _require_plain(setup, self.name, self.adds)
+        self._setup, self._ledger, self._compiled = setup, setup.ledger, setup.compiled
+        self._params_like, self._state_like = (
+            [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in part] for part in (setup.params, setup.state)
+        )
+        self._loss = jax.eval_shape(self._compiled.gradient, setup.params, setup.batch)[0].dtype
+        self._gives_params = not self.adds or self._compiled.needs_params
+        self._require_kept_types(setup)
+        self._device = next(iter(setup.params[0].devices()))
+        self._library = library()
+        self._store = self._made(setup.workers, setup.ledger.limit)
+        # Not at the end of the process, where a worker that could not be stopped may still be at it.
+        weakref.finalize(self, self._library.JasgdFree, self._store).atexit = False
+        self._memory = [
+            (ctypes.c_char * _TOLD.size).from_address(self._library.JasgdTold(self._store, worker))
+            for worker in range(setup.workers)
+        ]
+        self._who = [[self._named(self._store, w, finite) for w in range(setup.workers)] for finite in (False, True)]
+        self._attempts = [0] * setup.workers  # that Python has seen end
+        self._entered = [False] * setup.workers
+        self._clock_s = time.perf_counter() - self._library.JasgdNow()  # the zeros of the two may differ
+
+    def read(self, worker: int) -> View:
+        """A copy of the parameters, for those who compute the gradient themselves."""
+        block = np.empty(_size(self._params_like), np.uint8)
+        version = self._library.JasgdView(self._store, worker, block.ctypes.data)
+        self._ledger.reading(worker, version)
+        return View(version, self._leaves(block, self._params_like))
+
+    def snapshot(self) -> Snapshot:
+        """A copy; under Hogwild! torn where an add is under way."""
+        likes = self._params_like, self._state_like
+        blocks = [np.empty(_size(like), np.uint8) for like in likes]
+        version = self._library.JasgdSnapshot(self._store, *(block.ctypes.data for block in blocks))
+        return Snapshot(version, *map(self._leaves, blocks, likes))
+
+    def good(self) -> View | None:
+        """The newest parameters that a finite loss was computed on, in a round that looked."""
+        block = np.empty(_size(self._params_like), np.uint8)
+        version = self._library.JasgdGood(self._store, block.ctypes.data)
+        return None if version < 0 else View(version, self._leaves(block, self._params_like))
+
+    def close(self, reason: str) -> None:
+        """Later commits raise Closed; one that has begun to write is finished."""
+        self._ledger.close(reason)
+        self._library.JasgdClose(self._store)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """None but Hogwild's."""
+        return {}
+
+    def _enter(self, worker: int) -> None:
+        """Says that this is the worker's own thread, which may wait; XLA's threads must not."""
+        if not self._entered[worker]:
+            self._library.JasgdEnter()
+            self._entered[worker] = True
+
+    def _ended(self, worker: int, ending: jax.Array) -> Told:
+        """What became of a call, once it has ended: at once but where asynchronous dispatch is on."""
+        self._attempts[worker] += 1
+        if _TOLD.unpack_from(self._memory[worker])[0] != self._attempts[worker]:
+            jax.block_until_ready(ending)
+        return self._told(worker)
+
+    def _told(self, worker: int) -> Told:
+        return Told._make(_TOLD.unpack_from(self._memory[worker]))
+
+    def _require_kept_types(self, setup: Setup) -> None:
+        params, state = setup.params, setup.state
+        asked = params if self._compiled.wants_read_params else ()
+        loss = jax.ShapeDtypeStruct((), self._loss)
+        change = self._compiled.update if self.adds else self._compiled.applied
+        given, after, _ = jax.eval_shape(change, params, state, params, NUMBER, loss, asked)
+        for leaf, before in zip((*given, *after), (*params, *state), strict=True):
+            if (leaf.shape, leaf.dtype) != (before.shape, before.dtype):
+                raise Unfit(f"native must be False, as tx makes {leaf.dtype}{list(leaf.shape)} of "
+                            f"{before.dtype}{list(before.shape)}")  # fmt: skip
+
+    def _made(self, workers: int, limit: int | None) -> int:
+        """The address of a new store with the initial parameters and state."""
+        limits = [-1 if number is None else number for number in (limit, self._ledger.max_staleness)]
+        blocks = [as_bytes(part) for part in (self._setup.params, self._setup.state)]
+        parts = zip((self._params_like, self._state_like), blocks, strict=True)
+        contents = itertools.chain.from_iterable((len(like), block, len(block)) for like, block in parts)
+        is_double, looks_again = self._params_like[0].dtype == np.float64, workers <= processors()
+        kind = KINDS.index(self.name)
+        return self._library.JasgdMake(kind, workers, *limits, self._gives_params, is_double, looks_again, *contents)
+
+    def _named(self, store: int, worker: int, check_finite: bool) -> jax.Array:
+        """What the functions of native.cc are told of who calls: an address, in two, a worker, and what it checks."""
+        numbers = np.array([store & 0xFFFFFFFF, store >> 32, worker, check_finite], np.uint32)
+        return jax.device_put(numbers.view(np.int32), self._device)
+
+    def _offer(self, store: int, worker: int, gradient: Gradient) -> None:
+        """Leaves a gradient with a worker, as its round would."""
+        kept = as_bytes((gradient.loss, *gradient.grads))
+        self._library.JasgdOffer(store, worker, gradient.view.version, kept, len(kept))
+
+    def _leaves(self, block: np.ndarray, like: list[jax.ShapeDtypeStruct]) -> Leaves:
+        """Leaves over memory that nobody writes any more."""
+        leaves, at = [], 0
+        for leaf in like:
+            size = leaf.size * leaf.dtype.itemsize
+            leaves.append(jax.device_put(block[at : at + size].view(leaf.dtype).reshape(leaf.shape), self._device))
+            at += size
+        return tuple(leaves)
+
+
+def as_number(value: Any) -> Any:
+    """A traced scalar as a float or a double, which native.cc reads."""
+    return value if value.dtype == np.float64 else value.astype(np.float32)
+
+
+def as_bytes(leaves: Leaves) -> bytes:
+    """Arrays behind one another, as they lie in native.cc's memory."""
+    return b"".join(np.asarray(leaf).tobytes() for leaf in leaves)
+
+
+def _size(like: list[jax.ShapeDtypeStruct]) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in like)
+
+
+def _require_plain(setup: Setup, name: str, adds: bool) -> None:
+    if setup.at is not nowhere:
+        raise Unfit("native must be False for a scheme that is watched: it has no points to watch")
+    if setup.batch is None:
+        raise Unfit("native must be False where there is no batch to trace a round with")
+    leaves = setup.params + setup.state
+    platforms = {device.platform for leaf in leaves for device in leaf.devices()}
+    if platforms != {"cpu"}:
+        raise Unfit(f"device must be a CPU for native=True, got {', '.join(sorted(platforms))}")
+    for leaf in leaves:
+        if leaf.dtype != jnp.bfloat16 and getattr(leaf.dtype, "char", "no") not in _PLAIN:
+            raise Unfit(f"native must be False for arrays of dtype {leaf.dtype}")
+    kinds = {leaf.dtype for leaf in setup.params}
+    if adds and kinds not in ({np.dtype(np.float32)}, {np.dtype(np.float64)}):
+        told = ", ".join(sorted(map(str, kinds)))
+        raise Unfit(f"native must be False for the scheme {name!r} unless all parameters are float32 or all float64, "
+                    f"got {told}")  # fmt: skip
