@@ -152,6 +152,9 @@ def reuses(scheme: Scheme) -> bool:
 
 def _warm_up(compiled: Compiled, scheme: Scheme, leaves: Leaves, batch: Any) -> float:
     """Compiles before the clock starts, since every worker would compile at once; gives a gradient's time in s."""
+    if is_native(scheme):
+        rehearsed: Any = scheme
+        return rehearsed.rehearse()
     loss, _, grads = jax.block_until_ready(compiled.gradient(leaves, batch))
     if callable(warm_up := getattr(scheme, "warm_up", None)):
         warm_up(Gradient(0, 0, View(0, leaves), grads, loss, float(loss)))

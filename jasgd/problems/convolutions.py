@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 KERNEL = 5  # pixels a side
+PART = 128  # images that are computed at once, at most: the tiles of more do not fit a processor's cache
 Layer = tuple[Any, Any]  # kernel [5, 5, C, O] and bias [O]
 
 
@@ -63,6 +64,25 @@ def _direct(images: Any, *flat: Any) -> jax.Array:
 
 
 def _tiled(images: Any, *flat: Any) -> jax.Array:
+    batch, part = images.shape[0], part_of(images.shape[0])
+    if part == batch:
+        return _tiled_at_once(images, *flat)
+    parts = images.reshape(batch // part, part, *images.shape[1:])
+    features = jax.lax.map(lambda images: _tiled_at_once(images, *flat), parts)
+    return features.reshape(batch, *features.shape[2:])
+
+
+def part_of(batch: int) -> int:
+    """The most images that are computed at once: parts are equal, and not so small that they cost more than they save.
+
+    Example:
+      >>> [part_of(batch) for batch in (16, 128, 512, 500, 131)]
+      [16, 128, 128, 125, 131]
+    """
+    return next((part for part in range(PART, PART // 2, -1) if batch % part == 0), batch)
+
+
+def _tiled_at_once(images: Any, *flat: Any) -> jax.Array:
     layers = _layers(flat)
     side = 2 ** len(layers)  # halved by every pooling, down to single pixels
     batch, height, width, channels = images.shape

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import time
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jasgd.compiled import Leaves
 from jasgd.schemes.leashed import require_persistence
-from jasgd.schemes.native.store import BUSY, CLOSED, DONE, LOST, NONFINITE, NUMBER, STALE, NativeStore, Unfit, as_number
+from jasgd.schemes.native.store import (
+    BUSY,
+    CLOSED,
+    DONE,
+    LOST,
+    NONFINITE,
+    NUMBER,
+    STALE,
+    NativeStore,
+    Unfit,
+    as_number,
+    size_of,
+)
 from jasgd.schemes.protocol import Closed, Committed, Dropped, Gradient, Round, Setup, View
 
 
@@ -63,13 +79,27 @@ class NativeAsynchronous(NativeStore):
         return done
 
     def warm_up(self, gradient: Gradient) -> None:
-        """Compiles what rounds call, on a store of its own."""
-        store = self._made(1, None)
-        try:
-            who = self._named(store, 0, False)
-            jax.block_until_ready(self._round(who, self._setup.batch))
+        """Compiles what commits call, on a store of its own."""
+        with self._spare() as (store, who):
             self._offer(store, 0, gradient)
             jax.block_until_ready(self._again(who))
+
+    def rehearse(self) -> float:
+        """Compiles what rounds call, on a store of its own, and gives the time of a round in s."""
+        zeros = bytes(np.dtype(self._loss).itemsize + size_of(self._params_like))
+        with self._spare() as (store, who):
+            jax.block_until_ready(self._round(who, self._setup.batch))
+            self._library.JasgdOffer(store, 0, 0, zeros, len(zeros))
+            jax.block_until_ready(self._again(who))
+            started = time.perf_counter()
+            jax.block_until_ready(self._round(who, self._setup.batch))
+            return time.perf_counter() - started
+
+    @contextlib.contextmanager
+    def _spare(self) -> Iterator[tuple[int, jax.Array]]:
+        store = self._made(1, None)
+        try:
+            yield store, self._named(store, 0, False)
         finally:
             self._library.JasgdFree(store)
 

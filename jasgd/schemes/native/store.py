@@ -96,7 +96,7 @@ class NativeStore:
 
     def read(self, worker: int) -> View:
         """A copy of the parameters, for those who compute the gradient themselves."""
-        block = np.empty(_size(self._params_like), np.uint8)
+        block = np.empty(size_of(self._params_like), np.uint8)
         version = self._library.JasgdView(self._store, worker, block.ctypes.data)
         self._ledger.reading(worker, version)
         return View(version, self._leaves(block, self._params_like))
@@ -104,13 +104,13 @@ class NativeStore:
     def snapshot(self) -> Snapshot:
         """A copy; under Hogwild! torn where an add is under way."""
         likes = self._params_like, self._state_like
-        blocks = [np.empty(_size(like), np.uint8) for like in likes]
+        blocks = [np.empty(size_of(like), np.uint8) for like in likes]
         version = self._library.JasgdSnapshot(self._store, *(block.ctypes.data for block in blocks))
         return Snapshot(version, *map(self._leaves, blocks, likes))
 
     def good(self) -> View | None:
         """The newest parameters that a finite loss was computed on, in a round that looked."""
-        block = np.empty(_size(self._params_like), np.uint8)
+        block = np.empty(size_of(self._params_like), np.uint8)
         version = self._library.JasgdGood(self._store, block.ctypes.data)
         return None if version < 0 else View(version, self._leaves(block, self._params_like))
 
@@ -191,7 +191,8 @@ def as_bytes(leaves: Leaves) -> bytes:
     return b"".join(np.asarray(leaf).tobytes() for leaf in leaves)
 
 
-def _size(like: list[jax.ShapeDtypeStruct]) -> int:
+def size_of(like: list[jax.ShapeDtypeStruct]) -> int:
+    """Bytes of arrays behind one another."""
     return sum(leaf.size * leaf.dtype.itemsize for leaf in like)
 
 
