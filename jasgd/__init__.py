@@ -3,37 +3,60 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from jasgd import data, rules, schemes, testing
+from jasgd import rules
 from jasgd.cpu import configure_cpu
-from jasgd.data import BatchesExhausted, minibatches
-from jasgd.delay_compensation import DelayCompensatedState, delay_compensated
-from jasgd.execution import Execution, ExecutionError
-from jasgd.result import Outcome, TrainingError, TrainResult
 from jasgd.staleness import StalenessHistogram
-from jasgd.supervisor import Progress
-from jasgd.trainer import train
 from jasgd.transform import StalenessAdaptiveState, staleness_adaptive
 
 if TYPE_CHECKING:
-    from jasgd import cluster, fits
+    from jasgd import cluster, data, fits, schemes, testing
     from jasgd.cluster import Cluster
+    from jasgd.data import BatchesExhausted, minibatches
+    from jasgd.delay_compensation import DelayCompensatedState, delay_compensated
+    from jasgd.execution import Execution, ExecutionError
     from jasgd.replayer import Replay, ReplayError, replay
+    from jasgd.result import Outcome, TrainingError, TrainResult
     from jasgd.simulator import BySeed, Simulation, by_seed, simulate
+    from jasgd.supervisor import Progress
+    from jasgd.trainer import train
 
 __version__ = "0.1.0"
 
-# Imported when asked for, so that importing jasgd takes no longer than importing JAX and Optax: what is not needed to
-# train. Some of it needs more than the core does, such as Flax.
-_LAZY_MODULES = ("cluster", "comparison", "fits", "problems", "report", "spectrum")
+# Imported when asked for, so that importing jasgd takes hardly longer than importing JAX and Optax: all that the
+# transformation does not need. Some of it needs more than the core does, such as Flax.
+_LAZY_MODULES = (
+    "cluster",
+    "comparison",
+    "data",
+    "execution",
+    "fits",
+    "problems",
+    "report",
+    "result",
+    "schemes",
+    "spectrum",
+    "testing",
+)
 _LAZY = {
+    "BatchesExhausted": "data",
     "BySeed": "simulator",
     "Cluster": "cluster",
+    "DelayCompensatedState": "delay_compensation",
+    "Execution": "execution",
+    "ExecutionError": "execution",
+    "Outcome": "result",
+    "Progress": "supervisor",
     "Replay": "replayer",
     "ReplayError": "replayer",
     "Simulation": "simulator",
+    "TrainResult": "result",
+    "TrainingError": "result",
     "by_seed": "simulator",
+    "delay_compensated": "delay_compensation",
+    "minibatches": "data",
     "replay": "replayer",
     "simulate": "simulator",
+    "train": "trainer",
 }
 
 __all__ = [

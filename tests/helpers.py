@@ -10,10 +10,12 @@ import numpy as np
 import optax
 import pytest
 
+from jasgd import schemes
 from jasgd.arms import Arm
 from jasgd.comparison import Comparison
 from jasgd.execution import Execution, row_dtype
 from jasgd.result import Outcome, TrainResult
+from jasgd.schemes.choice import CHOOSES
 from jasgd.schemes.native import build as native_build
 
 
@@ -176,3 +178,11 @@ def by_hand(**arms):
 needs_compiler = pytest.mark.skipif(
     not (os.environ.get("CXX") or any(map(shutil.which, native_build.COMPILERS))), reason="needs a C++ compiler"
 )
+NATIVE = {f"{name}, native": schemes.named(name, native=True) for name in CHOOSES}
+#: every scheme; where there are native rounds, the name alone is without
+EVERY = {name: schemes.named(name, **{"native": False} if name in CHOOSES else {}) for name in schemes.SCHEMES} | NATIVE
+
+
+def ids(names):
+    """Names of schemes as parameters; those of NATIVE need a compiler."""
+    return [pytest.param(name, marks=needs_compiler if name in NATIVE else ()) for name in names]

@@ -80,12 +80,14 @@ OPTIMIZERS = {
 SCHEMES = {
     "sequential": lambda draw: "sequential",
     "synchronous": lambda draw: "synchronous",
-    "locked": lambda draw: "locked",
+    "locked": lambda draw: jasgd.schemes.locked(native=False),
     "reference": lambda draw: jasgd.schemes.locked(reading="reference", max_staleness=draw.choice([None, 3])),
-    "leashed": lambda draw: "leashed",
+    "leashed": lambda draw: jasgd.schemes.leashed(native=False),
     "native locked": lambda draw: jasgd.schemes.locked(native=True, max_staleness=draw.choice([None, 3])),
     "native leashed": lambda draw: jasgd.schemes.leashed(native=True, persistence=draw.choice([None, 1])),
-    "bounded": lambda draw: jasgd.schemes.leashed(persistence=draw.randrange(3), max_staleness=draw.choice([None, 4])),
+    "bounded": lambda draw: jasgd.schemes.leashed(
+        persistence=draw.randrange(3), max_staleness=draw.choice([None, 4]), native=False
+    ),
 }
 
 

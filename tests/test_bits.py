@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from helpers import network, optimizers, plain_optax, same_bits
+from helpers import EVERY, NATIVE, needs_compiler, network, optimizers, plain_optax, same_bits
 
 import jasgd
 
@@ -23,8 +23,11 @@ def adaptive_behind(tx):
 @pytest.mark.parametrize("optimizer", optimizers())
 @pytest.mark.parametrize(
     "scheme",
-    ["sequential", "synchronous", "locked", "leashed", jasgd.schemes.locked(reading="reference")],
-    ids=lambda scheme: jasgd.schemes.describe(scheme) if callable(scheme) else scheme,
+    [
+        *(pytest.param(EVERY[name], id=name) for name in ("sequential", "synchronous", "locked", "leashed")),
+        *(pytest.param(NATIVE[name], id=name, marks=needs_compiler) for name in ("locked, native", "leashed, native")),
+        pytest.param(jasgd.schemes.locked(reading="reference"), id="locked by reference"),
+    ],
 )
 def test_one_worker_gives_the_bits_of_plain_optax(scheme, optimizer):
     params, loss_fn, batches = network()

@@ -293,7 +293,8 @@ def test_an_update_that_raises_keeps_nobody_waiting(name):
     assert (result.outcome, result.stuck) == ("failed", ())
     assert "no disk" in result.message
     assert np.isfinite(result.params).all()
-    assert len(result.execution) >= 10
+    # 19 updates have ended before; three may be under way, and of four that begin together one at least is published.
+    assert len(result.execution) >= 4
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -16,29 +16,22 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import counting, needs_compiler, network
+from helpers import EVERY, counting, ids, network
 
 import jasgd
 from jasgd.door import admit
 from jasgd.ledger import Ledger
-from jasgd.schemes.choice import CHOOSES
 from jasgd.schemes.protocol import Gradient, Setup
 from jasgd.testing import logged
 
 CONSISTENT = {
     "synchronous": "synchronous",
-    "locked": "locked",
+    "locked": EVERY["locked"],
     "locked, by reference": jasgd.schemes.locked(reading="reference"),
     "locked, carrying": jasgd.schemes.locked(reading="carry"),
-    "leashed": "leashed",
+    "leashed": EVERY["leashed"],
 }
-NATIVE = {f"{name}, native": jasgd.schemes.named(name, native=True) for name in CHOOSES}
-EVERY = {name: name for name in jasgd.schemes.SCHEMES} | CONSISTENT | NATIVE
-
-
-def ids(names):
-    """The names as parameters; those of NATIVE need a compiler."""
-    return [pytest.param(name, marks=needs_compiler if name in NATIVE else ()) for name in names]
+KINDS = EVERY | CONSISTENT
 
 
 def run_counting(scheme, *, workers=8, steps=10_000, rule=None, size=4096):
@@ -122,7 +115,7 @@ def test_the_factor_that_is_recorded_is_the_one_that_was_applied(scheme):
 
 
 @pytest.mark.parametrize("optimizer", ["momentum", "adam", "ema"])
-@pytest.mark.parametrize("scheme", ids({**jasgd.schemes.SCHEMES, **NATIVE}))
+@pytest.mark.parametrize("scheme", ids(EVERY))
 def test_any_stateful_transformation_trains_under_every_scheme(scheme, optimizer):
     params, loss_fn, batches = network()
     tx = {
@@ -205,7 +198,7 @@ class Compilations(logging.Handler):
 
 @pytest.mark.newest
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "delay compensated"])
-@pytest.mark.parametrize("scheme", ids(EVERY))
+@pytest.mark.parametrize("scheme", ids(KINDS))
 def test_nothing_is_compiled_once_the_workers_work(scheme, optimizer):
     params, loss_fn, batches = network()
     adaptive = jasgd.staleness_adaptive(jasgd.rules.tail())
@@ -226,13 +219,14 @@ def test_nothing_is_compiled_once_the_workers_work(scheme, optimizer):
     log.addHandler(handler)
     jax.config.update("jax_log_compiles", True)  # the context manager of that name concerns its own thread alone
     try:
-        jasgd.train(loss_fn, params, tx, drawn, scheme=EVERY[scheme], steps=300,
+        jasgd.train(loss_fn, params, tx, drawn, scheme=KINDS[scheme], steps=300,
                     workers=1 if scheme == "sequential" else 4, evaluate=lambda params: 0.0,
                     evaluate_every_s=0.01)  # fmt: skip
     finally:
         jax.config.update("jax_log_compiles", False)
         log.removeHandler(handler)
-    assert any("gradient" in text for _, _, text in handler.seen)  # what was compiled before is seen
+    before = "round" if "native" in scheme else "gradient"
+    assert any(before in text for _, _, text in handler.seen)  # what was compiled before is seen
     assert [(thread, text) for at, thread, text in handler.seen if at > min(began)] == []
 
 

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import network
+from helpers import EVERY, ids, network
 
 import jasgd
 from jasgd import rules
 
-SCHEMES = list(jasgd.schemes.SCHEMES)
+SCHEMES = list(EVERY)
 ASYNCHRONOUS = [name for name in SCHEMES if name not in ("sequential", "synchronous")]
 
 
@@ -36,14 +36,18 @@ def adaptive(learning_rate=0.05, rule=None):
     return optax.chain(jasgd.staleness_adaptive(rule or rules.tail()), optax.sgd(learning_rate))
 
 
+def of(scheme):
+    return {"scheme": EVERY[scheme], "workers": workers_of(scheme)}
+
+
 def workers_of(scheme):
     return 1 if scheme == "sequential" else 4
 
 
 @pytest.mark.newest
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", ids(SCHEMES))
 def test_steps_are_commits_exactly(scheme):
-    result = jasgd.train(quadratic, start(), adaptive(), ones, scheme=scheme, workers=workers_of(scheme), steps=137)
+    result = jasgd.train(quadratic, start(), adaptive(), ones, **of(scheme), steps=137)
     assert result.outcome == "finished"
     assert result.execution.commits == 137
     assert result.message == "all 137 steps were taken"
@@ -52,11 +56,9 @@ def test_steps_are_commits_exactly(scheme):
     assert isinstance(result.params["w"], jax.Array)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", ids(SCHEMES))
 def test_a_time_limit_ends_the_run(scheme):
-    result = jasgd.train(
-        quadratic, start(), adaptive(), ones, scheme=scheme, workers=workers_of(scheme), time_limit_s=0.2
-    )
+    result = jasgd.train(quadratic, start(), adaptive(), ones, **of(scheme), time_limit_s=0.2)
     assert result.outcome == "finished"
     assert result.message == "the time limit of 0.2 s was reached"
     assert 0.15 < result.duration_s < 5
@@ -114,14 +116,14 @@ def test_evaluation_does_not_stop_the_workers():
     assert went_on == [True]
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", ids(SCHEMES))
 def test_aux_is_kept_for_every_applied_gradient(scheme):
     def loss_fn(params, batch):
         loss = quadratic(params, batch)
         return loss, {"twice": 2 * loss, "where": (batch[0],)}
 
     result = jasgd.train(
-        loss_fn, start(), adaptive(), lambda t: np.full(8, t, np.float32), scheme=scheme, workers=workers_of(scheme),
+        loss_fn, start(), adaptive(), lambda t: np.full(8, t, np.float32), **of(scheme),
         steps=40, has_aux=True,
     )  # fmt: skip
     np.testing.assert_allclose(result.aux["twice"], 2 * result.execution.loss, rtol=1e-6)
@@ -151,7 +153,7 @@ def test_progress_is_told_by_the_calling_thread():
     assert all(p.time_s <= q.time_s for p, q in itertools.pairwise(told))
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", ids(SCHEMES))
 def test_a_worker_that_raises_ends_the_run_with_its_traceback(scheme):
     raised_at = []
 
@@ -162,7 +164,7 @@ def test_a_worker_that_raises_ends_the_run_with_its_traceback(scheme):
         return ones(ticket)
 
     with pytest.raises(jasgd.TrainingError, match="raised OSError: the disk is gone") as caught:
-        jasgd.train(quadratic, start(), adaptive(), batches, scheme=scheme, workers=workers_of(scheme), steps=10**6)
+        jasgd.train(quadratic, start(), adaptive(), batches, **of(scheme), steps=10**6)
     assert time.perf_counter() - raised_at[0] < 1.5  # one gradient, here microseconds, and a second
     result = caught.value.result
     assert result.outcome == "failed"
@@ -172,7 +174,14 @@ def test_a_worker_that_raises_ends_the_run_with_its_traceback(scheme):
     assert result.execution.commits <= 30
     assert not result.stuck
     silent = jasgd.train(
-        quadratic, start(), adaptive(), batches, scheme=scheme, workers=workers_of(scheme), steps=10**6, throw=False
+        quadratic,
+        start(),
+        adaptive(),
+        batches,
+        scheme=EVERY[scheme],
+        workers=workers_of(scheme),
+        steps=10**6,
+        throw=False,
     )
     assert silent.outcome == "failed"
 
@@ -232,7 +241,7 @@ def test_ctrl_c_stops_gracefully_with_what_was_learned():
     result.execution.validate()
 
 
-@pytest.mark.parametrize("scheme", ASYNCHRONOUS)
+@pytest.mark.parametrize("scheme", ids(ASYNCHRONOUS))
 def test_a_worker_that_cannot_be_stopped_is_named_and_its_late_commit_changes_nothing(scheme, monkeypatch):
     monkeypatch.setattr(jasgd.supervisor, "GRACE_S", 0.2)
     release, schemes = threading.Event(), []
@@ -243,7 +252,7 @@ def test_a_worker_that_cannot_be_stopped_is_named_and_its_late_commit_changes_no
         return ones(ticket)
 
     def factory(setup):
-        schemes.append(jasgd.schemes.named(scheme)(setup))
+        schemes.append(EVERY[scheme](setup))
         return schemes[-1]
 
     try:
@@ -268,7 +277,7 @@ def never_ending_io(release):
     release.wait(60)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", ids(SCHEMES))
 def test_an_iterator_is_pulled_item_by_item_and_running_out_is_an_error_that_says_so(scheme):
     workers = workers_of(scheme)
     per_step = workers if scheme == "synchronous" else 1
@@ -310,7 +319,7 @@ def test_nothing_compiles_once_the_workers_run():
             for scheme in SCHEMES:
                 params, loss_fn, batches = network()
                 tx = optax.chain(adaptive(), optax.adam(1e-3))
-                jasgd.train(loss_fn, params, tx, batches, scheme=scheme, workers=workers_of(scheme), steps=30)
+                jasgd.train(loss_fn, params, tx, batches, **of(scheme), steps=30)
     finally:
         logger.removeHandler(handler)
     assert handler.told == []
@@ -380,11 +389,11 @@ def autocorrelated_standard_error(x, batches=40):
     return means.std(ddof=1) / batches**0.5
 
 
-@pytest.mark.parametrize("scheme", ASYNCHRONOUS)
+@pytest.mark.parametrize("scheme", ids(ASYNCHRONOUS))
 def test_over_a_stationary_execution_the_mean_factor_is_one_and_strict_exceeds_it(scheme):
     params, loss_fn, batches = network()
     tau = jasgd.train(
-        loss_fn, params, adaptive(0.01), batches, scheme=scheme, workers=6, steps=8000
+        loss_fn, params, adaptive(0.01), batches, scheme=EVERY[scheme], workers=6, steps=8000
     ).execution.staleness[1000:]  # fmt: skip
 
     def realised(kind):

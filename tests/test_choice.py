@@ -1,0 +1,111 @@
+"""Whether rounds are native: what is asked for, and what is chosen where that is left open."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from helpers import needs_compiler
+
+import jasgd
+from jasgd.schemes import Leashed, describe, named, native
+from jasgd.schemes.choice import CHOOSES
+from jasgd.schemes.native import build
+from jasgd.schemes.protocol import nowhere
+from jasgd.schemes.recycling import LARGE
+
+
+def metadata_of(scheme, params=None, tx=None):
+    """What the record of six steps says; the loss is a sum of squares."""
+
+    def loss_fn(w, b):
+        return sum(jnp.sum(leaf.astype(jnp.float32) ** 2) for leaf in jax.tree.leaves(w)) * b
+
+    result = jasgd.train(
+        loss_fn, jnp.ones(3) if params is None else params, tx or optax.sgd(0.01), lambda t: np.float32(1),
+        scheme=scheme, workers=2, steps=6,
+    )  # fmt: skip
+    assert result.execution.commits == 6
+    return result.execution.metadata
+
+
+@needs_compiler
+@pytest.mark.newest
+@pytest.mark.parametrize("name", CHOOSES)
+def test_small_networks_have_native_rounds_where_nothing_is_said(name):
+    for scheme in (name, named(name), named(name, native=None), functools.partial(named(name), max_staleness=90)):
+        told = metadata_of(scheme)
+        assert (told["native"], told["why_not_native"]) == (True, "")
+    asked, refused = metadata_of(named(name, native=True)), metadata_of(named(name, native=False))
+    assert (asked["native"], asked["scheme"]) == (True, f"{name}(native=True)")
+    assert (refused["native"], refused["scheme"]) == (False, f"{name}(native=False)")
+
+
+def keyed():
+    return optax.GradientTransformationExtraArgs(lambda p: jax.random.key(0), lambda u, s, p=None, **extra: (u, s))
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("scheme", "params", "tx", "why"),
+    [
+        ("leashed", np.ones(LARGE // 4, np.float32), None, "the parameters take 1,048,576 bytes"),
+        ("locked", None, keyed(), "native must be False for arrays of dtype key"),
+        ("hogwild", np.ones(3, jnp.bfloat16), None, "unless all parameters are float32 or all float64, got bfloat16"),
+        (jasgd.schemes.locked(reading="carry"), None, None, "reading must be 'copy' with native rounds, got 'carry'"),
+    ],
+)
+def test_what_has_no_native_rounds_or_gains_nothing_is_trained_without_and_says_why(scheme, params, tx, why):
+    told = metadata_of(scheme, params, tx)
+    assert told["native"] is False
+    assert why in told["why_not_native"]
+
+
+@needs_compiler
+def test_just_below_the_size_rounds_are_native():
+    assert metadata_of("leashed", np.ones(LARGE // 4 - 1, np.float32))["native"] is True
+
+
+def test_without_a_compiler_rounds_are_python_s_and_it_is_looked_for_once(monkeypatch):
+    asked = []
+
+    def compiled(folder):
+        asked.append(folder)
+        raise build.CannotCompile("native must be False where there is no C++ compiler")
+
+    monkeypatch.setattr(build, "compiled", compiled)
+    build._loaded.cache_clear()
+    try:
+        for _ in range(2):
+            told = metadata_of("leashed")
+            assert told["native"] is False
+            assert told["why_not_native"] == "native must be False where there is no C++ compiler"
+        with pytest.raises(build.CannotCompile):
+            metadata_of(named("leashed", native=True))
+    finally:
+        build._loaded.cache_clear()
+    assert len(asked) == 1
+
+
+def test_whoever_watches_logs_or_derives_a_scheme_gets_the_one_that_has_points_and_reads():
+    class Mine(Leashed):
+        pass
+
+    events = []
+    watched = jasgd.testing.watched(named("locked"), nowhere)
+    for scheme in (watched, jasgd.testing.logged(named("leashed"), events), Mine, lambda setup: Leashed(setup)):
+        told = metadata_of(scheme)
+        assert (told["native"], told["why_not_native"]) == (False, "")
+    assert len(events) >= 12
+
+
+def test_classes_are_what_they_are():
+    with pytest.raises(ValueError, match="native must be False for this class, got True"):
+        metadata_of(functools.partial(Leashed, native=True))
+    with pytest.raises(ValueError, match="native must be True for NativeLeashed, got False"):
+        metadata_of(functools.partial(native.NATIVE["leashed"], native=False))
+    with pytest.raises(ValueError, match="persistence must be an integer ≥ 0"):
+        metadata_of(named("leashed", persistence=-1))
+    assert describe(named("leashed", native=None)) == "leashed"
