@@ -282,11 +282,11 @@ def test_an_iterator_is_pulled_item_by_item_and_running_out_is_an_error_that_say
     workers = workers_of(scheme)
     per_step = workers if scheme == "synchronous" else 1
     items = [np.full(8, i, np.float32) for i in range(30 * per_step)]
-    enough = jasgd.train(quadratic, start(), adaptive(), iter(items), scheme=scheme, workers=workers, steps=30)
+    enough = jasgd.train(quadratic, start(), adaptive(), iter(items), scheme=EVERY[scheme], workers=workers, steps=30)
     assert enough.outcome == "finished"
     assert sorted(enough.execution.ticket.tolist()) == list(range(30 * per_step))
     with pytest.raises(jasgd.TrainingError, match=f"batches ran out: the iterator ended after {30 * per_step} items"):
-        jasgd.train(quadratic, start(), adaptive(), iter(items), scheme=scheme, workers=workers, steps=31)
+        jasgd.train(quadratic, start(), adaptive(), iter(items), scheme=EVERY[scheme], workers=workers, steps=31)
 
 
 def test_evaluation_that_raises_fails_the_run_with_its_traceback():

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 KERNEL = 5  # pixels a side
-PART = 128  # images that are computed at once, at most: the tiles of more do not fit a processor's cache
+WHOLE, PART = 128, 64  # images that are computed at once; of more than WHOLE, PART at most, which a cache can hold
 Layer = tuple[Any, Any]  # kernel [5, 5, C, O] and bias [O]
 
 
@@ -73,12 +73,14 @@ def _tiled(images: Any, *flat: Any) -> jax.Array:
 
 
 def part_of(batch: int) -> int:
-    """The most images that are computed at once: parts are equal, and not so small that they cost more than they save.
+    """How many images are computed at once: parts are equal, and not so small that they cost more than they save.
 
     Example:
       >>> [part_of(batch) for batch in (16, 128, 512, 500, 131)]
-      [16, 128, 128, 125, 131]
+      [16, 128, 64, 50, 131]
     """
+    if batch <= WHOLE:
+        return batch
     return next((part for part in range(PART, PART // 2, -1) if batch % part == 0), batch)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import numpy as np
 
-from jasgd.schemes import protocol
 from jasgd.schemes.protocol import Committed, Dropped, Gradient, Setup, Snapshot, View
 
 
@@ -25,8 +25,12 @@ class Synchronous:
         self._compiled, self._ledger, self._workers = setup.compiled, setup.ledger, setup.workers
         self._current = Snapshot(0, setup.params, setup.state)
         self._round: list[Gradient] = []
-        self._committed: dict[int, Committed] = {}  # by worker
-        self._barrier = threading.Condition()
+        self._factor = 0.0  # of the newest round
+        self._mutex = threading.Lock()  # of the round
+        # Where each worker waits for the others: locked but for the moment in which it may go on.
+        self._doors = [threading.Lock() for _ in range(setup.workers)]
+        for door in self._doors:
+            door.acquire()
 
     def read(self, worker: int) -> View:
         """The parameters of this round."""
@@ -36,35 +40,41 @@ class Synchronous:
 
     def commit(self, gradient: Gradient) -> Committed | Dropped:
         """Waits for the round; the last worker to come applies the mean."""
-        with self._barrier:
-            version = self._current.version
+        worker, version = gradient.worker, self._current.version
+        self._ledger.staleness(gradient.view.version, version)
+        with self._mutex:
             self._ledger.require_open(version)
-            self._ledger.staleness(gradient.view.version, version)
             self._round.append(gradient)
-            if len(self._round) == self._workers:
+            is_last = len(self._round) == self._workers
+            if is_last:
                 self._apply_round()
-                self._barrier.notify_all()
-            else:
-                self._barrier.wait_for(lambda: self._current.version > version or self._ledger.closed is not None)
-                if self._current.version == version:  # closed while waiting; the round is given up as a whole
-                    self._ledger.require_open(version)
-            return self._committed[gradient.worker]
+        if is_last:
+            self._open(worker)
+        else:
+            self._doors[worker].acquire()
+            if self._current.version == version:  # closed while waiting; the round is given up as a whole
+                with self._mutex:  # unless the last worker has come meanwhile
+                    if self._current.version == version:
+                        self._ledger.require_open(version)
+        return self._ledger.applied(gradient, version, 0, self._factor)
 
     def _apply_round(self) -> None:
-        base = self._current
-        self._round.sort(key=lambda g: g.ticket)
+        base, grads = self._current, sorted(self._round, key=lambda g: g.ticket)
         params, state, factor = self._compiled.apply_mean(
             base.params,
             base.state,
-            [g.grads for g in self._round],
-            [g.loss for g in self._round],
-            self._compiled.read(self._round[0].view),
+            [g.grads for g in grads],
+            [g.loss for g in grads],
+            self._compiled.read(grads[0].view),
         )
-        c = float(np.asarray(factor))
-        for g in self._round:
-            self._committed[g.worker] = self._ledger.applied(g, base.version, 0, c)
+        self._factor, self._round = float(np.asarray(factor)), []
         self._current = Snapshot(base.version + 1, params, state)
-        self._round = []
+
+    def _open(self, last: int | None = None) -> None:
+        for worker, door in enumerate(self._doors):
+            if worker != last:
+                with contextlib.suppress(RuntimeError):  # it is open already, by whoever closed the scheme
+                    door.release()
 
     def warm_up(self, gradient: Gradient) -> None:
         """Compiles what commits call; changes nothing."""
@@ -77,12 +87,8 @@ class Synchronous:
 
     def close(self, reason: str) -> None:
         """Later commits raise Closed, and so do those that wait."""
-        self._ledger.close(reason)  # before the mutex, which an update that never ends would hold
-        if self._barrier.acquire(timeout=protocol.HELD_S):
-            try:
-                self._barrier.notify_all()
-            finally:
-                self._barrier.release()
+        self._ledger.close(reason)
+        self._open()
 
     @property
     def counters(self) -> dict[str, int]:
