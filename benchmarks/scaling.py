@@ -7,7 +7,8 @@ that adapts. A copy reads and writes each byte once; a commit of SGD must read p
 parameters, one and a half times as much. Told is each one's share of the copy's bandwidth for the bytes that it must
 move, and how much memory a run of m workers takes at its peak, in vectors of parameters. The goal for a commit at 10⁷
 parameters is one half. The state of SGD is some numbers, and the gradient timed here has no temporary memory, so that
-all that is measured is parameters and gradients.
+all that is measured is parameters and gradients. These are Python's rounds; how native ones fare beside them as the
+parameters grow is told of whole runs with two workers.
 """
 
 import argparse
@@ -102,6 +103,24 @@ def peak_vectors(scheme, workers, size=10**7):
     return float(subprocess.run(code, check=True, capture_output=True, text=True).stdout)
 
 
+def quadratic(params, batch):
+    """A loss whose gradient costs next to nothing."""
+    return 0.5e-6 * jnp.vdot(params["w"], params["w"]) * batch
+
+
+def native_over_python(scheme, size, repetitions=3):
+    """Updates per second in native rounds over those in Python's, by repetition."""
+    tx = optax.chain(jasgd.staleness_adaptive(rules.tail()), optax.sgd(1e-5))
+    steps = min(3000, max(60, int(5e7 / size)))
+
+    def seconds(native):
+        made = schemes.named(scheme, native=native)
+        return jasgd.train(quadratic, {"w": jnp.ones(size)}, tx, lambda ticket: np.float32(1), scheme=made,
+                           workers=2, steps=steps).duration_s  # fmt: skip
+
+    return [seconds(False) / seconds(True) for _ in range(repetitions)]
+
+
 def train_and_tell_memory(scheme, workers, size):
     """What the process of :func:`peak_vectors` does."""
     sampled, over = [0], threading.Event()
@@ -112,9 +131,6 @@ def train_and_tell_memory(scheme, workers, size):
     def watch():
         while not over.wait(0.0005):
             sampled[0] = max(sampled[0], resident())
-
-    def quadratic(params, batch):
-        return 0.5e-6 * jnp.vdot(params["w"], params["w"]) * batch
 
     tx = optax.chain(jasgd.staleness_adaptive(rules.tail()), optax.sgd(1e-5))
     small, train = {"w": jnp.ones(10)}, jasgd.train
@@ -139,7 +155,7 @@ def main():
     options = parser.parse_args()
     if options.memory_of:
         return train_and_tell_memory(options.memory_of, options.workers, options.size)
-    told = {"sizes": {}, "leaves": {}, "memory": {}}
+    told = {"sizes": {}, "native": {}, "leaves": {}, "memory": {}}
     print("share of a copy's bandwidth, for the bytes that must be moved; in brackets µs")
     print(f"{'parameters':>12}{'copy':>14}" + "".join(f"{s + ' ' + w:>22}" for s in SCHEMES for w in MOVED))
     for size in options.sizes:
@@ -152,6 +168,11 @@ def main():
                 missed = "!" if (what, size) == ("commit", AT) and share < GOAL else ""
                 line += f"{f'{share:.2f}{missed} ({1e6 * seconds:.0f})':>22}"
         print(line, flush=True)
+    print("\nupdates per second of two workers in native rounds, over those in Python's: median (range)")
+    for size in (size for size in options.sizes if size <= AT):
+        told["native"][size] = {scheme: sorted(native_over_python(scheme, size)) for scheme in SCHEMES}
+        ratios = (f"{s} {statistics.median(r):.2f} ({r[0]:.2f}–{r[-1]:.2f})" for s, r in told["native"][size].items())
+        print(f"{size:12}: " + "; ".join(ratios), flush=True)
     print(f"\n10⁶ parameters in several arrays: µs of a commit; ! is below the goal of {GOAL}")
     for leaves in options.leaves:
         told["leaves"][leaves] = {scheme: cost(scheme, 10**6, leaves) for scheme in SCHEMES}

@@ -185,6 +185,8 @@ def _conclude(
         metadata["params_version"] = good.version
         snapshot, has_state = Snapshot(good.version, good.params, ()), False
     leaves = snapshot.params
+    if callable(note := getattr(run.scheme, "note_in_flight", None)):
+        note()
     if unfinished := sorted(getattr(run.scheme, "unfinished", ())):
         metadata["unfinished"] = unfinished
     if run.outcome is Outcome.DIVERGED and run.good is not None:

@@ -54,7 +54,12 @@ def keyed():
         ("leashed", np.ones(LARGE // 4, np.float32), None, "the parameters take 1,048,576 bytes"),
         ("locked", None, keyed(), "native must be False for arrays of dtype key"),
         ("hogwild", np.ones(3, jnp.bfloat16), None, "unless all parameters are float32 or all float64, got bfloat16"),
-        (jasgd.schemes.locked(reading="carry"), None, None, "reading must be 'copy' with native rounds, got 'carry'"),
+        (
+            jasgd.schemes.locked(reading="carry"),
+            None,
+            None,
+            "reading must be 'copy' or 'reference' with native rounds, got 'carry'",
+        ),
     ],
 )
 def test_what_has_no_native_rounds_or_gains_nothing_is_trained_without_and_says_why(scheme, params, tx, why):
@@ -87,6 +92,29 @@ def test_without_a_compiler_rounds_are_python_s_and_it_is_looked_for_once(monkey
     finally:
         build._loaded.cache_clear()
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("setting", ["jax_debug_nans", "jax_debug_infs"])
+def test_who_looks_for_gradients_that_are_not_finite_gets_rounds_that_show_them(setting):
+    with getattr(jax, setting.removeprefix("jax_"))(True):
+        told = metadata_of("leashed")
+    assert told["native"] is False
+    assert "jax_debug_nans" in told["why_not_native"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no home"), PermissionError("not yours"), ValueError("no quotation")])
+def test_a_library_that_cannot_be_looked_for_is_done_without(monkeypatch, error):
+    def folder():
+        raise error
+
+    monkeypatch.setattr(build, "cache_folder", folder)
+    build._loaded.cache_clear()
+    try:
+        told = metadata_of("leashed")
+    finally:
+        build._loaded.cache_clear()
+    assert told["native"] is False
+    assert str(error) in told["why_not_native"]
 
 
 def test_whoever_watches_logs_or_derives_a_scheme_gets_the_one_that_has_points_and_reads():

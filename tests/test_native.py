@@ -184,6 +184,30 @@ def test_gradients_that_are_too_stale_are_dropped_and_leave_no_trace(name):
         assert np.unique(np.asarray(result.params["a"])).tolist() == [2000]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_logged_is_read_and_committed_with_the_parameters_that_were_read(name):
+    """Delay compensation asks for them; one worker's are the current ones, so it changes nothing."""
+    params, loss_fn, batches = network()
+    events, results = [], []
+    for first in ((jasgd.delay_compensated(0.5),), ()):
+        tx = optax.chain(*first, jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(0.05))
+        scheme = jasgd.testing.logged(native(name), events)
+        results.append(jasgd.train(loss_fn, params, tx, batches, scheme=scheme, workers=1, steps=20))
+        assert not results[-1].execution.metadata["native"]  # its reads and commits are called one by one
+    assert sum(event.kind == "read" for event in events) >= 40
+    for ours, theirs in zip(*(jax.tree.leaves(result.params) for result in results), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_comes_back_is_as_free_to_move_between_devices_as_what_went_in(name):
+    device = jax.devices("cpu")[0]
+    for start in (jnp.ones(3), jax.device_put(jnp.ones(3), device)):
+        result = jasgd.train(lambda w, b: jnp.sum(w**2), start, optax.sgd(0.1), lambda t: np.float32(0), workers=1,
+                             scheme=native(name), steps=3)  # fmt: skip
+        assert result.params.committed == start.committed
+
+
 def store(name, *, workers=2):
     """A scheme with the counting problem's parameters, and what makes a worker's gradient, which adds 1."""
     params, loss_fn, batches = counting(64)
@@ -343,7 +367,7 @@ def test_a_store_is_freed_with_its_scheme():
         (lambda: jasgd.schemes.named("leashed", native="yes"), "native must be true, false or none, got 'yes'"),
         (
             lambda: jasgd.schemes.locked(reading="carry", native=True),
-            "reading must be 'copy' with native rounds, got 'carry'",
+            "reading must be 'copy' or 'reference' with native rounds, got 'carry'",
         ),
         (lambda: native("leashed", persistence=-1), "persistence must be an integer ≥ 0"),
         (lambda: native("hogwild", max_staleness=-1), "max_staleness must be an integer ≥ 0"),
@@ -389,6 +413,21 @@ def test_the_library_is_compiled_once_and_kept(tmp_path, monkeypatch):
         RuntimeError, match=r"there is no C\+\+ compiler: none of c\+\+, g\+\+, clang\+\+ is on the path"
     ):
         native_build.compiled(tmp_path / "other")
+
+
+def test_a_library_that_is_not_whole_is_compiled_again(tmp_path):
+    script = """
+import jasgd; jasgd.configure_cpu()
+import jax.numpy as jnp, optax
+from jasgd.schemes.native import build
+file = build.compiled(build.cache_folder())
+file.write_bytes(b"cut off")
+result = jasgd.train(lambda w, b: (w ** 2).sum(), jnp.ones(3), optax.sgd(0.1), lambda t: 0.0, workers=2, steps=9)
+print(result.execution.metadata["native"], result.execution.metadata["why_not_native"], len(file.read_bytes()) > 10_000)
+"""
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, env=environment)
+    assert told.stdout.split() == ["True", "True"], told.stderr
 
 
 def test_a_folder_that_cannot_be_written_to_is_no_obstacle(tmp_path):

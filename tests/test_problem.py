@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+import threading
+import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import needs_compiler
 
 import jasgd
 from jasgd import problems
@@ -278,3 +281,19 @@ def test_training_on_mnist():
     for ticket in range(150):
         params = step(params, problem.batches(ticket))
     assert problem.evaluate(params)["accuracy"] > 0.85
+
+
+@pytest.mark.parametrize("native", [pytest.param(True, marks=needs_compiler), False])
+def test_a_large_batch_of_lenet_is_computed_in_the_worker_s_thread(native):
+    """Where XLA's executor goes over to its pool, all workers queue for the one thread that is there."""
+    problem, seen = problems.load("digits", "lenet", batch_size=512), []
+
+    def batches(ticket):
+        if threading.current_thread().name.startswith("jasgd-worker"):
+            seen.append((time.thread_time(), time.process_time()))
+        return problem.batches(0)
+
+    jasgd.train(problem.loss_fn, problem.params, optax.sgd(1e-3), batches, workers=1, steps=8,
+                scheme=jasgd.schemes.leashed(native=native))  # fmt: skip
+    (own, whole), (own_later, whole_later) = seen[1], seen[-1]
+    assert own_later - own > 0.6 * (whole_later - whole)

@@ -95,7 +95,7 @@ def locked(*, reading: Any = "copy", max_staleness: int | None = None, native: b
     """Lock-based AsyncSGD, see :class:`Locked`.
 
     Args:
-      reading: ``"copy"`` as published, ``"carry"`` or ``"reference"``, which are never native; see :class:`Locked`.
+      reading: ``"copy"`` as published, ``"reference"``, or ``"carry"``, which is never native; see :class:`Locked`.
       max_staleness: gradients staler than this are dropped, in updates, ≥ 0; None drops none.
       native: whether a worker's round is one compiled call, see :class:`jasgd.schemes.native.NativeStore`. None: where
         that is possible, which takes a C++ compiler once, and faster, which it is for parameters below 1 MiB.

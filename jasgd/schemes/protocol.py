@@ -111,6 +111,8 @@ class Scheme(Protocol):
         ``check_finite``; ``good() -> View | None`` then gives the newest parameters with one that was. Instead of
         ``warm_up``, ``rehearse() -> float`` compiles it and gives the seconds that it takes. Who wraps a scheme to see
         its reads and commits must not hand it on.
+      note_in_flight: method of a scheme that has ``round``; called when the run is over, to tell the ledger what those
+        workers have read whose rounds did not end.
       unfinished: collection of int, versions that were given out to commits which failed or did not end, and have no
         row; by default empty.
     """

@@ -138,8 +138,8 @@ ffi::Error End(ffi::AnyBuffer who, ffi::RemainingArgs args, ffi::RemainingRets r
     CopyIn(worker->kept.data(), args, 1, state - 1);
   }
   worker->told.status = worker->status;
-  ++worker->told.attempts;
   *reinterpret_cast<int32_t*>(Ret(rets, 0).untyped_data()) = worker->status;
+  ++worker->told.attempts;  // behind it Python may go on, and free all this
   return ffi::Error::Success();
 }
 

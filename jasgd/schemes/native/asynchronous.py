@@ -58,9 +58,12 @@ class NativeAsynchronous(NativeStore):
         """Read, gradient and commit in one call; tries again where another worker came first."""
         self._enter(worker)
         who = self._who[check_finite][worker]
+        self._inside[worker] = True
         try:
             ending, aux = self._round(who, batch)
-            return self._concluded(worker, ticket, who, ending, aux)
+            concluded = self._concluded(worker, ticket, who, ending, aux)
+            self._inside[worker] = False
+            return concluded
         except Exception:
             self._library.JasgdAbandon(self._store, worker)
             raise
@@ -89,7 +92,7 @@ class NativeAsynchronous(NativeStore):
         zeros = bytes(np.dtype(self._loss).itemsize + size_of(self._params_like))
         with self._spare() as (store, who):
             jax.block_until_ready(self._round(who, self._setup.batch))
-            self._library.JasgdOffer(store, 0, 0, zeros, len(zeros))
+            self._library.JasgdOffer(store, 0, 0, zeros, len(zeros), None)
             jax.block_until_ready(self._again(who))
             started = time.perf_counter()
             jax.block_until_ready(self._round(who, self._setup.batch))
@@ -98,10 +101,8 @@ class NativeAsynchronous(NativeStore):
     @contextlib.contextmanager
     def _spare(self) -> Iterator[tuple[int, jax.Array]]:
         store = self._made(1, None)
-        try:
-            yield store, self._named(store, 0, False)
-        finally:
-            self._library.JasgdFree(store)
+        yield store, self._named(store, 0, False)
+        self._library.JasgdFree(store)  # not behind an exception, where a thread of XLA's may still be at it
 
     @property
     def unfinished(self) -> frozenset[int]:
@@ -139,6 +140,7 @@ class NativeAsynchronous(NativeStore):
     def _traced_round(self, who: Any, batch: Any) -> tuple[Any, Any]:
         number, *params = jax.ffi.ffi_call("JasgdRead", [NUMBER, *self._params_like])(who)
         loss, aux, grads = self._compiled.gradient(tuple(params), batch)
+        loss = loss.astype(self._loss)  # which a later batch may change
         return self._attempted(who, number, loss, grads, tuple(params)), aux
 
     def _traced_again(self, who: Any) -> Any:
@@ -170,7 +172,8 @@ class NativeAsynchronous(NativeStore):
 class NativeLocked(NativeAsynchronous):
     """Lock-based AsyncSGD: an update has a lock from its staleness to its publication, and a read while it copies.
 
-    Memory aside, for what is current is replaced and not changed in place, this is the published scheme.
+    Memory aside, for what is current is replaced and not changed in place, this is the published scheme. With
+    ``reading="reference"`` a read has the lock for a reference alone, and copies when others have it.
     """
 
     name = "locked"
@@ -179,12 +182,13 @@ class NativeLocked(NativeAsynchronous):
         self,
         setup: Setup,
         *,
-        reading: Literal["copy"] = "copy",
+        reading: Literal["copy", "reference"] = "copy",
         max_staleness: int | None = None,
         native: bool = True,
     ):
-        if reading != "copy":
-            raise Unfit(f"reading must be 'copy' with native rounds, got {reading!r}")
+        if reading not in ("copy", "reference"):
+            raise Unfit(f"reading must be 'copy' or 'reference' with native rounds, got {reading!r}")
+        self.copies_locked = reading == "copy"
         super().__init__(setup, max_staleness=max_staleness, native=native)
 
 

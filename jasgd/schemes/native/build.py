@@ -25,7 +25,7 @@ COMPILING_S = 300.0  # how long a compiler may take
 
 _address, _number, _bytes, _wide = ctypes.c_void_p, ctypes.c_int32, ctypes.c_char_p, ctypes.c_int64
 _FUNCTIONS = {  # what Python calls of native.cc: result, arguments
-    "JasgdMake": (_address, (_number, *(_wide,) * 3, *(_number,) * 3, *(_wide, _bytes, _wide) * 2)),
+    "JasgdMake": (_address, (_number, *(_wide,) * 3, *(_number,) * 4, *(_wide, _bytes, _wide) * 2)),
     "JasgdFree": (None, (_address,)),
     "JasgdTold": (_address, (_address, _wide)),
     "JasgdNow": (ctypes.c_double, ()),
@@ -34,7 +34,7 @@ _FUNCTIONS = {  # what Python calls of native.cc: result, arguments
     "JasgdWait": (None, (_address, _wide)),
     "JasgdAbandon": (None, (_address, _wide)),
     "JasgdView": (_wide, (_address, _wide, _address)),
-    "JasgdOffer": (None, (_address, _wide, _wide, _bytes, _wide)),
+    "JasgdOffer": (None, (_address, _wide, _wide, _bytes, _wide, _bytes)),
     "JasgdSnapshot": (_wide, (_address, _address, _address)),
     "JasgdGood": (_wide, (_address, _address)),
     "JasgdVersion": (_wide, (_address,)),
@@ -70,10 +70,15 @@ def _loaded() -> ctypes.CDLL | CannotCompile:
         return _known_to_xla()
     except CannotCompile as error:
         return error
+    except (OSError, AttributeError, RuntimeError, ValueError) as error:  # no home, or one that nothing is run from
+        return CannotCompile(f"native must be False, as the compiled {SOURCE.name} could not be loaded: {error}")
 
 
 def _known_to_xla() -> ctypes.CDLL:
-    found = ctypes.CDLL(str(compiled(cache_folder())))
+    try:
+        found = ctypes.CDLL(str(compiled(cache_folder())))
+    except OSError:  # it was made for another system, or is not whole
+        found = ctypes.CDLL(str(compiled(cache_folder(), again=True)))
     for name, (result, arguments) in _FUNCTIONS.items():
         getattr(found, name).restype, getattr(found, name).argtypes = result, arguments
     for name in HANDLERS:
@@ -86,11 +91,12 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jasgd" / "native"
 
 
-def compiled(folder: Path) -> Path:
+def compiled(folder: Path, *, again: bool = False) -> Path:
     """The compiled library in a folder, which is made where it is not there.
 
     Args:
       folder: where it is looked for and written to; where that cannot be, a temporary one takes its place.
+      again: whether it is compiled though it is there.
 
     Returns:
       The file.
@@ -99,9 +105,10 @@ def compiled(folder: Path) -> Path:
       CannotCompile: where there is no compiler, or it fails; the message says what it said.
     """
     sources = [file.read_text() for file in sorted(SOURCE.parent.glob("*.h"))]
-    told = (SOURCE.read_text(), *sources, jaxlib.__version__, platform.system(), platform.machine(), *FLAGS)
+    machine = platform.system(), platform.machine(), *platform.libc_ver()
+    told = (SOURCE.read_text(), *sources, jaxlib.__version__, *machine, *FLAGS)
     file = folder / f"{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.so"
-    if file.exists():
+    if not again and os.path.exists(file):  # False where it may not even be looked for
         return file
     command = [*_compiler(), *FLAGS, "-isystem", jax.ffi.include_dir(), str(SOURCE), "-o"]
     try:

@@ -16,14 +16,15 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdEnd, End, JASGD_WHO.RemainingArgs().Remaining
 extern "C" {
 
 void* JasgdMake(int32_t scheme, int64_t workers, int64_t limit, int64_t max_staleness, int32_t gives_params,
-                int32_t is_double, int32_t looks_again, int64_t param_leaves, const char* params, int64_t param_bytes,
-                int64_t state_leaves, const char* state, int64_t state_bytes) {
+                int32_t is_double, int32_t looks_again, int32_t copies_locked, int64_t param_leaves, const char* params,
+                int64_t param_bytes, int64_t state_leaves, const char* state, int64_t state_bytes) {
   auto* store = new Store(param_bytes, state_bytes, workers, looks_again != 0);
   store->scheme = static_cast<Scheme>(scheme);
   store->limit = limit;
   store->max_staleness = max_staleness;
   store->gives_params = gives_params != 0;
   store->is_double = is_double != 0;
+  store->copies_locked = copies_locked != 0;
   store->param_leaves = param_leaves;
   store->state_leaves = state_leaves;
   store->current = {store->params_pool.Copy(params), store->states_pool.Copy(state)};
@@ -62,13 +63,20 @@ int64_t JasgdView(void* address, int64_t number, char* params) {
   return worker->told.version_read;
 }
 
-// A gradient that the worker has computed itself, for JasgdRecall: its loss and its leaves behind one another.
-void JasgdOffer(void* address, int64_t number, int64_t version_read, const char* bytes, int64_t size) {
-  Worker* worker = &static_cast<Store*>(address)->workers[number];
+// A gradient that the worker has computed itself, for JasgdRecall: its loss and its leaves behind one another, and the
+// parameters that it was computed on, null where nobody asks for them.
+void JasgdOffer(void* address, int64_t number, int64_t version_read, const char* bytes, int64_t size,
+                const char* params_read) {
+  auto* store = static_cast<Store*>(address);
+  Worker* worker = &store->workers[number];
   worker->told.version_read = version_read;
   worker->told.tries = 0;
   worker->told.computed_s = 0;
   worker->kept.assign(bytes, bytes + size);
+  if (params_read != nullptr) {
+    worker->view = store->params_pool.Copy(params_read);
+    worker->view->version = version_read;
+  }
 }
 
 // Parameters and state now; the version of them.

@@ -29,7 +29,8 @@ enum Status : int32_t { kDone, kLost, kBusy, kStale, kClosed, kNonfinite, kOpen 
 
 // What Python reads of a round; the layout is that of store.py.
 struct Told {
-  int64_t attempts = 0, status = 0;  // attempts that have ended, and how the last one did
+  std::atomic<int64_t> attempts{0};  // that have ended
+  int64_t status = 0;                // how the last one did
   int64_t version_read = 0, version = 0, staleness = 0, tries = 0;
   double loss = 0, factor = 0, read_s = 0, computed_s = 0;
 };
@@ -126,6 +127,7 @@ struct Store {
   Scheme scheme;
   int64_t limit, max_staleness;  // -1 for none
   bool gives_params, is_double;  // whether Begin gives parameters; whether Hogwild!'s are double
+  bool copies_locked;            // locked: whether a read has the gate while it copies, or for the reference alone
   size_t param_leaves, state_leaves;
   Pool params_pool, states_pool;
   std::atomic<bool> closed{false};
@@ -225,8 +227,9 @@ void ReadWith(Store* store, Worker* worker, Copy copy) {
   const bool locks = store->scheme == kLocked && is_workers_own;
   if (locks) store->gate.Lock();
   worker->view = View(store, worker);
+  if (locks && !store->copies_locked) store->gate.Unlock();
   copy(worker->view->bytes);
-  if (locks) store->gate.Unlock();
+  if (locks && store->copies_locked) store->gate.Unlock();
   worker->told.read_s = Now();
 }
 

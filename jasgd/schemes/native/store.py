@@ -55,7 +55,8 @@ class NativeStore:
     Guarantees. Those of the scheme of that name, with these differences. Nothing relies on the GIL. Parameters are
     copied out for a gradient, out for its update and back: three copies a round, which pays for small networks and not
     for large ones. A round is indivisible: whoever wraps the scheme is called by ``read`` and ``commit`` instead, and
-    there are no points to force interleavings at.
+    there are no points to force interleavings at. A loss that is not finite is refused behind its transformation, which
+    is called for it.
 
     Args:
       setup: what a scheme is given; with a batch, since a round is traced with one.
@@ -68,6 +69,7 @@ class NativeStore:
 
     name: str
     adds = False  # whether what is committed is the update and not what comes of it
+    copies_locked = True  # whether a read, of a scheme that has a lock, has it while it copies
 
     def __init__(self, setup: Setup, *, native: bool = True):
         if native is not True:
@@ -80,7 +82,6 @@ class NativeStore:
         self._loss = jax.eval_shape(self._compiled.gradient, setup.params, setup.batch)[0].dtype
         self._gives_params = not self.adds or self._compiled.needs_params
         self._require_kept_types(setup)
-        self._device = next(iter(setup.params[0].devices()))
         self._library = library()
         self._store = self._made(setup.workers, setup.ledger.limit)
         # Not at the end of the process, where a worker that could not be stopped may still be at it.
@@ -91,7 +92,7 @@ class NativeStore:
         ]
         self._who = [[self._named(self._store, w, finite) for w in range(setup.workers)] for finite in (False, True)]
         self._attempts = [0] * setup.workers  # that Python has seen end
-        self._entered = [False] * setup.workers
+        self._entered, self._inside = [False] * setup.workers, [False] * setup.workers
         self._clock_s = time.perf_counter() - self._library.JasgdNow()  # the zeros of the two may differ
 
     def read(self, worker: int) -> View:
@@ -123,6 +124,12 @@ class NativeStore:
     def counters(self) -> dict[str, int]:
         """None but Hogwild's."""
         return {}
+
+    def note_in_flight(self) -> None:
+        """Tells the ledger what those have read whose rounds did not end: who could not be stopped, or has failed."""
+        for worker, inside in enumerate(self._inside):
+            if inside:
+                self._ledger.reading(worker, self._told(worker).version_read)
 
     def _enter(self, worker: int) -> None:
         """Says that this is the worker's own thread, which may wait; XLA's threads must not."""
@@ -157,26 +164,35 @@ class NativeStore:
         blocks = [as_bytes(part) for part in (self._setup.params, self._setup.state)]
         parts = zip((self._params_like, self._state_like), blocks, strict=True)
         contents = itertools.chain.from_iterable((len(like), block, len(block)) for like, block in parts)
-        is_double, looks_again = self._params_like[0].dtype == np.float64, workers <= processors()
-        kind = KINDS.index(self.name)
-        return self._library.JasgdMake(kind, workers, *limits, self._gives_params, is_double, looks_again, *contents)
+        kind, is_double = KINDS.index(self.name), self._params_like[0].dtype == np.float64
+        flags = self._gives_params, is_double, workers <= processors(), self.copies_locked
+        return self._library.JasgdMake(kind, workers, *limits, *flags, *contents)
 
     def _named(self, store: int, worker: int, check_finite: bool) -> jax.Array:
         """What the functions of native.cc are told of who calls: an address, in two, a worker, and what it checks."""
         numbers = np.array([store & 0xFFFFFFFF, store >> 32, worker, check_finite], np.uint32)
-        return jax.device_put(numbers.view(np.int32), self._device)
+        return self._put(numbers.view(np.int32))
+
+    def _put(self, array: np.ndarray) -> jax.Array:
+        """Where the parameters are, and committed to be there where they are."""
+        (device,) = self._setup.params[0].devices()
+        if self._setup.params[0].committed:
+            return jax.device_put(array, device)
+        with jax.default_device(device):
+            return jax.device_put(array)
 
     def _offer(self, store: int, worker: int, gradient: Gradient) -> None:
         """Leaves a gradient with a worker, as its round would."""
         kept = as_bytes((gradient.loss, *gradient.grads))
-        self._library.JasgdOffer(store, worker, gradient.view.version, kept, len(kept))
+        read = as_bytes(gradient.view.params) if self._compiled.wants_read_params else None
+        self._library.JasgdOffer(store, worker, gradient.view.version, kept, len(kept), read)
 
     def _leaves(self, block: np.ndarray, like: list[jax.ShapeDtypeStruct]) -> Leaves:
         """Leaves over memory that nobody writes any more."""
         leaves, at = [], 0
         for leaf in like:
             size = leaf.size * leaf.dtype.itemsize
-            leaves.append(jax.device_put(block[at : at + size].view(leaf.dtype).reshape(leaf.shape), self._device))
+            leaves.append(self._put(block[at : at + size].view(leaf.dtype).reshape(leaf.shape)))
             at += size
         return tuple(leaves)
 
@@ -201,10 +217,13 @@ def _require_plain(setup: Setup, name: str, adds: bool) -> None:
         raise Unfit("native must be False for a scheme that is watched: it has no points to watch")
     if setup.batch is None:
         raise Unfit("native must be False where there is no batch to trace a round with")
+    config: Any = jax.config
+    if config.jax_debug_nans or config.jax_debug_infs:
+        raise Unfit("native must be False with jax_debug_nans or jax_debug_infs, which look at gradients")
     leaves = setup.params + setup.state
-    platforms = {device.platform for leaf in leaves for device in leaf.devices()}
-    if platforms != {"cpu"}:
-        raise Unfit(f"device must be a CPU for native=True, got {', '.join(sorted(platforms))}")
+    devices = {device for leaf in leaves for device in leaf.devices()}
+    if len(devices) > 1 or {device.platform for device in devices} != {"cpu"}:
+        raise Unfit(f"device must be one CPU for native=True, got {', '.join(sorted(map(str, devices)))}")
     for leaf in leaves:
         if leaf.dtype != jnp.bfloat16 and getattr(leaf.dtype, "char", "no") not in _PLAIN:
             raise Unfit(f"native must be False for arrays of dtype {leaf.dtype}")
