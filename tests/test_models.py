@@ -254,6 +254,21 @@ def test_large_batches_are_computed_in_parts_to_the_same_features_and_gradients(
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * float(jnp.abs(theirs).max()))
 
 
+def test_the_gradient_of_large_batches_is_differentiated_forwards():
+    """As an audit does, which estimates the curvature by products with the Hessian."""
+    x = jnp.asarray(np.random.default_rng(1).normal(size=(256, 16, 16, 1)), jnp.float32)
+    layers = random_layers(1, 6, 16)
+
+    def product(form):
+        def gradient(layers):
+            return jax.grad(lambda layers: (form(x, *layers) ** 3).sum())(layers)
+
+        return jax.jit(lambda layers: jax.jvp(gradient, (layers,), (layers,))[1])(layers)
+
+    for ours, theirs in zip(product(convolutions._tiled), product(convolutions._direct), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3 * float(jnp.abs(theirs).max()))
+
+
 def test_this_platform_takes_its_own_form():
     x, layers = jnp.ones((1, 16, 16, 1)), random_layers(1, 6, 16)
     pairs = [(layers[0], layers[1]), (layers[2], layers[3])]

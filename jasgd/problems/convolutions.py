@@ -67,18 +67,43 @@ def _tiled(images: Any, *flat: Any) -> jax.Array:
     batch, part = images.shape[0], part_of(images.shape[0])
     if part == batch:
         return _tiled_at_once(images, *flat)
-    parts = images.reshape(batch // part, part, *images.shape[1:])
-    # In one array, so that the loop of the gradient has one sum and not four: where more than eight kernels are ready,
-    # such as those that set sums to zero, XLA's CPU executor leaves its thread for a pool.
-    packed = jnp.concatenate([array.ravel() for array in flat])
+    features = _tiled_in_parts(images.reshape(batch // part, part, *images.shape[1:]), *flat)
+    return features.reshape(batch, *features.shape[2:])
+
+
+def _tiled_in_parts(parts: Any, *flat: Any) -> jax.Array:
+    """Part by part, [N, P, H, W, C] to [N, P, H', W', O]; the gradient computes the features of each part once more.
+
+    XLA's CPU executor leaves its thread for a pool where more than eight kernels are ready, and then all workers queue
+    for the one thread that is there. A loop that differentiates itself begins with as many as it keeps arrays, each to
+    be set to zero. This one keeps none, has one sum and not four, and nothing is computed of the kernels ahead of it.
+    """
     ends = np.cumsum([array.size for array in flat])[:-1]
 
-    def features_of(images: Any) -> jax.Array:
-        unpacked = zip(jnp.split(packed, ends), flat, strict=True)
-        return _tiled_at_once(images, *(piece.reshape(array.shape) for piece, array in unpacked))
+    def features_of(images: Any, packed: Any) -> jax.Array:
+        pieces = zip(jnp.split(packed, ends), flat, strict=True)
+        return _tiled_at_once(images, *(piece.reshape(like.shape).astype(like.dtype) for piece, like in pieces))
 
-    features = jax.lax.map(features_of, parts)
-    return features.reshape(batch, *features.shape[2:])
+    def features(parts: Any, packed: Any) -> jax.Array:
+        return jax.lax.map(lambda images: features_of(images, packed), parts)
+
+    def forward(parts: Any, packed: Any) -> tuple[jax.Array, tuple[Any, Any]]:
+        return features(parts, packed), (parts, packed)
+
+    def backward(kept: tuple[Any, Any], cotangents: Any) -> tuple[Any, Any]:
+        parts, packed = kept
+
+        def add(total: Any, given: tuple[Any, Any]) -> tuple[Any, Any]:
+            images, cotangent = given
+            of_images, of_packed = jax.vjp(features_of, images, packed)[1](cotangent)
+            return total + of_packed, of_images
+
+        total, of_parts = jax.lax.scan(add, jnp.zeros_like(packed), (parts, cotangents))
+        return of_parts, total
+
+    differentiable = jax.custom_vjp(features)
+    differentiable.defvjp(forward, backward)
+    return differentiable(parts, jax.lax.optimization_barrier(jnp.concatenate([array.ravel() for array in flat])))
 
 
 def part_of(batch: int) -> int:
