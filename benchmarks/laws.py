@@ -54,7 +54,13 @@ def one_run(problem, scheme, workers, steps):
     tx = optax.chain(jasgd.staleness_adaptive(rules.tail()), optax.sgd(0.01))
     before, mine = processor_seconds(), time.process_time()
     result = jasgd.train(
-        problem.loss_fn, problem.params, tx, problem.batches, scheme=scheme, workers=workers, steps=steps
+        problem.loss_fn,
+        problem.params,
+        tx,
+        problem.batches,
+        scheme=jasgd.schemes.named(scheme, native=False),
+        workers=workers,
+        steps=steps,
     )
     mine, after = time.process_time() - mine, processor_seconds()
     had, worked = after[0] - before[0], after[1] - before[1]

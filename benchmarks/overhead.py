@@ -5,42 +5,25 @@
 The plain loop is the one of Optax's documentation: a jitted gradient, then a jitted update with apply_updates, over the
 same tickets. Each repetition runs the loop and every scheme with one worker in turn; a ratio is taken within a
 repetition, so that a machine whose speed drifts does not matter; told are the median over repetitions and the range.
-The goal is a ratio of at most 1.15 for every scheme.
+The goal is a ratio of at most 1.15 for every scheme. All rounds are Python's: benchmarks/throughput.py has native ones.
 """
 
 import argparse
 import json
 import statistics
-import time
 
 import jasgd
 
 jasgd.configure_cpu()  # before anything that starts JAX
 
-import jax  # noqa: E402
 import optax  # noqa: E402
+from limits import plain_loop  # noqa: E402
 
-from jasgd import problems, rules  # noqa: E402
+from jasgd import problems, rules, schemes  # noqa: E402
 
-
-def plain_loop(problem, tx, steps):
-    """Seconds for ``steps`` steps of the plain Optax loop, compilation not counted."""
-    gradient = jax.jit(jax.value_and_grad(problem.loss_fn))
-
-    @jax.jit
-    def apply(params, state, grads):
-        updates, state = tx.update(grads, state, params)
-        return optax.apply_updates(params, updates), state
-
-    params, state = problem.params, tx.init(problem.params)
-    started = 0.0
-    for ticket in range(-3, steps):
-        if ticket == 0:
-            started = time.perf_counter()
-        _, grads = gradient(params, problem.batches(max(ticket, 0)))
-        params, state = apply(params, state, grads)
-    jax.block_until_ready(params)
-    return time.perf_counter() - started
+SCHEMES = {name: schemes.named(name) for name in ("sequential", "synchronous")} | {
+    name: schemes.named(name, native=False) for name in ("locked", "hogwild", "leashed")
+}
 
 
 def one_worker(problem, tx, steps, scheme):
@@ -54,8 +37,8 @@ def measure(dataset, model, batch, steps, repetitions):
     problem = problems.load(dataset, model, batch_size=batch)
     sgd = optax.sgd(0.01)
     arms = {
-        f"{scheme}, {name}": (scheme, optax.chain(jasgd.staleness_adaptive(rule), sgd))
-        for scheme in ("sequential", "synchronous", "locked", "hogwild", "leashed")
+        f"{scheme_name}, {name}": (scheme, optax.chain(jasgd.staleness_adaptive(rule), sgd))
+        for scheme_name, scheme in SCHEMES.items()
         for name, rule in (("constant", rules.constant()), ("tail", rules.tail()))
     }
     ratios = {arm: [] for arm in arms}
