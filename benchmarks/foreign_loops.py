@@ -241,7 +241,8 @@ def one_repetition(problem, limits, workers, steps, foreign):
     both = [(limits.two_call(workers, steps), limits.fused(workers, steps))]
     row = {}
     for scheme in SCHEMES:
-        result = jasgd.train(problem.loss_fn, problem.params, transformation(), problem.batches, scheme=scheme,
+        result = jasgd.train(problem.loss_fn, problem.params, transformation(), problem.batches,
+                             scheme=jasgd.schemes.named(scheme, native=False),
                              workers=workers, steps=steps)  # fmt: skip
         row[scheme] = {"seconds": result.duration_s, "staleness": float(result.execution.staleness.mean())}
         row[f"{scheme}, compiled loop"] = foreign(scheme)

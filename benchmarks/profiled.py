@@ -3,9 +3,9 @@
 XLA says when its kernels run (*compute*, which for native rounds contains reads and commits), and JAX when a compiled
 function is called: what lies between is *dispatch*, which contains waiting for the interpreter's lock behind a
 computation. What jasgd does besides is marked here, from outside: *copies* and adds of parameters through NumPy,
-*waiting* for a scheme's mutex or barrier. The rest is *bookkeeping*: batches, staleness, rows, and the loop itself, all
-in Python. *off processor* is the share of the time in which the worker's thread did not run, whatever it was waiting
-for; it is contained in the others.
+*waiting* for a scheme's mutex or its peers. The rest is *bookkeeping*: batches, staleness, rows, and the loop itself,
+all in Python. *off processor* is the share of the time in which the worker's thread did not run, whatever it was
+waiting for; it is contained in the others.
 """
 
 import contextlib
@@ -42,6 +42,9 @@ class _Mutex:
         self._lock = lock
 
     def __enter__(self):
+        self.acquire()
+
+    def acquire(self):
         with TraceAnnotation("waiting"):
             self._lock.acquire()
 
@@ -74,8 +77,8 @@ def shares(run, scheme):
         made = jasgd.schemes.make(scheme, setup)
         if isinstance(getattr(made, "_mutex", None), type(threading.Lock())):
             made._mutex = _Mutex(made._mutex)
-        if isinstance(barrier := getattr(made, "_barrier", None), threading.Condition):
-            barrier.wait = _marked("waiting", barrier.wait)
+        if doors := getattr(made, "_doors", None):  # the synchronous scheme's
+            made._doors = list(map(_Mutex, doors))
         return made
 
     factory.name = jasgd.schemes.describe(scheme)
