@@ -81,7 +81,9 @@ SCHEMES = {
     "sequential": lambda draw: "sequential",
     "synchronous": lambda draw: "synchronous",
     "locked": lambda draw: jasgd.schemes.locked(native=False),
-    "reference": lambda draw: jasgd.schemes.locked(reading="reference", max_staleness=draw.choice([None, 3])),
+    "reference": lambda draw: jasgd.schemes.locked(
+        reading="reference", max_staleness=draw.choice([None, 3]), native=False
+    ),
     "leashed": lambda draw: jasgd.schemes.leashed(native=False),
     "native locked": lambda draw: jasgd.schemes.locked(native=True, max_staleness=draw.choice([None, 3])),
     "native leashed": lambda draw: jasgd.schemes.leashed(native=True, persistence=draw.choice([None, 1])),

@@ -27,11 +27,12 @@ from jasgd.testing import logged
 CONSISTENT = {
     "synchronous": "synchronous",
     "locked": EVERY["locked"],
-    "locked, by reference": jasgd.schemes.locked(reading="reference"),
+    "locked, by reference": jasgd.schemes.locked(reading="reference", native=False),
     "locked, carrying": jasgd.schemes.locked(reading="carry"),
     "leashed": EVERY["leashed"],
 }
-KINDS = EVERY | CONSISTENT
+BY_REFERENCE = "locked, by reference, native"
+KINDS = EVERY | CONSISTENT | {BY_REFERENCE: jasgd.schemes.locked(reading="reference", native=True)}
 
 
 def run_counting(scheme, *, workers=8, steps=10_000, rule=None, size=4096):
