@@ -60,7 +60,7 @@ def shares(run, scheme):
 
     Args:
       run: function that trains once, by ``jasgd.train`` with a scheme that is given to it.
-      scheme: what ``train(scheme=...)`` takes.
+      scheme: a factory of ``jasgd.schemes``.
 
     Returns:
       For each of ``KINDS``, and for "off processor", its share of the time that the workers worked, 0 … 1.

@@ -145,7 +145,7 @@ class _Versions:
     def __init__(self, compiled: Compiled, params: Leaves, state: Leaves, scheme: str):
         self._compiled = compiled
         name = scheme.partition("(")[0]
-        # The same functions as in the scheme: XLA may compile a donated or an averaged update to other bits.
+        # The same functions as in Python's rounds: XLA may compile a donated or an averaged update to other bits.
         self._in_place = name == "locked" and "reference" not in scheme
         self._always_mean = name == "synchronous"
         self._params = compiled.copy(params) if self._in_place else params

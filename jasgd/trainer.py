@@ -64,7 +64,8 @@ def train(
         (the loss), and ``read_params`` where it asks for them.
       batches: a pure function of a ticket, which workers call concurrently; or an iterator, whose item i is ticket i.
       scheme: a name (sequential, synchronous, locked, hogwild, leashed), a scheme with options such as
-        ``jasgd.schemes.leashed(persistence=3)``, or one of your own.
+        ``jasgd.schemes.leashed(persistence=3)``, or one of your own. Small networks get native rounds under locked,
+        hogwild and leashed where they can, as ``execution.metadata["native"]`` tells; see ``jasgd.schemes.leashed``.
       workers: number of workers, ≥ 1.
       steps: commits after which the run ends, exactly; ≥ 1.
       time_limit_s: seconds after which it ends, > 0; compilation is not counted.
@@ -86,7 +87,7 @@ def train(
 
     Raises:
       TypeError, ValueError: for arguments that cannot work, before anything starts; BatchesExhausted, a RuntimeError,
-        for an iterator without a first item.
+        for an iterator without a first item; CannotCompile, another, for native rounds that cannot be.
       TrainingError: for a run that failed or diverged, if ``throw``; ``.result`` is attached, and the worker's own
         exception is the cause.
 

@@ -49,7 +49,7 @@ def resolve(scheme: Any) -> tuple[str, Callable[[Run], SimulatedScheme]]:
         name = getattr(inner, "name", getattr(inner, "__name__", type(inner).__name__))
         if isinstance(inner, type) and issubclass(inner, SimulatedScheme):
             kind = inner
-        elif inner in schemes.SCHEMES.values() or "native" in options:  # which is refused below
+        elif inner in schemes.SCHEMES.values() or ("native" in options and name in SIMULATED):  # refused below
             kind = SIMULATED[name]
         else:
             raise TypeError(

@@ -2,9 +2,9 @@
 
 An output tile of s × s pixels depends on (s + 4) × (s + 4) pixels of the input. Written as one row of numbers each, the
 tiles of all images are a matrix product away from their inputs, and products are what a CPU does best: the kernel is
-spread out once per call into the matrix of one tile, which holds a zero wherever an input pixel does not touch an
-output pixel. A tile is pooled within itself. Images lie in blocks of s × s pixels, so that a tile's input is a few
-whole blocks side by side, and what pooling leaves of a tile is a block of the next layer.
+spread out, once for each part of a large batch, into the matrix of one tile, which holds a zero wherever an input pixel
+does not touch an output pixel. A tile is pooled within itself. Images lie in blocks of s × s pixels, so that a tile's
+input is a few whole blocks side by side, and what pooling leaves of a tile is a block of the next layer.
 """
 
 from __future__ import annotations

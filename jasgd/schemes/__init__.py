@@ -48,7 +48,7 @@ def named(name: str, **options: Any) -> SchemeFactory:
       A factory.
 
     Raises:
-      ValueError: for an unknown name or option.
+      ValueError: for an unknown name or option, and for ``native`` that is none of True, False and None.
 
     Example:
       >>> describe(named("leashed", persistence=3))
@@ -79,7 +79,7 @@ def leashed(
       persistence: failed publications after which a gradient is dropped is one more than this, ≥ 0; None: no bound.
       max_staleness: gradients staler than this are dropped, in updates, ≥ 0; None drops none.
       native: whether a worker's round is one compiled call, see :class:`jasgd.schemes.native.NativeStore`. None: where
-        that is possible, which takes a C++ compiler once, and faster, which it is for parameters below 1 MiB.
+        that is possible, which takes a C++ compiler once, and the parameters are below 1 MiB, where it is faster.
 
     Returns:
       What ``train(scheme=...)`` takes; values are checked there.
@@ -98,7 +98,7 @@ def locked(*, reading: Any = "copy", max_staleness: int | None = None, native: b
       reading: ``"copy"`` as published, ``"reference"``, or ``"carry"``, which is never native; see :class:`Locked`.
       max_staleness: gradients staler than this are dropped, in updates, ≥ 0; None drops none.
       native: whether a worker's round is one compiled call, see :class:`jasgd.schemes.native.NativeStore`. None: where
-        that is possible, which takes a C++ compiler once, and faster, which it is for parameters below 1 MiB.
+        that is possible, which takes a C++ compiler once, and the parameters are below 1 MiB, where it is faster.
 
     Returns:
       What ``train(scheme=...)`` takes; values are checked there.
@@ -116,7 +116,7 @@ def hogwild(*, max_staleness: int | None = None, native: bool | None = None) -> 
     Args:
       max_staleness: gradients staler than this are dropped, in updates, ≥ 0; None drops none.
       native: whether a worker's round is one compiled call, see :class:`jasgd.schemes.native.NativeStore`. None: where
-        that is possible, which takes a C++ compiler once, and faster, which it is for parameters below 1 MiB.
+        that is possible, which takes a C++ compiler once, and the parameters are below 1 MiB, where it is faster.
 
     Returns:
       What ``train(scheme=...)`` takes; values are checked there.

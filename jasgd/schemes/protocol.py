@@ -11,7 +11,7 @@ import jax
 from jasgd.compiled import Compiled, Leaves
 from jasgd.ledger import Closed, Committed, Dropped, Ledger
 
-HELD_S = 10.0  # how long whoever closes or reads a scheme waits for a mutex that an update may hold for ever
+HELD_S = 10.0  # how long whoever takes a snapshot waits for a mutex that an update may hold for ever
 
 
 class View(NamedTuple):
@@ -109,7 +109,7 @@ class Scheme(Protocol):
       round: method ``round(worker, ticket, batch, check_finite) -> Round`` that reads, computes and commits in one, and
         is called instead of ``read`` and ``commit`` where there is one. It commits no loss that is not finite where
         ``check_finite``; ``good() -> View | None`` then gives the newest parameters with one that was. Instead of
-        ``warm_up``, ``rehearse() -> float`` compiles it and gives the seconds that it takes. Who wraps a scheme to see
+        ``warm_up``, ``rehearse() -> float`` compiles it and gives the seconds of a round. Who wraps a scheme to see
         its reads and commits must not hand it on.
       note_in_flight: method of a scheme that has ``round``; called when the run is over, to tell the ledger what those
         workers have read whose rounds did not end.

@@ -41,9 +41,9 @@ class Synchronous:
     def commit(self, gradient: Gradient) -> Committed | Dropped:
         """Waits for the round; the last worker to come applies the mean."""
         worker, version = gradient.worker, self._current.version
-        self._ledger.staleness(gradient.view.version, version)
         with self._mutex:
             self._ledger.require_open(version)
+            self._ledger.staleness(gradient.view.version, version)
             self._round.append(gradient)
             is_last = len(self._round) == self._workers
             if is_last:

@@ -33,7 +33,7 @@ from jasgd.schemes.protocol import Closed, Committed, Dropped, Gradient, Round, 
 class NativeAsynchronous(NativeStore):
     """What the three have in common.
 
-    Guarantees. As :class:`NativeStore`. A gradient that is computed again or dropped costs one more update.
+    Guarantees. As :class:`NativeStore`. Each attempt at a commit, lost or dropped ones too, costs an update.
 
     Args:
       setup: what a scheme is given.

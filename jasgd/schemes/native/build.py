@@ -45,7 +45,7 @@ _mutex = threading.Lock()
 
 
 class CannotCompile(RuntimeError):
-    """native.cc is not compiled, and there is no compiler, or it fails; the message says which."""
+    """native.cc is not compiled, and there is no compiler, or it fails, or cannot be loaded; the message says which."""
 
 
 def library() -> ctypes.CDLL:

@@ -165,14 +165,13 @@ double Number(const ffi::AnyBuffer& given) {
                                                     : *reinterpret_cast<const float*>(given.untyped_data());
 }
 
-// From memory to results first, first + 1, ..., first + count - 1; returns the end of what was read.
-const char* CopyOut(const char* from, const ffi::RemainingRets& to, size_t first, size_t count) {
+// From memory to results first, first + 1, ..., first + count - 1.
+void CopyOut(const char* from, const ffi::RemainingRets& to, size_t first, size_t count) {
   for (size_t i = first; i < first + count; ++i) {
     const ffi::AnyBuffer leaf = Ret(to, i);
     if (leaf.size_bytes() > 0) std::memcpy(leaf.untyped_data(), from, leaf.size_bytes());
     from += leaf.size_bytes();
   }
-  return from;
 }
 
 void CopyIn(char* to, const ffi::RemainingArgs& from, size_t first, size_t count) {

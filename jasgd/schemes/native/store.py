@@ -63,8 +63,10 @@ class NativeStore:
       native: True; that executions record it.
 
     Raises:
-      CannotCompile: where native.cc is not compiled yet, and cannot be.
-      Unfit: for arrays that it cannot hold, a transformation that changes their types, and a scheme that is watched.
+      CannotCompile: where native.cc is not compiled yet, and cannot be, or cannot be loaded.
+      Unfit: for arrays that it cannot hold or that lie elsewhere than on one CPU, a transformation that changes their
+        types, JAX's settings that look for NaN, a scheme that is watched, and a setup without a batch.
+      ValueError: for ``native`` that is not True.
     """
 
     name: str
