@@ -231,3 +231,14 @@ def test_a_law_that_gives_only_zeros_ends():
     assert generate(lazy, scheme="leashed", workers=2, steps=3).time_s.tolist() == [1.0, 1.0, 2.0]
     nothing = Cluster(compute_s=Law(np.zeros))
     assert generate(nothing, scheme="leashed", workers=2, steps=300).worker.tolist() == [0] * 300
+
+
+def test_a_scheme_of_one_s_own_with_an_option_of_that_name_is_refused_like_any_other():
+    class Mine:
+        name = "mine"
+
+        def __init__(self, setup, *, native=False):
+            pass
+
+    with pytest.raises(TypeError, match="scheme must be one that is simulated"):
+        cluster.generate(Cluster(compute_s=1.0), scheme=functools.partial(Mine, native=True), workers=1, steps=1)
