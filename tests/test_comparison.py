@@ -15,6 +15,7 @@ from jasgd.arms import Arm
 from jasgd.comparison import compare
 from jasgd.measures import measures, spread
 from jasgd.result import Outcome, to_json
+from jasgd.testing import Interleaving, watched
 
 
 def small(arms, seeds=(0, 1), **options):
@@ -69,9 +70,16 @@ def test_a_row_of_the_table_is_the_spread_of_what_the_runs_measure():
     assert record["table"][1]["test_accuracy"]["median"] is None  # a parabola has none
 
 
+def overtaken(setup):
+    """Leashed-SGD in which worker 1 is overtaken at its first gradient, in every run."""
+    overtaking = Interleaving([(1, "read"), (0, "read"), (0, "publish"), (1, "publish")])
+    return watched(jasgd.schemes.leashed(), overtaking)(setup)
+
+
 @pytest.mark.newest
 def test_nothing_but_the_step_size_differs_between_arms():
-    told = small(["constant", "tail:cdf=strict", "constant@tail:cdf=strict"])
+    # Left to itself one worker may take all 60 steps before the other has read: staleness 0 throughout.
+    told = small(["constant", "tail:cdf=strict", "constant@tail:cdf=strict"], scheme=overtaken)
     for seed in (0, 1):
         runs = [told.runs[arm.label][seed] for arm in told.arms]
         assert len({run.execution.metadata["initial_params"] for run in runs}) == 1
