@@ -12,10 +12,11 @@ import numpy as np
 
 from jasgd.data import Batches
 from jasgd.environment import Mismatch
+from jasgd.nonfinite import NonFinite, first_nonfinite, tell_nonfinite
 from jasgd.rerun import ReplayError, Rerun
 from jasgd.result import TrainResult, digest, plain
 
-__all__ = ["NonFinite", "Replay", "ReplayError", "first_nonfinite", "replay"]
+__all__ = ["NonFinite", "Replay", "ReplayError", "first_nonfinite", "replay", "tell_nonfinite"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,108 +157,6 @@ def replay(
         compared=tuple(final.compared),
         irreproducible=irreproducible,
         environment=rerun.environment,
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class NonFinite:
-    """The first commit behind which a parameter or the optimizer state is not finite.
-
-    Attributes:
-      version: commits before it; ``replay(..., upto=version)`` gives the last finite state.
-      row: its first row in the execution.
-      where: paths of the leaves that are not finite.
-      gradient: whether its gradient was not finite; else it was the update that made numbers too large.
-    """
-
-    version: int
-    row: int
-    where: tuple[str, ...]
-    gradient: bool
-
-
-def first_nonfinite(
-    result: TrainResult,
-    loss_fn: Any,
-    tx: Any,
-    batches: Batches | Iterable[Any],
-    *,
-    upto: int | None = None,
-    strict: bool = True,
-    device: Any = None,
-) -> NonFinite | None:
-    """The commit that made the first number that is not finite, found in one replay that looks behind every commit.
-
-    Args:
-      result: as of :func:`replay`, as are the others.
-      loss_fn: as the run was given it.
-      tx: the Optax transformation.
-      batches: a function of a ticket, or an iterator.
-      upto: commits to look at, None for all.
-      strict: as of :func:`replay`.
-      device: a jax device; None for JAX's default.
-
-    Returns:
-      The commit, or None where every version is finite. A run that stopped at a loss that is not finite may have had
-      finite parameters to its end.
-
-    Raises:
-      ExecutionError, ReplayError, TypeError, ValueError: as :func:`replay`.
-
-    Example:
-      >>> import jax.numpy as jnp, optax, jasgd
-      >>> def loss_fn(w, batch):
-      ...     return w.sum()
-      >>> tx = optax.sgd(2e38)  # every gradient is 1, and two such steps are too much for float32
-      >>> result = jasgd.train(loss_fn, jnp.zeros(1), tx, jnp.float32, workers=1, steps=9, throw=False)
-      >>> jasgd.replayer.first_nonfinite(result, loss_fn, tx, jnp.float32)
-      NonFinite(version=1, row=1, where=('params',), gradient=False)
-    """
-    rerun = Rerun(result, loss_fn, tx, batches, upto=upto, strict=strict, device=device)
-
-    @jax.jit
-    def all_finite(tree: Any) -> Any:
-        floating = [leaf for leaf in jax.tree.leaves(tree) if jax.numpy.issubdtype(leaf.dtype, jax.numpy.floating)]
-        return jax.tree.reduce(jax.numpy.logical_and, [jax.numpy.isfinite(leaf).all() for leaf in floating], True)
-
-    for commit in rerun.commits():
-        now = dict(zip(("params", "opt_state"), rerun.now(), strict=True))
-        if commit.rows and not all_finite(now):
-            where = [
-                name + jax.tree_util.keystr(path)
-                for name, tree in now.items()
-                for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-                if not all_finite([leaf])
-            ]
-            return NonFinite(commit.version, commit.rows[0], tuple(where), not all_finite(commit.grads))
-    return None
-
-
-def tell_nonfinite(found: NonFinite | None, result: TrainResult, upto: int | None = None) -> str:
-    """What :func:`first_nonfinite` found, in a sentence.
-
-    Args:
-      found: what it gave.
-      result: what it was given.
-      upto: likewise.
-
-    Returns:
-      The sentence.
-
-    Example:
-      >>> tell_nonfinite(None, result=None, upto=3)
-      'every version up to 3 is finite'
-    """
-    if found is None:
-        if upto is not None:
-            return f"every version up to {upto} is finite"
-        return f"every version up to {result.execution.commits} is finite; the run: {result.message}"
-    ex, row = result.execution, found.row
-    why = "its gradient was not finite" if found.gradient else "its gradient was finite, its update was not"
-    return (
-        f"commit {found.version} made numbers that are not finite in {', '.join(found.where)}: {why}\n"
-        f"  worker {ex.worker[row]}, ticket {ex.ticket[row]}, staleness {ex.staleness[row]}, factor "
-        f"{ex.factor[row]:.4g}, loss {ex.loss[row]:.4g}; --upto {found.version} is the last finite version"
     )
 
 

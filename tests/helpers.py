@@ -17,6 +17,7 @@ from jasgd.execution import Execution, row_dtype
 from jasgd.result import Outcome, TrainResult
 from jasgd.schemes.choice import CHOOSES
 from jasgd.schemes.native import build as native_build
+from jasgd.testing import Interleaving, watched
 
 
 def network(seed: int = 0, sizes=(12, 16, 16, 4)):
@@ -172,6 +173,12 @@ def by_hand(**arms):
     runs = {label: dict(enumerate(results)) for label, results in labels.items()}
     parsed = tuple(Arm.parse(label) for label in labels)
     return Comparison("by hand", parsed, tuple(range(3)), settings, runs)
+
+
+def overtaken(setup):
+    """Leashed-SGD in which worker 1 is overtaken at its first gradient, in every run."""
+    overtaking = Interleaving([(1, "read"), (0, "read"), (0, "publish"), (1, "publish")])
+    return watched(schemes.leashed(), overtaking)(setup)
 
 
 #: for tests that compile native.cc

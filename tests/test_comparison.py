@@ -8,14 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import Parabola, Task, by_hand, result_of
+from helpers import Parabola, Task, by_hand, overtaken, result_of
 
 import jasgd
 from jasgd.arms import Arm
 from jasgd.comparison import compare
 from jasgd.measures import measures, spread
 from jasgd.result import Outcome, to_json
-from jasgd.testing import Interleaving, watched
 
 
 def small(arms, seeds=(0, 1), **options):
@@ -68,12 +67,6 @@ def test_a_row_of_the_table_is_the_spread_of_what_the_runs_measure():
         assert run["metrics"]["mean_factor"] == metrics["mean_factor"]
     assert record["table"][1]["final_loss"] == told.rows[1]["final_loss"]._asdict()
     assert record["table"][1]["test_accuracy"]["median"] is None  # a parabola has none
-
-
-def overtaken(setup):
-    """Leashed-SGD in which worker 1 is overtaken at its first gradient, in every run."""
-    overtaking = Interleaving([(1, "read"), (0, "read"), (0, "publish"), (1, "publish")])
-    return watched(jasgd.schemes.leashed(), overtaking)(setup)
 
 
 @pytest.mark.newest

@@ -12,7 +12,7 @@ import matplotlib.image
 import numpy as np
 import optax
 import pytest
-from helpers import Parabola, Task, by_hand, result_of, with_times
+from helpers import Parabola, Task, by_hand, overtaken, result_of, with_times
 from rich.console import Console
 
 import jasgd
@@ -20,18 +20,19 @@ from jasgd import report
 from jasgd.comparison import compare
 from jasgd.fits import fit
 from jasgd.measures import committed
-from jasgd.report import plots
+from jasgd.report import comparisons, plots, runs
 from jasgd.report.tables import comparison_table, run_table
 from jasgd.result import Outcome
 
 PLOTS = ["loss.png", "staleness.png", "step_size.png"]
 
 
-def train(*, workers=4, steps=200, learning_rate=0.05, rule=None):
+def train(*, workers=4, steps=200, learning_rate=0.05, rule=None, scheme="leashed"):
     task = Task(0)
     tx = optax.chain(jasgd.staleness_adaptive(rule or jasgd.rules.tail()), optax.sgd(learning_rate))
     return jasgd.train(
-        task.loss_fn, task.params, tx, task.batches, workers=workers, steps=steps, evaluate=task.evaluate, throw=False
+        task.loss_fn, task.params, tx, task.batches, scheme=scheme, workers=workers, steps=steps,
+        evaluate=task.evaluate, throw=False,
     )  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def test_a_run_is_drawn(tmp_path, options):
 
 
 def test_the_picture_is_that_of_the_run(tmp_path):
-    one = report.plot(train(steps=150), tmp_path / "one")
+    one = report.plot(train(steps=150, scheme=overtaken), tmp_path / "one")
     other = report.plot(train(steps=60, workers=1), tmp_path / "other")
     for a, b in zip(one, other, strict=True):
         assert a.read_bytes() != b.read_bytes()
@@ -123,7 +124,7 @@ def title_of(figure):
 
 
 def losses(comparison):
-    return plots._losses(
+    return comparisons._losses(
         comparison, {arm.label: look for arm, look in zip(comparison.arms, plots.looks_of(), strict=False)}
     )
 
@@ -131,7 +132,7 @@ def losses(comparison):
 def test_the_losses_are_those_of_the_run():
     result = train(steps=100)
     for panel, x in ((0, result.execution.version + 1), (1, committed(result.execution))):
-        lines = lines_of(plots._loss(result), panel)
+        lines = lines_of(runs._loss(result), panel)
         np.testing.assert_array_equal(lines["mini-batch"].get_ydata(), result.execution.loss)
         smooth = lines["mean over 20 mini-batches"]
         assert smooth.get_ydata()[-1] == pytest.approx(result.execution.loss[-20:].mean())
@@ -144,7 +145,7 @@ def test_time_does_not_go_back_where_a_thread_read_its_clock_late():
     late = (np.arange(60) + 1) / 100
     late[[25, 40]] += 0.3
     results = [dataclasses.replace(r, execution=with_times(r.execution, late)) for r in runs_from(4, 4)]
-    curve = lines_of(plots._loss(results[0]), 1)["mean over 20 mini-batches"]
+    curve = lines_of(runs._loss(results[0]), 1)["mean over 20 mini-batches"]
     assert (np.diff(curve.get_xdata()) >= 0).all()
     # Interpolated where times go back, the curve would not pass through its own points.
     drawn = lines_of(losses(by_hand(constant=results)), 1)["constant"]
@@ -195,15 +196,15 @@ def test_runs_too_short_for_means_are_drawn_by_their_mini_batches():
 
 def test_the_axis_of_the_loss_is_logarithmic_where_losses_differ_tenfold():
     for top, scale in ((9.0, "linear"), (40.0, "log")):
-        assert plots._loss(result_of([top] + [1.0] * 60)).axes[0].get_yscale() == scale
-        assert plots._loss(result_of([0.0] + [top] * 60)).axes[0].get_yscale() == "linear"
+        assert runs._loss(result_of([top] + [1.0] * 60)).axes[0].get_yscale() == scale
+        assert runs._loss(result_of([0.0] + [top] * 60)).axes[0].get_yscale() == "linear"
 
 
 def test_the_bars_are_shares_and_what_is_beyond_them_is_told():
     result = result_of([1.0] * 200)
     staleness = np.array([0] * 100 + [1] * 60 + [2] * 39 + [50])
     execution = dataclasses.replace(result.execution, staleness=staleness)
-    figure = plots._staleness(execution)
+    figure = runs._staleness(execution)
     assert [bar.get_height() for bar in figure.axes[0].patches] == [0.5, 0.3, 0.195, 0, 0]
     legend = " ".join(text.get_text() for text in figure.axes[0].get_legend().get_texts())
     assert "measured, 200 gradients (0.5% beyond)" in legend
@@ -218,7 +219,7 @@ def test_the_factors_are_those_that_were_used_at_each_staleness():
     execution = dataclasses.replace(
         result_of([1.0] * 300).execution, staleness=staleness, factor=(1 / (1 + staleness)).astype(np.float32)
     )
-    figure = plots._step_size(execution)
+    figure = runs._step_size(execution)
     line = next(line for axes in figure.axes for line in axes.lines if line.get_label().startswith("median"))
     np.testing.assert_allclose(line.get_xydata(), [(0, 1), (1, 1 / 2), (2, 1 / 3)], rtol=1e-6)
     assert title_of(figure) == "The step-size function that was used: E[C] = 0.611"
@@ -229,7 +230,7 @@ def test_a_control_is_a_level_line_however_staleness_differed_between_seeds():
     for factor, taus in ((1.2, (0, 0, 0, 1)), (1.6, (1, 2, 2, 3))):
         execution = result_of([1.0] * 200, factor=factor).execution
         arms.append(dataclasses.replace(execution, staleness=np.tile(taus, 50)))
-    figure = plots._step_sizes({"control": arms}, {"control": next(plots.looks_of())})
+    figure = comparisons._step_sizes({"control": arms}, {"control": next(plots.looks_of())})
     (line,) = lines_of(figure).values()
     assert line.get_label() == "control: E[C] = 1.40"
     assert line.get_xdata().tolist() == [0, 1, 2, 3]
@@ -256,8 +257,8 @@ def test_an_arm_has_its_colour_in_every_picture():
     told = by_hand(constant=runs_from(4), tail=[result_of([], outcome=Outcome.FAILED)], inverse=runs_from(3))
     looks = {arm.label: look for arm, look in zip(told.arms, plots.looks_of(), strict=False)}
     executions = {label: [told.runs[label][0].execution] for label in ("constant", "inverse")}
-    loss = lines_of(plots._losses(told, looks))["inverse"]
-    (step,) = (line for name, line in lines_of(plots._step_sizes(executions, looks)).items() if "inverse" in name)
+    loss = lines_of(comparisons._losses(told, looks))["inverse"]
+    (step,) = (line for name, line in lines_of(comparisons._step_sizes(executions, looks)).items() if "inverse" in name)
     assert loss.get_color() == step.get_color() == plots.COLOURS[2]
 
 

@@ -6,6 +6,8 @@ import dataclasses
 from fractions import Fraction
 from typing import Any
 
+from flint import fmpq
+
 from theory.distributions import Law
 from theory.formula import Formula, digest, to_json
 from theory.points import Domain, Points
@@ -65,3 +67,11 @@ def range_to_json(known: Range) -> list[Any]:
     """Both ends, None for infinity, and whether each is excluded."""
     ends = [None if end is None else str(end) for end in (known.low, known.high)]
     return [*ends, known.low_open, known.high_open]
+
+
+def end_from_json(told: str | None) -> fmpq | None:
+    """An end of a range, None for infinity."""
+    if told is None:
+        return None
+    value = Fraction(told)
+    return fmpq(value.numerator, value.denominator)

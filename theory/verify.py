@@ -10,9 +10,10 @@ import json
 import sys
 from typing import Any
 
-from theory.candidate import Candidate, CandidateError, load, parameter_range, read_parameters
+from theory.candidate import Candidate, CandidateError, load
 from theory.certificate import certificate, save
 from theory.decision import Decision, Report, decide
+from theory.declarations import parameter_range, read_parameters
 from theory.formula import text
 from theory.laws import parse_law
 from theory.verdict import Verdict, ends, shown

@@ -35,7 +35,7 @@ class Replay:
 
     def run(self) -> int:
         """Replays and tells."""
-        from jasgd import TrainResult, replayer
+        from jasgd import TrainResult, nonfinite, replayer
         from jasgd.recipe import Recipe
         from jasgd.result import to_json
 
@@ -49,9 +49,9 @@ class Replay:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "this is not what the run was made with")  # told below
             if self.bisect_nonfinite:
-                first = replayer.first_nonfinite(*given, upto=self.upto, strict=self.strict)
+                first = nonfinite.first_nonfinite(*given, upto=self.upto, strict=self.strict)
                 told: dict[str, Any] = {"first_nonfinite": None if first is None else dataclasses.asdict(first)}
-                text, failed = replayer.tell_nonfinite(first, result, self.upto), first is not None
+                text, failed = nonfinite.tell_nonfinite(first, result, self.upto), first is not None
             else:
                 again = replayer.replay(*given, upto=self.upto, strict=self.strict)
                 told = {f.name: getattr(again, f.name) for f in dataclasses.fields(again)}

@@ -33,9 +33,9 @@ def plot(result: TrainResult, folder: str | PathLike[str]) -> list[Path]:
       ...     [file.name for file in plot(result, folder)]
       ['loss.png', 'staleness.png', 'step_size.png']
     """
-    from jasgd.report import plots
+    from jasgd.report import runs
 
-    return plots.plot_run(result, Path(folder))
+    return runs.plot_run(result, Path(folder))
 
 
 def plot_comparison(comparison: Comparison, folder: str | PathLike[str]) -> list[Path]:
@@ -61,9 +61,9 @@ def plot_comparison(comparison: Comparison, folder: str | PathLike[str]) -> list
       ...     [file.name for file in plot_comparison(told, folder)]
       ['loss.png', 'staleness.png', 'step_size.png']
     """
-    from jasgd.report import plots
+    from jasgd.report import comparisons
 
-    return plots.plot_arms(comparison, Path(folder))
+    return comparisons.plot_arms(comparison, Path(folder))
 
 
 def plot_spectrum(spectrum: Spectrum, folder: str | PathLike[str]) -> list[Path]:

@@ -1,0 +1,1 @@
+"""The evidence of a claim, verified again: of proofs, and of counterexamples."""
