@@ -31,6 +31,7 @@ from limits import Limits, plain_loop  # noqa: E402
 from profiled import KINDS, shares  # noqa: E402
 
 from jasgd import problems, rules  # noqa: E402
+from jasgd.schemes import unwrap  # noqa: E402
 
 RATE = 1e-5  # small enough for 8 stale workers not to diverge on any of the problems
 SCHEMES = ("locked", "hogwild", "leashed", "synchronous")
@@ -38,7 +39,7 @@ RULES = ("locked", "hogwild", "leashed")  # schemes that are timed with rules.co
 PEER, DRAWING = "PyTorch Hogwild", "leashed, drawing its batches"
 CARRYING, REFERRING = "locked, carrying", "locked, by reference"
 # What ``train`` takes where there is no C++ compiler, and for large parameters.
-PYTHON = {f"{name}, Python's rounds": jasgd.schemes.named(name, native=False) for name in RULES}
+PYTHON = {f"{name}, Python's rounds": jasgd.schemes.named(name, native=False) for name in SCHEMES}
 DRAWN = 32  # batches that are drawn beforehand, so that no arm is timed for it but one
 
 
@@ -76,7 +77,7 @@ class Place:
         self.steps = max(trial, int(seconds * trial / self.limits.two_call(workers, trial)))
         self.peer = peer
         self.arms = {name: self.train(name, self.tail) for name in SCHEMES}
-        self.arms |= {f"{name}, constant": self.train(name, transformation(rules.constant())) for name in RULES}
+        self.arms |= {f"{name}, constant": self.train(name, transformation(rules.constant())) for name in SCHEMES}
         self.arms |= {name: self.train(scheme) for name, scheme in PYTHON.items()}
         self.arms[CARRYING] = self.train(jasgd.schemes.locked(reading="carry", native=False))
         self.arms[REFERRING] = self.train(jasgd.schemes.locked(reading="reference"))
@@ -90,7 +91,8 @@ class Place:
         """A function that trains once and gives the seconds of ``steps`` gradients; it may be given a scheme."""
         tx, p = tx or self.tail, problem or self.problem
         # One gradient of a synchronous round is one update's work, though a round is one commit.
-        steps = max(1, self.steps // self.workers) if name == "synchronous" else self.steps
+        is_synchronous = "synchronous" in (name, getattr(unwrap(name)[0], "name", ""))
+        steps = max(1, self.steps // self.workers) if is_synchronous else self.steps
 
         def run(scheme=name):
             result = jasgd.train(

@@ -86,18 +86,7 @@ class Compiled:
     @functools.cached_property
     def apply_mean(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
         """``apply_mean(leaves, state leaves, [gradient leaves, ...], [loss, ...], [read leaves, ...])``, at τ = 0."""
-
-        def apply_mean(leaves: Leaves, state: Leaves, grads: Any, losses: Any, read: Any) -> Any:
-            count = len(grads)
-            mean = (
-                grads[0]
-                if count == 1
-                else tuple(sum(parts[1:], parts[0]) / count for parts in zip(*grads, strict=True))
-            )
-            loss = losses[0] if count == 1 else sum(losses[1:], losses[0]) / count
-            return self.applied(leaves, state, mean, np.int32(0), loss, read)
-
-        return jax.jit(apply_mean)
+        return jax.jit(self.mean_applied)
 
     @functools.cached_property
     def update(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
@@ -149,6 +138,13 @@ class Compiled:
         """What :attr:`apply` compiles, for those who trace it as a part of something else."""
         updates, new_state, factor = self._update(leaves, state, grads, staleness, loss, read)
         return optax.apply_updates(leaves, updates), new_state, factor
+
+    def mean_applied(self, leaves: Leaves, state: Leaves, grads: Any, losses: Any, read: Any) -> Any:
+        """What :attr:`apply_mean` compiles."""
+        count = len(grads)
+        mean = grads[0] if count == 1 else tuple(sum(parts[1:], parts[0]) / count for parts in zip(*grads, strict=True))
+        loss = losses[0] if count == 1 else sum(losses[1:], losses[0]) / count
+        return self.applied(leaves, state, mean, np.int32(0), loss, read)
 
 
 def _copied(leaves: Leaves) -> Leaves:

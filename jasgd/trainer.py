@@ -64,8 +64,8 @@ def train(
         (the loss), and ``read_params`` where it asks for them.
       batches: a pure function of a ticket, which workers call concurrently; or an iterator, whose item i is ticket i.
       scheme: a name (sequential, synchronous, locked, hogwild, leashed), a scheme with options such as
-        ``jasgd.schemes.leashed(persistence=3)``, or one of your own. Small networks get native rounds under locked,
-        hogwild and leashed where they can, as ``execution.metadata["native"]`` tells; see ``jasgd.schemes.leashed``.
+        ``jasgd.schemes.leashed(persistence=3)``, or one of your own. Small networks get native rounds under all but
+        sequential where they can, as ``execution.metadata["native"]`` tells; see ``jasgd.schemes.leashed``.
       workers: number of workers, ≥ 1.
       steps: commits after which the run ends, exactly; ≥ 1.
       time_limit_s: seconds after which it ends, > 0; compilation is not counted.
@@ -119,7 +119,7 @@ def train(
     metadata = {
         "scheme": schemes.describe(factory),
         "native": is_native(running),
-        "why_not_native": setup.why_threads,
+        "why_not_native": setup.why_not_native,
         "seed": seed,
         "initial_params": digest(leaves),
         "initial_opt_state": digest(state),
@@ -176,6 +176,8 @@ def _conclude(
     throw: bool,
 ) -> TrainResult:
     has_state = True
+    if callable(good := getattr(run.scheme, "good", None)) and (view := good()) is not None:
+        run.note_good(view)
     try:
         snapshot = run.scheme.snapshot()
     except Exception as error:  # an update that failed half-way may have left nothing to read

@@ -186,8 +186,6 @@ def step_in_one_call(worker: int, run: Run, began: float) -> float:
     committed = time.perf_counter()
     run.longest_gradient_s = max(run.longest_gradient_s, told.computed_s - told.read_s)
     if told.done is None:
-        if (good := scheme.good()) is not None:
-            run.note_good(good)
         run.diverge(told.version_read, ticket, worker, told.loss_value)
         return committed
     if told.aux is not None:

@@ -15,7 +15,7 @@ from jasgd.arms import Arm
 from jasgd.comparison import Comparison
 from jasgd.execution import Execution, row_dtype
 from jasgd.result import Outcome, TrainResult
-from jasgd.schemes.choice import CHOOSES
+from jasgd.schemes.choice import WITH_NATIVE
 from jasgd.schemes.native import build as native_build
 from jasgd.testing import Interleaving, watched
 
@@ -185,9 +185,11 @@ def overtaken(setup):
 needs_compiler = pytest.mark.skipif(
     not (os.environ.get("CXX") or any(map(shutil.which, native_build.COMPILERS))), reason="needs a C++ compiler"
 )
-NATIVE = {f"{name}, native": schemes.named(name, native=True) for name in CHOOSES}
+NATIVE = {f"{name}, native": schemes.named(name, native=True) for name in WITH_NATIVE}
 #: every scheme; where there are native rounds, the name alone is without
-EVERY = {name: schemes.named(name, **{"native": False} if name in CHOOSES else {}) for name in schemes.SCHEMES} | NATIVE
+EVERY = {
+    name: schemes.named(name, **{"native": False} if name in WITH_NATIVE else {}) for name in schemes.SCHEMES
+} | NATIVE
 
 
 def ids(names):

@@ -79,7 +79,8 @@ OPTIMIZERS = {
 }
 SCHEMES = {
     "sequential": lambda draw: "sequential",
-    "synchronous": lambda draw: "synchronous",
+    "synchronous": lambda draw: jasgd.schemes.synchronous(native=False),
+    "native synchronous": lambda draw: jasgd.schemes.synchronous(native=True),
     "locked": lambda draw: jasgd.schemes.locked(native=False),
     "reference": lambda draw: jasgd.schemes.locked(
         reading="reference", max_staleness=draw.choice([None, 3]), native=False

@@ -4,11 +4,12 @@ import jax
 import numpy as np
 import optax
 import pytest
-from helpers import EVERY, NATIVE, needs_compiler, network, optimizers, plain_optax, same_bits
+from helpers import EVERY, NATIVE, ids, needs_compiler, network, optimizers, plain_optax, same_bits
 
 import jasgd
 
 STEPS = 150
+CONSISTENT_NATIVE = ("locked, native", "leashed, native", "synchronous, native")
 
 
 def adaptive(tx):
@@ -25,7 +26,7 @@ def adaptive_behind(tx):
     "scheme",
     [
         *(pytest.param(EVERY[name], id=name) for name in ("sequential", "synchronous", "locked", "leashed")),
-        *(pytest.param(NATIVE[name], id=name, marks=needs_compiler) for name in ("locked, native", "leashed, native")),
+        *(pytest.param(NATIVE[name], id=name, marks=needs_compiler) for name in CONSISTENT_NATIVE),
         pytest.param(jasgd.schemes.locked(reading="reference", native=False), id="locked by reference"),
     ],
 )
@@ -51,13 +52,17 @@ def test_the_constant_rule_keeps_the_bits_behind_an_optimizer_too(scheme, optimi
     assert same_bits(result.opt_state[0], expected_state)
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("optimizer", optimizers())
-def test_several_synchronous_workers_give_the_bits_of_the_mean_gradient(optimizer):
+@pytest.mark.parametrize("workers", [2, 3, 5])
+@pytest.mark.parametrize("scheme", ids(["synchronous", "synchronous, native"]))
+def test_several_synchronous_workers_give_the_bits_of_the_mean_gradient(scheme, workers, optimizer):
     params, loss_fn, batches = network()
     tx = optimizers()[optimizer]()
-    rounds = ([batches(3 * r + i) for i in range(3)] for r in range(STEPS))
+    rounds = ([batches(workers * r + i) for i in range(workers)] for r in range(STEPS))
     expected, expected_state = plain_optax(loss_fn, params, tx, rounds)
-    result = jasgd.train(loss_fn, params, adaptive(tx), batches, scheme="synchronous", workers=3, steps=STEPS)
+    result = jasgd.train(loss_fn, params, adaptive(tx), batches, scheme=EVERY[scheme], workers=workers,
+                         steps=STEPS)  # fmt: skip
     assert same_bits(result.params, expected)
     assert same_bits(result.opt_state[1], expected_state)
 

@@ -10,14 +10,14 @@ import pytest
 from helpers import needs_compiler
 
 import jasgd
-from jasgd.schemes import Leashed, describe, named, native
-from jasgd.schemes.choice import CHOOSES
+from jasgd.schemes import Leashed, choice, describe, named, native
+from jasgd.schemes.choice import WITH_NATIVE
 from jasgd.schemes.native import build
 from jasgd.schemes.protocol import nowhere
 from jasgd.schemes.recycling import LARGE
 
 
-def metadata_of(scheme, params=None, tx=None):
+def metadata_of(scheme, params=None, tx=None, workers=2):
     """What the record of six steps says; the loss is a sum of squares."""
 
     def loss_fn(w, b):
@@ -25,7 +25,7 @@ def metadata_of(scheme, params=None, tx=None):
 
     result = jasgd.train(
         loss_fn, jnp.ones(3) if params is None else params, tx or optax.sgd(0.01), lambda t: np.float32(1),
-        scheme=scheme, workers=2, steps=6,
+        scheme=scheme, workers=workers, steps=6,
     )  # fmt: skip
     assert result.execution.commits == 6
     return result.execution.metadata
@@ -33,14 +33,25 @@ def metadata_of(scheme, params=None, tx=None):
 
 @needs_compiler
 @pytest.mark.newest
-@pytest.mark.parametrize("name", CHOOSES)
-def test_small_networks_have_native_rounds_where_nothing_is_said(name):
-    for scheme in (name, named(name), named(name, native=None), functools.partial(named(name), max_staleness=90)):
+@pytest.mark.parametrize("name", WITH_NATIVE)
+def test_small_networks_have_native_rounds_where_nothing_is_said(name, monkeypatch):
+    monkeypatch.setattr(choice, "processors", lambda: 2)
+    more = [functools.partial(named(name), max_staleness=90)] if name != "synchronous" else []
+    for scheme in (name, named(name), named(name, native=None), *more):
         told = metadata_of(scheme)
         assert (told["native"], told["why_not_native"]) == (True, "")
     asked, refused = metadata_of(named(name, native=True)), metadata_of(named(name, native=False))
     assert (asked["native"], asked["scheme"]) == (True, f"{name}(native=True)")
     assert (refused["native"], refused["scheme"]) == (False, f"{name}(native=False)")
+
+
+@needs_compiler
+@pytest.mark.parametrize(("workers", "processors", "native"), [(1, 1, True), (2, 2, True), (3, 2, False), (3, 4, True)])
+def test_synchronous_rounds_are_native_where_each_worker_has_a_processor(workers, processors, native, monkeypatch):
+    monkeypatch.setattr(choice, "processors", lambda: processors)
+    told = metadata_of("synchronous", workers=workers)
+    assert told["native"] is native
+    assert (told["why_not_native"] == "") is native
 
 
 def keyed():

@@ -134,12 +134,13 @@ def test_any_stateful_transformation_trains_under_every_scheme(scheme, optimizer
     assert result.metrics["last_loss"] < 0.7 * result.execution.loss[:16].mean()
 
 
-def test_synchronous_runs_repeat_to_the_bit_and_the_asynchronous_record_differs():
+@pytest.mark.parametrize("scheme", ids(["synchronous", "synchronous, native"]))
+def test_synchronous_runs_repeat_to_the_bit(scheme):
     params, loss_fn, batches = network()
     tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.adam(1e-2))
 
     def final():
-        result = jasgd.train(loss_fn, params, tx, batches, scheme="synchronous", workers=5, steps=60)
+        result = jasgd.train(loss_fn, params, tx, batches, scheme=EVERY[scheme], workers=5, steps=60)
         return result.execution.metadata["final_params"], result.execution.metadata["final_opt_state"]
 
     assert final() == final()

@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import EVERY, ids, network
+from helpers import EVERY, NATIVE, ids, network
 
 import jasgd
 from jasgd import rules
 
 SCHEMES = list(EVERY)
-ASYNCHRONOUS = [name for name in SCHEMES if name not in ("sequential", "synchronous")]
+ASYNCHRONOUS = [name for name in SCHEMES if name != "sequential" and not name.startswith("synchronous")]
 
 
 def quadratic(params, batch):
@@ -186,11 +186,19 @@ def test_a_worker_that_raises_ends_the_run_with_its_traceback(scheme):
     assert silent.outcome == "failed"
 
 
-@pytest.mark.parametrize("scheme", ["locked", "leashed", "synchronous", "hogwild"])
+@pytest.mark.parametrize("scheme", ["locked", "leashed", "synchronous", "hogwild", *ids(["synchronous, native"])])
 def test_a_loss_that_is_not_finite_ends_the_run_with_the_last_good_parameters(scheme):
     # Diverges by itself: a learning rate far beyond stability.
     with pytest.raises(jasgd.TrainingError) as caught:
-        jasgd.train(quadratic, start(), adaptive(1e6, rules.constant()), ones, scheme=scheme, workers=3, steps=10**6)
+        jasgd.train(
+            quadratic,
+            start(),
+            adaptive(1e6, rules.constant()),
+            ones,
+            scheme=NATIVE.get(scheme, scheme),
+            workers=3,
+            steps=10**6,
+        )
     result = caught.value.result
     assert result.outcome == "diverged"
     assert (
@@ -280,7 +288,7 @@ def never_ending_io(release):
 @pytest.mark.parametrize("scheme", ids(SCHEMES))
 def test_an_iterator_is_pulled_item_by_item_and_running_out_is_an_error_that_says_so(scheme):
     workers = workers_of(scheme)
-    per_step = workers if scheme == "synchronous" else 1
+    per_step = workers if scheme.startswith("synchronous") else 1
     items = [np.full(8, i, np.float32) for i in range(30 * per_step)]
     enough = jasgd.train(quadratic, start(), adaptive(), iter(items), scheme=EVERY[scheme], workers=workers, steps=30)
     assert enough.outcome == "finished"

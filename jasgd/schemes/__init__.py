@@ -6,7 +6,7 @@ import functools
 import inspect
 from typing import Any
 
-from jasgd.schemes.choice import CHOOSES, choose, native_class
+from jasgd.schemes.choice import WITH_NATIVE, choose, native_class
 from jasgd.schemes.hogwild import Hogwild
 from jasgd.schemes.leashed import Leashed
 from jasgd.schemes.locked import Locked
@@ -57,7 +57,7 @@ def named(name: str, **options: Any) -> SchemeFactory:
     if name not in SCHEMES:
         raise ValueError(f"scheme must be one of {', '.join(SCHEMES)}, got {name!r}")
     factory = SCHEMES[name]
-    if name in CHOOSES and "native" in options:
+    if name in WITH_NATIVE and "native" in options:
         if not isinstance(options["native"], bool | None):
             raise ValueError(f"scheme {name!r}: native must be true, false or none, got {options['native']!r}")
         factory = native_class(name) if options["native"] else factory
@@ -126,6 +126,24 @@ def hogwild(*, max_staleness: int | None = None, native: bool | None = None) -> 
       'hogwild'
     """
     return named("hogwild", max_staleness=max_staleness, native=native)
+
+
+def synchronous(*, native: bool | None = None) -> SchemeFactory:
+    """Synchronous SGD, see :class:`Synchronous`.
+
+    Args:
+      native: whether a worker's round is one compiled call, see :class:`jasgd.schemes.native.NativeSynchronous`. None:
+        where that is possible, which takes a C++ compiler once, and faster: for parameters below 1 MiB, and as many
+        processors as workers.
+
+    Returns:
+      What ``train(scheme=...)`` takes; values are checked there.
+
+    Example:
+      >>> describe(synchronous())
+      'synchronous'
+    """
+    return named("synchronous", native=native)
 
 
 def make(factory: SchemeFactory, setup: Setup) -> Scheme:
@@ -223,5 +241,6 @@ __all__ = [
     "leashed",
     "locked",
     "named",
+    "synchronous",
     "unwrap",
 ]

@@ -5,17 +5,19 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from jasgd.cpu import processors
 from jasgd.schemes.hogwild import Hogwild
 from jasgd.schemes.leashed import Leashed
 from jasgd.schemes.locked import Locked
 from jasgd.schemes.protocol import Scheme, SchemeFactory, Setup
 from jasgd.schemes.recycling import LARGE
+from jasgd.schemes.synchronous import Synchronous
 
-CHOOSES: dict[str, type] = {scheme.name: scheme for scheme in (Locked, Hogwild, Leashed)}
+WITH_NATIVE: dict[str, type] = {scheme.name: scheme for scheme in (Locked, Hogwild, Leashed, Synchronous)}
 
 
 def native_class(name: str) -> SchemeFactory:
-    """The class of a name in :data:`CHOOSES` whose rounds are native."""
+    """The class of a name in :data:`WITH_NATIVE` whose rounds are native."""
     from jasgd.schemes.native import NATIVE  # only who asks for it pays for importing it
 
     return NATIVE[name]
@@ -24,12 +26,12 @@ def native_class(name: str) -> SchemeFactory:
 def choose(factory: SchemeFactory, setup: Setup) -> Scheme | None:
     """The scheme in native rounds, where a factory leaves that open, they are possible, and they are faster.
 
-    They cost three copies of the parameters a gradient, and the interpreter's part of one; the copies are what matters
+    They cost three copies of the parameters a gradient, synchronous ones one for every worker besides, and the interpreter's part of one; the copies are what matters
     once the parameters do not fit a processor's cache.
 
     Args:
       factory: what ``train(scheme=...)`` takes.
-      setup: what the scheme is given; its ``why_threads`` is written to.
+      setup: what the scheme is given; its ``why_not_native`` is written to.
 
     Returns:
       The scheme, or None.
@@ -39,17 +41,22 @@ def choose(factory: SchemeFactory, setup: Setup) -> Scheme | None:
     """
     kind, options = _inside(factory)
     name = getattr(kind, "name", "")
-    if CHOOSES.get(name) is not kind or options.pop("native", None) is not None:
+    if WITH_NATIVE.get(name) is not kind or options.pop("native", None) is not None:
         return None
     if (size := sum(leaf.nbytes for leaf in setup.params)) >= LARGE:
-        setup.why_threads = f"the parameters take {size:,} bytes, and {LARGE:,} are many"
+        setup.why_not_native = f"the parameters take {size:,} bytes, and {LARGE:,} are many"
+        return None
+    if kind is Synchronous and setup.workers > processors():
+        setup.why_not_native = (
+            f"{setup.workers} workers of {processors()} processors: each would compute the mean's update"
+        )
         return None
     from jasgd.schemes.native import CannotCompile, Unfit
 
     try:
         return native_class(name)(setup, **options)
     except (CannotCompile, Unfit) as error:
-        setup.why_threads = str(error)
+        setup.why_not_native = str(error)
         return None
 
 

@@ -74,7 +74,7 @@ class Setup:
       workers: number of workers, ≥ 1.
       batch: a mini-batch, for what is traced with one.
       at: called as ``at(point, worker)`` where an interleaving matters; tests wait in it, see :mod:`jasgd.testing`.
-      why_threads: why the scheme's rounds are not native, where that was left to choose; written by ``schemes.make``.
+      why_not_native: why its rounds are not native, where that was left to choose; written by ``schemes.make``.
     """
 
     params: Leaves
@@ -84,7 +84,7 @@ class Setup:
     workers: int
     at: Callable[[str, int], None] = nowhere
     batch: Any = None
-    why_threads: str = ""
+    why_not_native: str = ""
 
 
 class Scheme(Protocol):

@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 
-from jasgd.schemes.protocol import Committed, Dropped, Gradient, Setup, Snapshot, View
+from jasgd.schemes.protocol import Committed, Dropped, Gradient, Setup, Snapshot, View, require_threads
 
 
 class Synchronous:
@@ -21,7 +21,8 @@ class Synchronous:
     name = "synchronous"
     needs_every_worker = True  # a run cannot go on without one
 
-    def __init__(self, setup: Setup):
+    def __init__(self, setup: Setup, *, native: bool = False):
+        require_threads(native)
         self._compiled, self._ledger, self._workers = setup.compiled, setup.ledger, setup.workers
         self._current = Snapshot(0, setup.params, setup.state)
         self._round: list[Gradient] = []

@@ -3,7 +3,8 @@
 from jasgd.schemes.native.asynchronous import NativeHogwild, NativeLeashed, NativeLocked
 from jasgd.schemes.native.build import CannotCompile
 from jasgd.schemes.native.store import NativeStore, Unfit
+from jasgd.schemes.native.synchronous import NativeSynchronous
 
-NATIVE = {scheme.name: scheme for scheme in (NativeLocked, NativeHogwild, NativeLeashed)}
+NATIVE = {scheme.name: scheme for scheme in (NativeLocked, NativeHogwild, NativeLeashed, NativeSynchronous)}
 
 __all__ = ["NATIVE", "CannotCompile", "NativeStore", "Unfit"]

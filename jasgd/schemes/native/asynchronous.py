@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import time
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import jax
@@ -92,17 +90,11 @@ class NativeAsynchronous(NativeStore):
         zeros = bytes(np.dtype(self._loss).itemsize + size_of(self._params_like))
         with self._spare() as (store, who):
             jax.block_until_ready(self._round(who, self._setup.batch))
-            self._library.JasgdOffer(store, 0, 0, zeros, len(zeros), None)
+            self._library.JasgdOffer(store, 0, 0, 0.0, zeros, len(zeros), None)
             jax.block_until_ready(self._again(who))
             started = time.perf_counter()
             jax.block_until_ready(self._round(who, self._setup.batch))
             return time.perf_counter() - started
-
-    @contextlib.contextmanager
-    def _spare(self) -> Iterator[tuple[int, jax.Array]]:
-        store = self._made(1, None)
-        yield store, self._named(store, 0, False)
-        self._library.JasgdFree(store)  # not behind an exception, where a thread of XLA's may still be at it
 
     @property
     def unfinished(self) -> frozenset[int]:

@@ -20,7 +20,7 @@ import jaxlib
 SOURCE = Path(__file__).with_name("native.cc")
 FLAGS = ("-std=c++17", "-O3", "-shared", "-fPIC", "-w")
 COMPILERS = ("c++", "g++", "clang++")
-HANDLERS = ("JasgdRead", "JasgdRecall", "JasgdBegin", "JasgdEnd")
+HANDLERS = tuple(f"Jasgd{name}" for name in ("Read", "Recall", "Begin", "End", "Meet", "Gathered", "Publish"))
 COMPILING_S = 300.0  # how long a compiler may take
 
 _address, _number, _bytes, _wide = ctypes.c_void_p, ctypes.c_int32, ctypes.c_char_p, ctypes.c_int64
@@ -32,9 +32,13 @@ _FUNCTIONS = {  # what Python calls of native.cc: result, arguments
     "JasgdClose": (None, (_address,)),
     "JasgdEnter": (None, ()),
     "JasgdWait": (None, (_address, _wide)),
+    "JasgdAwait": (None, (_address, _wide)),
+    "JasgdGather": (_number, (_address, *(_wide,) * 3, ctypes.POINTER(_wide), _number)),
+    "JasgdPublished": (ctypes.c_double, (_address, _wide)),
+    "JasgdArrived": (_wide, (_address,)),
     "JasgdAbandon": (None, (_address, _wide)),
     "JasgdView": (_wide, (_address, _wide, _address)),
-    "JasgdOffer": (None, (_address, _wide, _wide, _bytes, _wide, _bytes)),
+    "JasgdOffer": (None, (_address, _wide, _wide, ctypes.c_double, _bytes, _wide, _bytes)),
     "JasgdSnapshot": (_wide, (_address, _address, _address)),
     "JasgdGood": (_wide, (_address, _address)),
     "JasgdVersion": (_wide, (_address,)),

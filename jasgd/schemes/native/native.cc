@@ -3,6 +3,7 @@
 
 #include "asynchronous.h"
 #include "store.h"
+#include "synchronous.h"
 
 using namespace jasgd;
 
@@ -11,6 +12,10 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdRead, Read, JASGD_WHO.RemainingRets());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdRecall, Recall, JASGD_WHO.RemainingRets());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdBegin, Begin, JASGD_WHO.RemainingArgs().RemainingRets());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdEnd, End, JASGD_WHO.RemainingArgs().RemainingRets());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdMeet, Meet, JASGD_WHO.RemainingArgs().RemainingRets().Attr<int64_t>("slots"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdGathered, Gathered, JASGD_WHO.RemainingRets().Attr<int64_t>("slots"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdPublish, Publish, JASGD_WHO.RemainingArgs().RemainingRets());
 
 // What Python calls. A worker's number is below that of workers; addresses are those of stores that were not freed.
 extern "C" {
@@ -37,7 +42,14 @@ void* JasgdTold(void* store, int64_t worker) { return &static_cast<Store*>(store
 
 double JasgdNow() { return Now(); }
 
-void JasgdClose(void* store) { static_cast<Store*>(store)->closed = true; }
+// Refuses later commits; who waits for the others of a round that is not decided on gives it up.
+void JasgdClose(void* address) {
+  auto* store = static_cast<Store*>(address);
+  std::lock_guard<std::mutex> held(store->mutex);
+  store->closed = true;
+  if (store->meeting.arrived > 0) Decide(store, kClosed);
+  store->meeting.changed.notify_all();
+}
 
 // Says that the calling thread is a worker's own, in which functions may wait for the gate.
 void JasgdEnter() { is_workers_own = true; }
@@ -47,6 +59,51 @@ void JasgdWait(void* address, int64_t worker) {
   auto* store = static_cast<Store*>(address);
   store->gate.Lock();
   store->workers[worker].has_gate = true;
+}
+
+// Waits until what the worker's last round has led to is current.
+void JasgdAwait(void* address, int64_t number) {
+  auto* store = static_cast<Store*>(address);
+  const Worker* worker = &store->workers[number];
+  const int64_t version = worker->status == kDone ? worker->told.version + 1 : 0;
+  WaitFor(store, kEver, [&] { return store->meeting.published >= version || store->closed; });
+}
+
+// Meets the other workers with the gradient that the worker has kept, for JasgdGathered, which gives ``slots`` of them;
+// ``sizes`` are the bytes of a loss and of the leaves of a gradient. Gives the status.
+int32_t JasgdGather(void* address, int64_t number, int64_t slots, int64_t parts, const int64_t* sizes,
+                    int32_t check_finite) {
+  auto* store = static_cast<Store*>(address);
+  Worker* worker = &store->workers[number];
+  if (check_finite != 0) NoteGood(store, worker);
+  worker->given.clear();
+  const char* part = worker->kept.data();
+  for (int64_t i = 0; i < parts; part += sizes[i++]) worker->given.push_back(part);
+  worker->gathered.resize(worker->kept.size() * slots);
+  worker->status = Met(store, worker, kEver, [&] {
+    char* to = worker->gathered.data();
+    for (int64_t slot = 0; slot < slots; ++slot) {
+      const Worker* from = Source(store, worker, slot);
+      for (int64_t i = 0; i < parts; to += sizes[i++]) std::memcpy(to, from->given[i], sizes[i]);
+    }
+  });
+  return worker->status;
+}
+
+// The factor of the update that has the gradient of a worker whose round did not end, if it was published; else NaN.
+double JasgdPublished(void* address, int64_t number) {
+  auto* store = static_cast<Store*>(address);
+  const Worker* worker = &store->workers[number];
+  std::lock_guard<std::mutex> held(store->mutex);
+  const bool is_in_it = worker->status == kOpen && store->meeting.published == worker->told.version + 1;
+  return is_in_it ? store->meeting.factor : std::nan("");
+}
+
+// Workers that wait for the others of their round.
+int64_t JasgdArrived(void* address) {
+  auto* store = static_cast<Store*>(address);
+  std::lock_guard<std::mutex> held(store->mutex);
+  return store->meeting.arrived;
 }
 
 // Gives up what the worker has begun, where its round has raised: whoever waits for the gate goes on.
@@ -65,11 +122,12 @@ int64_t JasgdView(void* address, int64_t number, char* params) {
 
 // A gradient that the worker has computed itself, for JasgdRecall: its loss and its leaves behind one another, and the
 // parameters that it was computed on, null where nobody asks for them.
-void JasgdOffer(void* address, int64_t number, int64_t version_read, const char* bytes, int64_t size,
+void JasgdOffer(void* address, int64_t number, int64_t version_read, double loss, const char* bytes, int64_t size,
                 const char* params_read) {
   auto* store = static_cast<Store*>(address);
   Worker* worker = &store->workers[number];
   worker->told.version_read = version_read;
+  worker->told.loss = loss;
   worker->told.tries = 0;
   worker->told.computed_s = 0;
   worker->kept.assign(bytes, bytes + size);

@@ -24,7 +24,7 @@ namespace ffi = xla::ffi;
 namespace jasgd {
 namespace {
 
-enum Scheme : int32_t { kLocked, kHogwild, kLeashed };
+enum Scheme : int32_t { kLocked, kHogwild, kLeashed, kSynchronous };
 enum Status : int32_t { kDone, kLost, kBusy, kStale, kClosed, kNonfinite, kOpen };  // as in store.py
 
 // What Python reads of a round; the layout is that of store.py.
@@ -33,6 +33,7 @@ struct Told {
   int64_t status = 0;                // how the last one did
   int64_t version_read = 0, version = 0, staleness = 0, tries = 0;
   double loss = 0, factor = 0, read_s = 0, computed_s = 0;
+  int64_t ticket = 0;  // of the batch; Python writes it, where the order of the gradients matters
 };
 
 struct Block {
@@ -118,13 +119,30 @@ struct Worker {
   bool has_gate = false;
   std::atomic<int64_t> claimed{-1};  // Hogwild!: the version of an add that is under way
   std::vector<char> kept;   // loss and gradient of an attempt that was not committed
+  std::vector<const void*> given;  // synchronous: where loss and gradient lie that it hands in
+  std::vector<char> gathered;      // synchronous: those of all workers, where they were not met in a round
+};
+
+// Synchronous: where the workers of a round meet. The atomics change under the store's mutex; waiting looks at them.
+struct Meeting {
+  std::atomic<int64_t> rounds{0};     // that were decided on
+  std::atomic<int64_t> taken{0};      // gradients of others, by workers, ever
+  std::atomic<int64_t> published{0};  // version of what is current
+  int64_t arrived = 0;                // workers of the round that is not decided on
+  int64_t until = 0;                  // what ``taken`` is when all workers of the last round have
+  int64_t claimed = 0;                // version that a worker publishes, or has
+  double factor = 0;                  // of what is current
+  Status outcome = kClosed;           // of the last round
+  std::vector<const Worker*> order;   // its workers, by ticket
+  std::condition_variable changed;
 };
 
 struct Store {
-  Store(size_t param_bytes, size_t state_bytes, int64_t count, bool looks_again)
-      : params_pool(param_bytes), states_pool(state_bytes), gate(looks_again), workers(count) {}
+  Store(size_t param_bytes, size_t state_bytes, int64_t count, bool looks)
+      : looks_again(looks), params_pool(param_bytes), states_pool(state_bytes), gate(looks), workers(count) {}
 
   Scheme scheme;
+  const bool looks_again;        // whether whoever waits does not sleep at once, as each worker has a processor
   int64_t limit, max_staleness;  // -1 for none
   bool gives_params, is_double;  // whether Begin gives parameters; whether Hogwild!'s are double
   bool copies_locked;            // locked: whether a read has the gate while it copies, or for the reference alone
@@ -132,6 +150,7 @@ struct Store {
   Pool params_pool, states_pool;
   std::atomic<bool> closed{false};
   Gate gate;          // locked: from Begin to End
+  Meeting meeting;    // synchronous
   std::mutex mutex;   // of the references and numbers below; nothing is copied or computed under it
   Snapshot current;   // Hogwild!: the state alone is replaced
   Held good;          // newest parameters that a finite loss was computed on

@@ -7,11 +7,13 @@ that lock; it reads and commits by functions of native.cc.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import itertools
 import struct
 import time
 import weakref
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -23,10 +25,10 @@ from jasgd.cpu import processors
 from jasgd.schemes.native.build import library
 from jasgd.schemes.protocol import Gradient, Setup, Snapshot, View, nowhere
 
-KINDS = ("locked", "hogwild", "leashed")  # this order and the next are store.h's
+KINDS = ("locked", "hogwild", "leashed", "synchronous")  # this order and the next are store.h's
 DONE, LOST, BUSY, STALE, CLOSED, NONFINITE = range(6)
 NUMBER = jax.ShapeDtypeStruct((), jnp.int32)
-_TOLD = struct.Struct("=6q4d")
+_TOLD = struct.Struct("=6q4dq")
 _PLAIN = "?bhilqBHILQefdFD"  # dtypes whose arrays XLA and NumPy lay out alike; bfloat16 besides
 
 
@@ -43,6 +45,7 @@ class Told(NamedTuple):
     factor: float
     read_s: float
     computed_s: float
+    ticket: int  # which Python tells, where it matters
 
 
 class Unfit(ValueError):
@@ -133,6 +136,13 @@ class NativeStore:
             if inside:
                 self._ledger.reading(worker, self._told(worker).version_read)
 
+    @contextlib.contextmanager
+    def _spare(self) -> Iterator[tuple[int, jax.Array]]:
+        """A store to try things on, and who its one worker is."""
+        store = self._made(1, None)
+        yield store, self._named(store, 0, False)
+        self._library.JasgdFree(store)  # not behind an exception, where a thread of XLA's may still be at it
+
     def _enter(self, worker: int) -> None:
         """Says that this is the worker's own thread, which may wait; XLA's threads must not."""
         if not self._entered[worker]:
@@ -187,7 +197,8 @@ class NativeStore:
         """Leaves a gradient with a worker, as its round would."""
         kept = as_bytes((gradient.loss, *gradient.grads))
         read = as_bytes(gradient.view.params) if self._compiled.wants_read_params else None
-        self._library.JasgdOffer(store, worker, gradient.view.version, kept, len(kept), read)
+        version, loss = gradient.view.version, gradient.loss_value
+        self._library.JasgdOffer(store, worker, version, loss, kept, len(kept), read)
 
     def _leaves(self, block: np.ndarray, like: list[jax.ShapeDtypeStruct]) -> Leaves:
         """Leaves over memory that nobody writes any more."""

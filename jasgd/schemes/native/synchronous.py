@@ -1,0 +1,177 @@
+"""Synchronous SGD in native rounds: read, gradient, barrier, mean, transformation and commit in one call."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from jasgd.schemes.native.store import BUSY, CLOSED, DONE, NONFINITE, NUMBER, NativeStore, Told, as_number, size_of
+from jasgd.schemes.protocol import Closed, Committed, Dropped, Gradient, Round, Setup, View
+
+
+class NativeSynchronous(NativeStore):
+    """Workers meet at a barrier, and each of them computes the same update of the mean of all gradients.
+
+    Nobody waits for a peer to compute it: of the two times that a round of Python's has to wait, one is left. It costs
+    a copy of every gradient for every worker, so this is for few workers. Where the transformation calls the host, it
+    does so once for every worker, and must tell all of them the same.
+
+    Guarantees. As :class:`NativeStore`, and as of :class:`jasgd.schemes.Synchronous`: every τ = 0, and the same bits.
+    Linearizes where the last worker of a round comes to the barrier. ``close`` wakes all; a round that has not met by
+    then is given up as a whole, and one that has is finished, unless every worker fails. Other workers than one whose
+    call JAX compiles for new kinds of arrays may have to wait for that call to end, so nobody waits in it for long.
+
+    Args:
+      setup: what a scheme is given.
+      native: True.
+
+    Raises:
+      As :class:`NativeStore`.
+    """
+
+    name = "synchronous"
+    needs_every_worker = True  # a run cannot go on without one
+
+    def __init__(self, setup: Setup, *, native: bool = True):
+        super().__init__(setup, native=native)
+        self._round, self._again = jax.jit(self._traced_round), jax.jit(self._traced_again)
+        sizes = [np.dtype(self._loss).itemsize, *(leaf.size * leaf.dtype.itemsize for leaf in self._params_like)]
+        self._sizes = (ctypes.c_int64 * len(sizes))(*sizes)
+
+    def read(self, worker: int) -> View:
+        """A copy of this round's parameters, for those who compute the gradient themselves."""
+        self._library.JasgdAwait(self._store, worker)
+        return super().read(worker)
+
+    def round(self, worker: int, ticket: int, batch: Any, check_finite: bool) -> Round:
+        """Read, gradient, barrier, mean and commit in one call."""
+        self._enter(worker)
+        self._tell_ticket(worker, ticket)
+        self._library.JasgdAwait(self._store, worker)
+        self._inside[worker] = True
+        who = self._who[check_finite][worker]
+        ending, aux = self._round(who, batch)
+        told = self._ended(worker, ending)
+        if told.status == BUSY:  # it was computed by a thread of XLA's, which must not wait for the others
+            told = self._met(worker, told, check_finite)
+        done = None
+        if told.status == DONE:
+            done = self._row(worker, ticket, told.version, told.factor, told.loss)
+        else:
+            self._ledger.reading(worker, told.version_read)  # and it was not committed
+        self._inside[worker] = False
+        if told.status == CLOSED:
+            raise Closed(self._ledger.closed or "steps")
+        assert told.status in (DONE, NONFINITE)
+        times = told.read_s + self._clock_s, told.computed_s + self._clock_s
+        return Round(told.version_read, told.loss, aux, *times, done)
+
+    def commit(self, gradient: Gradient) -> Committed | Dropped:
+        """Applies the mean of gradients that were computed elsewhere.
+
+        Raises:
+          ValueError: for one that was not computed on this round's parameters.
+          Closed: where the scheme is closed, or is while this waits.
+        """
+        worker, version = gradient.worker, self._library.JasgdVersion(self._store)
+        self._ledger.require_open(version)
+        if gradient.view.version != version:
+            raise ValueError(f"view must be of this round's version {version}, got {gradient.view.version}")
+        self._tell_ticket(worker, gradient.ticket)
+        self._offer(self._store, worker, gradient)
+        self._inside[worker] = True
+        told = self._met(worker, self._told(worker), False)
+        self._inside[worker] = False
+        if told.status == CLOSED:
+            raise Closed(self._ledger.closed or "steps")
+        return self._row(worker, gradient.ticket, told.version, told.factor, told.loss)
+
+    def note_in_flight(self) -> None:
+        """As of every native scheme; a gradient that the others' update has in it was applied, and gets its row."""
+        super().note_in_flight()
+        for worker, inside in enumerate(self._inside):
+            told, factor = self._told(worker), self._library.JasgdPublished(self._store, worker)
+            if inside and factor == factor:
+                self._row(worker, told.ticket, told.version, factor, told.loss)
+
+    def warm_up(self, gradient: Gradient) -> None:
+        """Compiles what commits call, on a store of its own."""
+        with self._spare() as (store, who):
+            self._offer(store, 0, gradient)
+            self._gather(store, 0, False)
+            jax.block_until_ready(self._again(who))
+
+    def rehearse(self) -> float:
+        """Compiles what rounds call, on a store of its own, and gives the time of a round, but its barrier, in s."""
+        zeros = bytes(np.dtype(self._loss).itemsize + size_of(self._params_like))
+        with self._spare() as (store, who):
+            jax.block_until_ready(self._round(who, self._setup.batch))
+            self._library.JasgdOffer(store, 0, 0, 0.0, zeros, len(zeros), None)
+            self._gather(store, 0, False)
+            jax.block_until_ready(self._again(who))
+            started = time.perf_counter()
+            jax.block_until_ready(self._round(who, self._setup.batch))
+            return time.perf_counter() - started
+
+    def _row(self, worker: int, ticket: int, version: int, factor: float, loss: float) -> Committed:
+        return self._ledger.applied_row(worker, ticket, version, version, 0, factor, loss, 1)
+
+    def _tell_ticket(self, worker: int, ticket: int) -> None:
+        _TICKET.pack_into(self._memory[worker], _TICKET_AT, ticket)
+
+    def _met(self, worker: int, told: Told, check_finite: bool) -> Told:
+        """Meets the others in this thread, with the gradient that the worker has kept."""
+        status = self._gather(self._store, worker, check_finite)
+        if status == CLOSED:
+            return told._replace(status=CLOSED)
+        return self._ended(worker, self._again(self._who[check_finite][worker]))
+
+    def _gather(self, store: int, worker: int, check_finite: bool) -> int:
+        count, sizes = self._setup.workers, self._sizes
+        return self._library.JasgdGather(store, worker, count, len(sizes), sizes, check_finite)
+
+    def _traced_round(self, who: Any, batch: Any) -> tuple[Any, Any]:
+        number, *params = jax.ffi.ffi_call("JasgdRead", [NUMBER, *self._params_like])(who)
+        loss, aux, grads = self._compiled.gradient(tuple(params), batch)
+        loss = loss.astype(self._loss)  # which a later batch may change
+        # The parameters go through Meet in the same memory, so that XLA does not compute a part of the gradient and one
+        # of the update together: the bits are those of two calls. So does, of two workers, the own gradient, which is
+        # the first then.
+        like, count = self._met_like(), len(params)
+        end = 1 + (count + 1) * self._setup.workers + len(self._state_like)
+        through = {4 + count + i: end + i for i in range(count)}
+        if self._setup.workers <= 2:
+            through |= {3 + i: 1 + i for i in range(count + 1)}
+        meet = jax.ffi.ffi_call("JasgdMeet", like, input_output_aliases=through)
+        met = meet(who, number, as_number(loss), loss, *grads, *params, slots=np.int64(self._setup.workers))
+        return self._published(who, met), aux
+
+    def _traced_again(self, who: Any) -> Any:
+        gathered = jax.ffi.ffi_call("JasgdGathered", self._met_like())
+        return self._published(who, gathered(who, slots=np.int64(self._setup.workers)))
+
+    def _met_like(self) -> list[jax.ShapeDtypeStruct]:
+        """A number, loss and gradient of each worker, the optimizer state, and parameters, read ones if asked for."""
+        handed_in = [jax.ShapeDtypeStruct((), self._loss), *self._params_like]
+        copies = 2 if self._compiled.wants_read_params else 1
+        return [NUMBER, *handed_in * self._setup.workers, *self._state_like, *self._params_like * copies]
+
+    def _published(self, who: Any, met: Any) -> Any:
+        """The transformation of the mean and Publish, traced; gives the status."""
+        count = len(self._params_like)
+        rest = 1 + (count + 1) * self._setup.workers
+        slots = [met[at : at + count + 1] for at in range(1, rest, count + 1)]
+        losses, grads = [slot[0] for slot in slots], [tuple(slot[1:]) for slot in slots]
+        state, params = tuple(met[rest : (end := rest + len(self._state_like))]), tuple(met[end : end + count])
+        asked = tuple(met[end + count :])
+        given, state, factor = self._compiled.mean_applied(params, state, grads, losses, asked)
+        return jax.ffi.ffi_call("JasgdPublish", NUMBER)(who, as_number(factor), *state, *given)
+
+
+_TICKET = struct.Struct("=q")
+_TICKET_AT = 10 * 8  # behind the other numbers of Told
