@@ -26,8 +26,8 @@ def native_class(name: str) -> SchemeFactory:
 def choose(factory: SchemeFactory, setup: Setup) -> Scheme | None:
     """The scheme in native rounds, where a factory leaves that open, they are possible, and they are faster.
 
-    They cost three copies of the parameters a gradient, synchronous ones one for every worker besides, and the interpreter's part of one; the copies are what matters
-    once the parameters do not fit a processor's cache.
+    They cost three copies of the parameters a gradient, synchronous ones a copy for every worker besides, and the
+    interpreter's part of one; the copies are what matters once the parameters do not fit a processor's cache.
 
     Args:
       factory: what ``train(scheme=...)`` takes.
