@@ -204,7 +204,7 @@ def plot(told, file):
     for axes in itertools.chain(*grid):
         axes.set_ylim(bottom=0)  # when all is drawn: it ends the scaling of what shares the axis
         named |= {label: line for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=2 * len(workers))
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=3)
     figure.savefig(file, dpi=110)
 
 
