@@ -176,7 +176,7 @@ def _conclude(
     throw: bool,
 ) -> TrainResult:
     has_state = True
-    if callable(good := getattr(run.scheme, "good", None)) and (view := good()) is not None:
+    if is_native(run.scheme) and callable(good := getattr(run.scheme, "good", None)) and (view := good()) is not None:
         run.note_good(view)
     try:
         snapshot = run.scheme.snapshot()

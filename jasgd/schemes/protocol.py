@@ -108,11 +108,11 @@ class Scheme(Protocol):
         keep what it cannot know of; by default False.
       round: method ``round(worker, ticket, batch, check_finite) -> Round`` that reads, computes and commits in one, and
         is called instead of ``read`` and ``commit`` where there is one. It commits no loss that is not finite where
-        ``check_finite``; ``good() -> View | None`` then gives the newest parameters with one that was. Instead of
-        ``warm_up``, ``rehearse() -> float`` compiles it and gives the seconds of a round. Who wraps a scheme to see
-        its reads and commits must not hand it on.
+        ``check_finite``; when the run is over, ``good() -> View | None`` gives the newest parameters with one that
+        was. Instead of ``warm_up``, ``rehearse() -> float`` compiles it and gives the seconds of a round. Who wraps a
+        scheme to see its reads and commits must not hand it on.
       note_in_flight: method of a scheme that has ``round``; called when the run is over, to tell the ledger what those
-        workers have read whose rounds did not end.
+        workers have read whose rounds did not end, or that their gradients were applied all the same.
       unfinished: collection of int, versions that were given out to commits which failed or did not end, and have no
         row; by default empty.
     """
