@@ -33,8 +33,8 @@ def shows_quickstart(out):
             r"τ ≤ (\d+) were .* with ([\d.]+) times.* τ ≥ (\d+) with ([\d.]+);.*E\[C\] = (\d+\.\d+)", out
         ).groups(),
     )
-    if low < high:
-        assert stale < 0.7 < 1.1 < fresh
+    if low < high:  # how far apart depends on how often the workers met
+        assert stale < mean < fresh
     else:  # too few processors for the workers to meet: nine of ten gradients are as stale as each other
         assert stale <= fresh + 0.02
     assert mean == pytest.approx(1, abs=0.15)

@@ -171,7 +171,7 @@ def test_a_worker_that_raises_ends_the_run_with_its_traceback(scheme):
     assert isinstance(caught.value.__cause__, OSError)
     assert result.error is caught.value.__cause__
     assert "in batches" in result.traceback
-    assert result.execution.commits <= 30
+    assert 30 not in result.execution.ticket  # others may have committed later ones until they were told
     assert not result.stuck
     silent = jasgd.train(
         quadratic,
