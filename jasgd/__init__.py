@@ -3,103 +3,68 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from jasgd import rules
-from jasgd.cpu import configure_cpu
-from jasgd.staleness import StalenessHistogram
-from jasgd.transform import StalenessAdaptiveState, staleness_adaptive
-
 if TYPE_CHECKING:
-    from jasgd import cluster, data, fits, schemes, testing
+    from jasgd import cluster, data, fits, problems, report, rules, schemes, testing
     from jasgd.cluster import Cluster
+    from jasgd.cpu import configure_cpu
     from jasgd.data import BatchesExhausted, minibatches
     from jasgd.delay_compensation import DelayCompensatedState, delay_compensated
     from jasgd.execution import Execution, ExecutionError
     from jasgd.replayer import Replay, ReplayError, replay
     from jasgd.result import Outcome, TrainingError, TrainResult
     from jasgd.simulator import BySeed, Simulation, by_seed, simulate
+    from jasgd.staleness import StalenessHistogram
     from jasgd.supervisor import Progress
     from jasgd.trainer import train
+    from jasgd.transform import StalenessAdaptiveState, staleness_adaptive
 
 __version__ = "0.1.0"
 
-# Imported when asked for, so that importing jasgd takes hardly longer than importing JAX and Optax: all that the
-# transformation does not need. Some of it needs more than the core does, such as Flax.
-_LAZY_MODULES = (
-    "cluster",
-    "comparison",
-    "data",
-    "execution",
-    "fits",
-    "problems",
-    "report",
-    "result",
-    "schemes",
-    "spectrum",
-    "testing",
-)
-_LAZY = {
-    "BatchesExhausted": "data",
-    "BySeed": "simulator",
-    "Cluster": "cluster",
-    "DelayCompensatedState": "delay_compensation",
-    "Execution": "execution",
-    "ExecutionError": "execution",
-    "Outcome": "result",
-    "Progress": "supervisor",
-    "Replay": "replayer",
-    "ReplayError": "replayer",
-    "Simulation": "simulator",
-    "TrainResult": "result",
-    "TrainingError": "result",
-    "by_seed": "simulator",
-    "delay_compensated": "delay_compensation",
-    "minibatches": "data",
-    "replay": "replayer",
-    "simulate": "simulator",
-    "train": "trainer",
+# Where each public name lives. They are imported when asked for, so that importing jasgd takes hardly longer than
+# importing JAX and Optax; some need more than the core does, such as Flax.
+_WHERE = {
+    "BatchesExhausted": "jasgd.data",
+    "BySeed": "jasgd.simulator",
+    "Cluster": "jasgd.cluster",
+    "DelayCompensatedState": "jasgd.delay_compensation",
+    "Execution": "jasgd.execution",
+    "ExecutionError": "jasgd.execution",
+    "Outcome": "jasgd.result",
+    "Progress": "jasgd.supervisor",
+    "Replay": "jasgd.replayer",
+    "ReplayError": "jasgd.replayer",
+    "Simulation": "jasgd.simulator",
+    "StalenessAdaptiveState": "jasgd.transform",
+    "StalenessHistogram": "jasgd.staleness",
+    "TrainResult": "jasgd.result",
+    "TrainingError": "jasgd.result",
+    "by_seed": "jasgd.simulator",
+    "cluster": "jasgd.cluster",
+    "configure_cpu": "jasgd.cpu",
+    "data": "jasgd.data",
+    "delay_compensated": "jasgd.delay_compensation",
+    "fits": "jasgd.fits",
+    "minibatches": "jasgd.data",
+    "problems": "jasgd.problems",
+    "replay": "jasgd.replayer",
+    "report": "jasgd.report",
+    "rules": "jasgd.rules",
+    "schemes": "jasgd.schemes",
+    "simulate": "jasgd.simulator",
+    "staleness_adaptive": "jasgd.transform",
+    "testing": "jasgd.testing",
+    "train": "jasgd.trainer",
 }
-
-__all__ = [
-    "BatchesExhausted",
-    "BySeed",
-    "Cluster",
-    "DelayCompensatedState",
-    "Execution",
-    "ExecutionError",
-    "Outcome",
-    "Progress",
-    "Replay",
-    "ReplayError",
-    "Simulation",
-    "StalenessAdaptiveState",
-    "StalenessHistogram",
-    "TrainResult",
-    "TrainingError",
-    "by_seed",
-    "cluster",
-    "configure_cpu",
-    "data",
-    "delay_compensated",
-    "fits",
-    "minibatches",
-    "replay",
-    "rules",
-    "schemes",
-    "simulate",
-    "staleness_adaptive",
-    "testing",
-    "train",
-]
+__all__ = list(_WHERE)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY_MODULES:
-        return importlib.import_module(f"jasgd.{name}")
-    if name in _LAZY:
-        value = globals()[name] = getattr(importlib.import_module(f"jasgd.{_LAZY[name]}"), name)
-        return value
-    raise AttributeError(f"module 'jasgd' has no attribute {name!r}")
+    if name not in _WHERE:
+        raise AttributeError(f"module 'jasgd' has no attribute {name!r}")
+    module = importlib.import_module(_WHERE[name])
+    value = globals()[name] = module if module.__name__ == f"jasgd.{name}" else getattr(module, name)
+    return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY_MODULES, *_LAZY})
+    return sorted({*globals(), *_WHERE})
