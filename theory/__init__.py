@@ -14,7 +14,7 @@ _WHERE = {
     "tau": "theory.translation",
     "to_rule": "theory.bridge",
     "load": "theory.candidate",
-    "parse_law": "theory.laws",
+    "parse_law": "theory.laws.parsing",
 }
 
 __all__ = ["audit", "load", "parse_law", "tau", "to_rule"]

@@ -23,8 +23,8 @@ from theory.declarations import (
     parameters_of,
     read_parameters,
 )
-from theory.distributions import Law
 from theory.formula import Formula
+from theory.laws import Law
 from theory.points import Domain
 from theory.ranges import Range
 from theory.setting import CDFKind

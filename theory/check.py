@@ -21,7 +21,7 @@ from theory.evidence.counterexamples import COUNTEREXAMPLES
 from theory.evidence.proofs import PROOFS
 from theory.evidence.rejection import Rejected, require
 from theory.formula import digest, from_json
-from theory.laws import from_json as law_from_json
+from theory.laws.parsing import from_json as law_from_json
 from theory.question import Question, end_from_json
 from theory.ranges import Range
 from theory.setting import CDF_KINDS, Setting

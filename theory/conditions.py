@@ -14,11 +14,11 @@ from fractions import Fraction
 
 from theory import equality, ranges, tails
 from theory.algebra import ONE
-from theory.distributions import FiniteLaw
 from theory.enclosure import NotFinite, ball, sign
 from theory.expectation import Diverges, expectation
 from theory.extent import Extent, extent, size_from
 from theory.formula import Formula, factored, mentions, number, reads_law, subtract
+from theory.laws import FiniteLaw
 from theory.points import Points, probes, samples
 from theory.question import FEW, MOST_CHECKED, Question
 from theory.setting import Setting

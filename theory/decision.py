@@ -11,9 +11,9 @@ from types import FrameType
 
 from theory.candidate import Candidate, check_support
 from theory.conditions import CONDITIONS, where_undefined
-from theory.distributions import Law
 from theory.enclosure import PRECISIONS, Number, precision, sign
 from theory.formula import divide
+from theory.laws import Law
 from theory.question import Question
 from theory.setting import Setting
 from theory.verdict import Finding, Verdict, needs_defined, unknown, worst

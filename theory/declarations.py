@@ -13,8 +13,8 @@ from flint import fmpq
 
 from theory import ranges
 from theory.candidate_file import CandidateError
-from theory.distributions import Law
-from theory.laws import parse_law
+from theory.laws import Law
+from theory.laws.parsing import parse_law
 from theory.points import Domain
 from theory.ranges import Range
 from theory.setting import CDF_KINDS, CDFKind

@@ -8,8 +8,8 @@ from typing import Any
 
 from flint import fmpq
 
-from theory.distributions import Law
 from theory.formula import Formula, digest, to_json
+from theory.laws import Law
 from theory.points import Domain, Points
 from theory.ranges import Range
 from theory.setting import Setting

@@ -53,7 +53,7 @@ class Setting:
 
     def afresh(self) -> Setting:
         """The same, with nothing kept from balls of other bits."""
-        from theory.laws import from_json
+        from theory.laws.parsing import from_json
 
         return self.under(None if self.law is None else from_json(self.law.to_json()))
 

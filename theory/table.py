@@ -7,7 +7,7 @@ import sys
 from theory.candidate import load
 from theory.conditions import CONDITIONS
 from theory.decision import Report, decide
-from theory.laws import from_json, parse_law
+from theory.laws.parsing import from_json, parse_law
 from theory.verdict import Verdict
 
 #: The rules, each with options that let it be verified; ``tail`` is given by each of its distribution functions.

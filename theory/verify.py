@@ -15,7 +15,7 @@ from theory.certificate import certificate, save
 from theory.decision import Decision, Report, decide
 from theory.declarations import parameter_range, read_parameters
 from theory.formula import text
-from theory.laws import parse_law
+from theory.laws.parsing import parse_law
 from theory.verdict import Verdict, ends, shown
 
 EXIT = {Verdict.PROVED: 0, Verdict.REFUTED: 1, Verdict.UNKNOWN: 2}

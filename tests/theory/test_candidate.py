@@ -5,9 +5,9 @@ from fractions import Fraction
 import pytest
 from flint import fmpq
 
-from theory import laws
 from theory.candidate import CandidateError, load, loads
 from theory.formula import from_json, text, to_json
+from theory.laws.parsing import parsing
 
 HEAD = "from theory import tau\nimport sympy\n"
 
@@ -113,7 +113,7 @@ def test_what_is_no_formula_is_refused(data):
 )  # fmt: skip
 def test_a_bad_law_is_refused_by_name(spec):
     with pytest.raises(ValueError, match=r"distribution|shares"):
-        laws.parse_law(spec)
+        parsing.parse_law(spec)
 
 
 @pytest.mark.parametrize(
@@ -121,16 +121,16 @@ def test_a_bad_law_is_refused_by_name(spec):
              "mixture:1/3*poisson:8+2/3*constant:2"]
 )  # fmt: skip
 def test_laws_survive_json(spec):
-    law = laws.parse_law(spec)
-    assert laws.from_json(law.to_json()) == law
-    assert laws.from_json(law.to_json()).mass(3) == law.mass(3) or not law.mass(3).is_exact()
+    law = parsing.parse_law(spec)
+    assert parsing.from_json(law.to_json()) == law
+    assert parsing.from_json(law.to_json()).mass(3) == law.mass(3) or not law.mass(3).is_exact()
 
 
 def test_counts_come_from_json_and_from_a_recorded_execution(tmp_path, recorded_execution):
     (tmp_path / "counts.json").write_text("[3, 0, 5]")
-    law = laws.parse_law(f"counts:{tmp_path / 'counts.json'}")
+    law = parsing.parse_law(f"counts:{tmp_path / 'counts.json'}")
     assert [law.mass(tau) for tau in range(4)] == [fmpq(3, 8), 0, fmpq(5, 8), 0]
     path, staleness = recorded_execution
-    assert laws.parse_law(f"counts:{path.parent}") == laws.parse_law(f"counts:{path}")  # or the folder of the run
-    law = laws.parse_law(f"counts:{path}")
+    assert parsing.parse_law(f"counts:{path.parent}") == parsing.parse_law(f"counts:{path}")  # or the folder of the run
+    law = parsing.parse_law(f"counts:{path}")
     assert law.mass(1) == fmpq(sum(s == 1 for s in staleness), len(staleness))

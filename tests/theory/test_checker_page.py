@@ -3,9 +3,10 @@
 import re
 from pathlib import Path
 
-from theory import laws, table
+from theory import table
 from theory.candidate import loads
 from theory.conditions import CONDITIONS
+from theory.laws.parsing import parsing
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "checker.md").read_text()
@@ -19,7 +20,7 @@ def test_the_table_of_rules_is_what_the_checker_says_and_all_are_decided():
 
 def test_the_page_names_every_condition_and_every_law():
     assert all(f"| `{name}` |" in PAGE for name in CONDITIONS)
-    assert all(f"`{':'.join([name, *arguments])}`" in PAGE for name, (arguments, _) in laws.LAWS.items())
+    assert all(f"`{':'.join([name, *arguments])}`" in PAGE for name, (arguments, _) in parsing.LAWS.items())
 
 
 def test_the_candidates_of_the_page_are_candidates():

@@ -11,7 +11,7 @@ from flint import arb, fmpq
 from theory.candidate import loads
 from theory.convergence import THEOREMS, Case, Moments, evaluate, moments_of
 from theory.convergence.trace import largest_scale, trace_bound
-from theory.laws import parse_law
+from theory.laws.parsing import parse_law
 from theory.verdict import Verdict
 
 REPLICATIONS, STEPS, START = 256, 150, 3.0

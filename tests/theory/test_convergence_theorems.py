@@ -16,7 +16,7 @@ from theory.convergence import THEOREMS, Case, Moments, evaluate, moments_of
 from theory.convergence.amplitude import best_amplitude, noise_factor, shape, shape_of
 from theory.convergence.theorem import NUMBERS
 from theory.convergence.trace import largest_scale, trace_bound, trace_condition
-from theory.laws import parse_law
+from theory.laws.parsing import parse_law
 from theory.verdict import Verdict
 
 TAIL = "def step_size(tau, F): return 2 - 2*F"

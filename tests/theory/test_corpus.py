@@ -12,7 +12,7 @@ import pytest
 from theory.candidate import loads
 from theory.conditions import CONDITIONS
 from theory.decision import decide
-from theory.laws import from_json, parse_law
+from theory.laws.parsing import from_json, parse_law
 
 HEAD = "from sympy import *\nfrom theory import tau\n"
 LETTERS = {"PROVED": "P", "REFUTED": "R", "UNKNOWN": "?"}

@@ -11,7 +11,7 @@ from flint import arb, fmpq
 from theory.candidate import loads
 from theory.enclosure import PRECISIONS, ball, precision
 from theory.expectation import Diverges, expectation, growth, moments
-from theory.laws import from_json, parse_law
+from theory.laws.parsing import from_json, parse_law
 from theory.points import Points
 from theory.setting import Setting
 

@@ -9,7 +9,7 @@ from flint import fmpq
 from theory.candidate import load
 from theory.conditions import CONDITIONS
 from theory.decision import decide, question
-from theory.laws import from_json, parse_law
+from theory.laws.parsing import from_json, parse_law
 from theory.points import Points
 from theory.verdict import Verdict
 

@@ -14,7 +14,7 @@ from theory.certificate import certificate
 from theory.check import Rejected, check
 from theory.decision import decide
 from theory.formula import digest
-from theory.laws import from_json, parse_law
+from theory.laws.parsing import from_json, parse_law
 
 HEAD = "from sympy import *\nfrom theory import tau\n"
 

@@ -13,7 +13,7 @@ import sympy
 
 from theory.candidate import Candidate
 from theory.decision import decide
-from theory.laws import from_json, parse_law
+from theory.laws.parsing import from_json, parse_law
 from theory.translation import tau, translated
 
 DIGITS = 60

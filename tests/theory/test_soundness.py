@@ -6,7 +6,7 @@ import pytest
 
 from theory.candidate import loads
 from theory.decision import decide
-from theory.laws import parse_law
+from theory.laws.parsing import parse_law
 
 HEAD = "from theory import tau\nimport sympy\n"
 

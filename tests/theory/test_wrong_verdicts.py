@@ -4,7 +4,7 @@ import pytest
 
 from theory.candidate import CandidateError, loads
 from theory.decision import decide
-from theory.laws import parse_law
+from theory.laws.parsing import parse_law
 
 HEAD = "from sympy import *\nfrom theory import tau\n"
 

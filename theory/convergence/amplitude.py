@@ -15,8 +15,8 @@ from fractions import Fraction
 from flint import arb, fmpq
 
 from theory.convergence.steps import compared
-from theory.distributions import Law
 from theory.enclosure import Number, Undecided, ball, power
+from theory.laws import Law
 from theory.verdict import Verdict
 
 
@@ -104,7 +104,7 @@ def shape_of(law: Law) -> tuple[Number, Number, Number]:
       Undecided: where the tail has no bound.
 
     Example:
-      >>> from theory.laws import parse_law
+      >>> from theory.laws.parsing import parse_law
       >>> b, g, mean = shape_of(parse_law("geometric:1/2"))
       >>> b.str(6, radius=False), g.str(6, radius=False), mean.str(6, radius=False)  # 2/7, 2/3, 1
       ('0.285714', '0.666667', '1.00000')

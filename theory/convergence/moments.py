@@ -17,7 +17,7 @@ from theory.verdict import Verdict
 
 if TYPE_CHECKING:
     from theory.candidate import Candidate
-    from theory.distributions import Law
+    from theory.laws import Law
 
 _MOST_EXACT = 4096  # points of a bounded law whose sums are kept as rationals
 
@@ -101,7 +101,7 @@ def moments_of(candidate: Candidate, law: Law) -> Moments:
 
     Example:
       >>> from theory.candidate import loads
-      >>> from theory.laws import parse_law
+      >>> from theory.laws.parsing import parse_law
       >>> tail = loads("def step_size(tau, F): return 2 - 2*F")
       >>> found = moments_of(tail, parse_law("uniform:0:2"))
       >>> found.mean, found.mean_square, found.largest_factor

@@ -34,7 +34,7 @@ def of_formula(candidate: Candidate, setting: Setting) -> Moments:
 
     Example:
       >>> from theory.candidate import loads
-      >>> from theory.laws import parse_law
+      >>> from theory.laws.parsing import parse_law
       >>> found = of_formula(loads("C = 1"), Setting({}, parse_law("poisson:8")))
       >>> found.mean, found.mean_staleness, found.staleness_square_mean.str(6, radius=False)
       (1, 8, '72.0000')

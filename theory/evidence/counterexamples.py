@@ -12,7 +12,7 @@ from theory import ranges, tails
 from theory.enclosure import NotFinite, Number, sign
 from theory.evidence.rejection import Rejected, require, require_only
 from theory.expectation import Diverges, moments
-from theory.laws import from_json as law_from_json
+from theory.laws.parsing import from_json as law_from_json
 from theory.points import Points
 from theory.question import Question, end_from_json
 from theory.ranges import Range

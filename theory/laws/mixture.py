@@ -10,8 +10,8 @@ from flint import arb, fmpq
 
 from theory import algebra
 from theory.algebra import Quotient
-from theory.distributions.protocol import Law
 from theory.enclosure import Number
+from theory.laws.law import Law
 
 
 class Mixture(Law):

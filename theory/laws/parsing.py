@@ -8,7 +8,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from theory.distributions import CMP, FiniteLaw, Law, Mixture, NegativeBinomial, Poisson, UniformLaw
+from theory.laws import CMP, FiniteLaw, Law, Mixture, NegativeBinomial, Poisson, UniformLaw
 
 _LARGEST = 10**12
 _MOST_POINTS = 5_000_000

@@ -7,9 +7,9 @@ Laws are written ``name:number:number``; numbers are decimals or fractions and a
 
 from __future__ import annotations
 
-from theory.distributions.finite import FiniteLaw, UniformLaw
-from theory.distributions.mixture import Mixture
-from theory.distributions.protocol import Law
-from theory.distributions.unbounded import CMP, NegativeBinomial, Poisson, UnboundedLaw
+from theory.laws.finite import FiniteLaw, UniformLaw
+from theory.laws.law import Law
+from theory.laws.mixture import Mixture
+from theory.laws.unbounded import CMP, NegativeBinomial, Poisson, UnboundedLaw
 
 __all__ = ["CMP", "FiniteLaw", "Law", "Mixture", "NegativeBinomial", "Poisson", "UnboundedLaw", "UniformLaw"]

@@ -12,9 +12,9 @@ from flint import arb
 
 from theory import algebra
 from theory.algebra import Quotient
-from theory.distributions.protocol import Law
 from theory.enclosure import Number, Undecided, ball
 from theory.formula import Formula, divide, multiply, number
+from theory.laws.law import Law
 
 _TOLERANCES = ((100, 60_000), (40, 300_000), (20, 3_000_000))  # bits left outside, for windows up to so many points
 _FURTHER = 10_000  # points that are kept beyond a window

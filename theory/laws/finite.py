@@ -12,8 +12,8 @@ from flint import arb, fmpq
 
 from theory import algebra
 from theory.algebra import Quotient
-from theory.distributions.protocol import Law
 from theory.enclosure import Number, Undecided
+from theory.laws.law import Law
 
 
 class FiniteLaw(Law):
