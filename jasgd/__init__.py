@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jasgd import cluster, data, fits, problems, report, rules, schemes, testing
     from jasgd.cluster import Cluster
-    from jasgd.cpu import configure_cpu
     from jasgd.data import BatchesExhausted, minibatches
     from jasgd.delay_compensation import DelayCompensatedState, delay_compensated
     from jasgd.execution import Execution, ExecutionError
+    from jasgd.jax_settings import configure_cpu
     from jasgd.replayer import Replay, ReplayError, replay
     from jasgd.result import Outcome, TrainingError, TrainResult
     from jasgd.simulator import BySeed, Simulation, by_seed, simulate
     from jasgd.staleness import StalenessHistogram
     from jasgd.supervisor import Progress
     from jasgd.trainer import train
-    from jasgd.transform import StalenessAdaptiveState, staleness_adaptive
+    from jasgd.transforms import StalenessAdaptiveState, staleness_adaptive
 
 __version__ = "0.1.0"
 
@@ -34,13 +34,13 @@ _WHERE = {
     "Replay": "jasgd.replayer",
     "ReplayError": "jasgd.replayer",
     "Simulation": "jasgd.simulator",
-    "StalenessAdaptiveState": "jasgd.transform",
+    "StalenessAdaptiveState": "jasgd.transforms",
     "StalenessHistogram": "jasgd.staleness",
     "TrainResult": "jasgd.result",
     "TrainingError": "jasgd.result",
     "by_seed": "jasgd.simulator",
     "cluster": "jasgd.cluster",
-    "configure_cpu": "jasgd.cpu",
+    "configure_cpu": "jasgd.jax_settings",
     "data": "jasgd.data",
     "delay_compensated": "jasgd.delay_compensation",
     "fits": "jasgd.fits",
@@ -51,7 +51,7 @@ _WHERE = {
     "rules": "jasgd.rules",
     "schemes": "jasgd.schemes",
     "simulate": "jasgd.simulator",
-    "staleness_adaptive": "jasgd.transform",
+    "staleness_adaptive": "jasgd.transforms",
     "testing": "jasgd.testing",
     "train": "jasgd.trainer",
 }

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Asynchronous SGD in JAX, with a step size that adapts to measured staleness.",
     )
     try:
-        from jasgd.cpu import configure_cpu, started
+        from jasgd.jax_settings import configure_cpu, started
 
         if not started():  # a process that calls this function twice has it configured
             # A scan's work wanders to JAX's pool, where the scans of several runs would queue for its only thread.

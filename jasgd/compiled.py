@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jasgd.transform import StalenessAdaptiveState
+from jasgd.transforms import StalenessAdaptiveState
 
 Leaves = tuple[Any, ...]
 KNOWN = 256  # values of τ that are kept as arrays

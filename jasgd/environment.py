@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jasgd.cpu import threads_per_computation
+from jasgd.jax_settings import threads_per_computation
 
 #: What decides the bits of a computation. XLA compiles for the processor at hand, and its matrix products are cut to
 #: fit that processor's caches, so the features alone do not settle them; optax decides what is computed.

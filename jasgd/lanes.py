@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.compiled import Leaves
-from jasgd.cpu import processors
 from jasgd.door import aux_names
 from jasgd.environment import describe_dtypes, describe_environment
 from jasgd.execution import Execution
 from jasgd.feed import Feed
 from jasgd.inherit import inherited
+from jasgd.jax_settings import processors
 from jasgd.result import Outcome, TrainResult, digest
 from jasgd.scan import Carry, Made, Program, Steps, steps_of
 from jasgd.schedule import NOTHING, Schedule

@@ -14,7 +14,7 @@ import optax
 from jasgd import rules, schemes
 from jasgd.schemes import SchemeFactory
 from jasgd.staleness import StalenessHistogram
-from jasgd.transform import staleness_adaptive
+from jasgd.transforms import staleness_adaptive
 
 LAWS = {
     "window": StalenessHistogram.window,

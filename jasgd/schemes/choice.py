@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from jasgd.cpu import processors
+from jasgd.jax_settings import processors
 from jasgd.schemes.hogwild import Hogwild
 from jasgd.schemes.leashed import Leashed
 from jasgd.schemes.locked import Locked

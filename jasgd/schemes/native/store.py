@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.compiled import Leaves
-from jasgd.cpu import processors
+from jasgd.jax_settings import processors
 from jasgd.schemes.native.build import library
 from jasgd.schemes.protocol import Gradient, Setup, Snapshot, View, nowhere
 
