@@ -2,7 +2,7 @@
 
 import sys
 
-from jasgd.cli import main
+from jasgd.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

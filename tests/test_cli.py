@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jasgd import TrainResult
-from jasgd.cli import main
+from jasgd.cli.main import main
 
 TRAIN = ["train", "--workers", "2", "--steps", "60", "--batch-size", "16", "--evaluate-every-s", "60"]
 PLOTS = {"loss.png", "staleness.png", "step_size.png"}
@@ -259,7 +259,7 @@ def test_ctrl_c_exits_with_130_and_writes_what_was_learned(tmp_path):
 
     script = (
         "import os, signal, threading, jasgd.report.live as live\n"
-        "from jasgd.cli import main\n"
+        "from jasgd.cli.main import main\n"
         "show = live.Live.show\n"
         "pressed = []\n"
         "def interrupt(self, name, progress):\n"
@@ -286,7 +286,7 @@ def test_a_missing_extra_is_one_line(tmp_path):
         script = (
             "import sys\n"
             f"sys.modules[{missing!r}] = None\n"
-            "from jasgd.cli import main\n"
+            "from jasgd.cli.main import main\n"
             f"raise SystemExit(main([{command!r}]))\n"
         )
         environment = subprocess_environment(tmp_path)

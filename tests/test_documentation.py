@@ -67,7 +67,7 @@ def test_the_code_of_the_readme_runs(capsys):
 
 
 def test_the_commands_of_the_readme_are_commands():
-    from jasgd.cli import Compare, Datasets, Replay, Simulate, Train
+    from jasgd.cli.main import Compare, Datasets, Replay, Simulate, Train
 
     known = {
         f"--{name.replace('_', '-')}"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import jasgd
-from jasgd.cli import main
+from jasgd.cli.main import main
 
 SMALL = ["--workers", "3", "--steps", "40", "--batch-size", "16", "--no-plots", "--evaluate-every-s", "60"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jasgd import cluster
-from jasgd.cli import main
+from jasgd.cli.main import main
 from jasgd.execution import Execution
 
 SMALL = ["--workers", "1", "4", "--steps", "30", "--seeds", "0", "1", "--learning-rates", "0.05", "--batch-size", "16"]

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from jasgd.commands.telling import FAILED, SUCCEEDED, stdout
+from jasgd.cli.output import FAILED, SUCCEEDED, stdout
 
 
 @dataclasses.dataclass(kw_only=True)

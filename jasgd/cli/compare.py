@@ -6,8 +6,8 @@ import dataclasses
 import re
 from typing import Any
 
-from jasgd.commands.task import Task
-from jasgd.commands.telling import INTERRUPTED, exit_code, stdout, tell, tell_files
+from jasgd.cli.options import Task
+from jasgd.cli.output import INTERRUPTED, exit_code, stdout, tell, tell_files
 
 
 @dataclasses.dataclass(kw_only=True)

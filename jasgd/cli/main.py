@@ -6,12 +6,12 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
-from jasgd.commands.compare import Compare
-from jasgd.commands.datasets import Datasets
-from jasgd.commands.replay import Replay
-from jasgd.commands.simulate import Simulate
-from jasgd.commands.telling import BAD_INPUT, INTERRUPTED
-from jasgd.commands.train import Train
+from jasgd.cli.compare import Compare
+from jasgd.cli.datasets import Datasets
+from jasgd.cli.output import BAD_INPUT, INTERRUPTED
+from jasgd.cli.replay import Replay
+from jasgd.cli.simulate import Simulate
+from jasgd.cli.train import Train
 
 __all__ = ["Compare", "Datasets", "Replay", "Simulate", "Train", "main"]
 

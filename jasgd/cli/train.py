@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import sys
 
-from jasgd.commands.task import Task
-from jasgd.commands.telling import exit_code, stdout, tell, tell_files
+from jasgd.cli.options import Task
+from jasgd.cli.output import exit_code, stdout, tell, tell_files
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from jasgd.commands.task import OutputOptions, ProblemOptions
-from jasgd.commands.telling import SUCCEEDED, stdout, tell, tell_files
+from jasgd.cli.options import OutputOptions, ProblemOptions
+from jasgd.cli.output import SUCCEEDED, stdout, tell, tell_files
 
 if TYPE_CHECKING:
     from jasgd.cluster import Cluster

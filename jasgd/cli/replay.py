@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from jasgd.commands.telling import FAILED, SUCCEEDED
+from jasgd.cli.output import FAILED, SUCCEEDED
 
 with contextlib.suppress(ImportError):  # main says that it is missing; nothing but tyro reads the annotations
     from tyro.conf import Positional

@@ -1,0 +1,1 @@
+"""The commands of ``jasgd``, one a file; :mod:`jasgd.cli.main` offers them."""

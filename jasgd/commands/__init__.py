@@ -1,1 +1,0 @@
-"""The commands of ``jasgd``, one a file; :mod:`jasgd.cli` offers them."""
