@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jasgd import cluster
-from jasgd.cluster.streams import BLOCK, Streams
+from jasgd.cluster.draws import BLOCK, Streams
 
 DRAWS = 400 * BLOCK
 

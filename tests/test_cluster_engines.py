@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 import jasgd
 from jasgd import cluster
 from jasgd.cluster import events, naming, vectorized
+from jasgd.cluster.draws import BLOCK, Streams
 from jasgd.cluster.generator import execution_of
 from jasgd.cluster.run import Run
-from jasgd.cluster.streams import BLOCK, Streams
 
 TICK = 0.25  # multiples of it are exact, so that many things happen at one instant
 

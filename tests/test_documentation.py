@@ -26,7 +26,7 @@ from jasgd import (
     spectrum,
     truncation,
 )
-from jasgd.cluster import texts
+from jasgd.cluster import parsing
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -103,7 +103,7 @@ def test_every_name_of_the_package_that_a_page_mentions_exists(page):
 def public_functions():
     """Everything that users call: functions by name, and the classes' own public methods."""
     found = {}
-    modules = (jasgd, rules, schemes, problems, report, fits, data, comparison, specs, replayer, cluster, texts)
+    modules = (jasgd, rules, schemes, problems, report, fits, data, comparison, specs, replayer, cluster, parsing)
     for module in (*modules, arms, simulator, spectrum, truncation):
         names = getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
         for name in names:

@@ -88,7 +88,7 @@ class Simulate(OutputOptions, ProblemOptions):
 
     def _cluster(self, speeds: str) -> Cluster:
         from jasgd.cluster import Cluster, Nodes, Pauses, Stragglers
-        from jasgd.cluster.texts import parse_duration, parse_options, parse_times
+        from jasgd.cluster.parsing import parse_duration, parse_options, parse_times
 
         return Cluster(
             compute_s=parse_duration(self.compute),

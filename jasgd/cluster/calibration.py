@@ -7,9 +7,9 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from jasgd.cluster.changing_speeds import Tempo
 from jasgd.cluster.model import Cluster
-from jasgd.cluster.recordings import measured
-from jasgd.cluster.tempos import Tempo
+from jasgd.cluster.recorded_durations import measured
 from jasgd.execution import DROP_REASONS
 from jasgd.result import TrainResult
 from jasgd.timings import PHASES

@@ -6,9 +6,9 @@ import heapq
 import itertools
 from collections.abc import Iterator
 
+from jasgd.cluster.draws import Streams
 from jasgd.cluster.protocol import SimulatedScheme, Steps
 from jasgd.cluster.run import Closed, Run, Trace
-from jasgd.cluster.streams import Streams
 
 
 def play(streams: Streams, scheme: SimulatedScheme) -> Trace:

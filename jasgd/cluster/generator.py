@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from jasgd.cluster import events, naming, vectorized
+from jasgd.cluster.draws import Streams
 from jasgd.cluster.model import Cluster
 from jasgd.cluster.run import Run, Trace
-from jasgd.cluster.streams import Streams
 from jasgd.execution import Execution, row_dtype
 
 

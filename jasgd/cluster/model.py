@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from jasgd.cluster.changing_speeds import Tempo, checked_tempos
 from jasgd.cluster.durations import Constant, Duration, as_duration, describe_law
-from jasgd.cluster.tempos import Tempo, checked_tempos
 
 #: The phases of a worker's cycle, in order.
 PHASES = ("batch", "read", "compute", "commit")

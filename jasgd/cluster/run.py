@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jasgd.cluster.streams import Streams
+from jasgd.cluster.draws import Streams
 from jasgd.execution import DROP_REASONS
 
 _APPLIED = ("worker", "ticket", "version_read", "version", "tries", "time_s")

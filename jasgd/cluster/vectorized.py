@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from jasgd.cluster import asynchronous, rounds
+from jasgd.cluster.draws import BLOCK, Streams
 from jasgd.cluster.model import PHASES
 from jasgd.cluster.protocol import SimulatedScheme
 from jasgd.cluster.run import Trace
-from jasgd.cluster.streams import BLOCK, Streams
 
 _NO_DROPS = {name: np.zeros(0) for name in ("worker", "ticket", "version_read", "version", "tries", "time_s", "reason")}
 
