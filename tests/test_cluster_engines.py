@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 import jasgd
 from jasgd import cluster
-from jasgd.cluster import events, naming, vectorized
 from jasgd.cluster.draws import BLOCK, Streams
-from jasgd.cluster.generator import execution_of
-from jasgd.cluster.run import Run
+from jasgd.cluster.generation import event_engine, scheme_names, sorting_engine
+from jasgd.cluster.generation.generator import execution_of
+from jasgd.cluster.generation.run import Run
 
 TICK = 0.25  # multiples of it are exact, so that many things happen at one instant
 
@@ -67,11 +67,11 @@ def clusters(draw, workers, *, contended, changes):
 def with_both(model, scheme, workers, steps, seed):
     def with_one(engine):
         streams = Streams(model, workers, seed)
-        simulated = naming.resolve(scheme)[1](Run(streams, steps))
-        assert vectorized.applies(streams, simulated)
+        simulated = scheme_names.resolve(scheme)[1](Run(streams, steps))
+        assert sorting_engine.applies(streams, simulated)
         return execution_of(engine.play(streams, simulated), {"workers": workers})
 
-    return with_one(vectorized), with_one(events)
+    return with_one(sorting_engine), with_one(event_engine)
 
 
 def check(execution):

@@ -1,17 +1,17 @@
 """A cluster's times as a model, and the executions that it generates without any training."""
 
-from jasgd.cluster.asynchronous import bounded_staleness
 from jasgd.cluster.calibration import measured_from
 from jasgd.cluster.changing_speeds import Tempo
 from jasgd.cluster.durations import Duration, constant, exponential, gamma, lognormal
-from jasgd.cluster.generator import generate
-from jasgd.cluster.iid import independent
+from jasgd.cluster.generation.asynchronous_schemes import bounded_staleness
+from jasgd.cluster.generation.generator import generate
+from jasgd.cluster.generation.independent_draws import independent
+from jasgd.cluster.generation.round_schemes import k_of_n
+from jasgd.cluster.generation.run import Run
+from jasgd.cluster.generation.scheme_names import SIMULATED
+from jasgd.cluster.generation.simulated_scheme import Mutex, SimulatedScheme
 from jasgd.cluster.model import Cluster, Nodes, Pauses, Stragglers
-from jasgd.cluster.naming import SIMULATED
-from jasgd.cluster.protocol import Mutex, SimulatedScheme
 from jasgd.cluster.recorded_durations import measured
-from jasgd.cluster.rounds import k_of_n
-from jasgd.cluster.run import Run
 
 __all__ = [
     "SIMULATED",

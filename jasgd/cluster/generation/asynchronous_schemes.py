@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jasgd.cluster.protocol import Mutex, SimulatedScheme, Steps
+from jasgd.cluster.generation.simulated_scheme import Mutex, SimulatedScheme, Steps
 
 if TYPE_CHECKING:
-    from jasgd.cluster.run import Run
+    from jasgd.cluster.generation.run import Run
 
 
 class Sequential(SimulatedScheme):

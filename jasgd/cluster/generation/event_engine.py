@@ -7,8 +7,8 @@ import itertools
 from collections.abc import Iterator
 
 from jasgd.cluster.draws import Streams
-from jasgd.cluster.protocol import SimulatedScheme, Steps
-from jasgd.cluster.run import Closed, Run, Trace
+from jasgd.cluster.generation.run import Closed, Run, Trace
+from jasgd.cluster.generation.simulated_scheme import SimulatedScheme, Steps
 
 
 def play(streams: Streams, scheme: SimulatedScheme) -> Trace:

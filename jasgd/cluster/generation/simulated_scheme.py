@@ -7,7 +7,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jasgd.cluster.run import Run
+    from jasgd.cluster.generation.run import Run
 
 #: Seconds that the worker is busy for, or None: it waits until ``run.wake`` names it.
 Steps = Generator[float | None, None, None]

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from jasgd import schemes
-from jasgd.cluster.asynchronous import BoundedStaleness, Hogwild, Leashed, Locked, Sequential
-from jasgd.cluster.protocol import SimulatedScheme
-from jasgd.cluster.rounds import KOfN, Synchronous
-from jasgd.cluster.run import Run
+from jasgd.cluster.generation.asynchronous_schemes import BoundedStaleness, Hogwild, Leashed, Locked, Sequential
+from jasgd.cluster.generation.round_schemes import KOfN, Synchronous
+from jasgd.cluster.generation.run import Run
+from jasgd.cluster.generation.simulated_scheme import SimulatedScheme
 from jasgd.specs import parse_spec
 
 #: name → simulated scheme; those that threads can run as well have the same name and options there.

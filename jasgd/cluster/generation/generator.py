@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from jasgd.cluster import events, naming, vectorized
 from jasgd.cluster.draws import Streams
+from jasgd.cluster.generation import event_engine, scheme_names, sorting_engine
+from jasgd.cluster.generation.run import Run, Trace
 from jasgd.cluster.model import Cluster
-from jasgd.cluster.run import Run, Trace
 from jasgd.execution import Execution, row_dtype
 
 
@@ -71,10 +71,10 @@ def generate(cluster: Cluster, *, scheme: Any = "leashed", workers: int, steps: 
         for worker in getattr(cluster, name):
             if worker >= workers:
                 raise ValueError(f"{name} must name workers in 0…{workers - 1}, got {worker}")
-    told, make = naming.resolve(scheme)
+    told, make = scheme_names.resolve(scheme)
     streams = Streams(cluster, int(workers), int(seed))
     simulated = make(Run(streams, int(steps)))
-    play = vectorized.play if vectorized.applies(streams, simulated) else events.play
+    play = sorting_engine.play if sorting_engine.applies(streams, simulated) else event_engine.play
     metadata = {"scheme": told, "workers": int(workers), "seed": int(seed), "generated": cluster.describe()}
     return execution_of(play(streams, simulated), metadata)
 

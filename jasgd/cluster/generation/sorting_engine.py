@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jasgd.cluster import asynchronous, rounds
 from jasgd.cluster.draws import BLOCK, Streams
+from jasgd.cluster.generation import asynchronous_schemes, round_schemes
+from jasgd.cluster.generation.run import Trace
+from jasgd.cluster.generation.simulated_scheme import SimulatedScheme
 from jasgd.cluster.model import PHASES
-from jasgd.cluster.protocol import SimulatedScheme
-from jasgd.cluster.run import Trace
 
 _NO_DROPS = {name: np.zeros(0) for name in ("worker", "ticket", "version_read", "version", "tries", "time_s", "reason")}
 
@@ -25,19 +25,21 @@ def applies(streams: Streams, scheme: SimulatedScheme) -> bool:
     at_once = cluster.is_zero("read") and cluster.is_zero("commit")
     if cluster.nodes is not None and not at_once:
         return False
-    if kind is rounds.Synchronous:
+    if kind is round_schemes.Synchronous:
         return not cluster.joins_s and not cluster.leaves_s
-    if kind is asynchronous.Sequential:
+    if kind is asynchronous_schemes.Sequential:
         return True
-    alone = kind is asynchronous.Hogwild or (kind in (asynchronous.Locked, asynchronous.Leashed) and at_once)
+    alone = kind is asynchronous_schemes.Hogwild or (
+        kind in (asynchronous_schemes.Locked, asynchronous_schemes.Leashed) and at_once
+    )
     return alone and getattr(scheme, "max_staleness", None) == float("inf")
 
 
 def play(streams: Streams, scheme: SimulatedScheme) -> Trace:
     """What the event engine gives for the same, without going through the events."""
-    if isinstance(scheme, rounds.Synchronous):
+    if isinstance(scheme, round_schemes.Synchronous):
         return _rounds(streams, scheme.run.steps)
-    return _asynchronous(streams, scheme.run.steps, claims_first=isinstance(scheme, asynchronous.Hogwild))
+    return _asynchronous(streams, scheme.run.steps, claims_first=isinstance(scheme, asynchronous_schemes.Hogwild))
 
 
 class _Cycles(NamedTuple):

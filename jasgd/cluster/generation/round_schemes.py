@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jasgd.cluster.protocol import SimulatedScheme, Steps
+from jasgd.cluster.generation.simulated_scheme import SimulatedScheme, Steps
 
 if TYPE_CHECKING:
-    from jasgd.cluster.run import Run
+    from jasgd.cluster.generation.run import Run
 
 
 class Synchronous(SimulatedScheme):

@@ -1,0 +1,1 @@
+"""Executions of a cluster's model, generated without any training."""
