@@ -16,8 +16,8 @@ import jax
 import numpy as np
 import optax
 
+from jasgd.core.admission import admit
 from jasgd.data import as_batches
-from jasgd.door import admit
 
 
 def in_threads(workers, body):

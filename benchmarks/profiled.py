@@ -21,7 +21,7 @@ from jax.profiler import TraceAnnotation
 
 import jasgd
 from jasgd import supervisor
-from jasgd.schemes.buffers import Buffers
+from jasgd.core.buffers import Buffers
 
 KINDS = ("compute", "dispatch", "copies", "waiting", "bookkeeping")
 COMPUTE, DISPATCH, WORKER = "ThunkExecutor::Execute", "PjitFunction", "jasgd worker"

@@ -31,9 +31,9 @@ import numpy as np  # noqa: E402
 import optax  # noqa: E402
 
 from jasgd import rules, schemes  # noqa: E402
-from jasgd.door import admit  # noqa: E402
-from jasgd.ledger import Ledger  # noqa: E402
-from jasgd.schemes.protocol import Gradient, Setup, View  # noqa: E402
+from jasgd.core.admission import admit  # noqa: E402
+from jasgd.core.ledger import Ledger  # noqa: E402
+from jasgd.core.scheme import Gradient, Setup, View  # noqa: E402
 
 SCHEMES = ("locked", "hogwild", "leashed")
 BYTES = 4  # of a parameter

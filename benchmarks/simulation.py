@@ -24,7 +24,7 @@ import numpy as np  # noqa: E402
 import optax  # noqa: E402
 
 from jasgd import cluster, problems  # noqa: E402
-from jasgd.door import admit  # noqa: E402
+from jasgd.core.admission import admit  # noqa: E402
 from jasgd.feed import feed  # noqa: E402
 from jasgd.lanes import Lane, Task, run_in_threads  # noqa: E402
 from jasgd.scan import Program, steps_of  # noqa: E402

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jasgd.compiled import Leaves
-from jasgd.door import aux_names
+from jasgd.core.admission import aux_names
+from jasgd.core.compiled import Leaves
 from jasgd.environment import describe_dtypes, describe_environment
 from jasgd.execution import Execution
 from jasgd.feed import Feed

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jasgd.compiled import Compiled, Leaves
+from jasgd.core.admission import admit
+from jasgd.core.buffers import Buffers
+from jasgd.core.compiled import Compiled, Leaves
 from jasgd.data import as_batches
-from jasgd.door import admit
 from jasgd.environment import Mismatch, describe_dtypes, describe_environment, mismatches
 from jasgd.result import TrainResult, digest
-from jasgd.schemes.buffers import Buffers
 
 
 class ReplayError(ValueError):

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jasgd.compiled import Compiled, Leaves
-from jasgd.door import with_extras
+from jasgd.core.admission import with_extras
+from jasgd.core.compiled import Compiled, Leaves
 from jasgd.schedule import NOTHING, Schedule
 
 

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.cluster import Cluster, generate
+from jasgd.core.admission import admit
 from jasgd.data import aligned
-from jasgd.door import admit
 from jasgd.execution import Execution
 from jasgd.feed import feed
 from jasgd.lanes import Lane, Task, chunk_of, run_in_threads, run_vectorised

@@ -18,8 +18,8 @@ from jasgd import rules
 from jasgd.arms import BASELINE, Arm, check_arms, computed_constant, number
 from jasgd.cluster import Cluster, generate
 from jasgd.comparison import held_against
+from jasgd.core.admission import admit
 from jasgd.data import aligned
-from jasgd.door import admit
 from jasgd.execution import Execution
 from jasgd.feed import feed
 from jasgd.lanes import Lane, Task, run_in_threads

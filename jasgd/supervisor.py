@@ -14,9 +14,9 @@ from typing import Any
 
 import jax
 
-from jasgd.compiled import Compiled
+from jasgd.core.compiled import Compiled
+from jasgd.core.ledger import Ledger
 from jasgd.inherit import inherited
-from jasgd.ledger import Ledger
 from jasgd.result import Outcome, StuckWorker
 from jasgd.worker import Run, work
 

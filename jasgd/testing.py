@@ -8,17 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from jasgd.schemes.protocol import (
-    Closed,
-    Committed,
-    Dropped,
-    Gradient,
-    Scheme,
-    SchemeFactory,
-    Setup,
-    Snapshot,
-    View,
-)
+from jasgd.core.scheme import Closed, Committed, Dropped, Gradient, Scheme, SchemeFactory, Setup, Snapshot, View
 
 
 class InterleavingError(AssertionError):

@@ -15,15 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd import schemes
-from jasgd.compiled import Compiled, Leaves
+from jasgd.core.admission import admit, aux_names
+from jasgd.core.compiled import Compiled, Leaves
+from jasgd.core.ledger import Ledger
+from jasgd.core.scheme import Gradient, Scheme, SchemeFactory, Setup, Snapshot, View
 from jasgd.data import Batches, as_batches
-from jasgd.door import admit, aux_names
 from jasgd.environment import describe_dtypes, describe_environment
 from jasgd.execution import ExecutionError
 from jasgd.jax_settings import warn_if_unconfigured
-from jasgd.ledger import Ledger
 from jasgd.result import Outcome, StuckWorker, TrainingError, TrainResult, digest
-from jasgd.schemes.protocol import Gradient, Scheme, SchemeFactory, Setup, Snapshot, View
 from jasgd.supervisor import Progress, Supervisor
 from jasgd.worker import Run
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from jasgd.compiled import Compiled
+from jasgd.core.compiled import Compiled
+from jasgd.core.scheme import Closed, Committed, Dropped, Gradient, Scheme, View
 from jasgd.data import Batches, BatchesExhausted
 from jasgd.result import Outcome
-from jasgd.schemes.protocol import Closed, Committed, Dropped, Gradient, Scheme, View
 from jasgd.timings import Phases
 
 STANDING = 100  # gradients of one worker in a row that may be committed without a newer version

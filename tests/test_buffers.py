@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import jasgd
-from jasgd.schemes.buffers import Buffers
+from jasgd.core.buffers import Buffers
 
 
 def leaves():

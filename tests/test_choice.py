@@ -10,11 +10,11 @@ import pytest
 from helpers import needs_compiler
 
 import jasgd
+from jasgd.core.recycling import LARGE
+from jasgd.core.scheme import nowhere
 from jasgd.schemes import Leashed, choice, describe, named, native
 from jasgd.schemes.choice import WITH_NATIVE
 from jasgd.schemes.native import build
-from jasgd.schemes.protocol import nowhere
-from jasgd.schemes.recycling import LARGE
 
 
 def metadata_of(scheme, params=None, tx=None, workers=2):

@@ -13,9 +13,9 @@ from helpers import EVERY, ids
 
 import jasgd
 from jasgd import TrainResult
-from jasgd.ledger import _Rows
+from jasgd.core.ledger import _Rows
+from jasgd.core.scheme import nowhere
 from jasgd.schemes import Leashed
-from jasgd.schemes.protocol import nowhere
 from jasgd.testing import logged, watched
 
 PARALLEL = [name for name in EVERY if name != "sequential"]
@@ -411,7 +411,7 @@ def test_ctrl_c_in_the_last_evaluation_is_not_swallowed():
 @pytest.mark.parametrize("scheme", ids(PARALLEL))
 def test_an_update_that_never_ends_is_named_and_does_not_keep_the_run(scheme, monkeypatch):
     monkeypatch.setattr(jasgd.supervisor, "GRACE_S", 0.2)
-    monkeypatch.setattr(jasgd.schemes.protocol, "HELD_S", 0.2)
+    monkeypatch.setattr(jasgd.core.scheme, "HELD_S", 0.2)
     release, calls = threading.Event(), itertools.count(1)
 
     def never_ending_update(x):

@@ -8,7 +8,7 @@ import optax
 from helpers import counting
 
 import jasgd
-from jasgd.schemes.buffers import ALIGNMENT, Buffers
+from jasgd.core.buffers import ALIGNMENT, Buffers
 from jasgd.testing import Event, Interleaving, logged, watched
 
 

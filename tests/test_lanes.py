@@ -21,7 +21,7 @@ from references import CLUSTER, assert_close, follow, full, smooth, x64
 
 import jasgd
 from jasgd import cluster, rules
-from jasgd.door import admit
+from jasgd.core.admission import admit
 from jasgd.feed import feed
 from jasgd.scan import Program, steps_of
 from jasgd.schedule import schedule

@@ -23,12 +23,12 @@ import pytest
 from helpers import counting, needs_compiler, network, optimizers, same_bits
 
 import jasgd
-from jasgd.door import admit
-from jasgd.ledger import Ledger
+from jasgd.core.admission import admit
+from jasgd.core.ledger import Ledger
+from jasgd.core.scheme import Closed, Gradient, Setup
 from jasgd.schemes.choice import WITH_NATIVE
 from jasgd.schemes.native import build as native_build
 from jasgd.schemes.native.store import BUSY, DONE, NativeStore
-from jasgd.schemes.protocol import Closed, Gradient, Setup
 
 NAMES = list(WITH_NATIVE)
 ASYNCHRONOUS = [name for name in NAMES if name != "synchronous"]

@@ -12,8 +12,8 @@ import optax
 import pytest
 
 import jasgd
-from jasgd.compiled import Compiled
-from jasgd.schemes.recycling import LARGE, Copies
+from jasgd.core.compiled import Compiled
+from jasgd.core.recycling import LARGE, Copies
 
 SIZE = LARGE // 4 + 77  # float32 numbers that are large together
 SCHEMES = {

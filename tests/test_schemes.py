@@ -19,9 +19,9 @@ import pytest
 from helpers import EVERY, counting, ids, network
 
 import jasgd
-from jasgd.door import admit
-from jasgd.ledger import Ledger
-from jasgd.schemes.protocol import Gradient, Setup
+from jasgd.core.admission import admit
+from jasgd.core.ledger import Ledger
+from jasgd.core.scheme import Gradient, Setup
 from jasgd.testing import logged
 
 CONSISTENT = {

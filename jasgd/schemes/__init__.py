@@ -6,21 +6,11 @@ import functools
 import inspect
 from typing import Any
 
+from jasgd.core.scheme import Closed, Committed, Dropped, Gradient, Scheme, SchemeFactory, Setup, Snapshot, View
 from jasgd.schemes.choice import WITH_NATIVE, choose, native_class
 from jasgd.schemes.hogwild import Hogwild
 from jasgd.schemes.leashed import Leashed
 from jasgd.schemes.locked import Locked
-from jasgd.schemes.protocol import (
-    Closed,
-    Committed,
-    Dropped,
-    Gradient,
-    Scheme,
-    SchemeFactory,
-    Setup,
-    Snapshot,
-    View,
-)
 from jasgd.schemes.sequential import Sequential
 from jasgd.schemes.synchronous import Synchronous
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from jasgd.core.recycling import LARGE
+from jasgd.core.scheme import Scheme, SchemeFactory, Setup
 from jasgd.jax_settings import processors
 from jasgd.schemes.hogwild import Hogwild
 from jasgd.schemes.leashed import Leashed
 from jasgd.schemes.locked import Locked
-from jasgd.schemes.protocol import Scheme, SchemeFactory, Setup
-from jasgd.schemes.recycling import LARGE
 from jasgd.schemes.synchronous import Synchronous
 
 WITH_NATIVE: dict[str, type] = {scheme.name: scheme for scheme in (Locked, Hogwild, Leashed, Synchronous)}

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jasgd.schemes.buffers import Buffers
-from jasgd.schemes.protocol import Committed, Dropped, Gradient, Leaves, Setup, Snapshot, View, require_threads
-from jasgd.schemes.recycling import kind_of
+from jasgd.core.buffers import Buffers
+from jasgd.core.recycling import kind_of
+from jasgd.core.scheme import Committed, Dropped, Gradient, Leaves, Setup, Snapshot, View, require_threads
 
 
 class _State(NamedTuple):

@@ -6,8 +6,8 @@ import threading
 
 import numpy as np
 
-from jasgd.schemes.protocol import Committed, Dropped, Gradient, Setup, Snapshot, View, require_threads
-from jasgd.schemes.recycling import Retired
+from jasgd.core.recycling import Retired
+from jasgd.core.scheme import Committed, Dropped, Gradient, Setup, Snapshot, View, require_threads
 
 
 class Leashed:

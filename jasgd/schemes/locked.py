@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from typing import Literal
 
-from jasgd.schemes import protocol
-from jasgd.schemes.protocol import Committed, Dropped, Gradient, Setup, Snapshot, View, require_threads
-from jasgd.schemes.recycling import Copies, is_large
+from jasgd.core import scheme
+from jasgd.core.recycling import Copies, is_large
+from jasgd.core.scheme import Committed, Dropped, Gradient, Setup, Snapshot, View, require_threads
 
 
 class Locked:
@@ -95,8 +95,8 @@ class Locked:
 
     def snapshot(self) -> Snapshot:
         """A copy taken under the mutex; TimeoutError where an update does not end."""
-        if not self._mutex.acquire(timeout=protocol.HELD_S):
-            raise TimeoutError(f"an update has held the mutex for more than {protocol.HELD_S:g} s")
+        if not self._mutex.acquire(timeout=scheme.HELD_S):
+            raise TimeoutError(f"an update has held the mutex for more than {scheme.HELD_S:g} s")
         try:
             return Snapshot(self._version, self._copied(self._params), self._copied(self._state))
         finally:

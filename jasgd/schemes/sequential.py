@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jasgd.schemes.protocol import Committed, Dropped, Gradient, Setup, Snapshot, View
+from jasgd.core.scheme import Committed, Dropped, Gradient, Setup, Snapshot, View
 
 
 class Sequential:

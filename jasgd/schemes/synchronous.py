@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 
-from jasgd.schemes.protocol import Committed, Dropped, Gradient, Setup, Snapshot, View, require_threads
+from jasgd.core.scheme import Committed, Dropped, Gradient, Setup, Snapshot, View, require_threads
 
 
 class Synchronous:

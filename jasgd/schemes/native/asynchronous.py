@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jasgd.compiled import Leaves
+from jasgd.core.compiled import Leaves
+from jasgd.core.scheme import Closed, Committed, Dropped, Gradient, Round, Setup, View
 from jasgd.schemes.leashed import require_persistence
 from jasgd.schemes.native.store import (
     BUSY,
@@ -25,7 +26,6 @@ from jasgd.schemes.native.store import (
     as_number,
     size_of,
 )
-from jasgd.schemes.protocol import Closed, Committed, Dropped, Gradient, Round, Setup, View
 
 
 class NativeAsynchronous(NativeStore):

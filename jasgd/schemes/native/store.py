@@ -20,10 +20,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jasgd.compiled import Leaves
+from jasgd.core.compiled import Leaves
+from jasgd.core.scheme import Gradient, Setup, Snapshot, View, nowhere
 from jasgd.jax_settings import processors
 from jasgd.schemes.native.build import library
-from jasgd.schemes.protocol import Gradient, Setup, Snapshot, View, nowhere
 
 KINDS = ("locked", "hogwild", "leashed", "synchronous")  # this order and the next are store.h's
 DONE, LOST, BUSY, STALE, CLOSED, NONFINITE = range(6)

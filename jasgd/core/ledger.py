@@ -17,7 +17,7 @@ import numpy as np
 from jasgd.execution import DROP_REASONS, Execution, row_dtype
 
 if TYPE_CHECKING:
-    from jasgd.schemes.protocol import Gradient
+    from jasgd.core.scheme import Gradient
 
 CHUNK = 1 << 14  # rows
 

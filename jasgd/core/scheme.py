@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 
-from jasgd.compiled import Compiled, Leaves
-from jasgd.ledger import Closed, Committed, Dropped, Ledger
+from jasgd.core.compiled import Compiled, Leaves
+from jasgd.core.ledger import Closed, Committed, Dropped, Ledger
 
 HELD_S = 10.0  # how long whoever takes a snapshot waits for a mutex that an update may hold for ever
 

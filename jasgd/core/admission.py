@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jasgd.compiled import Compiled, Leaves
+from jasgd.core.compiled import Compiled, Leaves
 from jasgd.rules.protocol import evaluate
 
 

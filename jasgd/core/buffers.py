@@ -12,8 +12,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jasgd.core.recycling import Copies
 from jasgd.data import ALIGNMENT, aligned_empty
-from jasgd.schemes.recycling import Copies
 
 
 class Buffers:

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import jax
 
-from jasgd.compiled import Compiled, Leaves
+from jasgd.core.compiled import Compiled, Leaves
 
 LARGE = 1 << 20  # bytes from which fresh memory costs more than it does to tell JAX of what to use instead
 
