@@ -11,9 +11,9 @@ import optax
 import pytest
 
 from jasgd import schemes
-from jasgd.arms import Arm
-from jasgd.comparison import Comparison
 from jasgd.execution import Execution, row_dtype
+from jasgd.experiments.arms import Arm
+from jasgd.experiments.comparison import Comparison
 from jasgd.result import Outcome, TrainResult
 from jasgd.schemes.choice import WITH_NATIVE
 from jasgd.schemes.native import build as native_build
@@ -105,7 +105,7 @@ def counting(size: int = 4096):
 
 
 class Task:
-    """A problem as ``jasgd.comparison.compare`` wants it, small."""
+    """A problem as ``jasgd.experiments.comparison.compare`` wants it, small."""
 
     name = "network"
 

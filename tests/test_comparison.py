@@ -11,9 +11,9 @@ import pytest
 from helpers import Parabola, Task, by_hand, overtaken, result_of
 
 import jasgd
-from jasgd.arms import Arm
-from jasgd.comparison import compare
-from jasgd.measures import measures, spread
+from jasgd.experiments.arms import Arm
+from jasgd.experiments.comparison import compare
+from jasgd.experiments.measures import measures, spread
 from jasgd.result import Outcome, to_json
 
 

@@ -10,23 +10,9 @@ import optax
 import pytest
 
 import jasgd
-from jasgd import (
-    arms,
-    cluster,
-    comparison,
-    data,
-    fits,
-    problems,
-    replayer,
-    report,
-    rules,
-    schemes,
-    simulator,
-    specs,
-    spectrum,
-    truncation,
-)
+from jasgd import cluster, data, fits, problems, replayer, report, rules, schemes, simulator, specs, truncation
 from jasgd.cluster import parsing
+from jasgd.experiments import arms, comparison, spectrum
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -8,7 +8,7 @@ from helpers import result_of, with_times
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jasgd.measures import SHARES, SMOOTHED, Spread, committed, measures, reached, smoothed, spread
+from jasgd.experiments.measures import SHARES, SMOOTHED, Spread, committed, measures, reached, smoothed, spread
 from jasgd.result import Outcome
 
 

@@ -17,9 +17,9 @@ from rich.console import Console
 
 import jasgd
 from jasgd import report
-from jasgd.comparison import compare
+from jasgd.experiments.comparison import compare
+from jasgd.experiments.measures import committed
 from jasgd.fits import fit
-from jasgd.measures import committed
 from jasgd.report import comparisons, plots, runs
 from jasgd.report.tables import comparison_table, run_table
 from jasgd.result import Outcome

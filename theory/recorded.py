@@ -136,7 +136,7 @@ def load(path: str | Path, *, data_dir: Path | None = None) -> Recorded:
         raise ValueError(f"{file} holds no execution: {error}") from error
     if not (path / "result.json").exists():
         return Recorded(execution, missing="only the execution was given")
-    from jasgd.recipe import FILE, Recipe
+    from jasgd.experiments.recipe import FILE, Recipe
 
     if not (path / FILE).exists():
         return Recorded(execution, TrainResult.load(path), missing="the folder does not say what was trained")

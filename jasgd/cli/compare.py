@@ -24,9 +24,9 @@ class Compare(Task):
         from rich.console import Console
 
         from jasgd import report
-        from jasgd.arms import BASELINE, Arm
-        from jasgd.comparison import compare
-        from jasgd.recipe import Recipe
+        from jasgd.experiments.arms import BASELINE, Arm
+        from jasgd.experiments.comparison import compare
+        from jasgd.experiments.recipe import Recipe
         from jasgd.report.live import Live
         from jasgd.report.tables import comparison_table
         from jasgd.specs import parse_law

@@ -36,7 +36,7 @@ class Replay:
     def run(self) -> int:
         """Replays and tells."""
         from jasgd import TrainResult, nonfinite, replayer
-        from jasgd.recipe import Recipe
+        from jasgd.experiments.recipe import Recipe
         from jasgd.result import to_json
 
         recipe = Recipe.load(self.folder)

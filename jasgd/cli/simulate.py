@@ -108,10 +108,10 @@ class Simulate(OutputOptions, ProblemOptions):
         from rich.console import Console
 
         from jasgd import report
+        from jasgd.experiments.spectrum import sweep
         from jasgd.report.live import Bar
         from jasgd.report.tables import spectrum_table
         from jasgd.specs import parse_law
-        from jasgd.spectrum import sweep
 
         with Bar(Console(stderr=True), "updates") as bar:
             spectrum = sweep(

@@ -23,8 +23,8 @@ class Train(Task):
         from rich.console import Console
 
         from jasgd import report, schemes, train
+        from jasgd.experiments.recipe import Recipe
         from jasgd.fits import fit
-        from jasgd.recipe import Recipe
         from jasgd.report.live import Live
         from jasgd.report.tables import run_table
         from jasgd.specs import parse_law, parse_rule, parse_scheme, transformation

@@ -5,9 +5,9 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
-from jasgd.comparison import Comparison
+from jasgd.experiments.comparison import Comparison
+from jasgd.experiments.spectrum import Spectrum
 from jasgd.result import TrainResult
-from jasgd.spectrum import Spectrum
 
 
 def plot(result: TrainResult, folder: str | PathLike[str]) -> list[Path]:
@@ -42,7 +42,7 @@ def plot_comparison(comparison: Comparison, folder: str | PathLike[str]) -> list
     """Draws a comparison: per arm the loss, the staleness with the nearest model, and the step-size function.
 
     Args:
-      comparison: of :func:`jasgd.comparison.compare`.
+      comparison: of :func:`jasgd.experiments.comparison.compare`.
       folder: made if it does not exist; the files ``loss.png``, ``staleness.png`` and ``step_size.png`` are written.
 
     Returns:
@@ -72,7 +72,7 @@ def plot_spectrum(spectrum: Spectrum, folder: str | PathLike[str]) -> list[Path]
     Each arm is shown at the learning rate, of those that were tried, whose median final loss is the lowest.
 
     Args:
-      spectrum: of :func:`jasgd.spectrum.sweep`.
+      spectrum: of :func:`jasgd.experiments.spectrum.sweep`.
       folder: made if it does not exist; the file ``spectrum.png`` is written.
 
     Returns:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from jasgd.arms import number
-from jasgd.comparison import Comparison
 from jasgd.execution import Execution
-from jasgd.measures import SMOOTHED, committed, smoothed
+from jasgd.experiments.arms import number
+from jasgd.experiments.comparison import Comparison
+from jasgd.experiments.measures import SMOOTHED, committed, smoothed
 from jasgd.report.plots import (
     STYLE,
     Figure,

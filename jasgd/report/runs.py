@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from jasgd.arms import number
 from jasgd.execution import Execution
-from jasgd.measures import SMOOTHED, committed, smoothed
+from jasgd.experiments.arms import number
+from jasgd.experiments.measures import SMOOTHED, committed, smoothed
 from jasgd.report.plots import (
     COLOURS,
     FAINT,

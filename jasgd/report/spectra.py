@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from jasgd.arms import number
+from jasgd.experiments.arms import number
+from jasgd.experiments.spectrum import Spectrum
 from jasgd.report.plots import INK, STYLE, columns_of, headline, looks_of, new_figure, rc_context, save
-from jasgd.spectrum import Spectrum
 
 
 def plot_spectrum(spectrum: Spectrum, folder: Path) -> list[Path]:

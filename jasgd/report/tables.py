@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jasgd.arms import number
-from jasgd.comparison import Comparison
+from jasgd.experiments.arms import number
+from jasgd.experiments.comparison import Comparison
+from jasgd.experiments.measures import SHARES, Spread
+from jasgd.experiments.spectrum import Spectrum
 from jasgd.fits import LawFit
-from jasgd.measures import SHARES, Spread
 from jasgd.result import TrainResult
-from jasgd.spectrum import Spectrum
 
 try:
     from rich import box
@@ -20,7 +20,7 @@ try:
 except ImportError as error:
     raise ImportError('tables need rich: pip install "jasgd[cli]"') from error
 
-#: measure of :func:`jasgd.measures.measures` → what it is called, how it is written, and in what unit.
+#: measure of :func:`jasgd.experiments.measures.measures` → what it is called, how it is written, and in what unit.
 ROWS: dict[str, tuple[str, str, float]] = {
     "final_loss": ("final training loss", ".2g", 1),
     "test_accuracy": ("test accuracy (%)", ".1f", 100),
@@ -87,7 +87,7 @@ def comparison_table(comparison: Comparison) -> Table:
     as with a loss that not all of them reached, their number follows.
 
     Args:
-      comparison: of :func:`jasgd.comparison.compare`.
+      comparison: of :func:`jasgd.experiments.comparison.compare`.
 
     Returns:
       The table.
@@ -110,7 +110,7 @@ def spectrum_table(spectrum: Spectrum, cluster: str) -> Table:
     """A row per arm, a column per number of workers: the final training loss at the best learning rate, and E[C].
 
     Args:
-      spectrum: of :func:`jasgd.spectrum.sweep`.
+      spectrum: of :func:`jasgd.experiments.spectrum.sweep`.
       cluster: label of one of its clusters.
 
     Returns:

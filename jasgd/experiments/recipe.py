@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import optax
 
-from jasgd.arms import computed_constant
+from jasgd.experiments.arms import computed_constant
 from jasgd.specs import parse_law, parse_rule, transformation
 
 FILE = "recipe.json"

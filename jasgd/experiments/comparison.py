@@ -11,8 +11,8 @@ from typing import Any, Literal
 import optax
 
 from jasgd import rules, schemes
-from jasgd.arms import BASELINE, Arm, check_arms, computed_constant, number
-from jasgd.measures import SHARES, Spread, measures, spread
+from jasgd.experiments.arms import BASELINE, Arm, check_arms, computed_constant, number
+from jasgd.experiments.measures import SHARES, Spread, measures, spread
 from jasgd.result import Outcome, TrainResult
 from jasgd.schemes import SchemeFactory
 from jasgd.specs import parse_rule, parse_scheme, transformation

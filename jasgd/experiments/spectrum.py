@@ -15,15 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd import rules
-from jasgd.arms import BASELINE, Arm, check_arms, computed_constant, number
 from jasgd.cluster import Cluster, generate
-from jasgd.comparison import held_against
 from jasgd.core.admission import admit
 from jasgd.data import aligned
 from jasgd.execution import Execution
+from jasgd.experiments.arms import BASELINE, Arm, check_arms, computed_constant, number
+from jasgd.experiments.comparison import held_against
+from jasgd.experiments.measures import Spread, measures, spread
 from jasgd.feed import feed
 from jasgd.lanes import Lane, Task, run_in_threads
-from jasgd.measures import Spread, measures, spread
 from jasgd.result import Outcome, TrainResult
 from jasgd.scan import Program
 from jasgd.schedule import schedule
@@ -55,7 +55,7 @@ class Spectrum:
       clusters: labels of the clusters.
       settings: what was the same in every run.
       learning_rates: with which learning rates.
-      runs: :func:`jasgd.measures.measures` of each run, and its ``outcome``.
+      runs: :func:`jasgd.experiments.measures.measures` of each run, and its ``outcome``.
     """
 
     problem: str
@@ -93,7 +93,7 @@ class Spectrum:
     def reading(self) -> str:
         """A sentence per cluster on its largest number of workers, every arm at its best learning rate of those tried.
 
-        Differences are claimed as by :meth:`jasgd.comparison.Comparison.reading`.
+        Differences are claimed as by :meth:`jasgd.experiments.comparison.Comparison.reading`.
         """
         told, most = [], max(self.workers)
         for label in self.clusters:
@@ -133,8 +133,8 @@ def sweep(
     Runs with the same cluster, number of workers and seed follow one execution, so nothing but the rule differs.
 
     Args:
-      problem: see :func:`jasgd.comparison.compare`.
-      arms: the rules, see :meth:`jasgd.arms.Arm.parse`; each once.
+      problem: see :func:`jasgd.experiments.comparison.compare`.
+      arms: the rules, see :meth:`jasgd.experiments.arms.Arm.parse`; each once.
       seeds: integers ≥ 0; each once.
       workers: numbers of workers, each ≥ 1 and once.
       clusters: the models of the times, by label.

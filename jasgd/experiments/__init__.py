@@ -1,0 +1,1 @@
+"""Rules held against each other: comparisons on threads, spectra over numbers of workers, and what follows."""
