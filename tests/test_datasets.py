@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from jasgd.problems import datasets, places
+from jasgd.problems import datasets, locations
 from jasgd.problems.datasets import DATASETS, load_dataset, locate
 from jasgd.problems.files import parse_cifar10, parse_idx
 from jasgd.problems.sources import CIFAR10, FASHION_MNIST, MNIST, Archive, DataFile, DatasetError, Source, fetch
@@ -53,7 +53,7 @@ def nowhere(tmp_path, monkeypatch):
     """No data set on this machine, as far as the search goes."""
     monkeypatch.delenv("JASGD_DATA_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setattr(places, "SYSTEM_FOLDER", tmp_path / "system")
+    monkeypatch.setattr(locations, "SYSTEM_FOLDER", tmp_path / "system")
     return tmp_path
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jasgd.problems.files import find_files, parse_cifar10, parse_idx, read_files
-from jasgd.problems.places import Location, cache_folder, describe_absence, search
+from jasgd.problems.locations import Location, cache_folder, describe_absence, search
 from jasgd.problems.sources import CIFAR10, FASHION_MNIST, MNIST, DatasetError, Source, fetch
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
