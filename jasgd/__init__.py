@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from jasgd.cluster import Cluster
     from jasgd.data import BatchesExhausted, minibatches
     from jasgd.delay_compensation import DelayCompensatedState, delay_compensated
-    from jasgd.execution import Execution, ExecutionError
     from jasgd.jax_settings import configure_cpu
+    from jasgd.record.execution import Execution, ExecutionError
+    from jasgd.record.result import Outcome, TrainingError, TrainResult
     from jasgd.replayer import Replay, ReplayError, replay
-    from jasgd.result import Outcome, TrainingError, TrainResult
     from jasgd.simulator import BySeed, Simulation, by_seed, simulate
     from jasgd.staleness import StalenessHistogram
     from jasgd.supervisor import Progress
@@ -27,17 +27,17 @@ _WHERE = {
     "BySeed": "jasgd.simulator",
     "Cluster": "jasgd.cluster",
     "DelayCompensatedState": "jasgd.delay_compensation",
-    "Execution": "jasgd.execution",
-    "ExecutionError": "jasgd.execution",
-    "Outcome": "jasgd.result",
+    "Execution": "jasgd.record.execution",
+    "ExecutionError": "jasgd.record.execution",
+    "Outcome": "jasgd.record.result",
     "Progress": "jasgd.supervisor",
     "Replay": "jasgd.replayer",
     "ReplayError": "jasgd.replayer",
     "Simulation": "jasgd.simulator",
     "StalenessAdaptiveState": "jasgd.transforms",
     "StalenessHistogram": "jasgd.staleness",
-    "TrainResult": "jasgd.result",
-    "TrainingError": "jasgd.result",
+    "TrainResult": "jasgd.record.result",
+    "TrainingError": "jasgd.record.result",
     "by_seed": "jasgd.simulator",
     "cluster": "jasgd.cluster",
     "configure_cpu": "jasgd.jax_settings",

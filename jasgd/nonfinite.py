@@ -9,8 +9,8 @@ from typing import Any
 import jax
 
 from jasgd.data import Batches
+from jasgd.record.result import TrainResult
 from jasgd.rerun import Rerun
-from jasgd.result import TrainResult
 
 
 @dataclasses.dataclass(frozen=True)

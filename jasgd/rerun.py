@@ -15,8 +15,8 @@ from jasgd.core.admission import admit
 from jasgd.core.buffers import Buffers
 from jasgd.core.compiled import Compiled, Leaves
 from jasgd.data import as_batches
-from jasgd.environment import Mismatch, describe_dtypes, describe_environment, mismatches
-from jasgd.result import TrainResult, digest
+from jasgd.record.environment import Mismatch, describe_dtypes, describe_environment, mismatches
+from jasgd.record.result import TrainResult, digest
 
 
 class ReplayError(ValueError):

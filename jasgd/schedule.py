@@ -11,7 +11,7 @@ import dataclasses
 
 import numpy as np
 
-from jasgd.execution import Execution, ExecutionError
+from jasgd.record.execution import Execution, ExecutionError
 
 NOTHING = -1
 
@@ -67,7 +67,7 @@ def schedule(execution: Execution) -> Schedule:
 
     Example:
       >>> import numpy as np
-      >>> from jasgd.execution import row_dtype
+      >>> from jasgd.record.execution import row_dtype
       >>> rows = np.zeros(3, row_dtype(dropped=False))  # two workers; the second's gradient is one update stale
       >>> rows["version"], rows["version_read"], rows["staleness"] = [0, 1, 2], [0, 0, 1], [0, 1, 1]
       >>> rows["ticket"] = [0, 1, 2]

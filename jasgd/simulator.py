@@ -15,10 +15,10 @@ import numpy as np
 from jasgd.cluster import Cluster, generate
 from jasgd.core.admission import admit
 from jasgd.data import aligned
-from jasgd.execution import Execution
 from jasgd.feed import feed
 from jasgd.lanes import Lane, Task, chunk_of, run_in_threads, run_vectorised
-from jasgd.result import TrainResult
+from jasgd.record.execution import Execution
+from jasgd.record.result import TrainResult
 from jasgd.scan import Program
 from jasgd.schedule import schedule
 

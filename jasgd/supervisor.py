@@ -17,7 +17,7 @@ import jax
 from jasgd.core.compiled import Compiled
 from jasgd.core.ledger import Ledger
 from jasgd.inherit import inherited
-from jasgd.result import Outcome, StuckWorker
+from jasgd.record.result import Outcome, StuckWorker
 from jasgd.worker import Run, work
 
 POLL_S = 0.02  # how often stop conditions are looked at

@@ -20,10 +20,10 @@ from jasgd.core.compiled import Compiled, Leaves
 from jasgd.core.ledger import Ledger
 from jasgd.core.scheme import Gradient, Scheme, SchemeFactory, Setup, Snapshot, View
 from jasgd.data import Batches, as_batches
-from jasgd.environment import describe_dtypes, describe_environment
-from jasgd.execution import ExecutionError
 from jasgd.jax_settings import warn_if_unconfigured
-from jasgd.result import Outcome, StuckWorker, TrainingError, TrainResult, digest
+from jasgd.record.environment import describe_dtypes, describe_environment
+from jasgd.record.execution import ExecutionError
+from jasgd.record.result import Outcome, StuckWorker, TrainingError, TrainResult, digest
 from jasgd.supervisor import Progress, Supervisor
 from jasgd.worker import Run
 

@@ -14,8 +14,8 @@ import numpy as np
 from jasgd.core.compiled import Compiled
 from jasgd.core.scheme import Closed, Committed, Dropped, Gradient, Scheme, View
 from jasgd.data import Batches, BatchesExhausted
-from jasgd.result import Outcome
-from jasgd.timings import Phases
+from jasgd.record.result import Outcome
+from jasgd.record.timings import Phases
 
 STANDING = 100  # gradients of one worker in a row that may be committed without a newer version
 

@@ -11,10 +11,10 @@ import optax
 import pytest
 
 from jasgd import schemes
-from jasgd.execution import Execution, row_dtype
 from jasgd.experiments.arms import Arm
 from jasgd.experiments.comparison import Comparison
-from jasgd.result import Outcome, TrainResult
+from jasgd.record.execution import Execution, row_dtype
+from jasgd.record.result import Outcome, TrainResult
 from jasgd.schemes.choice import WITH_NATIVE
 from jasgd.schemes.native import build as native_build
 from jasgd.testing import Interleaving, watched

@@ -13,8 +13,8 @@ from helpers import result_of
 import jasgd
 from jasgd import cluster
 from jasgd.cluster import SIMULATED, Cluster, Tempo, measured_from
+from jasgd.record.timings import Phases
 from jasgd.specs import parse_scheme
-from jasgd.timings import Phases
 
 
 def timed(name, phases):

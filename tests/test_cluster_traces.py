@@ -8,7 +8,7 @@ import pytest
 
 import jasgd
 from jasgd import cluster
-from jasgd.execution import DROP_REASONS
+from jasgd.record.execution import DROP_REASONS
 
 FOUR_SIX_NINE = cluster.measured({0: [4], 1: [6], 2: [9]}, order="recorded")
 

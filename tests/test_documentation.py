@@ -10,9 +10,10 @@ import optax
 import pytest
 
 import jasgd
-from jasgd import cluster, data, fits, problems, replayer, report, rules, schemes, simulator, specs, truncation
+from jasgd import cluster, data, fits, problems, replayer, report, rules, schemes, simulator, specs
 from jasgd.cluster import parsing
 from jasgd.experiments import arms, comparison, spectrum
+from jasgd.record import truncation
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jasgd import Execution, ExecutionError
-from jasgd.execution import COLUMNS, row_dtype
+from jasgd.record.execution import COLUMNS, row_dtype
 
 
 def execution(versions, reads, workers, *, of=3, drops=(), in_flight=()):

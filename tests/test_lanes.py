@@ -466,7 +466,12 @@ def test_what_cannot_work_is_refused_at_the_door(options, error, told):
         (jasgd.by_seed(lambda seed: None), {}, TypeError, "execution must be an Execution, .* got NoneType"),
         (of_other_lengths(0), {"scheme": "hogwild"}, ValueError, "scheme must be left out"),
         (of_other_lengths(0), {"workers": 3}, ValueError, "workers must be left out"),
-        (jasgd.truncation.truncated(of_other_lengths(0), 0), {}, ValueError, "execution must have one row or more"),
+        (
+            jasgd.record.truncation.truncated(of_other_lengths(0), 0),
+            {},
+            ValueError,
+            "execution must have one row or more",
+        ),
     ],
 )
 def test_an_execution_that_cannot_be_followed_is_refused(execution, options, error, told):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jasgd.experiments.measures import SHARES, SMOOTHED, Spread, committed, measures, reached, smoothed, spread
-from jasgd.result import Outcome
+from jasgd.record.result import Outcome
 
 
 def test_a_loss_is_smoothed_over_twenty_gradients():

@@ -17,8 +17,8 @@ from helpers import counting, needs_compiler, network, plain_optax, same_bits
 from replays import SCHEMES, Case
 
 import jasgd
-from jasgd.environment import DECIDES_BITS
-from jasgd.execution import COLUMNS
+from jasgd.record.environment import DECIDES_BITS
+from jasgd.record.execution import COLUMNS
 from jasgd.replayer import first_nonfinite
 
 IN_DEFAULT = 9  # random runs in the default suite, the first ones; they try every scheme
@@ -289,7 +289,7 @@ def test_what_decides_bits_and_is_not_as_it_was_is_refused_by_name(recorded, nam
 
 
 def test_flags_in_another_order_are_the_same_flags():
-    from jasgd.environment import mismatches
+    from jasgd.record.environment import mismatches
 
     assert mismatches({"xla_flags": "--a=1 --b=2"}, {"xla_flags": "--b=2  --a=1"}) == []
     assert [m.name for m in mismatches({"xla_flags": "--a=1"}, {"xla_flags": "--a=2"})] == ["xla_flags"]

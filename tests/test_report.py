@@ -20,9 +20,9 @@ from jasgd import report
 from jasgd.experiments.comparison import compare
 from jasgd.experiments.measures import committed
 from jasgd.fits import fit
+from jasgd.record.result import Outcome
 from jasgd.report import comparisons, plots, runs
 from jasgd.report.tables import comparison_table, run_table
-from jasgd.result import Outcome
 
 PLOTS = ["loss.png", "staleness.png", "step_size.png"]
 

@@ -11,7 +11,7 @@ import pytest
 from helpers import network, same_bits
 
 import jasgd
-from jasgd.result import to_json
+from jasgd.record.result import to_json
 
 
 @pytest.fixture(scope="module")

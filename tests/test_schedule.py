@@ -8,7 +8,7 @@ import pytest
 
 from jasgd import ExecutionError, cluster, schemes
 from jasgd.cluster import Cluster, Pauses, Stragglers, exponential, gamma, lognormal
-from jasgd.execution import Execution, row_dtype
+from jasgd.record.execution import Execution, row_dtype
 from jasgd.schedule import NOTHING, schedule
 
 SCHEMES = {

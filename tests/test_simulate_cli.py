@@ -7,7 +7,7 @@ import pytest
 
 from jasgd import cluster
 from jasgd.cli.main import main
-from jasgd.execution import Execution
+from jasgd.record.execution import Execution
 
 SMALL = ["--workers", "1", "4", "--steps", "30", "--seeds", "0", "1", "--learning-rates", "0.05", "--batch-size", "16"]
 

@@ -11,10 +11,10 @@ import pytest
 
 import jasgd
 from jasgd.data import BatchesExhausted
+from jasgd.record.timings import PHASES, Phases
 from jasgd.schemes import Leashed, Locked
 from jasgd.specs import parse_scheme
 from jasgd.testing import Interleaving, watched
-from jasgd.timings import PHASES, Phases
 
 SCHEMES = list(jasgd.schemes.SCHEMES)
 COLUMNS = [*PHASES, *(f"dropped.{name}" for name in PHASES)]

@@ -5,8 +5,8 @@ import pytest
 from test_schedule import drawn
 
 from jasgd import cluster
-from jasgd.execution import Execution, row_dtype
-from jasgd.truncation import truncated
+from jasgd.record.execution import Execution, row_dtype
+from jasgd.record.truncation import truncated
 
 
 @pytest.mark.parametrize("part", range(4))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from flint import fmpq
 
-from jasgd.execution import Execution
+from jasgd.record.execution import Execution
 from theory.convergence import THEOREMS, Case, Moments, evaluate
 from theory.convergence.trace import largest_scale, trace_bound, trace_condition
 from theory.recorded import Commits

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from jasgd.execution import Execution
-from jasgd.result import TrainResult, to_json
+from jasgd.record.execution import Execution
+from jasgd.record.result import TrainResult, to_json
 from theory import dependence
 from theory.applied import Numbers, bounds, step_condition, theorems
 from theory.recorded import Commits, Recorded, overlap, params_along

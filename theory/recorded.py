@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from jasgd.execution import Execution
-from jasgd.result import TrainResult
+from jasgd.record.execution import Execution
+from jasgd.record.result import TrainResult
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,7 +37,7 @@ class Replay:
         """Replays and tells."""
         from jasgd import TrainResult, nonfinite, replayer
         from jasgd.experiments.recipe import Recipe
-        from jasgd.result import to_json
+        from jasgd.record.result import to_json
 
         recipe = Recipe.load(self.folder)
         problem = recipe.problem(self.data_dir)

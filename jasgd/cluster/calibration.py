@@ -10,9 +10,9 @@ import numpy as np
 from jasgd.cluster.changing_speeds import Tempo
 from jasgd.cluster.model import Cluster
 from jasgd.cluster.recorded_durations import measured
-from jasgd.execution import DROP_REASONS
-from jasgd.result import TrainResult
-from jasgd.timings import PHASES
+from jasgd.record.execution import DROP_REASONS
+from jasgd.record.result import TrainResult
+from jasgd.record.timings import PHASES
 
 Order = Literal["timed", "recorded", "drawn"]
 BATCH, READ, COMPUTE, COMMIT = range(len(PHASES))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from jasgd.execution import DROP_REASONS, Execution, row_dtype
+from jasgd.record.execution import DROP_REASONS, Execution, row_dtype
 
 if TYPE_CHECKING:
     from jasgd.core.scheme import Gradient
@@ -186,7 +186,7 @@ class Ledger:
         """Writes the row of a dropped gradient.
 
         Raises:
-          ValueError: for a reason that is none of ``jasgd.execution.DROP_REASONS``.
+          ValueError: for a reason that is none of ``jasgd.record.execution.DROP_REASONS``.
         """
         if reason not in DROP_REASONS:
             raise ValueError(f"reason must be one of {', '.join(DROP_REASONS)}, got {reason!r}")

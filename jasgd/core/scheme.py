@@ -126,7 +126,7 @@ class Scheme(Protocol):
 
         Inside its atomic section a scheme calls ``ledger.require_open``, ``ledger.staleness`` and
         ``ledger.is_too_stale``; it returns what ``ledger.applied`` or ``ledger.dropped`` returns. The reason of a drop
-        is one of ``jasgd.execution.DROP_REASONS``.
+        is one of ``jasgd.record.execution.DROP_REASONS``.
         """
         ...
 

@@ -13,7 +13,7 @@ import optax
 from jasgd import rules, schemes
 from jasgd.experiments.arms import BASELINE, Arm, check_arms, computed_constant, number
 from jasgd.experiments.measures import SHARES, Spread, measures, spread
-from jasgd.result import Outcome, TrainResult
+from jasgd.record.result import Outcome, TrainResult
 from jasgd.schemes import SchemeFactory
 from jasgd.specs import parse_rule, parse_scheme, transformation
 from jasgd.supervisor import Progress
@@ -204,7 +204,7 @@ class Comparison:
         return f"{where}: {'; '.join(told)}."
 
     def record(self) -> dict[str, Any]:
-        """Everything but parameters and executions, as values that :func:`jasgd.result.to_json` takes."""
+        """Everything but parameters and executions, as values that :func:`jasgd.record.result.to_json` takes."""
         table = [{k: v._asdict() if isinstance(v, Spread) else v for k, v in row.items()} for row in self.rows]
         runs = [
             {"arm": label, "seed": seed, "outcome": str(r.outcome), "message": r.message, "metrics": r.metrics}

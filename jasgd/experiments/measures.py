@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jasgd.execution import Execution
-from jasgd.result import Outcome, TrainResult
+from jasgd.record.execution import Execution
+from jasgd.record.result import Outcome, TrainResult
 
 SHARES = (0.5, 0.25, 0.1, 0.05)  # of the initial training loss, whose reaching is measured
 SMOOTHED = 20  # gradients that a smoothed loss is a mean over

@@ -18,13 +18,13 @@ from jasgd import rules
 from jasgd.cluster import Cluster, generate
 from jasgd.core.admission import admit
 from jasgd.data import aligned
-from jasgd.execution import Execution
 from jasgd.experiments.arms import BASELINE, Arm, check_arms, computed_constant, number
 from jasgd.experiments.comparison import held_against
 from jasgd.experiments.measures import Spread, measures, spread
 from jasgd.feed import feed
 from jasgd.lanes import Lane, Task, run_in_threads
-from jasgd.result import Outcome, TrainResult
+from jasgd.record.execution import Execution
+from jasgd.record.result import Outcome, TrainResult
 from jasgd.scan import Program
 from jasgd.schedule import schedule
 from jasgd.specs import parse_rule, parse_spec, transformation
@@ -104,7 +104,7 @@ class Spectrum:
         return "\n".join(told)
 
     def record(self) -> dict[str, Any]:
-        """Everything, as values that :func:`jasgd.result.to_json` takes."""
+        """Everything, as values that :func:`jasgd.record.result.to_json` takes."""
         told = {"problem": self.problem, "seeds": self.seeds, "settings": self.settings, "reading": self.reading()}
         table = [{k: v._asdict() if isinstance(v, Spread) else v for k, v in row.items()} for row in self.rows]
         runs = [point._asdict() | numbers for point, numbers in self.runs.items()]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jasgd.experiments.comparison import Comparison
 from jasgd.experiments.spectrum import Spectrum
-from jasgd.result import TrainResult
+from jasgd.record.result import TrainResult
 
 
 def plot(result: TrainResult, folder: str | PathLike[str]) -> list[Path]:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from jasgd.execution import Execution
 from jasgd.experiments.arms import number
 from jasgd.experiments.comparison import Comparison
 from jasgd.experiments.measures import SMOOTHED, committed, smoothed
+from jasgd.record.execution import Execution
+from jasgd.record.result import Outcome, TrainResult
 from jasgd.report.plots import (
     STYLE,
     Figure,
@@ -31,7 +32,6 @@ from jasgd.report.plots import (
     scale_loss,
     wrapped,
 )
-from jasgd.result import Outcome, TrainResult
 
 
 def plot_arms(comparison: Comparison, folder: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from typing import Self
 
-from jasgd.result import TrainResult
+from jasgd.record.result import TrainResult
 from jasgd.supervisor import Progress
 
 try:

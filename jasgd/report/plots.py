@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from jasgd.execution import Execution
 from jasgd.fits import fit
+from jasgd.record.execution import Execution
 
 try:
     from matplotlib import rc_context as rc_context

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from jasgd.execution import Execution
 from jasgd.experiments.arms import number
 from jasgd.experiments.measures import SMOOTHED, committed, smoothed
+from jasgd.record.execution import Execution
+from jasgd.record.result import TrainResult
 from jasgd.report.plots import (
     COLOURS,
     FAINT,
@@ -30,7 +31,6 @@ from jasgd.report.plots import (
     save,
     scale_loss,
 )
-from jasgd.result import TrainResult
 
 
 def plot_run(result: TrainResult, folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from jasgd.experiments.comparison import Comparison
 from jasgd.experiments.measures import SHARES, Spread
 from jasgd.experiments.spectrum import Spectrum
 from jasgd.fits import LawFit
-from jasgd.result import TrainResult
+from jasgd.record.result import TrainResult
 
 try:
     from rich import box

@@ -14,7 +14,7 @@ import pytest
 import jasgd
 import theory
 from jasgd import cluster
-from jasgd.execution import Execution, ExecutionError, row_dtype
+from jasgd.record.execution import Execution, ExecutionError, row_dtype
 from theory.curvature import Probe
 from theory.recorded import Commits, load, params_along
 from theory.verdict import Verdict

@@ -123,7 +123,7 @@ def _read_counts(file: str) -> list[int]:
             raise ValueError(f"distribution 'counts:{file}': not JSON: {error}") from error
     import numpy as np
 
-    from jasgd.execution import Execution
+    from jasgd.record.execution import Execution
 
     file_of_run = path / "execution.npz" if path.is_dir() else path
     try:

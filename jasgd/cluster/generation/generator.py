@@ -10,7 +10,7 @@ from jasgd.cluster.draws import Streams
 from jasgd.cluster.generation import event_engine, scheme_names, sorting_engine
 from jasgd.cluster.generation.run import Run, Trace
 from jasgd.cluster.model import Cluster
-from jasgd.execution import Execution, row_dtype
+from jasgd.record.execution import Execution, row_dtype
 
 
 def generate(cluster: Cluster, *, scheme: Any = "leashed", workers: int, steps: int, seed: int = 0) -> Execution:

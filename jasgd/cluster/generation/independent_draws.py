@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jasgd.execution import Execution, row_dtype
+from jasgd.record.execution import Execution, row_dtype
 from jasgd.staleness import StalenessHistogram
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jasgd.cluster.draws import Streams
-from jasgd.execution import DROP_REASONS
+from jasgd.record.execution import DROP_REASONS
 
 _APPLIED = ("worker", "ticket", "version_read", "version", "tries", "time_s")
 
@@ -103,7 +103,7 @@ class Run:
             raise Closed
 
     def drop(self, worker: int, reason: str, tries: int = 1) -> None:
-        """The worker's gradient is not applied; ``reason`` is one of ``jasgd.execution.DROP_REASONS``."""
+        """The worker's gradient is not applied; ``reason`` is one of ``jasgd.record.execution.DROP_REASONS``."""
         if self.version >= self.steps:
             raise Closed
         if reason not in DROP_REASONS:

@@ -12,9 +12,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from jasgd.execution import DROP_REASONS, Execution
+from jasgd.record.execution import DROP_REASONS, Execution
+from jasgd.record.timings import load_timings, save_timings
 from jasgd.staleness import StalenessHistogram
-from jasgd.timings import load_timings, save_timings
 
 
 class Outcome(enum.StrEnum):

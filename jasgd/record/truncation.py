@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jasgd.execution import Execution
+from jasgd.record.execution import Execution
 
 
 def truncated(execution: Execution, commits: int) -> Execution:

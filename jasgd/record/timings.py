@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jasgd.execution import Execution
+from jasgd.record.execution import Execution
 
 #: columns of ``TrainResult.timings``, in the order in which a gradient goes through the phases; those of the dropped
 #: gradients have the prefix ``dropped.``.
