@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from jasgd.jax_settings import configure_cpu
     from jasgd.record.execution import Execution, ExecutionError
     from jasgd.record.result import Outcome, TrainingError, TrainResult
-    from jasgd.replayer import Replay, ReplayError, replay
+    from jasgd.replaying.replayer import Replay, ReplayError, replay
     from jasgd.simulator import BySeed, Simulation, by_seed, simulate
     from jasgd.staleness import StalenessHistogram
     from jasgd.supervisor import Progress
@@ -31,8 +31,8 @@ _WHERE = {
     "ExecutionError": "jasgd.record.execution",
     "Outcome": "jasgd.record.result",
     "Progress": "jasgd.supervisor",
-    "Replay": "jasgd.replayer",
-    "ReplayError": "jasgd.replayer",
+    "Replay": "jasgd.replaying.replayer",
+    "ReplayError": "jasgd.replaying.replayer",
     "Simulation": "jasgd.simulator",
     "StalenessAdaptiveState": "jasgd.transforms",
     "StalenessHistogram": "jasgd.staleness",
@@ -46,7 +46,7 @@ _WHERE = {
     "fits": "jasgd.fits",
     "minibatches": "jasgd.data",
     "problems": "jasgd.problems",
-    "replay": "jasgd.replayer",
+    "replay": "jasgd.replaying.replayer",
     "report": "jasgd.report",
     "rules": "jasgd.rules",
     "schemes": "jasgd.schemes",

@@ -10,10 +10,11 @@ import optax
 import pytest
 
 import jasgd
-from jasgd import cluster, data, fits, problems, replayer, report, rules, schemes, simulator, specs
+from jasgd import cluster, data, fits, problems, report, rules, schemes, simulator, specs
 from jasgd.cluster import parsing
 from jasgd.experiments import arms, comparison, spectrum
 from jasgd.record import truncation
+from jasgd.replaying import replayer
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -19,7 +19,7 @@ from replays import SCHEMES, Case
 import jasgd
 from jasgd.record.environment import DECIDES_BITS
 from jasgd.record.execution import COLUMNS
-from jasgd.replayer import first_nonfinite
+from jasgd.replaying.replayer import first_nonfinite
 
 IN_DEFAULT = 9  # random runs in the default suite, the first ones; they try every scheme
 RUNS = 100
@@ -118,7 +118,7 @@ def test_a_version_that_nobody_reads_any_more_is_let_go():
     tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.constant()), optax.sgd(1.0))
     result = jasgd.train(loss_fn, params, tx, batches, workers=4, steps=200, scheme="locked", has_aux=True)
     before = len(jax.live_arrays())
-    most, rerun = 0, jasgd.replayer.Rerun(result, loss_fn, tx, batches, upto=None, strict=True, device=None)
+    most, rerun = 0, jasgd.replaying.replayer.Rerun(result, loss_fn, tx, batches, upto=None, strict=True, device=None)
     for _ in rerun.commits():
         most = max(most, len(jax.live_arrays()) - before)
     # Each of the 200 versions has two leaves; a version is kept while one of four workers is still to commit on it.

@@ -171,7 +171,7 @@ def params_along(recorded: Recorded, versions: list[int]) -> list[Any]:
     import jax
     import jax.numpy as jnp
 
-    from jasgd.rerun import Rerun
+    from jasgd.replaying.rerun import Rerun
 
     if recorded.result is None:
         raise ValueError("recorded must have a result, whose parameters are replayed")

@@ -35,9 +35,10 @@ class Replay:
 
     def run(self) -> int:
         """Replays and tells."""
-        from jasgd import TrainResult, nonfinite, replayer
+        from jasgd import TrainResult
         from jasgd.experiments.recipe import Recipe
         from jasgd.record.result import to_json
+        from jasgd.replaying import nonfinite, replayer
 
         recipe = Recipe.load(self.folder)
         problem = recipe.problem(self.data_dir)

@@ -10,7 +10,7 @@ import jax
 
 from jasgd.data import Batches
 from jasgd.record.result import TrainResult
-from jasgd.rerun import Rerun
+from jasgd.replaying.rerun import Rerun
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ def first_nonfinite(
       ...     return w.sum()
       >>> tx = optax.sgd(2e38)  # every gradient is 1, and two such steps are too much for float32
       >>> result = jasgd.train(loss_fn, jnp.zeros(1), tx, jnp.float32, workers=1, steps=9, throw=False)
-      >>> jasgd.replayer.first_nonfinite(result, loss_fn, tx, jnp.float32)
+      >>> jasgd.replaying.replayer.first_nonfinite(result, loss_fn, tx, jnp.float32)
       NonFinite(version=1, row=1, where=('params',), gradient=False)
     """
     rerun = Rerun(result, loss_fn, tx, batches, upto=upto, strict=strict, device=device)

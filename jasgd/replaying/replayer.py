@@ -11,10 +11,10 @@ import jax
 import numpy as np
 
 from jasgd.data import Batches
-from jasgd.nonfinite import NonFinite, first_nonfinite, tell_nonfinite
 from jasgd.record.environment import Mismatch
 from jasgd.record.result import TrainResult, digest, plain
-from jasgd.rerun import ReplayError, Rerun
+from jasgd.replaying.nonfinite import NonFinite, first_nonfinite, tell_nonfinite
+from jasgd.replaying.rerun import ReplayError, Rerun
 
 __all__ = ["NonFinite", "Replay", "ReplayError", "first_nonfinite", "replay", "tell_nonfinite"]
 
