@@ -258,7 +258,7 @@ def test_python_m_jasgd_starts_jax_configured_and_gives_its_exit_code(tmp_path):
 def test_ctrl_c_exits_with_130_and_writes_what_was_learned(tmp_path):
 
     script = (
-        "import os, signal, threading, jasgd.report.live as live\n"
+        "import os, signal, threading, jasgd.report.progress_bars as live\n"
         "from jasgd.cli.main import main\n"
         "show = live.Live.show\n"
         "pressed = []\n"

@@ -21,7 +21,7 @@ from jasgd.experiments.comparison import compare
 from jasgd.experiments.measures import committed
 from jasgd.fits import fit
 from jasgd.record.result import Outcome
-from jasgd.report import comparisons, plots, runs
+from jasgd.report import comparison_figures, figures, run_figures
 from jasgd.report.tables import comparison_table, run_table
 
 PLOTS = ["loss.png", "staleness.png", "step_size.png"]
@@ -124,15 +124,15 @@ def title_of(figure):
 
 
 def losses(comparison):
-    return comparisons._losses(
-        comparison, {arm.label: look for arm, look in zip(comparison.arms, plots.looks_of(), strict=False)}
+    return comparison_figures._losses(
+        comparison, {arm.label: look for arm, look in zip(comparison.arms, figures.looks_of(), strict=False)}
     )
 
 
 def test_the_losses_are_those_of_the_run():
     result = train(steps=100)
     for panel, x in ((0, result.execution.version + 1), (1, committed(result.execution))):
-        lines = lines_of(runs._loss(result), panel)
+        lines = lines_of(run_figures._loss(result), panel)
         np.testing.assert_array_equal(lines["mini-batch"].get_ydata(), result.execution.loss)
         smooth = lines["mean over 20 mini-batches"]
         assert smooth.get_ydata()[-1] == pytest.approx(result.execution.loss[-20:].mean())
@@ -145,7 +145,7 @@ def test_time_does_not_go_back_where_a_thread_read_its_clock_late():
     late = (np.arange(60) + 1) / 100
     late[[25, 40]] += 0.3
     results = [dataclasses.replace(r, execution=with_times(r.execution, late)) for r in runs_from(4, 4)]
-    curve = lines_of(runs._loss(results[0]), 1)["mean over 20 mini-batches"]
+    curve = lines_of(run_figures._loss(results[0]), 1)["mean over 20 mini-batches"]
     assert (np.diff(curve.get_xdata()) >= 0).all()
     # Interpolated where times go back, the curve would not pass through its own points.
     drawn = lines_of(losses(by_hand(constant=results)), 1)["constant"]
@@ -196,15 +196,15 @@ def test_runs_too_short_for_means_are_drawn_by_their_mini_batches():
 
 def test_the_axis_of_the_loss_is_logarithmic_where_losses_differ_tenfold():
     for top, scale in ((9.0, "linear"), (40.0, "log")):
-        assert runs._loss(result_of([top] + [1.0] * 60)).axes[0].get_yscale() == scale
-        assert runs._loss(result_of([0.0] + [top] * 60)).axes[0].get_yscale() == "linear"
+        assert run_figures._loss(result_of([top] + [1.0] * 60)).axes[0].get_yscale() == scale
+        assert run_figures._loss(result_of([0.0] + [top] * 60)).axes[0].get_yscale() == "linear"
 
 
 def test_the_bars_are_shares_and_what_is_beyond_them_is_told():
     result = result_of([1.0] * 200)
     staleness = np.array([0] * 100 + [1] * 60 + [2] * 39 + [50])
     execution = dataclasses.replace(result.execution, staleness=staleness)
-    figure = runs._staleness(execution)
+    figure = run_figures._staleness(execution)
     assert [bar.get_height() for bar in figure.axes[0].patches] == [0.5, 0.3, 0.195, 0, 0]
     legend = " ".join(text.get_text() for text in figure.axes[0].get_legend().get_texts())
     assert "measured, 200 gradients (0.5% beyond)" in legend
@@ -219,7 +219,7 @@ def test_the_factors_are_those_that_were_used_at_each_staleness():
     execution = dataclasses.replace(
         result_of([1.0] * 300).execution, staleness=staleness, factor=(1 / (1 + staleness)).astype(np.float32)
     )
-    figure = runs._step_size(execution)
+    figure = run_figures._step_size(execution)
     line = next(line for axes in figure.axes for line in axes.lines if line.get_label().startswith("median"))
     np.testing.assert_allclose(line.get_xydata(), [(0, 1), (1, 1 / 2), (2, 1 / 3)], rtol=1e-6)
     assert title_of(figure) == "The step-size function that was used: E[C] = 0.611"
@@ -230,7 +230,7 @@ def test_a_control_is_a_level_line_however_staleness_differed_between_seeds():
     for factor, taus in ((1.2, (0, 0, 0, 1)), (1.6, (1, 2, 2, 3))):
         execution = result_of([1.0] * 200, factor=factor).execution
         arms.append(dataclasses.replace(execution, staleness=np.tile(taus, 50)))
-    figure = comparisons._step_sizes({"control": arms}, {"control": next(plots.looks_of())})
+    figure = comparison_figures._step_sizes({"control": arms}, {"control": next(figures.looks_of())})
     (line,) = lines_of(figure).values()
     assert line.get_label() == "control: E[C] = 1.40"
     assert line.get_xdata().tolist() == [0, 1, 2, 3]
@@ -241,7 +241,7 @@ def test_a_control_is_a_level_line_however_staleness_differed_between_seeds():
 
 
 def test_no_two_of_many_arms_look_the_same_and_long_names_are_not_cut(tmp_path):
-    looks = [tuple(look.values()) for look in itertools.islice(plots.looks_of(), 3 * len(plots.COLOURS))]
+    looks = [tuple(look.values()) for look in itertools.islice(figures.looks_of(), 3 * len(figures.COLOURS))]
     assert len(set(looks)) == len(looks)
     rules = ["exponential:beta=0.1,normalized=true", "tail:amplitude=0.25,cdf=inclusive,normalized=true"]
     arms = ["constant", *rules, *(f"constant@{rule}" for rule in rules)]
@@ -255,11 +255,13 @@ def test_no_two_of_many_arms_look_the_same_and_long_names_are_not_cut(tmp_path):
 
 def test_an_arm_has_its_colour_in_every_picture():
     told = by_hand(constant=runs_from(4), tail=[result_of([], outcome=Outcome.FAILED)], inverse=runs_from(3))
-    looks = {arm.label: look for arm, look in zip(told.arms, plots.looks_of(), strict=False)}
+    looks = {arm.label: look for arm, look in zip(told.arms, figures.looks_of(), strict=False)}
     executions = {label: [told.runs[label][0].execution] for label in ("constant", "inverse")}
-    loss = lines_of(comparisons._losses(told, looks))["inverse"]
-    (step,) = (line for name, line in lines_of(comparisons._step_sizes(executions, looks)).items() if "inverse" in name)
-    assert loss.get_color() == step.get_color() == plots.COLOURS[2]
+    loss = lines_of(comparison_figures._losses(told, looks))["inverse"]
+    (step,) = (
+        line for name, line in lines_of(comparison_figures._step_sizes(executions, looks)).items() if "inverse" in name
+    )
+    assert loss.get_color() == step.get_color() == figures.COLOURS[2]
 
 
 def test_the_table_of_a_run_has_its_numbers():

@@ -27,7 +27,7 @@ class Compare(Task):
         from jasgd.experiments.arms import BASELINE, Arm
         from jasgd.experiments.comparison import compare
         from jasgd.experiments.recipe import Recipe
-        from jasgd.report.live import Live
+        from jasgd.report.progress_bars import Live
         from jasgd.report.tables import comparison_table
         from jasgd.specs import parse_law
 

@@ -61,7 +61,7 @@ class OutputOptions:
     def require_plots(self) -> None:
         """A missing extra is said before anything is trained."""
         if self.plots:
-            import jasgd.report.plots  # noqa: F401
+            import jasgd.report.figures  # noqa: F401
 
     @contextlib.contextmanager
     def folder(self, command: str) -> Iterator[Path]:

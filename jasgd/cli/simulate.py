@@ -109,7 +109,7 @@ class Simulate(OutputOptions, ProblemOptions):
 
         from jasgd import report
         from jasgd.experiments.spectrum import sweep
-        from jasgd.report.live import Bar
+        from jasgd.report.progress_bars import Bar
         from jasgd.report.tables import spectrum_table
         from jasgd.specs import parse_law
 

@@ -25,7 +25,7 @@ class Train(Task):
         from jasgd import report, schemes, train
         from jasgd.experiments.recipe import Recipe
         from jasgd.fits import fit
-        from jasgd.report.live import Live
+        from jasgd.report.progress_bars import Live
         from jasgd.report.tables import run_table
         from jasgd.specs import parse_law, parse_rule, parse_scheme, transformation
 

@@ -33,9 +33,9 @@ def plot(result: TrainResult, folder: str | PathLike[str]) -> list[Path]:
       ...     [file.name for file in plot(result, folder)]
       ['loss.png', 'staleness.png', 'step_size.png']
     """
-    from jasgd.report import runs
+    from jasgd.report import run_figures
 
-    return runs.plot_run(result, Path(folder))
+    return run_figures.plot_run(result, Path(folder))
 
 
 def plot_comparison(comparison: Comparison, folder: str | PathLike[str]) -> list[Path]:
@@ -61,9 +61,9 @@ def plot_comparison(comparison: Comparison, folder: str | PathLike[str]) -> list
       ...     [file.name for file in plot_comparison(told, folder)]
       ['loss.png', 'staleness.png', 'step_size.png']
     """
-    from jasgd.report import comparisons
+    from jasgd.report import comparison_figures
 
-    return comparisons.plot_arms(comparison, Path(folder))
+    return comparison_figures.plot_arms(comparison, Path(folder))
 
 
 def plot_spectrum(spectrum: Spectrum, folder: str | PathLike[str]) -> list[Path]:
@@ -91,9 +91,9 @@ def plot_spectrum(spectrum: Spectrum, folder: str | PathLike[str]) -> list[Path]
       ...     [file.name for file in plot_spectrum(told, folder)]
       ['spectrum.png']
     """
-    from jasgd.report import spectra
+    from jasgd.report import spectrum_figures
 
-    return spectra.plot_spectrum(spectrum, Path(folder))
+    return spectrum_figures.plot_spectrum(spectrum, Path(folder))
 
 
 __all__ = ["plot", "plot_comparison", "plot_spectrum"]

@@ -13,7 +13,7 @@ from jasgd.experiments.comparison import Comparison
 from jasgd.experiments.measures import SMOOTHED, committed, smoothed
 from jasgd.record.execution import Execution
 from jasgd.record.result import Outcome, TrainResult
-from jasgd.report.plots import (
+from jasgd.report.figures import (
     STYLE,
     Figure,
     Look,

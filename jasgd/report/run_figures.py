@@ -11,7 +11,7 @@ from jasgd.experiments.arms import number
 from jasgd.experiments.measures import SMOOTHED, committed, smoothed
 from jasgd.record.execution import Execution
 from jasgd.record.result import TrainResult
-from jasgd.report.plots import (
+from jasgd.report.figures import (
     COLOURS,
     FAINT,
     GREY,

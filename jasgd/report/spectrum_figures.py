@@ -11,7 +11,7 @@ import numpy as np
 
 from jasgd.experiments.arms import number
 from jasgd.experiments.spectrum import Spectrum
-from jasgd.report.plots import INK, STYLE, columns_of, headline, looks_of, new_figure, rc_context, save
+from jasgd.report.figures import INK, STYLE, columns_of, headline, looks_of, new_figure, rc_context, save
 
 
 def plot_spectrum(spectrum: Spectrum, folder: Path) -> list[Path]:
