@@ -123,7 +123,7 @@ def digests(*, lanes="threads", seeds=(3, 1)):
     """What a simulation comes to, bit by bit."""
     params, loss_fn, batches = smooth()
     told = jasgd.simulate(
-        loss_fn, params, lambda size: optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(size)),
+        loss_fn, params, lambda size: optax.chain(jasgd.staleness_adaptive(jasgd.rules.law_based()), optax.sgd(size)),
         batches, cluster=CLUSTER, workers=5, steps=80, seeds=seeds, step_sizes=[0.01, 0.03], lanes=lanes,
     )  # fmt: skip
     return [[digest(run.params), digest(run.opt_state), *run.execution.hashes().values()] for run in told]

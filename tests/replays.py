@@ -66,8 +66,8 @@ RULES = {
     "constant": jasgd.rules.constant,
     "inverse": jasgd.rules.inverse,
     "exponential": lambda: jasgd.rules.normalized(jasgd.rules.exponential(beta=0.1)),
-    "tail": jasgd.rules.tail,
-    "strict": lambda: jasgd.rules.tail(cdf="strict"),
+    "tail": jasgd.rules.law_based,
+    "strict": lambda: jasgd.rules.law_based(cdf="strict"),
     "own": lambda: lambda staleness, law: 2.0 / (1.0 + (staleness > law.mean())),
 }
 OPTIMIZERS = {

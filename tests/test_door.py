@@ -105,7 +105,7 @@ BAD = {
     "loses staleness": (
         {
             "tx": optax.chain(
-                optax.MultiSteps(jasgd.staleness_adaptive(jasgd.rules.tail()), 2).gradient_transformation()
+                optax.MultiSteps(jasgd.staleness_adaptive(jasgd.rules.law_based()), 2).gradient_transformation()
             )
         },
         TypeError,
@@ -175,7 +175,7 @@ def test_the_good_arguments_are_good():
 
 
 def test_multi_steps_is_taken_as_it_is():
-    tx = optax.MultiSteps(optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(0.1)), 4)
+    tx = optax.MultiSteps(optax.chain(jasgd.staleness_adaptive(jasgd.rules.law_based()), optax.sgd(0.1)), 4)
     result = jasgd.train(**(GOOD | {"tx": tx, "steps": 8}))
     # Three of four commits change nothing, and the version advances all the same.
     assert result.execution.commits == 8

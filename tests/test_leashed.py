@@ -16,7 +16,7 @@ def quadratic(params, batch):
 
 
 def adaptive(rule=None):
-    return optax.chain(jasgd.staleness_adaptive(rule or jasgd.rules.tail()), optax.sgd(0.1))
+    return optax.chain(jasgd.staleness_adaptive(rule or jasgd.rules.law_based()), optax.sgd(0.1))
 
 
 def conflict(persistence, *, script, steps, rule=None):

@@ -40,7 +40,7 @@ def native(name, **options):
 
 
 def tail(*more):
-    return optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), *(more or (optax.sgd(0.05),)))
+    return optax.chain(jasgd.staleness_adaptive(jasgd.rules.law_based()), *(more or (optax.sgd(0.05),)))
 
 
 def count(scheme, *, workers, steps, size=4096, rule=None):
@@ -192,7 +192,7 @@ def test_what_is_logged_is_read_and_committed_with_the_parameters_that_were_read
     params, loss_fn, batches = network()
     events, results = [], []
     for first in ((jasgd.delay_compensated(0.5),), ()):
-        tx = optax.chain(*first, jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(0.05))
+        tx = optax.chain(*first, jasgd.staleness_adaptive(jasgd.rules.law_based()), optax.sgd(0.05))
         scheme = jasgd.testing.logged(native(name), events)
         results.append(jasgd.train(loss_fn, params, tx, batches, scheme=scheme, workers=1, steps=20))
         assert not results[-1].execution.metadata["native"]  # its reads and commits are called one by one

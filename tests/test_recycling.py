@@ -98,7 +98,7 @@ def test_old_memory_is_written_to_and_no_update_is_lost(scheme, written):
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_bits_are_those_of_fresh_memory(scheme, tx, monkeypatch):
     loss_fn, params, batches = linear()
-    tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), tx)
+    tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.law_based()), tx)
 
     def run():
         return jasgd.train(loss_fn, params, tx, batches, scheme=SCHEMES[scheme], workers=1, steps=30)
@@ -114,7 +114,7 @@ def test_the_bits_are_those_of_fresh_memory(scheme, tx, monkeypatch):
 
 def test_a_run_that_used_memory_again_is_replayed_bit_by_bit(written):
     loss_fn, params, batches = linear()
-    tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(0.1))
+    tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.law_based()), optax.sgd(0.1))
     result = jasgd.train(loss_fn, params, tx, batches, scheme="leashed", workers=3, steps=60)
     assert written["apply_into"] > 20
     replayed = jasgd.replay(result, loss_fn, tx, batches)

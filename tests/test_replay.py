@@ -26,7 +26,7 @@ RUNS = 100
 
 
 def tail(lr=0.05):
-    return optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(lr, momentum=0.9))
+    return optax.chain(jasgd.staleness_adaptive(jasgd.rules.law_based()), optax.sgd(lr, momentum=0.9))
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ PLOTS = ["loss.png", "staleness.png", "step_size.png"]
 
 def train(*, workers=4, steps=200, learning_rate=0.05, rule=None, scheme="leashed"):
     task = Task(0)
-    tx = optax.chain(jasgd.staleness_adaptive(rule or jasgd.rules.tail()), optax.sgd(learning_rate))
+    tx = optax.chain(jasgd.staleness_adaptive(rule or jasgd.rules.law_based()), optax.sgd(learning_rate))
     return jasgd.train(
         task.loss_fn, task.params, tx, task.batches, scheme=scheme, workers=workers, steps=steps,
         evaluate=task.evaluate, throw=False,

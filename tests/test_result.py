@@ -18,7 +18,7 @@ from jasgd.record.result import to_json
 def trained():
     params, loss_fn, batches = network()
     params = {**params, "scale": jnp.ones(2, jnp.bfloat16)}
-    tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.adam(1e-2))
+    tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.law_based()), optax.adam(1e-2))
 
     def loss(p, batch):
         value = loss_fn({k: v for k, v in p.items() if k != "scale"}, batch) * p["scale"].astype(jnp.float32).sum()

@@ -120,12 +120,12 @@ def test_the_factor_that_is_recorded_is_the_one_that_was_applied(scheme):
 def test_any_stateful_transformation_trains_under_every_scheme(scheme, optimizer):
     params, loss_fn, batches = network()
     tx = {
-        "momentum": optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(0.05, momentum=0.5)),
-        "adam": optax.chain(optax.adamw(3e-3), jasgd.staleness_adaptive(jasgd.rules.tail())),
+        "momentum": optax.chain(jasgd.staleness_adaptive(jasgd.rules.law_based()), optax.sgd(0.05, momentum=0.5)),
+        "adam": optax.chain(optax.adamw(3e-3), jasgd.staleness_adaptive(jasgd.rules.law_based())),
         "ema": optax.chain(
             optax.clip_by_global_norm(1.0),
             optax.add_decayed_weights(1e-4),
-            jasgd.staleness_adaptive(jasgd.rules.tail()),
+            jasgd.staleness_adaptive(jasgd.rules.law_based()),
             optax.sgd(optax.cosine_decay_schedule(0.2, 600)),
         ),
     }[optimizer]
@@ -137,7 +137,7 @@ def test_any_stateful_transformation_trains_under_every_scheme(scheme, optimizer
 @pytest.mark.parametrize("scheme", ids(["synchronous", "synchronous, native"]))
 def test_synchronous_runs_repeat_to_the_bit(scheme):
     params, loss_fn, batches = network()
-    tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.adam(1e-2))
+    tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.law_based()), optax.adam(1e-2))
 
     def final():
         result = jasgd.train(loss_fn, params, tx, batches, scheme=EVERY[scheme], workers=5, steps=60)
@@ -203,7 +203,7 @@ class Compilations(logging.Handler):
 @pytest.mark.parametrize("scheme", ids(KINDS))
 def test_nothing_is_compiled_once_the_workers_work(scheme, optimizer):
     params, loss_fn, batches = network()
-    adaptive = jasgd.staleness_adaptive(jasgd.rules.tail())
+    adaptive = jasgd.staleness_adaptive(jasgd.rules.law_based())
     tx = {
         "sgd": optax.chain(adaptive, optax.sgd(0.01)),
         "adamw": optax.chain(optax.adamw(1e-3), adaptive),  # asks for the parameters
@@ -242,7 +242,7 @@ def test_memory_stays_flat_over_100_000_updates(scheme):
         sizes.append((pages * resource.getpagesize(), len(jax.live_arrays())))
         return 0.0
 
-    tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(1e-6))
+    tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.law_based()), optax.sgd(1e-6))
     w, batch = jnp.ones(2000), np.float32(1)
     result = jasgd.train(lambda w, b: b * jnp.vdot(w, w), w, tx, lambda t: batch, scheme=EVERY[scheme], workers=2,
                          steps=steps, evaluate=resident, evaluate_every_s=0.5)  # fmt: skip

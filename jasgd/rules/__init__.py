@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from jasgd.rules.damping import constant, exponential, hinge, inverse, power, threshold
 from jasgd.rules.delay_adaptive import adadelay, koloskova, mishchenko
+from jasgd.rules.law_based import normalized, tail
 from jasgd.rules.protocol import Rule, StepSizeMoments, evaluate, make, reads_law, step_size_moments
 from jasgd.rules.published import tail_published
-from jasgd.rules.tail import normalized, tail
 
 #: Every rule that can be asked for by name, on the command line and in :func:`named`.
 RULES = {

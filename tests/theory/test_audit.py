@@ -53,7 +53,7 @@ def quadratic(eigenvalues, noise):
 
 def trained(scheme="leashed", tx=None, *, workers=2, steps=120, learning_rate=0.05):
     loss_fn, batches = quadratic([2.0, 0.5], 0.1)
-    tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(learning_rate)) if tx is None else tx
+    tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.law_based()), optax.sgd(learning_rate)) if tx is None else tx
     result = jasgd.train(loss_fn, jnp.array([1.0, -2.0]), tx, batches, scheme=scheme, workers=workers, steps=steps)
     return result, loss_fn, tx, batches
 
