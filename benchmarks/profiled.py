@@ -97,7 +97,7 @@ def shares(run, scheme):
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(mock.patch.object(supervisor, "work", work))
         stack.enter_context(mock.patch.object(Buffers, "read", _marked("copies", Buffers.read)))
-        stack.enter_context(mock.patch("jasgd.schemes.hogwild.np", _NumPy()))  # alone: JAX adds with NumPy as well
+        stack.enter_context(mock.patch("jasgd.schemes.hogwild_sgd.np", _NumPy()))  # alone: JAX adds with NumPy as well
         jax.profiler.start_trace(folder, profiler_options=options)
         try:
             run(factory)

@@ -8,11 +8,11 @@ from typing import Any
 
 from jasgd.core.scheme import Closed, Committed, Dropped, Gradient, Scheme, SchemeFactory, Setup, Snapshot, View
 from jasgd.schemes.choice import WITH_NATIVE, choose, native_class
-from jasgd.schemes.hogwild import Hogwild
-from jasgd.schemes.leashed import Leashed
-from jasgd.schemes.locked import Locked
-from jasgd.schemes.sequential import Sequential
-from jasgd.schemes.synchronous import Synchronous
+from jasgd.schemes.hogwild_sgd import Hogwild
+from jasgd.schemes.leashed_sgd import Leashed
+from jasgd.schemes.locked_sgd import Locked
+from jasgd.schemes.sequential_sgd import Sequential
+from jasgd.schemes.synchronous_sgd import Synchronous
 
 SCHEMES: dict[str, SchemeFactory] = {
     "sequential": Sequential,

@@ -8,10 +8,10 @@ from typing import Any
 from jasgd.core.recycling import LARGE
 from jasgd.core.scheme import Scheme, SchemeFactory, Setup
 from jasgd.jax_settings import processors
-from jasgd.schemes.hogwild import Hogwild
-from jasgd.schemes.leashed import Leashed
-from jasgd.schemes.locked import Locked
-from jasgd.schemes.synchronous import Synchronous
+from jasgd.schemes.hogwild_sgd import Hogwild
+from jasgd.schemes.leashed_sgd import Leashed
+from jasgd.schemes.locked_sgd import Locked
+from jasgd.schemes.synchronous_sgd import Synchronous
 
 WITH_NATIVE: dict[str, type] = {scheme.name: scheme for scheme in (Locked, Hogwild, Leashed, Synchronous)}
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from jasgd.core.compiled import Leaves
 from jasgd.core.scheme import Closed, Committed, Dropped, Gradient, Round, Setup, View
-from jasgd.schemes.leashed import require_persistence
+from jasgd.schemes.leashed_sgd import require_persistence
 from jasgd.schemes.native.store import (
     BUSY,
     CLOSED,
