@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from jasgd.record.execution import Execution, ExecutionError
     from jasgd.record.result import Outcome, TrainingError, TrainResult
     from jasgd.replaying.replayer import Replay, ReplayError, replay
-    from jasgd.simulator import BySeed, Simulation, by_seed, simulate
+    from jasgd.simulating.simulator import BySeed, Simulation, by_seed, simulate
     from jasgd.staleness import StalenessHistogram
     from jasgd.supervisor import Progress
     from jasgd.trainer import train
@@ -24,7 +24,7 @@ __version__ = "0.1.0"
 # importing JAX and Optax; some need more than the core does, such as Flax.
 _WHERE = {
     "BatchesExhausted": "jasgd.data",
-    "BySeed": "jasgd.simulator",
+    "BySeed": "jasgd.simulating.simulator",
     "Cluster": "jasgd.cluster",
     "DelayCompensatedState": "jasgd.delay_compensation",
     "Execution": "jasgd.record.execution",
@@ -33,12 +33,12 @@ _WHERE = {
     "Progress": "jasgd.supervisor",
     "Replay": "jasgd.replaying.replayer",
     "ReplayError": "jasgd.replaying.replayer",
-    "Simulation": "jasgd.simulator",
+    "Simulation": "jasgd.simulating.simulator",
     "StalenessAdaptiveState": "jasgd.transforms",
     "StalenessHistogram": "jasgd.staleness",
     "TrainResult": "jasgd.record.result",
     "TrainingError": "jasgd.record.result",
-    "by_seed": "jasgd.simulator",
+    "by_seed": "jasgd.simulating.simulator",
     "cluster": "jasgd.cluster",
     "configure_cpu": "jasgd.jax_settings",
     "data": "jasgd.data",
@@ -50,7 +50,7 @@ _WHERE = {
     "report": "jasgd.report",
     "rules": "jasgd.rules",
     "schemes": "jasgd.schemes",
-    "simulate": "jasgd.simulator",
+    "simulate": "jasgd.simulating.simulator",
     "staleness_adaptive": "jasgd.transforms",
     "testing": "jasgd.testing",
     "train": "jasgd.trainer",

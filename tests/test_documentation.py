@@ -10,11 +10,12 @@ import optax
 import pytest
 
 import jasgd
-from jasgd import cluster, data, fits, problems, report, rules, schemes, simulator, specs
+from jasgd import cluster, data, fits, problems, report, rules, schemes, specs
 from jasgd.cluster import parsing
 from jasgd.experiments import arms, comparison, spectrum
 from jasgd.record import truncation
 from jasgd.replaying import replayer
+from jasgd.simulating import simulator
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

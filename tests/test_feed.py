@@ -12,7 +12,7 @@ from references import CLUSTER, assert_close, follow, full, x64
 
 import jasgd
 from jasgd.data import Minibatches
-from jasgd.feed import STACKED_BYTES, feed
+from jasgd.simulating.scan_batches import STACKED_BYTES, feed
 
 ARRAYS = (
     np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32),

@@ -22,9 +22,9 @@ from references import CLUSTER, assert_close, follow, full, smooth, x64
 import jasgd
 from jasgd import cluster, rules
 from jasgd.core.admission import admit
-from jasgd.feed import feed
-from jasgd.scan import Program, steps_of
-from jasgd.schedule import schedule
+from jasgd.simulating.scan import Program, steps_of
+from jasgd.simulating.scan_batches import feed
+from jasgd.simulating.schedule import schedule
 
 PLAIN = optax.sgd(0.03, momentum=0.5)
 
@@ -365,7 +365,7 @@ def test_a_device_that_was_named_has_everything(lanes):
 
 def test_where_the_parameters_lie_decides_how_runs_share_the_machine(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")  # while the parameters are on a CPU
-    monkeypatch.setattr(jasgd.simulator, "run_vectorised", lambda *_: pytest.fail("must not be taken"))
+    monkeypatch.setattr(jasgd.simulating.simulator, "run_vectorised", lambda *_: pytest.fail("must not be taken"))
     assert len(simulated(seeds=range(2), device=jax.devices("cpu")[0])) == 2
 
 
@@ -488,7 +488,11 @@ def test_an_execution_that_contradicts_itself_or_was_altered_is_refused_with_its
     time_s = execution.time_s.copy()
     time_s[[20, 30]] += 1
     with pytest.raises(jasgd.ExecutionError, match=r"^row 20: was altered"):
-        simulated(execution=jasgd.by_seed(lambda seed: jasgd.simulator.dataclasses.replace(execution, time_s=time_s)))
+        simulated(
+            execution=jasgd.by_seed(
+                lambda seed: jasgd.simulating.simulator.dataclasses.replace(execution, time_s=time_s)
+            )
+        )
 
 
 MEMORY = """

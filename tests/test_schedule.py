@@ -9,7 +9,7 @@ import pytest
 from jasgd import ExecutionError, cluster, schemes
 from jasgd.cluster import Cluster, Pauses, Stragglers, exponential, gamma, lognormal
 from jasgd.record.execution import Execution, row_dtype
-from jasgd.schedule import NOTHING, schedule
+from jasgd.simulating.schedule import NOTHING, schedule
 
 SCHEMES = {
     "synchronous": lambda draw, workers: "synchronous",

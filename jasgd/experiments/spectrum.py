@@ -21,12 +21,12 @@ from jasgd.data import aligned
 from jasgd.experiments.arms import BASELINE, Arm, check_arms, computed_constant, number
 from jasgd.experiments.comparison import held_against
 from jasgd.experiments.measures import Spread, measures, spread
-from jasgd.feed import feed
-from jasgd.lanes import Lane, Task, run_in_threads
 from jasgd.record.execution import Execution
 from jasgd.record.result import Outcome, TrainResult
-from jasgd.scan import Program
-from jasgd.schedule import schedule
+from jasgd.simulating.lanes import Lane, Task, run_in_threads
+from jasgd.simulating.scan import Program
+from jasgd.simulating.scan_batches import feed
+from jasgd.simulating.schedule import schedule
 from jasgd.specs import parse_rule, parse_spec, transformation
 from jasgd.staleness import StalenessHistogram
 

@@ -14,15 +14,15 @@ import numpy as np
 
 from jasgd.core.admission import aux_names
 from jasgd.core.compiled import Leaves
-from jasgd.feed import Feed
 from jasgd.inherit import inherited
 from jasgd.jax_settings import processors
 from jasgd.record.environment import describe_dtypes, describe_environment
 from jasgd.record.execution import Execution
 from jasgd.record.result import Outcome, TrainResult, digest
 from jasgd.record.truncation import truncated
-from jasgd.scan import Carry, Made, Program, Steps, steps_of
-from jasgd.schedule import NOTHING, Schedule
+from jasgd.simulating.scan import Carry, Made, Program, Steps, steps_of
+from jasgd.simulating.scan_batches import Feed
+from jasgd.simulating.schedule import NOTHING, Schedule
 from jasgd.supervisor import named_numbers
 
 POLL_S = 0.1

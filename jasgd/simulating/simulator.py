@@ -15,12 +15,12 @@ import numpy as np
 from jasgd.cluster import Cluster, generate
 from jasgd.core.admission import admit
 from jasgd.data import aligned
-from jasgd.feed import feed
-from jasgd.lanes import Lane, Task, chunk_of, run_in_threads, run_vectorised
 from jasgd.record.execution import Execution
 from jasgd.record.result import TrainResult
-from jasgd.scan import Program
-from jasgd.schedule import schedule
+from jasgd.simulating.lanes import Lane, Task, chunk_of, run_in_threads, run_vectorised
+from jasgd.simulating.scan import Program
+from jasgd.simulating.scan_batches import feed
+from jasgd.simulating.schedule import schedule
 
 
 @dataclasses.dataclass(frozen=True)

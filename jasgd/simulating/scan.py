@@ -13,7 +13,7 @@ import numpy as np
 
 from jasgd.core.admission import with_extras
 from jasgd.core.compiled import Compiled, Leaves
-from jasgd.schedule import NOTHING, Schedule
+from jasgd.simulating.schedule import NOTHING, Schedule
 
 
 class Carry(NamedTuple):
