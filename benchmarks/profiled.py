@@ -20,8 +20,8 @@ import numpy as np
 from jax.profiler import TraceAnnotation
 
 import jasgd
-from jasgd import supervisor
 from jasgd.core.buffers import Buffers
+from jasgd.training.engines import supervisor
 
 KINDS = ("compute", "dispatch", "copies", "waiting", "bookkeeping")
 COMPUTE, DISPATCH, WORKER = "ThunkExecutor::Execute", "PjitFunction", "jasgd worker"

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from jasgd.replaying.replayer import Replay, ReplayError, replay
     from jasgd.simulating.simulator import BySeed, Simulation, by_seed, simulate
     from jasgd.staleness import StalenessHistogram
-    from jasgd.supervisor import Progress
-    from jasgd.trainer import train
+    from jasgd.training.engines.supervisor import Progress
+    from jasgd.training.trainer import train
     from jasgd.transforms import StalenessAdaptiveState, staleness_adaptive
 
 __version__ = "0.1.0"
@@ -30,7 +30,7 @@ _WHERE = {
     "Execution": "jasgd.record.execution",
     "ExecutionError": "jasgd.record.execution",
     "Outcome": "jasgd.record.result",
-    "Progress": "jasgd.supervisor",
+    "Progress": "jasgd.training.engines.supervisor",
     "Replay": "jasgd.replaying.replayer",
     "ReplayError": "jasgd.replaying.replayer",
     "Simulation": "jasgd.simulating.simulator",
@@ -53,7 +53,7 @@ _WHERE = {
     "simulate": "jasgd.simulating.simulator",
     "staleness_adaptive": "jasgd.transforms",
     "testing": "jasgd.testing",
-    "train": "jasgd.trainer",
+    "train": "jasgd.training.trainer",
 }
 __all__ = list(_WHERE)
 

@@ -410,7 +410,7 @@ def test_ctrl_c_in_the_last_evaluation_is_not_swallowed():
 
 @pytest.mark.parametrize("scheme", ids(PARALLEL))
 def test_an_update_that_never_ends_is_named_and_does_not_keep_the_run(scheme, monkeypatch):
-    monkeypatch.setattr(jasgd.supervisor, "GRACE_S", 0.2)
+    monkeypatch.setattr(jasgd.training.engines.supervisor, "GRACE_S", 0.2)
     monkeypatch.setattr(jasgd.core.scheme, "HELD_S", 0.2)
     release, calls = threading.Event(), itertools.count(1)
 

@@ -257,7 +257,7 @@ def test_ctrl_c_stops_gracefully_with_what_was_learned():
 
 @pytest.mark.parametrize("scheme", ids(ASYNCHRONOUS))
 def test_a_worker_that_cannot_be_stopped_is_named_and_its_late_commit_changes_nothing(scheme, monkeypatch):
-    monkeypatch.setattr(jasgd.supervisor, "GRACE_S", 0.2)
+    monkeypatch.setattr(jasgd.training.engines.supervisor, "GRACE_S", 0.2)
     release, schemes = threading.Event(), []
 
     def batches(ticket):

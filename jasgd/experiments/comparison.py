@@ -16,8 +16,8 @@ from jasgd.experiments.measures import SHARES, Spread, measures, spread
 from jasgd.record.result import Outcome, TrainResult
 from jasgd.schemes import SchemeFactory
 from jasgd.specs import parse_rule, parse_scheme, transformation
-from jasgd.supervisor import Progress
-from jasgd.trainer import train
+from jasgd.training.engines.supervisor import Progress
+from jasgd.training.trainer import train
 
 
 def compare(

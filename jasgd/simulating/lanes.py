@@ -23,7 +23,7 @@ from jasgd.record.truncation import truncated
 from jasgd.simulating.scan import Carry, Made, Program, Steps, steps_of
 from jasgd.simulating.scan_batches import Feed
 from jasgd.simulating.schedule import NOTHING, Schedule
-from jasgd.supervisor import named_numbers
+from jasgd.training.engines.supervisor import named_numbers
 
 POLL_S = 0.1
 

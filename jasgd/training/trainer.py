@@ -24,8 +24,8 @@ from jasgd.jax_settings import warn_if_unconfigured
 from jasgd.record.environment import describe_dtypes, describe_environment
 from jasgd.record.execution import ExecutionError
 from jasgd.record.result import Outcome, StuckWorker, TrainingError, TrainResult, digest
-from jasgd.supervisor import Progress, Supervisor
-from jasgd.worker import Run
+from jasgd.training.engines.supervisor import Progress, Supervisor
+from jasgd.training.engines.worker import Run
 
 
 def train(

@@ -18,7 +18,7 @@ from jasgd.core.compiled import Compiled
 from jasgd.core.ledger import Ledger
 from jasgd.inherit import inherited
 from jasgd.record.result import Outcome, StuckWorker
-from jasgd.worker import Run, work
+from jasgd.training.engines.worker import Run, work
 
 POLL_S = 0.02  # how often stop conditions are looked at
 PROGRESS_S = 0.1  # how often on_progress is called at most

@@ -1,0 +1,1 @@
+"""Training with threads: ``train``, the state of a run, and how it ends."""

@@ -1,0 +1,1 @@
+"""Who makes the workers of a run work; today threads of this process."""
