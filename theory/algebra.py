@@ -92,7 +92,7 @@ def algebraic(formula: Formula) -> Quotient:
     """A formula in this algebra.
 
     Args:
-      formula: without F, minima, absolute values or cases; see :func:`theory.dominance.resolved`.
+      formula: without F, minima, absolute values or cases; see :func:`theory.analysis.dominance.resolved`.
 
     Returns:
       An equal quotient of sums.

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from flint import arb, fmpq
 
+from theory.analysis.pointwise import Points
 from theory.candidate import Candidate, load
 from theory.decision import Report, decide, question
 from theory.enclosure import PRECISIONS, ball, precision
 from theory.formula import Formula, divide, reads_law
 from theory.laws import Law
 from theory.laws.parsing import parse_law
-from theory.points import Points
 from theory.question import Question
 from theory.verdict import Verdict
 

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+from theory.analysis.pointwise import Domain
+from theory.analysis.setting import CDFKind
 from theory.candidate_file import CandidateError, expression_of, run
 from theory.declarations import (
     amplitude_of,
@@ -25,9 +27,7 @@ from theory.declarations import (
 )
 from theory.formula import Formula
 from theory.laws import Law
-from theory.points import Domain
 from theory.ranges import Range
-from theory.setting import CDFKind
 from theory.translation import Untranslatable, distribution, tau, translated
 
 __all__ = ["Candidate", "CandidateError", "check_support", "load", "loads", "parameter_range", "read_parameters"]

@@ -16,6 +16,7 @@ import sys
 from fractions import Fraction
 from typing import Any
 
+from theory.analysis.setting import CDF_KINDS, Setting
 from theory.enclosure import PRECISIONS, precision
 from theory.evidence.counterexamples import COUNTEREXAMPLES
 from theory.evidence.proofs import PROOFS
@@ -24,7 +25,6 @@ from theory.formula import digest, from_json
 from theory.laws.parsing import from_json as law_from_json
 from theory.question import Question, end_from_json
 from theory.ranges import Range
-from theory.setting import CDF_KINDS, Setting
 from theory.verdict import needs_defined
 
 FORMAT = "jasgd theory certificate 1"

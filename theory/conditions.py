@@ -12,17 +12,18 @@ import itertools
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 
-from theory import equality, ranges, tails
+from theory import ranges
 from theory.algebra import ONE
+from theory.analysis import equality, tails
+from theory.analysis.expectation import Diverges, expectation
+from theory.analysis.pointwise import Points, probes, samples
+from theory.analysis.setting import Setting
+from theory.analysis.supremum import Extent, extent, size_from
+from theory.analysis.tails import Tail
 from theory.enclosure import NotFinite, ball, sign
-from theory.expectation import Diverges, expectation
-from theory.extent import Extent, extent, size_from
 from theory.formula import Formula, factored, mentions, number, reads_law, subtract
 from theory.laws import FiniteLaw
-from theory.points import Points, probes, samples
 from theory.question import FEW, MOST_CHECKED, Question
-from theory.setting import Setting
-from theory.tails import Tail
 from theory.verdict import Finding, Verdict, ends, proved, refuted, shown, unknown
 
 

@@ -9,13 +9,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
+from theory.analysis.setting import Setting
 from theory.candidate import Candidate, check_support
 from theory.conditions import CONDITIONS, where_undefined
 from theory.enclosure import PRECISIONS, Number, precision, sign
 from theory.formula import divide
 from theory.laws import Law
 from theory.question import Question
-from theory.setting import Setting
 from theory.verdict import Finding, Verdict, needs_defined, unknown, worst
 
 

@@ -12,12 +12,12 @@ import sympy
 from flint import fmpq
 
 from theory import ranges
+from theory.analysis.pointwise import Domain
+from theory.analysis.setting import CDF_KINDS, CDFKind
 from theory.candidate_file import CandidateError
 from theory.laws import Law
 from theory.laws.parsing import parse_law
-from theory.points import Domain
 from theory.ranges import Range
-from theory.setting import CDF_KINDS, CDFKind
 
 
 def read_parameters(path: str) -> dict[str, Range]:

@@ -8,9 +8,9 @@ from typing import Any
 import sympy
 from flint import fmpq
 
+from theory.analysis.setting import CDFKind
 from theory.candidate import Candidate, CandidateError
 from theory.ranges import Range
-from theory.setting import CDFKind
 from theory.translation import Untranslatable, distribution, mean, tau, translated
 
 

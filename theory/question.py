@@ -8,11 +8,11 @@ from typing import Any
 
 from flint import fmpq
 
+from theory.analysis.pointwise import Domain, Points
+from theory.analysis.setting import Setting
 from theory.formula import Formula, digest, to_json
 from theory.laws import Law
-from theory.points import Domain, Points
 from theory.ranges import Range
-from theory.setting import Setting
 
 MOST_CHECKED = 2_000_001  # staleness values that are looked at one by one, where nothing else decides
 FEW = 4_096  # so many are looked at one by one at once

@@ -8,12 +8,12 @@ import mpmath
 import pytest
 from flint import arb, fmpq
 
+from theory.analysis.expectation import Diverges, expectation, growth, moments
+from theory.analysis.pointwise import Points
+from theory.analysis.setting import Setting
 from theory.candidate import loads
 from theory.enclosure import PRECISIONS, ball, precision
-from theory.expectation import Diverges, expectation, growth, moments
 from theory.laws.parsing import from_json, parse_law
-from theory.points import Points
-from theory.setting import Setting
 
 HEAD = "from sympy import *\nfrom theory import tau\n"
 INVERSE = "C = 1 / (1 + tau)"

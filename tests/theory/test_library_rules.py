@@ -6,11 +6,11 @@ import mpmath
 import pytest
 from flint import fmpq
 
+from theory.analysis.pointwise import Points
 from theory.candidate import load
 from theory.conditions import CONDITIONS
 from theory.decision import decide, question
 from theory.laws.parsing import from_json, parse_law
-from theory.points import Points
 from theory.verdict import Verdict
 
 RULES = {  # and whether E[C] = 1 under constant:3

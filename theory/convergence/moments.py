@@ -107,9 +107,9 @@ def moments_of(candidate: Candidate, law: Law) -> Moments:
       >>> found.mean, found.mean_square, found.largest_factor
       (1, 35/27, 5/3)
     """
+    from theory.analysis.pointwise import Points
+    from theory.analysis.setting import Setting
     from theory.convergence.unbounded import of_formula
-    from theory.points import Points
-    from theory.setting import Setting
 
     if candidate.formula is None:
         raise ValueError(f"{candidate.name}: {candidate.untranslatable}")

@@ -7,16 +7,16 @@ from fractions import Fraction
 
 from flint import arb, fmpq
 
-from theory import equality
 from theory.algebra import ONE
+from theory.analysis import equality
+from theory.analysis.expectation import expectation
+from theory.analysis.pointwise import Points
+from theory.analysis.setting import Setting, range_of
+from theory.analysis.tails import find_falling, find_inequality
 from theory.candidate import Candidate
 from theory.convergence.moments import Moments, exact, greatest
 from theory.enclosure import Number, Undecided, ball
-from theory.expectation import expectation
 from theory.formula import TAU, Formula, multiply, number, subtract
-from theory.points import Points
-from theory.setting import Setting, range_of
-from theory.tails import find_falling, find_inequality
 from theory.verdict import Verdict
 
 _HEAD = 256  # staleness values at which C is looked at one by one

@@ -8,15 +8,16 @@ from typing import Any
 
 from flint import fmpq
 
-from theory import ranges, tails
+from theory import ranges
+from theory.analysis import tails
+from theory.analysis.expectation import Diverges, moments
+from theory.analysis.pointwise import Points
+from theory.analysis.setting import Setting
 from theory.enclosure import NotFinite, Number, sign
 from theory.evidence.rejection import Rejected, require, require_only
-from theory.expectation import Diverges, moments
 from theory.laws.parsing import from_json as law_from_json
-from theory.points import Points
 from theory.question import Question, end_from_json
 from theory.ranges import Range
-from theory.setting import Setting
 from theory.verdict import ends
 
 

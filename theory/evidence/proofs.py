@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any
 
-from theory import equality, ranges, tails
+from theory import ranges
+from theory.analysis import equality, tails
+from theory.analysis.pointwise import Points
+from theory.analysis.setting import Setting
+from theory.analysis.supremum import extent, size_from
+from theory.analysis.tails import Tail
 from theory.enclosure import ball
 from theory.evidence.rejection import Rejected, require, require_only
-from theory.extent import extent, size_from
 from theory.formula import Formula, mentions, number, subtract
-from theory.points import Points
 from theory.question import FEW, Question
-from theory.setting import Setting
-from theory.tails import Tail
 from theory.verdict import ends
 
 

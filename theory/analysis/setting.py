@@ -100,7 +100,7 @@ class Setting:
         if self.law is None:
             raise Undecided("a mean without a law")
         if formula not in self._means:
-            from theory.expectation import expectation
+            from theory.analysis.expectation import expectation
 
             try:
                 self._means[formula] = self.moments(formula).mean
@@ -109,9 +109,9 @@ class Setting:
         return self._means[formula]
 
     def moments(self, formula: Formula) -> Any:
-        """E[C], E[C²] and E[τC] under the law; see :func:`theory.expectation.moments`."""
+        """E[C], E[C²] and E[τC] under the law; see :func:`theory.analysis.expectation.moments`."""
         if formula not in self._moments:
-            from theory.expectation import moments, scaled
+            from theory.analysis.expectation import moments, scaled
 
             constants, moving = factored(formula)
             if constants and moving:  # a constant times what may be known already

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
-from theory import trends
-from theory.dominance import difference, in_class, is_unbounded, sign_from
+from theory.analysis import monotonicity
+from theory.analysis.dominance import difference, in_class, is_unbounded, sign_from
+from theory.analysis.pointwise import Points
+from theory.analysis.setting import Setting, range_of
 from theory.enclosure import NotFinite, Undecided
 from theory.formula import Formula, add, is_constant, multiply, nodes, number
-from theory.points import Points
-from theory.setting import Setting, range_of
 
 #: Where a tail may begin: the first that works is taken.
 STARTS = (0, *(2**k for k in range(18)))
@@ -69,9 +69,9 @@ def falling(formula: Formula, setting: Setting, tail: Tail) -> bool:
     """Whether the argument shows that the formula never increases over the integers τ ≥ ``tail.start``."""
     try:
         if tail.argument == "composition":
-            return trends.falls_by_composition(formula, setting, tail.start)
+            return monotonicity.falls_by_composition(formula, setting, tail.start)
         if tail.argument == "elasticity":
-            return trends.falls_by_elasticity(formula, setting, tail.start)
+            return monotonicity.falls_by_elasticity(formula, setting, tail.start)
         if tail.argument == "dominant term":
             return _classes(difference(formula), setting, tail, least=0)
     except (ArithmeticError, RecursionError):

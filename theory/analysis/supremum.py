@@ -7,11 +7,11 @@ import dataclasses
 from flint import arb, fmpq
 
 from theory import ranges
+from theory.analysis.pointwise import Domain, Points
+from theory.analysis.setting import Setting, range_of
 from theory.enclosure import Number, ball
 from theory.formula import Formula, factored, multiply, number, subtract
-from theory.points import Domain, Points
 from theory.ranges import Range
-from theory.setting import Setting, range_of
 from theory.verdict import ends, shown
 
 _REFINED = (16, 64, 256, 1024, 4096, 16384)

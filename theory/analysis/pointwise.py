@@ -10,11 +10,11 @@ from flint import fmpq
 
 from theory import ranges
 from theory.algebra import Unsupported, algebraic
+from theory.analysis.equality import at
+from theory.analysis.setting import Setting, range_of
 from theory.enclosure import PRECISIONS, NotFinite, Number, Undecided, compiled, precision, sign
-from theory.equality import at
 from theory.formula import Formula, nodes, reads_law, subtract
 from theory.ranges import Range
-from theory.setting import Setting, range_of
 
 Domain = tuple[int, int | None]
 

@@ -15,9 +15,9 @@ from flint import arb
 
 from theory import algebra, ranges
 from theory.algebra import FACTORIAL, TAU, Monomial, Sum, Unsupported
+from theory.analysis.setting import Setting, range_of
 from theory.enclosure import NotFinite, Undecided, whole_power
 from theory.formula import ONE, Formula, multiply, number, rewrite, substitute, subtract
-from theory.setting import Setting, range_of
 
 
 @dataclasses.dataclass(frozen=True)

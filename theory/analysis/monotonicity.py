@@ -12,10 +12,10 @@ from typing import Literal
 from flint import fmpq
 
 from theory import ranges
+from theory.analysis.setting import Setting, range_of
 from theory.enclosure import NotFinite, Undecided
 from theory.formula import Formula, is_constant
 from theory.ranges import Range
-from theory.setting import Setting, range_of
 
 Trend = Literal["constant", "falling", "rising"]
 _OPPOSITE: dict[Trend, Trend] = {"constant": "constant", "falling": "rising", "rising": "falling"}

@@ -13,10 +13,10 @@ from fractions import Fraction
 from flint import arb, fmpq
 
 from theory import ranges
-from theory.dominance import sign_from
+from theory.analysis.dominance import sign_from
+from theory.analysis.setting import Setting, range_of
 from theory.enclosure import NotFinite, Number, Undecided, ball, compiled
 from theory.formula import TAU, Formula, is_constant, multiply, number, substitute, subtract
-from theory.setting import Setting, range_of
 
 _FURTHER = 64  # how often a window is extended for a formula that grows
 

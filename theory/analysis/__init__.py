@@ -1,0 +1,1 @@
+"""What is true of a formula under a law: values, bounds, tails, means."""
