@@ -10,7 +10,7 @@ from typing import Any
 
 # Imported when asked for: ``theory.check`` re-verifies certificates without SymPy.
 _WHERE = {
-    "audit": "theory.auditor",
+    "audit": "theory.auditing.auditor",
     "tau": "theory.translation",
     "to_rule": "theory.bridge",
     "load": "theory.candidate",

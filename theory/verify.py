@@ -60,11 +60,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--limit-s", type=float, default=20.0, metavar="S", help="seconds for one condition (%(default)s)"
     )
-    recorded = made.add_argument_group("a recorded execution, in place of a candidate")
-    recorded.add_argument("--execution", metavar="RUN", help="the folder of a run, or its execution.npz: audit it")
-    recorded.add_argument("--data-dir", metavar="FOLDER", help="where the run's data set is now")
+    recorded_run = made.add_argument_group("a recorded execution, in place of a candidate")
+    recorded_run.add_argument("--execution", metavar="RUN", help="the folder of a run, or its execution.npz: audit it")
+    recorded_run.add_argument("--data-dir", metavar="FOLDER", help="where the run's data set is now")
     for flag, meaning in AUDITED.items():
-        recorded.add_argument(f"--{flag}", type=float, metavar="X", help=meaning)
+        recorded_run.add_argument(f"--{flag}", type=float, metavar="X", help=meaning)
     return made
 
 
@@ -103,11 +103,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _audit(told: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from theory import recorded
-    from theory.applied import Numbers
-    from theory.auditor import audit_recorded
+    from theory.auditing import recorded_run
+    from theory.auditing.auditor import audit_recorded
+    from theory.auditing.theorems_on_record import Numbers
 
-    run = recorded.load(told.execution, data_dir=None if told.data_dir is None else Path(told.data_dir))
+    run = recorded_run.load(told.execution, data_dir=None if told.data_dir is None else Path(told.data_dir))
     rate = run.learning_rate if told.learning_rate is None else told.learning_rate
     for flag in AUDITED:
         value = getattr(told, flag.replace("-", "_"))

@@ -15,8 +15,8 @@ import jasgd
 import theory
 from jasgd import cluster
 from jasgd.record.execution import Execution, ExecutionError, row_dtype
-from theory.curvature import Probe
-from theory.recorded import Commits, load, params_along
+from theory.auditing.curvature import Probe
+from theory.auditing.recorded_run import Commits, load, params_along
 from theory.verdict import Verdict
 from theory.verify import main
 
@@ -194,7 +194,7 @@ def test_every_scheme_is_audited(scheme):
 
 def test_parameters_along_a_run_are_those_of_its_versions():
     result, loss_fn, tx, batches = trained("locked")
-    from theory.recorded import Recorded
+    from theory.auditing.recorded_run import Recorded
 
     recorded = Recorded(result.execution, result, loss_fn, batches, tx)
     along = params_along(recorded, [0, 1, 60, 120])

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binom
 
 from jasgd import cluster
-from theory import dependence
+from theory.auditing import dependence
 
 LEVEL, REPLICATIONS = 0.05, 80
 #: False alarms in so many replications, which a test of the nominal level exceeds once in 1000 times.

@@ -11,10 +11,10 @@ import numpy as np
 
 from jasgd.record.execution import Execution
 from jasgd.record.result import TrainResult, to_json
-from theory import dependence
-from theory.applied import Numbers, bounds, step_condition, theorems
-from theory.recorded import Commits, Recorded, overlap, params_along
-from theory.remarks import Remark, of_test
+from theory.auditing import dependence
+from theory.auditing.recorded_run import Commits, Recorded, overlap, params_along
+from theory.auditing.remarks import Remark, of_test
+from theory.auditing.theorems_on_record import Numbers, bounds, step_condition, theorems
 from theory.verdict import Verdict, worst
 
 __all__ = ["Audit", "audit", "audit_recorded"]
@@ -128,7 +128,7 @@ def audit_recorded(recorded: Recorded, numbers: Numbers, *, infimum: float = 0.0
     """The same of a run that was read from a folder.
 
     Args:
-      recorded: of :func:`theory.recorded.load`.
+      recorded: of :func:`theory.auditing.recorded_run.load`.
       numbers: what is known of the problem.
       infimum: as of :func:`audit`, as is ``seed``.
       seed: of permutations.
@@ -252,7 +252,7 @@ def _estimate(
             {},
             [Remark("estimates", None, recorded.missing or "no loss was given to estimate anything from")],
         )
-    from theory.curvature import Probe
+    from theory.auditing.curvature import Probe
 
     has_aux = bool(recorded.execution.metadata.get("has_aux", False))
     probe = Probe(recorded.loss_fn, recorded.batches, has_aux=has_aux)  # type: ignore[arg-type]

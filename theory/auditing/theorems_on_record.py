@@ -12,10 +12,10 @@ import numpy as np
 from flint import fmpq
 
 from jasgd.record.execution import Execution
+from theory.auditing.recorded_run import Commits
+from theory.auditing.remarks import Remark
 from theory.convergence import THEOREMS, Case, Moments, evaluate
 from theory.convergence.trace import largest_scale, trace_bound, trace_condition
-from theory.recorded import Commits
-from theory.remarks import Remark
 from theory.verdict import Verdict
 
 MOST_POINTS = 400  # of an empirical law, on which moments are summed in exact rationals

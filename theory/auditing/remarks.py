@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from theory.dependence import Test
+from theory.auditing.dependence import Test
 from theory.verdict import Verdict
 
 ODDS = 0.05  # below which a p-value is called evidence; never proof

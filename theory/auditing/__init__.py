@@ -1,0 +1,1 @@
+"""Auditing a recorded run: did a theorem's assumptions hold on it?"""
