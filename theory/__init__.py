@@ -13,7 +13,7 @@ _WHERE = {
     "audit": "theory.auditing.auditor",
     "tau": "theory.translation",
     "to_rule": "theory.bridge",
-    "load": "theory.candidate",
+    "load": "theory.candidates.candidate",
     "parse_law": "theory.laws.parsing",
 }
 

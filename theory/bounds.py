@@ -12,7 +12,7 @@ from typing import Any
 
 from flint import fmpq
 
-from theory.candidate import Candidate, check_support, load
+from theory.candidates.candidate import Candidate, check_support, load
 from theory.convergence import THEOREMS, Case, Outcome, Theorem, evaluate, moments_of
 from theory.convergence.amplitude import best_amplitude, shape_of
 from theory.convergence.theorem import BITS, NUMBERS

@@ -8,7 +8,7 @@ import numpy as np
 from flint import arb, fmpq
 
 from theory.analysis.pointwise import Points
-from theory.candidate import Candidate, load
+from theory.candidates.candidate import Candidate, load
 from theory.decision import Report, decide, question
 from theory.enclosure import PRECISIONS, ball, precision
 from theory.formula import Formula, divide, reads_law

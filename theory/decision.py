@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 from theory.analysis.setting import Setting
-from theory.candidate import Candidate, check_support
+from theory.candidates.candidate import Candidate, check_support
 from theory.conditions import CONDITIONS, where_undefined
 from theory.enclosure import PRECISIONS, Number, precision, sign
 from theory.formula import divide
@@ -104,7 +104,7 @@ def decide(candidate: Candidate, laws: Sequence[Law] = (), *, limit_s: float = 2
       CandidateError: for a law with mass outside the domain.
 
     Example:
-      >>> from theory.candidate import loads
+      >>> from theory.candidates.candidate import loads
       >>> report = decide(loads("from theory import tau" + chr(10) + "C = 1 / (1 + tau)"))
       >>> report["decreasing"].verdict.value, report["magnitude"].verdict.value
       ('PROVED', 'REFUTED')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from theory.candidate import load
+from theory.candidates.candidate import load
 from theory.conditions import CONDITIONS
 from theory.decision import Report, decide
 from theory.laws.parsing import from_json, parse_law

@@ -10,10 +10,10 @@ import json
 import sys
 from typing import Any
 
-from theory.candidate import Candidate, CandidateError, load
+from theory.candidates.candidate import Candidate, CandidateError, load
+from theory.candidates.declarations import parameter_range, read_parameters
 from theory.certificate import certificate, save
 from theory.decision import Decision, Report, decide
-from theory.declarations import parameter_range, read_parameters
 from theory.formula import text
 from theory.laws.parsing import parse_law
 from theory.verdict import Verdict, ends, shown

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 from flint import fmpq
 
-from theory.candidate import CandidateError, load, loads
+from theory.candidates.candidate import CandidateError, load, loads
 from theory.formula import from_json, text, to_json
 from theory.laws.parsing import parsing
 

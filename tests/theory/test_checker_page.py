@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from theory import table
-from theory.candidate import loads
+from theory.candidates.candidate import loads
 from theory.conditions import CONDITIONS
 from theory.laws.parsing import parsing
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flint import arb, fmpq
 
-from theory.candidate import loads
+from theory.candidates.candidate import loads
 from theory.convergence import THEOREMS, Case, Moments, evaluate, moments_of
 from theory.convergence.trace import largest_scale, trace_bound
 from theory.laws.parsing import parse_law

@@ -11,7 +11,7 @@ from flint import arb, fmpq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory.candidate import loads
+from theory.candidates.candidate import loads
 from theory.convergence import THEOREMS, Case, Moments, evaluate, moments_of
 from theory.convergence.amplitude import best_amplitude, noise_factor, shape, shape_of
 from theory.convergence.theorem import NUMBERS

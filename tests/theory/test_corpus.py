@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from theory.candidate import loads
+from theory.candidates.candidate import loads
 from theory.conditions import CONDITIONS
 from theory.decision import decide
 from theory.laws.parsing import from_json, parse_law

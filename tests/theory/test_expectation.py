@@ -11,7 +11,7 @@ from flint import arb, fmpq
 from theory.analysis.expectation import Diverges, expectation, growth, moments
 from theory.analysis.pointwise import Points
 from theory.analysis.setting import Setting
-from theory.candidate import loads
+from theory.candidates.candidate import loads
 from theory.enclosure import PRECISIONS, ball, precision
 from theory.laws.parsing import from_json, parse_law
 

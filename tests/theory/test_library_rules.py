@@ -7,7 +7,7 @@ import pytest
 from flint import fmpq
 
 from theory.analysis.pointwise import Points
-from theory.candidate import load
+from theory.candidates.candidate import load
 from theory.conditions import CONDITIONS
 from theory.decision import decide, question
 from theory.laws.parsing import from_json, parse_law

@@ -11,7 +11,7 @@ import mpmath
 import pytest
 import sympy
 
-from theory.candidate import Candidate
+from theory.candidates.candidate import Candidate
 from theory.decision import decide
 from theory.laws.parsing import from_json, parse_law
 from theory.translation import tau, translated

@@ -2,7 +2,7 @@
 
 import pytest
 
-from theory.candidate import CandidateError, loads
+from theory.candidates.candidate import CandidateError, loads
 from theory.decision import decide
 from theory.laws.parsing import parse_law
 

@@ -16,7 +16,7 @@ from theory.enclosure import Number, Undecided, ball, sign
 from theory.verdict import Verdict
 
 if TYPE_CHECKING:
-    from theory.candidate import Candidate
+    from theory.candidates.candidate import Candidate
     from theory.laws import Law
 
 _MOST_EXACT = 4096  # points of a bounded law whose sums are kept as rationals
@@ -100,7 +100,7 @@ def moments_of(candidate: Candidate, law: Law) -> Moments:
       ValueError: where the checker has no words for the function, or a parameter is open.
 
     Example:
-      >>> from theory.candidate import loads
+      >>> from theory.candidates.candidate import loads
       >>> from theory.laws.parsing import parse_law
       >>> tail = loads("def step_size(tau, F): return 2 - 2*F")
       >>> found = moments_of(tail, parse_law("uniform:0:2"))

@@ -13,7 +13,7 @@ from theory.analysis.expectation import expectation
 from theory.analysis.pointwise import Points
 from theory.analysis.setting import Setting, range_of
 from theory.analysis.tails import find_falling, find_inequality
-from theory.candidate import Candidate
+from theory.candidates.candidate import Candidate
 from theory.convergence.moments import Moments, exact, greatest
 from theory.enclosure import Number, Undecided, ball
 from theory.formula import TAU, Formula, multiply, number, subtract
@@ -33,7 +33,7 @@ def of_formula(candidate: Candidate, setting: Setting) -> Moments:
       Enclosures; E[C] and E[τ] exactly where they are known to be rational.
 
     Example:
-      >>> from theory.candidate import loads
+      >>> from theory.candidates.candidate import loads
       >>> from theory.laws.parsing import parse_law
       >>> found = of_formula(loads("C = 1"), Setting({}, parse_law("poisson:8")))
       >>> found.mean, found.mean_staleness, found.staleness_square_mean.str(6, radius=False)

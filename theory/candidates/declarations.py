@@ -14,7 +14,7 @@ from flint import fmpq
 from theory import ranges
 from theory.analysis.pointwise import Domain
 from theory.analysis.setting import CDF_KINDS, CDFKind
-from theory.candidate_file import CandidateError
+from theory.candidates.file import CandidateError
 from theory.laws import Law
 from theory.laws.parsing import parse_law
 from theory.ranges import Range

@@ -15,8 +15,7 @@ from typing import Any
 
 from theory.analysis.pointwise import Domain
 from theory.analysis.setting import CDFKind
-from theory.candidate_file import CandidateError, expression_of, run
-from theory.declarations import (
+from theory.candidates.declarations import (
     amplitude_of,
     cdf_of,
     domain_of,
@@ -25,6 +24,7 @@ from theory.declarations import (
     parameters_of,
     read_parameters,
 )
+from theory.candidates.file import CandidateError, expression_of, run
 from theory.formula import Formula
 from theory.laws import Law
 from theory.ranges import Range
@@ -91,7 +91,7 @@ def load(spec: str) -> Candidate:
       CandidateError: for anything that is no candidate, in one line with file and line number.
     """
     if spec.partition(":")[0] == "jasgd.rules":
-        from theory.library import rule_candidate
+        from theory.candidates.library_rules import rule_candidate
 
         return rule_candidate(spec)
     path = pathlib.Path(spec)

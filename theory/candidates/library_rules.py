@@ -9,7 +9,7 @@ import sympy
 from flint import fmpq
 
 from theory.analysis.setting import CDFKind
-from theory.candidate import Candidate, CandidateError
+from theory.candidates.candidate import Candidate, CandidateError
 from theory.ranges import Range
 from theory.translation import Untranslatable, distribution, mean, tau, translated
 

@@ -1,0 +1,1 @@
+"""Candidate files: what they declare, and how they are read."""
