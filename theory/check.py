@@ -17,10 +17,10 @@ from fractions import Fraction
 from typing import Any
 
 from theory.analysis.setting import CDF_KINDS, Setting
+from theory.certificates.proofs import PROOFS
+from theory.certificates.refutations import COUNTEREXAMPLES
+from theory.certificates.rejection import Rejected, require
 from theory.enclosure import PRECISIONS, precision
-from theory.evidence.counterexamples import COUNTEREXAMPLES
-from theory.evidence.proofs import PROOFS
-from theory.evidence.rejection import Rejected, require
 from theory.formula import digest, from_json
 from theory.laws.parsing import from_json as law_from_json
 from theory.question import Question, end_from_json

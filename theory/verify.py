@@ -12,7 +12,7 @@ from typing import Any
 
 from theory.candidates.candidate import Candidate, CandidateError, load
 from theory.candidates.declarations import parameter_range, read_parameters
-from theory.certificate import certificate, save
+from theory.certificates.certificate import certificate, save
 from theory.decision import Decision, Report, decide
 from theory.formula import text
 from theory.laws.parsing import parse_law

@@ -10,7 +10,7 @@ from fractions import Fraction
 import pytest
 
 from theory.candidates.candidate import loads
-from theory.certificate import certificate
+from theory.certificates.certificate import certificate
 from theory.check import Rejected, check
 from theory.decision import decide
 from theory.formula import digest

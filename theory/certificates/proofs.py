@@ -17,8 +17,8 @@ from theory.analysis.pointwise import Points
 from theory.analysis.setting import Setting
 from theory.analysis.supremum import extent, size_from
 from theory.analysis.tails import Tail
+from theory.certificates.rejection import Rejected, require, require_only
 from theory.enclosure import ball
-from theory.evidence.rejection import Rejected, require, require_only
 from theory.formula import Formula, mentions, number, subtract
 from theory.question import FEW, Question
 from theory.verdict import ends

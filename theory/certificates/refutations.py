@@ -13,8 +13,8 @@ from theory.analysis import tails
 from theory.analysis.expectation import Diverges, moments
 from theory.analysis.pointwise import Points
 from theory.analysis.setting import Setting
+from theory.certificates.rejection import Rejected, require, require_only
 from theory.enclosure import NotFinite, Number, sign
-from theory.evidence.rejection import Rejected, require, require_only
 from theory.laws.parsing import from_json as law_from_json
 from theory.question import Question, end_from_json
 from theory.ranges import Range
