@@ -109,7 +109,7 @@ def moments_of(candidate: Candidate, law: Law) -> Moments:
     """
     from theory.analysis.pointwise import Points
     from theory.analysis.setting import Setting
-    from theory.convergence.unbounded import of_formula
+    from theory.convergence.candidate_moments import of_formula
 
     if candidate.formula is None:
         raise ValueError(f"{candidate.name}: {candidate.untranslatable}")
