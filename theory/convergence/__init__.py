@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from theory.convergence import (
+from theory.convergence import mishchenko_1, mishchenko_2, mishchenko_3_1, mishchenko_3_2, mishchenko_3_3, trace
+from theory.convergence.moments import Moments, moments_of
+from theory.convergence.theorem import Case, Judged, Outcome, Theorem, evaluate
+from theory.convergence.theorems import (
     bounded_gradients,
     bounded_gradients_pl,
     convex,
     mindthestep,
-    mishchenko_1,
-    mishchenko_2,
-    mishchenko_3_1,
-    mishchenko_3_2,
-    mishchenko_3_3,
     nonconvex,
     nonconvex_sharp,
     pl,
     strongly_convex,
     threshold_count,
-    trace,
 )
-from theory.convergence.moments import Moments, moments_of
-from theory.convergence.theorem import Case, Judged, Outcome, Theorem, evaluate
 
 _ALL = [
     nonconvex.THEOREM,

@@ -32,9 +32,9 @@ from theory.convergence.assumptions import (
     nonnegative,
     not_steeper,
 )
-from theory.convergence.bounded_gradients import UNBIASED
 from theory.convergence.steps import compared
 from theory.convergence.theorem import Case, Judged, Theorem
+from theory.convergence.theorems.bounded_gradients import UNBIASED
 from theory.enclosure import Number, ball, power
 from theory.verdict import Verdict, shown
 

@@ -1,0 +1,1 @@
+"""The convergence theorems, one file each."""
