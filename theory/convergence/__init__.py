@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from theory.convergence import mishchenko_1, mishchenko_2, mishchenko_3_1, mishchenko_3_2, mishchenko_3_3, trace
+from theory.convergence import trace
 from theory.convergence.moments import Moments, moments_of
 from theory.convergence.theorem import Case, Judged, Outcome, Theorem, evaluate
 from theory.convergence.theorems import (
@@ -16,6 +16,7 @@ from theory.convergence.theorems import (
     strongly_convex,
     threshold_count,
 )
+from theory.convergence.theorems.mishchenko import theorem_1, theorem_2, theorem_3_1, theorem_3_2, theorem_3_3
 
 _ALL = [
     nonconvex.THEOREM,
@@ -28,11 +29,11 @@ _ALL = [
     threshold_count.THEOREM,
     mindthestep.THEOREM,
     trace.THEOREM,
-    mishchenko_1.THEOREM,
-    mishchenko_2.THEOREM,
-    mishchenko_3_1.THEOREM,
-    mishchenko_3_2.THEOREM,
-    mishchenko_3_3.THEOREM,
+    theorem_1.THEOREM,
+    theorem_2.THEOREM,
+    theorem_3_1.THEOREM,
+    theorem_3_2.THEOREM,
+    theorem_3_3.THEOREM,
 ]
 
 #: By their keys, in the order of their listing.

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from flint import fmpq
 
 from theory.convergence.assumptions import at_most
-from theory.convergence.mishchenko import DELAYS, SAMPLES, SMOOTH, follows, least, root, theorem, workers
 from theory.convergence.theorem import Case, Judged
+from theory.convergence.theorems.mishchenko.paper import DELAYS, SAMPLES, SMOOTH, follows, least, root, theorem, workers
 from theory.enclosure import Number
 
 

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 
 from flint import fmpq
 
-from theory.convergence.mishchenko import DELAYS, follows, prescribed, root, theorem, workers
 from theory.convergence.theorem import Case, Judged
+from theory.convergence.theorems.mishchenko.paper import DELAYS, follows, prescribed, root, theorem, workers
 from theory.enclosure import Number
 
 _CONVEX = Judged("convex, Lipschitz losses", None, "each f(·; ξ) is convex and |g| ≤ G always")

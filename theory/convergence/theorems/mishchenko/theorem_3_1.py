@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from flint import fmpq
 
 from theory.convergence.assumptions import CONVEX
-from theory.convergence.mishchenko import (
+from theory.convergence.theorem import Case, Judged
+from theory.convergence.theorems.mishchenko.paper import (
     DELAYS,
     SAMPLES,
     SMOOTH,
@@ -28,7 +29,6 @@ from theory.convergence.mishchenko import (
     theorem,
     workers,
 )
-from theory.convergence.theorem import Case, Judged
 from theory.enclosure import Number
 
 

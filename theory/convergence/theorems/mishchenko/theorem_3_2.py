@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from flint import arb, fmpq
 
 from theory.convergence.assumptions import STRONGLY_CONVEX, at_most, not_steeper
-from theory.convergence.mishchenko import DELAYS, SAMPLES, SMOOTH, follows, least, theorem, workers
 from theory.convergence.theorem import Case, Judged
+from theory.convergence.theorems.mishchenko.paper import DELAYS, SAMPLES, SMOOTH, follows, least, theorem, workers
 from theory.enclosure import Number, ball
 
 
