@@ -9,12 +9,12 @@ from flint import arb, fmpq
 
 from theory.analysis.pointwise import Points
 from theory.candidates.candidate import Candidate, load
-from theory.decision import Report, decide, question
+from theory.decisions.decision import Report, decide, question
+from theory.decisions.question import Question
 from theory.enclosure import PRECISIONS, ball, precision
 from theory.formula import Formula, divide, reads_law
 from theory.laws import Law
 from theory.laws.parsing import parse_law
-from theory.question import Question
 from theory.verdict import Verdict
 
 _NEEDED = ("defined", "positive", "decreasing")
@@ -41,7 +41,7 @@ def to_rule(
       normalized: divide by E[C] under the law, which then is needed.
 
     Returns:
-      The rule, with the :class:`theory.decision.Report` as its attribute ``report``, and ``table``, where it has one,
+      The rule, with the :class:`theory.decisions.decision.Report` as its attribute ``report``, and ``table``, where it has one,
       of shape (R + 1,), float32.
 
     Raises:

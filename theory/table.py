@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from theory.candidates.candidate import load
-from theory.conditions import CONDITIONS
-from theory.decision import Report, decide
+from theory.decisions.conditions import CONDITIONS
+from theory.decisions.decision import Report, decide
 from theory.laws.parsing import from_json, parse_law
 from theory.verdict import Verdict
 

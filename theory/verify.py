@@ -13,7 +13,7 @@ from typing import Any
 from theory.candidates.candidate import Candidate, CandidateError, load
 from theory.candidates.declarations import parameter_range, read_parameters
 from theory.certificates.certificate import certificate, save
-from theory.decision import Decision, Report, decide
+from theory.decisions.decision import Decision, Report, decide
 from theory.formula import text
 from theory.laws.parsing import parse_law
 from theory.verdict import Verdict, ends, shown

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from theory import table
 from theory.candidates.candidate import loads
-from theory.conditions import CONDITIONS
+from theory.decisions.conditions import CONDITIONS
 from theory.laws.parsing import parsing
 
 ROOT = Path(__file__).parent.parent.parent

@@ -10,8 +10,8 @@ import json
 import pytest
 
 from theory.candidates.candidate import loads
-from theory.conditions import CONDITIONS
-from theory.decision import decide
+from theory.decisions.conditions import CONDITIONS
+from theory.decisions.decision import decide
 from theory.laws.parsing import from_json, parse_law
 
 HEAD = "from sympy import *\nfrom theory import tau\n"

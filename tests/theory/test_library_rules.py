@@ -8,8 +8,8 @@ from flint import fmpq
 
 from theory.analysis.pointwise import Points
 from theory.candidates.candidate import load
-from theory.conditions import CONDITIONS
-from theory.decision import decide, question
+from theory.decisions.conditions import CONDITIONS
+from theory.decisions.decision import decide, question
 from theory.laws.parsing import from_json, parse_law
 from theory.verdict import Verdict
 

@@ -12,7 +12,7 @@ import pytest
 import sympy
 
 from theory.candidates.candidate import Candidate
-from theory.decision import decide
+from theory.decisions.decision import decide
 from theory.laws.parsing import from_json, parse_law
 from theory.translation import tau, translated
 

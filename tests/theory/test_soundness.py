@@ -5,7 +5,7 @@ import math
 import pytest
 
 from theory.candidates.candidate import loads
-from theory.decision import decide
+from theory.decisions.decision import decide
 from theory.laws.parsing import parse_law
 
 HEAD = "from theory import tau\nimport sympy\n"

@@ -3,7 +3,7 @@
 import pytest
 
 from theory.candidates.candidate import CandidateError, loads
-from theory.decision import decide
+from theory.decisions.decision import decide
 from theory.laws.parsing import parse_law
 
 HEAD = "from sympy import *\nfrom theory import tau\n"

@@ -7,9 +7,9 @@ import json
 import pathlib
 from typing import Any
 
-from theory.decision import Decision, Report, question
+from theory.decisions.decision import Decision, Report, question
+from theory.decisions.question import Question
 from theory.formula import digest
-from theory.question import Question
 from theory.verdict import Verdict
 
 FORMAT = "jasgd theory certificate 1"

@@ -18,9 +18,9 @@ from theory.analysis.setting import Setting
 from theory.analysis.supremum import extent, size_from
 from theory.analysis.tails import Tail
 from theory.certificates.rejection import Rejected, require, require_only
+from theory.decisions.question import FEW, Question
 from theory.enclosure import ball
 from theory.formula import Formula, mentions, number, subtract
-from theory.question import FEW, Question
 from theory.verdict import ends
 
 

@@ -11,11 +11,11 @@ from types import FrameType
 
 from theory.analysis.setting import Setting
 from theory.candidates.candidate import Candidate, check_support
-from theory.conditions import CONDITIONS, where_undefined
+from theory.decisions.conditions import CONDITIONS, where_undefined
+from theory.decisions.question import Question
 from theory.enclosure import PRECISIONS, Number, precision, sign
 from theory.formula import divide
 from theory.laws import Law
-from theory.question import Question
 from theory.verdict import Finding, Verdict, needs_defined, unknown, worst
 
 

@@ -20,10 +20,10 @@ from theory.analysis.pointwise import Points, probes, samples
 from theory.analysis.setting import Setting
 from theory.analysis.supremum import Extent, extent, size_from
 from theory.analysis.tails import Tail
+from theory.decisions.question import FEW, MOST_CHECKED, Question
 from theory.enclosure import NotFinite, ball, sign
 from theory.formula import Formula, factored, mentions, number, reads_law, subtract
 from theory.laws import FiniteLaw
-from theory.question import FEW, MOST_CHECKED, Question
 from theory.verdict import Finding, Verdict, ends, proved, refuted, shown, unknown
 
 

@@ -1,0 +1,1 @@
+"""Deciding on a candidate's conditions: proofs and counterexamples."""
