@@ -11,7 +11,7 @@ from typing import Any
 # Imported when asked for: ``theory.check`` re-verifies certificates without SymPy.
 _WHERE = {
     "audit": "theory.auditing.auditor",
-    "tau": "theory.translation",
+    "tau": "theory.formulas.from_sympy",
     "to_rule": "theory.bridge",
     "load": "theory.candidates.candidate",
     "parse_law": "theory.laws.parsing",

@@ -22,7 +22,7 @@ from theory.certificates.refutations import COUNTEREXAMPLES
 from theory.certificates.rejection import Rejected, require
 from theory.decisions.question import Question, end_from_json
 from theory.enclosure import PRECISIONS, precision
-from theory.formula import digest, from_json
+from theory.formulas.formula import digest, from_json
 from theory.laws.parsing import from_json as law_from_json
 from theory.ranges import Range
 from theory.verdict import needs_defined

@@ -16,7 +16,7 @@ from typing import Any
 import flint
 from flint import arb, fmpq, fmpz
 
-from theory.formula import Formula
+from theory.formulas.formula import Formula
 
 #: An exact rational or a ball.
 Number = fmpq | arb

@@ -15,7 +15,7 @@ from typing import Any
 from flint import arb, fmpq
 
 from theory.enclosure import NotFinite, Number, Undecided
-from theory.formula import Formula
+from theory.formulas.formula import Formula
 
 _TINY = 4_000  # exponents of two beyond which an endpoint is 0 or infinite
 

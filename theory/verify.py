@@ -14,7 +14,7 @@ from theory.candidates.candidate import Candidate, CandidateError, load
 from theory.candidates.declarations import parameter_range, read_parameters
 from theory.certificates.certificate import certificate, save
 from theory.decisions.decision import Decision, Report, decide
-from theory.formula import text
+from theory.formulas.formula import text
 from theory.laws.parsing import parse_law
 from theory.verdict import Verdict, ends, shown
 

@@ -6,7 +6,7 @@ import pytest
 from flint import fmpq
 
 from theory.candidates.candidate import CandidateError, load, loads
-from theory.formula import from_json, text, to_json
+from theory.formulas.formula import from_json, text, to_json
 from theory.laws.parsing import parsing
 
 HEAD = "from theory import tau\nimport sympy\n"

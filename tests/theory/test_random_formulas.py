@@ -13,8 +13,8 @@ import sympy
 
 from theory.candidates.candidate import Candidate
 from theory.decisions.decision import decide
+from theory.formulas.from_sympy import tau, translated
 from theory.laws.parsing import from_json, parse_law
-from theory.translation import tau, translated
 
 DIGITS = 60
 POINTS = [*range(130), 199, 200, 999, 1000, 1001, 4095, 4096, 99998, 99999, 100000, 100001, 10**6, 10**6 + 1]

@@ -38,7 +38,7 @@ def test_a_parameter_named_f_is_not_the_distribution():
 
 def test_a_mean_over_every_law_may_be_infinite():
     # Under a law without a mean, (1 + τ)/E[1 + τ] is no number.
-    source = "from theory.translation import mean\nC = (1 + tau) / mean(1 + tau)"
+    source = "from theory.formulas.from_sympy import mean\nC = (1 + tau) / mean(1 + tau)"
     assert said(source, "magnitude") != "PROVED"
     assert said(source, "defined") != "PROVED"
 

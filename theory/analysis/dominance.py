@@ -13,11 +13,12 @@ from fractions import Fraction
 
 from flint import arb
 
-from theory import algebra, ranges
-from theory.algebra import FACTORIAL, TAU, Monomial, Sum, Unsupported
+from theory import ranges
 from theory.analysis.setting import Setting, range_of
 from theory.enclosure import NotFinite, Undecided, whole_power
-from theory.formula import ONE, Formula, multiply, number, rewrite, substitute, subtract
+from theory.formulas import algebra
+from theory.formulas.algebra import FACTORIAL, TAU, Monomial, Sum, Unsupported
+from theory.formulas.formula import ONE, Formula, multiply, number, rewrite, substitute, subtract
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,12 +9,24 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from theory import algebra, ranges
-from theory.algebra import TAU, Quotient, Sum, Unsupported, algebraic
+from theory import ranges
 from theory.analysis.dominance import resolved
 from theory.analysis.setting import Setting, range_of
 from theory.enclosure import NotFinite, Undecided, ball, condition, sign
-from theory.formula import F, Formula, factored, is_constant, mentions, multiply, nodes, number, rewrite, substitute
+from theory.formulas import algebra
+from theory.formulas.algebra import TAU, Quotient, Sum, Unsupported, algebraic
+from theory.formulas.formula import (
+    F,
+    Formula,
+    factored,
+    is_constant,
+    mentions,
+    multiply,
+    nodes,
+    number,
+    rewrite,
+    substitute,
+)
 
 _MOST_POINTS = 400  # of a finite law, or in front of a tail, to be summed exactly
 

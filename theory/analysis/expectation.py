@@ -16,7 +16,7 @@ from theory import ranges
 from theory.analysis.dominance import sign_from
 from theory.analysis.setting import Setting, range_of
 from theory.enclosure import NotFinite, Number, Undecided, ball, compiled
-from theory.formula import TAU, Formula, is_constant, multiply, number, substitute, subtract
+from theory.formulas.formula import TAU, Formula, is_constant, multiply, number, substitute, subtract
 
 _FURTHER = 64  # how often a window is extended for a formula that grows
 

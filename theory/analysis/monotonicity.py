@@ -14,7 +14,7 @@ from flint import fmpq
 from theory import ranges
 from theory.analysis.setting import Setting, range_of
 from theory.enclosure import NotFinite, Undecided
-from theory.formula import Formula, is_constant
+from theory.formulas.formula import Formula, is_constant
 from theory.ranges import Range
 
 Trend = Literal["constant", "falling", "rising"]

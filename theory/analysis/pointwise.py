@@ -9,11 +9,11 @@ from fractions import Fraction
 from flint import fmpq
 
 from theory import ranges
-from theory.algebra import Unsupported, algebraic
 from theory.analysis.equality import at
 from theory.analysis.setting import Setting, range_of
 from theory.enclosure import PRECISIONS, NotFinite, Number, Undecided, compiled, precision, sign
-from theory.formula import Formula, nodes, reads_law, subtract
+from theory.formulas.algebra import Unsupported, algebraic
+from theory.formulas.formula import Formula, nodes, reads_law, subtract
 from theory.ranges import Range
 
 Domain = tuple[int, int | None]

@@ -9,7 +9,7 @@ from flint import fmpq
 
 from theory import ranges
 from theory.enclosure import Number, Undecided, compiled
-from theory.formula import TAU, Formula, factored, is_whole, multiply
+from theory.formulas.formula import TAU, Formula, factored, is_whole, multiply
 from theory.ranges import Range
 
 CDFKind = Literal["mid", "strict", "inclusive"]

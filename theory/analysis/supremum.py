@@ -10,7 +10,7 @@ from theory import ranges
 from theory.analysis.pointwise import Domain, Points
 from theory.analysis.setting import Setting, range_of
 from theory.enclosure import Number, ball
-from theory.formula import Formula, factored, multiply, number, subtract
+from theory.formulas.formula import Formula, factored, multiply, number, subtract
 from theory.ranges import Range
 from theory.verdict import ends, shown
 

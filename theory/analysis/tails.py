@@ -18,7 +18,7 @@ from theory.analysis.dominance import difference, in_class, is_unbounded, sign_f
 from theory.analysis.pointwise import Points
 from theory.analysis.setting import Setting, range_of
 from theory.enclosure import NotFinite, Undecided
-from theory.formula import Formula, add, is_constant, multiply, nodes, number
+from theory.formulas.formula import Formula, add, is_constant, multiply, nodes, number
 
 #: Where a tail may begin: the first that works is taken.
 STARTS = (0, *(2**k for k in range(18)))

@@ -25,10 +25,10 @@ from theory.candidates.declarations import (
     read_parameters,
 )
 from theory.candidates.file import CandidateError, expression_of, run
-from theory.formula import Formula
+from theory.formulas.formula import Formula
+from theory.formulas.from_sympy import Untranslatable, distribution, tau, translated
 from theory.laws import Law
 from theory.ranges import Range
-from theory.translation import Untranslatable, distribution, tau, translated
 
 __all__ = ["Candidate", "CandidateError", "check_support", "load", "loads", "parameter_range", "read_parameters"]
 

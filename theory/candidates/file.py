@@ -11,8 +11,8 @@ from typing import Any
 
 import sympy
 
+from theory.formulas.from_sympy import distribution, tau
 from theory.ranges import Range
-from theory.translation import distribution, tau
 
 
 class CandidateError(ValueError):

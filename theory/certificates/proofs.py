@@ -20,7 +20,7 @@ from theory.analysis.tails import Tail
 from theory.certificates.rejection import Rejected, require, require_only
 from theory.decisions.question import FEW, Question
 from theory.enclosure import ball
-from theory.formula import Formula, mentions, number, subtract
+from theory.formulas.formula import Formula, mentions, number, subtract
 from theory.verdict import ends
 
 

@@ -7,7 +7,6 @@ from fractions import Fraction
 
 from flint import arb, fmpq
 
-from theory.algebra import ONE
 from theory.analysis import equality
 from theory.analysis.expectation import expectation
 from theory.analysis.pointwise import Points
@@ -16,7 +15,8 @@ from theory.analysis.tails import find_falling, find_inequality
 from theory.candidates.candidate import Candidate
 from theory.convergence.moments import Moments, exact, greatest
 from theory.enclosure import Number, Undecided, ball
-from theory.formula import TAU, Formula, multiply, number, subtract
+from theory.formulas.algebra import ONE
+from theory.formulas.formula import TAU, Formula, multiply, number, subtract
 from theory.verdict import Verdict
 
 _HEAD = 256  # staleness values at which C is looked at one by one

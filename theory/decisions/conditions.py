@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 from theory import ranges
-from theory.algebra import ONE
 from theory.analysis import equality, tails
 from theory.analysis.expectation import Diverges, expectation
 from theory.analysis.pointwise import Points, probes, samples
@@ -22,7 +21,8 @@ from theory.analysis.supremum import Extent, extent, size_from
 from theory.analysis.tails import Tail
 from theory.decisions.question import FEW, MOST_CHECKED, Question
 from theory.enclosure import NotFinite, ball, sign
-from theory.formula import Formula, factored, mentions, number, reads_law, subtract
+from theory.formulas.algebra import ONE
+from theory.formulas.formula import Formula, factored, mentions, number, reads_law, subtract
 from theory.laws import FiniteLaw
 from theory.verdict import Finding, Verdict, ends, proved, refuted, shown, unknown
 

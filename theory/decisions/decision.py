@@ -14,7 +14,7 @@ from theory.candidates.candidate import Candidate, check_support
 from theory.decisions.conditions import CONDITIONS, where_undefined
 from theory.decisions.question import Question
 from theory.enclosure import PRECISIONS, Number, precision, sign
-from theory.formula import divide
+from theory.formulas.formula import divide
 from theory.laws import Law
 from theory.verdict import Finding, Verdict, needs_defined, unknown, worst
 

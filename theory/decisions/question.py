@@ -10,7 +10,7 @@ from flint import fmpq
 
 from theory.analysis.pointwise import Domain, Points
 from theory.analysis.setting import Setting
-from theory.formula import Formula, digest, to_json
+from theory.formulas.formula import Formula, digest, to_json
 from theory.laws import Law
 from theory.ranges import Range
 

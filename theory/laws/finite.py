@@ -10,9 +10,9 @@ from typing import Any
 
 from flint import arb, fmpq
 
-from theory import algebra
-from theory.algebra import Quotient
 from theory.enclosure import Number, Undecided
+from theory.formulas import algebra
+from theory.formulas.algebra import Quotient
 from theory.laws.law import Law
 
 

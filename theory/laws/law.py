@@ -10,10 +10,10 @@ from typing import Any
 
 from flint import arb, fmpq
 
-from theory import algebra
-from theory.algebra import Quotient
 from theory.enclosure import Number, ball
-from theory.formula import Formula
+from theory.formulas import algebra
+from theory.formulas.algebra import Quotient
+from theory.formulas.formula import Formula
 
 
 class Law(abc.ABC):

@@ -10,10 +10,10 @@ from typing import Any
 
 from flint import arb
 
-from theory import algebra
-from theory.algebra import Quotient
 from theory.enclosure import Number, Undecided, ball
-from theory.formula import Formula, divide, multiply, number
+from theory.formulas import algebra
+from theory.formulas.algebra import Quotient
+from theory.formulas.formula import Formula, divide, multiply, number
 from theory.laws.law import Law
 
 _TOLERANCES = ((100, 60_000), (40, 300_000), (20, 3_000_000))  # bits left outside, for windows up to so many points

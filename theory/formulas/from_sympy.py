@@ -9,7 +9,7 @@ from typing import Any
 
 import sympy
 
-from theory.formula import (
+from theory.formulas.formula import (
     INFINITE,
     ONE,
     PI,
@@ -53,7 +53,7 @@ def translated(expression: Any, parameters: frozenset[str] = frozenset()) -> For
       Untranslatable: where some function is not known here.
 
     Example:
-      >>> from theory.formula import text
+      >>> from theory.formulas.formula import text
       >>> text(translated(1 / (1 + tau)))
       '1/(1 + τ)'
     """

@@ -14,7 +14,7 @@ from typing import Any
 
 from flint import fmpq, fmpz
 
-from theory.formula import Formula, is_constant
+from theory.formulas.formula import Formula, is_constant
 
 Monomial = tuple[tuple[Any, Fraction], ...]
 Sum = dict[Monomial, Fraction]
