@@ -16,9 +16,9 @@ from theory.candidates.candidate import Candidate, check_support, load
 from theory.convergence import THEOREMS, Case, Outcome, Theorem, evaluate, moments_of
 from theory.convergence.amplitude import best_amplitude, shape_of
 from theory.convergence.theorem import BITS, NUMBERS
-from theory.enclosure import Number, precision
 from theory.laws import Law
 from theory.laws.parsing import parse_law
+from theory.numbers.balls import Number, precision
 from theory.verdict import Verdict, ends, shown, worst
 from theory.verify import BAD_INPUT, EXIT, with_told_parameters
 

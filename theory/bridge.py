@@ -11,10 +11,10 @@ from theory.analysis.pointwise import Points
 from theory.candidates.candidate import Candidate, load
 from theory.decisions.decision import Report, decide, question
 from theory.decisions.question import Question
-from theory.enclosure import PRECISIONS, ball, precision
 from theory.formulas.formula import Formula, divide, reads_law
 from theory.laws import Law
 from theory.laws.parsing import parse_law
+from theory.numbers.balls import PRECISIONS, ball, precision
 from theory.verdict import Verdict
 
 _NEEDED = ("defined", "positive", "decreasing")

@@ -21,10 +21,10 @@ from theory.certificates.proofs import PROOFS
 from theory.certificates.refutations import COUNTEREXAMPLES
 from theory.certificates.rejection import Rejected, require
 from theory.decisions.question import Question, end_from_json
-from theory.enclosure import PRECISIONS, precision
 from theory.formulas.formula import digest, from_json
 from theory.laws.parsing import from_json as law_from_json
-from theory.ranges import Range
+from theory.numbers.balls import PRECISIONS, precision
+from theory.numbers.ranges import Range
 from theory.verdict import needs_defined
 
 FORMAT = "jasgd theory certificate 1"

@@ -10,7 +10,7 @@ from typing import Any
 
 from flint import arb, fmpq
 
-from theory.enclosure import Number
+from theory.numbers.balls import Number
 
 
 class Verdict(enum.StrEnum):

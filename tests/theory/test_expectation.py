@@ -12,8 +12,8 @@ from theory.analysis.expectation import Diverges, expectation, growth, moments
 from theory.analysis.pointwise import Points
 from theory.analysis.setting import Setting
 from theory.candidates.candidate import loads
-from theory.enclosure import PRECISIONS, ball, precision
 from theory.laws.parsing import from_json, parse_law
+from theory.numbers.balls import PRECISIONS, ball, precision
 
 HEAD = "from sympy import *\nfrom theory import tau\n"
 INVERSE = "C = 1 / (1 + tau)"

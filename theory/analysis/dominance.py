@@ -13,12 +13,12 @@ from fractions import Fraction
 
 from flint import arb
 
-from theory import ranges
 from theory.analysis.setting import Setting, range_of
-from theory.enclosure import NotFinite, Undecided, whole_power
 from theory.formulas import algebra
 from theory.formulas.algebra import FACTORIAL, TAU, Monomial, Sum, Unsupported
 from theory.formulas.formula import ONE, Formula, multiply, number, rewrite, substitute, subtract
+from theory.numbers import ranges
+from theory.numbers.balls import NotFinite, Undecided, whole_power
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from theory import ranges
 from theory.analysis.dominance import resolved
 from theory.analysis.setting import Setting, range_of
-from theory.enclosure import NotFinite, Undecided, ball, condition, sign
 from theory.formulas import algebra
 from theory.formulas.algebra import TAU, Quotient, Sum, Unsupported, algebraic
 from theory.formulas.formula import (
@@ -27,6 +25,8 @@ from theory.formulas.formula import (
     rewrite,
     substitute,
 )
+from theory.numbers import ranges
+from theory.numbers.balls import NotFinite, Undecided, ball, condition, sign
 
 _MOST_POINTS = 400  # of a finite law, or in front of a tail, to be summed exactly
 

@@ -12,11 +12,11 @@ from fractions import Fraction
 
 from flint import arb, fmpq
 
-from theory import ranges
 from theory.analysis.dominance import sign_from
 from theory.analysis.setting import Setting, range_of
-from theory.enclosure import NotFinite, Number, Undecided, ball, compiled
 from theory.formulas.formula import TAU, Formula, is_constant, multiply, number, substitute, subtract
+from theory.numbers import ranges
+from theory.numbers.balls import NotFinite, Number, Undecided, ball, compiled
 
 _FURTHER = 64  # how often a window is extended for a formula that grows
 

@@ -11,11 +11,11 @@ from typing import Literal
 
 from flint import fmpq
 
-from theory import ranges
 from theory.analysis.setting import Setting, range_of
-from theory.enclosure import NotFinite, Undecided
 from theory.formulas.formula import Formula, is_constant
-from theory.ranges import Range
+from theory.numbers import ranges
+from theory.numbers.balls import NotFinite, Undecided
+from theory.numbers.ranges import Range
 
 Trend = Literal["constant", "falling", "rising"]
 _OPPOSITE: dict[Trend, Trend] = {"constant": "constant", "falling": "rising", "rising": "falling"}

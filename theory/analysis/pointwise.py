@@ -8,13 +8,13 @@ from fractions import Fraction
 
 from flint import fmpq
 
-from theory import ranges
 from theory.analysis.equality import at
 from theory.analysis.setting import Setting, range_of
-from theory.enclosure import PRECISIONS, NotFinite, Number, Undecided, compiled, precision, sign
 from theory.formulas.algebra import Unsupported, algebraic
 from theory.formulas.formula import Formula, nodes, reads_law, subtract
-from theory.ranges import Range
+from theory.numbers import ranges
+from theory.numbers.balls import PRECISIONS, NotFinite, Number, Undecided, compiled, precision, sign
+from theory.numbers.ranges import Range
 
 Domain = tuple[int, int | None]
 

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from flint import fmpq
 
-from theory import ranges
-from theory.enclosure import Number, Undecided, compiled
 from theory.formulas.formula import TAU, Formula, factored, is_whole, multiply
-from theory.ranges import Range
+from theory.numbers import ranges
+from theory.numbers.balls import Number, Undecided, compiled
+from theory.numbers.ranges import Range
 
 CDFKind = Literal["mid", "strict", "inclusive"]
 CDF_KINDS: tuple[CDFKind, ...] = ("mid", "strict", "inclusive")

@@ -6,12 +6,12 @@ import dataclasses
 
 from flint import arb, fmpq
 
-from theory import ranges
 from theory.analysis.pointwise import Domain, Points
 from theory.analysis.setting import Setting, range_of
-from theory.enclosure import Number, ball
 from theory.formulas.formula import Formula, factored, multiply, number, subtract
-from theory.ranges import Range
+from theory.numbers import ranges
+from theory.numbers.balls import Number, ball
+from theory.numbers.ranges import Range
 from theory.verdict import ends, shown
 
 _REFINED = (16, 64, 256, 1024, 4096, 16384)

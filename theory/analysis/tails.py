@@ -17,8 +17,8 @@ from theory.analysis import monotonicity
 from theory.analysis.dominance import difference, in_class, is_unbounded, sign_from
 from theory.analysis.pointwise import Points
 from theory.analysis.setting import Setting, range_of
-from theory.enclosure import NotFinite, Undecided
 from theory.formulas.formula import Formula, add, is_constant, multiply, nodes, number
+from theory.numbers.balls import NotFinite, Undecided
 
 #: Where a tail may begin: the first that works is taken.
 STARTS = (0, *(2**k for k in range(18)))

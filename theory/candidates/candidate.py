@@ -28,7 +28,7 @@ from theory.candidates.file import CandidateError, expression_of, run
 from theory.formulas.formula import Formula
 from theory.formulas.from_sympy import Untranslatable, distribution, tau, translated
 from theory.laws import Law
-from theory.ranges import Range
+from theory.numbers.ranges import Range
 
 __all__ = ["Candidate", "CandidateError", "check_support", "load", "loads", "parameter_range", "read_parameters"]
 

@@ -11,13 +11,13 @@ from typing import Any
 import sympy
 from flint import fmpq
 
-from theory import ranges
 from theory.analysis.pointwise import Domain
 from theory.analysis.setting import CDF_KINDS, CDFKind
 from theory.candidates.file import CandidateError
 from theory.laws import Law
 from theory.laws.parsing import parse_law
-from theory.ranges import Range
+from theory.numbers import ranges
+from theory.numbers.ranges import Range
 
 
 def read_parameters(path: str) -> dict[str, Range]:

@@ -12,7 +12,7 @@ from typing import Any
 import sympy
 
 from theory.formulas.from_sympy import distribution, tau
-from theory.ranges import Range
+from theory.numbers.ranges import Range
 
 
 class CandidateError(ValueError):

@@ -11,7 +11,7 @@ from flint import fmpq
 from theory.analysis.setting import CDFKind
 from theory.candidates.candidate import Candidate, CandidateError
 from theory.formulas.from_sympy import Untranslatable, distribution, mean, tau, translated
-from theory.ranges import Range
+from theory.numbers.ranges import Range
 
 
 class Namespace:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any
 
-from theory import ranges
 from theory.analysis import equality, tails
 from theory.analysis.pointwise import Points
 from theory.analysis.setting import Setting
@@ -19,8 +18,9 @@ from theory.analysis.supremum import extent, size_from
 from theory.analysis.tails import Tail
 from theory.certificates.rejection import Rejected, require, require_only
 from theory.decisions.question import FEW, Question
-from theory.enclosure import ball
 from theory.formulas.formula import Formula, mentions, number, subtract
+from theory.numbers import ranges
+from theory.numbers.balls import ball
 from theory.verdict import ends
 
 

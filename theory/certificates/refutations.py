@@ -8,16 +8,16 @@ from typing import Any
 
 from flint import fmpq
 
-from theory import ranges
 from theory.analysis import tails
 from theory.analysis.expectation import Diverges, moments
 from theory.analysis.pointwise import Points
 from theory.analysis.setting import Setting
 from theory.certificates.rejection import Rejected, require, require_only
 from theory.decisions.question import Question, end_from_json
-from theory.enclosure import NotFinite, Number, sign
 from theory.laws.parsing import from_json as law_from_json
-from theory.ranges import Range
+from theory.numbers import ranges
+from theory.numbers.balls import NotFinite, Number, sign
+from theory.numbers.ranges import Range
 from theory.verdict import ends
 
 

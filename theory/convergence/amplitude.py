@@ -15,8 +15,8 @@ from fractions import Fraction
 from flint import arb, fmpq
 
 from theory.convergence.steps import compared
-from theory.enclosure import Number, Undecided, ball, power
 from theory.laws import Law
+from theory.numbers.balls import Number, Undecided, ball, power
 from theory.verdict import Verdict
 
 

@@ -8,7 +8,7 @@ from flint import fmpq
 
 from theory.convergence.steps import compared
 from theory.convergence.theorem import WRITTEN, Case, Judged, Unavailable
-from theory.enclosure import Number, Undecided, sign
+from theory.numbers.balls import Number, Undecided, sign
 from theory.verdict import Verdict, shown
 
 SMOOTH = Judged("smooth objective", None, "f is differentiable on ℝᵈ, |∇f(x) − ∇f(y)| ≤ L|x − y|, inf f > −∞")

@@ -14,9 +14,9 @@ from theory.analysis.setting import Setting, range_of
 from theory.analysis.tails import find_falling, find_inequality
 from theory.candidates.candidate import Candidate
 from theory.convergence.moments import Moments, exact, greatest
-from theory.enclosure import Number, Undecided, ball
 from theory.formulas.algebra import ONE
 from theory.formulas.formula import TAU, Formula, multiply, number, subtract
+from theory.numbers.balls import Number, Undecided, ball
 from theory.verdict import Verdict
 
 _HEAD = 256  # staleness values at which C is looked at one by one

@@ -16,7 +16,7 @@ from theory.convergence import moment_condition
 from theory.convergence.assumptions import step_condition
 from theory.convergence.steps import compared, round_down
 from theory.convergence.theorem import Case, Judged, Unavailable
-from theory.enclosure import Number, Undecided, ball
+from theory.numbers.balls import Number, Undecided, ball
 from theory.verdict import Verdict
 
 _ROUNDS = 60

@@ -11,7 +11,7 @@ from flint import fmpq
 
 from theory.convergence.assumptions import step_condition
 from theory.convergence.theorem import Case, Judged
-from theory.enclosure import Number, power
+from theory.numbers.balls import Number, power
 from theory.verdict import shown
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from flint import arb, fmpq
 
-from theory.enclosure import Number, Undecided, ball, sign
+from theory.numbers.balls import Number, Undecided, ball, sign
 from theory.verdict import Verdict
 
 if TYPE_CHECKING:

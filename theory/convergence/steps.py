@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from flint import arb, fmpq
 
-from theory.enclosure import Number, Undecided, ball, sign
+from theory.numbers.balls import Number, Undecided, ball, sign
 from theory.verdict import Verdict, ends, shown
 
 _LONGEST = 24  # characters of a step size that is kept as it is

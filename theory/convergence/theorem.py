@@ -9,7 +9,7 @@ from flint import fmpq
 
 from theory.convergence.moments import Moments
 from theory.convergence.steps import least_bound, round_down
-from theory.enclosure import Number, Undecided, precision
+from theory.numbers.balls import Number, Undecided, precision
 from theory.verdict import Verdict, worst
 
 BITS = 128  # of the balls

@@ -12,7 +12,6 @@ import itertools
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 
-from theory import ranges
 from theory.analysis import equality, tails
 from theory.analysis.expectation import Diverges, expectation
 from theory.analysis.pointwise import Points, probes, samples
@@ -20,10 +19,11 @@ from theory.analysis.setting import Setting
 from theory.analysis.supremum import Extent, extent, size_from
 from theory.analysis.tails import Tail
 from theory.decisions.question import FEW, MOST_CHECKED, Question
-from theory.enclosure import NotFinite, ball, sign
 from theory.formulas.algebra import ONE
 from theory.formulas.formula import Formula, factored, mentions, number, reads_law, subtract
 from theory.laws import FiniteLaw
+from theory.numbers import ranges
+from theory.numbers.balls import NotFinite, ball, sign
 from theory.verdict import Finding, Verdict, ends, proved, refuted, shown, unknown
 
 

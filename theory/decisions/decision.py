@@ -13,9 +13,9 @@ from theory.analysis.setting import Setting
 from theory.candidates.candidate import Candidate, check_support
 from theory.decisions.conditions import CONDITIONS, where_undefined
 from theory.decisions.question import Question
-from theory.enclosure import PRECISIONS, Number, precision, sign
 from theory.formulas.formula import divide
 from theory.laws import Law
+from theory.numbers.balls import PRECISIONS, Number, precision, sign
 from theory.verdict import Finding, Verdict, needs_defined, unknown, worst
 
 

@@ -12,7 +12,7 @@ from theory.analysis.pointwise import Domain, Points
 from theory.analysis.setting import Setting
 from theory.formulas.formula import Formula, digest, to_json
 from theory.laws import Law
-from theory.ranges import Range
+from theory.numbers.ranges import Range
 
 MOST_CHECKED = 2_000_001  # staleness values that are looked at one by one, where nothing else decides
 FEW = 4_096  # so many are looked at one by one at once

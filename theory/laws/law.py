@@ -10,10 +10,10 @@ from typing import Any
 
 from flint import arb, fmpq
 
-from theory.enclosure import Number, ball
 from theory.formulas import algebra
 from theory.formulas.algebra import Quotient
 from theory.formulas.formula import Formula
+from theory.numbers.balls import Number, ball
 
 
 class Law(abc.ABC):

@@ -8,10 +8,10 @@ from typing import Any
 
 from flint import arb, fmpq
 
-from theory.enclosure import Number
 from theory.formulas import algebra
 from theory.formulas.algebra import Quotient
 from theory.laws.law import Law
+from theory.numbers.balls import Number
 
 
 class Mixture(Law):

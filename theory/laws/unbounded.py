@@ -10,11 +10,11 @@ from typing import Any
 
 from flint import arb
 
-from theory.enclosure import Number, Undecided, ball
 from theory.formulas import algebra
 from theory.formulas.algebra import Quotient
 from theory.formulas.formula import Formula, divide, multiply, number
 from theory.laws.law import Law
+from theory.numbers.balls import Number, Undecided, ball
 
 _TOLERANCES = ((100, 60_000), (40, 300_000), (20, 3_000_000))  # bits left outside, for windows up to so many points
 _FURTHER = 10_000  # points that are kept beyond a window

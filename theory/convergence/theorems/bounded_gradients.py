@@ -20,7 +20,7 @@ from flint import fmpq
 
 from theory.convergence.assumptions import DELAYS, NO_STEP, SMOOTH, finite, mean_factor, nonnegative
 from theory.convergence.theorem import Case, Judged, Theorem
-from theory.enclosure import Number, ball
+from theory.numbers.balls import Number, ball
 
 UNBIASED = Judged("unbiased gradients", None, "given the past and τ_k, g_k has mean ∇f(z_k)")
 ALONG_THE_RUN = Judged(

@@ -30,7 +30,7 @@ from theory.convergence.assumptions import (
 )
 from theory.convergence.theorem import Case, Judged, Theorem
 from theory.convergence.theorems.bounded_gradients import ALONG_THE_RUN, UNBIASED, drift
-from theory.enclosure import Number, ball
+from theory.numbers.balls import Number, ball
 
 _PL = Judged("Polyak-Łojasiewicz", None, "along the run: |∇f(x_k)|² ≥ 2μ(f(x_k) − inf f) for every k < K")
 

@@ -21,7 +21,7 @@ from flint import fmpq
 from theory.convergence import moment_condition
 from theory.convergence.assumptions import CONVEX, SETTING, finite_moments
 from theory.convergence.theorem import Case, Judged, Theorem
-from theory.enclosure import Number
+from theory.numbers.balls import Number
 
 
 def _assumptions(case: Case, step: fmpq | None) -> Sequence[Judged]:

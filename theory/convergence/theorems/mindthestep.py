@@ -35,7 +35,7 @@ from theory.convergence.assumptions import (
 from theory.convergence.steps import compared
 from theory.convergence.theorem import Case, Judged, Theorem
 from theory.convergence.theorems.bounded_gradients import UNBIASED
-from theory.enclosure import Number, ball, power
+from theory.numbers.balls import Number, ball, power
 from theory.verdict import Verdict, shown
 
 _ALONG_THE_RUN = Judged("bound along the run", None, "E|g_t|² ≤ M² given τ_t, for every t < T")

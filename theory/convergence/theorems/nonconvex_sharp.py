@@ -28,7 +28,7 @@ from theory.convergence.assumptions import (
 )
 from theory.convergence.moment_condition import startup_note
 from theory.convergence.theorem import Case, Judged, Theorem
-from theory.enclosure import Number
+from theory.numbers.balls import Number
 
 
 def _load(case: Case, step: fmpq) -> Number:

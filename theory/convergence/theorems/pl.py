@@ -22,7 +22,7 @@ from theory.convergence import discounted_condition
 from theory.convergence.assumptions import PL, SETTING, finite_moments, not_steeper
 from theory.convergence.moment_condition import noise_factor
 from theory.convergence.theorem import Case, Judged, Theorem
-from theory.enclosure import Number
+from theory.numbers.balls import Number
 
 
 def _assumptions(case: Case, step: fmpq | None) -> Sequence[Judged]:

@@ -22,7 +22,7 @@ from flint import fmpq
 
 from theory.convergence.assumptions import NO_STEP, NOISE, SMOOTH, at_most, bounded_staleness, constant_factor
 from theory.convergence.theorem import Case, Judged, Theorem
-from theory.enclosure import Number
+from theory.numbers.balls import Number
 from theory.verdict import Verdict
 
 _DELAYS = Judged(

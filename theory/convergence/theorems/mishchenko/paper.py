@@ -12,7 +12,7 @@ from flint import fmpq
 
 from theory.convergence.assumptions import NO_STEP, at_most
 from theory.convergence.theorem import Case, Judged, Theorem
-from theory.enclosure import Number, ball, power, sign
+from theory.numbers.balls import Number, ball, power, sign
 from theory.verdict import Verdict, shown
 
 PAPER = "Mishchenko, Bach, Even, Woodworth 2022 (arXiv 2206.07638)"

@@ -19,7 +19,7 @@ from flint import fmpq
 
 from theory.convergence.theorem import Case, Judged
 from theory.convergence.theorems.mishchenko.paper import DELAYS, follows, prescribed, root, theorem, workers
-from theory.enclosure import Number
+from theory.numbers.balls import Number
 
 _CONVEX = Judged("convex, Lipschitz losses", None, "each f(·; ξ) is convex and |g| ≤ G always")
 

@@ -22,7 +22,7 @@ from flint import fmpq
 from theory.convergence.assumptions import at_most
 from theory.convergence.theorem import Case, Judged
 from theory.convergence.theorems.mishchenko.paper import DELAYS, SAMPLES, SMOOTH, follows, least, root, theorem, workers
-from theory.enclosure import Number, power
+from theory.numbers.balls import Number, power
 
 _LIPSCHITZ = Judged("bounded gradients", None, "|∇F(x)| ≤ G for every x")
 

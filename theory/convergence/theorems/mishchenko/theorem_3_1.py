@@ -29,7 +29,7 @@ from theory.convergence.theorems.mishchenko.paper import (
     theorem,
     workers,
 )
-from theory.enclosure import Number
+from theory.numbers.balls import Number
 
 
 def _step(case: Case) -> Number:

@@ -22,7 +22,7 @@ from flint import arb, fmpq
 from theory.convergence.assumptions import STRONGLY_CONVEX, at_most, not_steeper
 from theory.convergence.theorem import Case, Judged
 from theory.convergence.theorems.mishchenko.paper import DELAYS, SAMPLES, SMOOTH, follows, least, theorem, workers
-from theory.enclosure import Number, ball
+from theory.numbers.balls import Number, ball
 
 
 def _most(case: Case) -> Number:

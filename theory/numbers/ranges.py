@@ -14,8 +14,8 @@ from typing import Any
 
 from flint import arb, fmpq
 
-from theory.enclosure import NotFinite, Number, Undecided
 from theory.formulas.formula import Formula
+from theory.numbers.balls import NotFinite, Number, Undecided
 
 _TINY = 4_000  # exponents of two beyond which an endpoint is 0 or infinite
 

@@ -1,0 +1,1 @@
+"""Exact rationals, balls and ranges: the arithmetic that verdicts rest on."""
