@@ -8,10 +8,14 @@ if TYPE_CHECKING:
     from jasgd.cluster import Cluster
     from jasgd.data import BatchesExhausted, minibatches
     from jasgd.delay_compensation import DelayCompensatedState, delay_compensated
+    from jasgd.experiments.arms import Arm
+    from jasgd.experiments.comparison import Comparison, compare
+    from jasgd.experiments.spectrum import Spectrum, sweep
     from jasgd.jax_settings import configure_cpu
     from jasgd.record.execution import Execution, ExecutionError
     from jasgd.record.result import Outcome, TrainingError, TrainResult
-    from jasgd.replaying.replayer import Replay, ReplayError, replay
+    from jasgd.replaying.replayer import Replay, replay
+    from jasgd.replaying.rerun import ReplayError
     from jasgd.simulating.simulator import BySeed, Simulation, by_seed, simulate
     from jasgd.staleness import StalenessHistogram
     from jasgd.training.engines.supervisor import Progress
@@ -23,9 +27,11 @@ __version__ = "0.1.0"
 # Where each public name lives. They are imported when asked for, so that importing jasgd takes hardly longer than
 # importing JAX and Optax; some need more than the core does, such as Flax.
 _WHERE = {
+    "Arm": "jasgd.experiments.arms",
     "BatchesExhausted": "jasgd.data",
     "BySeed": "jasgd.simulating.simulator",
     "Cluster": "jasgd.cluster",
+    "Comparison": "jasgd.experiments.comparison",
     "DelayCompensatedState": "jasgd.delay_compensation",
     "Execution": "jasgd.record.execution",
     "ExecutionError": "jasgd.record.execution",
@@ -34,12 +40,14 @@ _WHERE = {
     "Replay": "jasgd.replaying.replayer",
     "ReplayError": "jasgd.replaying.replayer",
     "Simulation": "jasgd.simulating.simulator",
+    "Spectrum": "jasgd.experiments.spectrum",
     "StalenessAdaptiveState": "jasgd.transforms",
     "StalenessHistogram": "jasgd.staleness",
     "TrainResult": "jasgd.record.result",
     "TrainingError": "jasgd.record.result",
     "by_seed": "jasgd.simulating.simulator",
     "cluster": "jasgd.cluster",
+    "compare": "jasgd.experiments.comparison",
     "configure_cpu": "jasgd.jax_settings",
     "data": "jasgd.data",
     "delay_compensated": "jasgd.delay_compensation",
@@ -52,6 +60,7 @@ _WHERE = {
     "schemes": "jasgd.schemes",
     "simulate": "jasgd.simulating.simulator",
     "staleness_adaptive": "jasgd.transforms",
+    "sweep": "jasgd.experiments.spectrum",
     "testing": "jasgd.testing",
     "train": "jasgd.training.trainer",
 }

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from jasgd.core.scheme import Closed, Committed, Dropped, Gradient, Scheme, SchemeFactory, Setup, Snapshot, View
+from jasgd.core.ledger import Closed, Committed, Dropped
+from jasgd.core.scheme import Gradient, Scheme, SchemeFactory, Setup, Snapshot, View
 
 
 class InterleavingError(AssertionError):

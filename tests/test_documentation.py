@@ -56,7 +56,11 @@ def test_the_code_of_the_readme_runs(capsys):
 
 
 def test_the_commands_of_the_readme_are_commands():
-    from jasgd.cli.main import Compare, Datasets, Replay, Simulate, Train
+    from jasgd.cli.compare import Compare
+    from jasgd.cli.datasets import Datasets
+    from jasgd.cli.replay import Replay
+    from jasgd.cli.simulate import Simulate
+    from jasgd.cli.train import Train
 
     known = {
         f"--{name.replace('_', '-')}"

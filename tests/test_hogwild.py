@@ -8,7 +8,8 @@ import optax
 from helpers import counting
 
 import jasgd
-from jasgd.core.buffers import ALIGNMENT, Buffers
+from jasgd.core.buffers import Buffers
+from jasgd.data import ALIGNMENT
 from jasgd.testing import Event, Interleaving, logged, watched
 
 

@@ -24,8 +24,8 @@ from helpers import counting, needs_compiler, network, optimizers, same_bits
 
 import jasgd
 from jasgd.core.admission import admit
-from jasgd.core.ledger import Ledger
-from jasgd.core.scheme import Closed, Gradient, Setup
+from jasgd.core.ledger import Closed, Ledger
+from jasgd.core.scheme import Gradient, Setup
 from jasgd.schemes.choice import WITH_NATIVE
 from jasgd.schemes.native import build as native_build
 from jasgd.schemes.native.store import BUSY, DONE, NativeStore

@@ -250,7 +250,7 @@ def test_importing_jasgd_imports_no_model_library():
 
 def test_problems_and_the_other_parts_with_extras_are_there_after_import_jasgd():
     code = (
-        "import jasgd; print(sorted(jasgd.problems.MODELS), jasgd.report.plot.__name__, jasgd.experiments.comparison.BASELINE)\n"
+        "import jasgd; print(sorted(jasgd.problems.MODELS), jasgd.report.plot.__name__, jasgd.compare.__name__)\n"
         "from jasgd import *\n"
         "jasgd.nothing"
     )

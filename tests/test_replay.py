@@ -19,7 +19,7 @@ from replays import SCHEMES, Case
 import jasgd
 from jasgd.record.environment import DECIDES_BITS
 from jasgd.record.execution import COLUMNS
-from jasgd.replaying.replayer import first_nonfinite
+from jasgd.replaying.nonfinite import first_nonfinite
 
 IN_DEFAULT = 9  # random runs in the default suite, the first ones; they try every scheme
 RUNS = 100

@@ -41,8 +41,8 @@ def to_rule(
       normalized: divide by E[C] under the law, which then is needed.
 
     Returns:
-      The rule, with the :class:`theory.decisions.decision.Report` as its attribute ``report``, and ``table``, where it has one,
-      of shape (R + 1,), float32.
+      The rule, with the :class:`theory.decisions.decision.Report` as its attribute ``report``, and ``table``, where it
+      has one, of shape (R + 1,), float32.
 
     Raises:
       ValueError: where C is not proved to be defined, positive and decreasing, where the floats do not have these

@@ -10,8 +10,9 @@ import json
 import sys
 from typing import Any
 
-from theory.candidates.candidate import Candidate, CandidateError, load
+from theory.candidates.candidate import Candidate, load
 from theory.candidates.declarations import parameter_range, read_parameters
+from theory.candidates.file import CandidateError
 from theory.certificates.certificate import certificate, save
 from theory.decisions.decision import Decision, Report, decide
 from theory.formulas.formula import text

@@ -6,7 +6,8 @@ import functools
 import inspect
 from typing import Any
 
-from jasgd.core.scheme import Closed, Committed, Dropped, Gradient, Scheme, SchemeFactory, Setup, Snapshot, View
+from jasgd.core.ledger import Closed, Committed, Dropped
+from jasgd.core.scheme import Gradient, Scheme, SchemeFactory, Setup, Snapshot, View
 from jasgd.schemes.choice import WITH_NATIVE, choose, native_class
 from jasgd.schemes.hogwild_sgd import Hogwild
 from jasgd.schemes.leashed_sgd import Leashed

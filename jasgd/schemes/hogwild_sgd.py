@@ -9,8 +9,10 @@ import jax
 import numpy as np
 
 from jasgd.core.buffers import Buffers
+from jasgd.core.compiled import Leaves
+from jasgd.core.ledger import Committed, Dropped
 from jasgd.core.recycling import kind_of
-from jasgd.core.scheme import Committed, Dropped, Gradient, Leaves, Setup, Snapshot, View, require_threads
+from jasgd.core.scheme import Gradient, Setup, Snapshot, View, require_threads
 
 
 class _State(NamedTuple):

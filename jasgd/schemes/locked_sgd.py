@@ -6,8 +6,9 @@ import threading
 from typing import Literal
 
 from jasgd.core import scheme
+from jasgd.core.ledger import Committed, Dropped
 from jasgd.core.recycling import Copies, is_large
-from jasgd.core.scheme import Committed, Dropped, Gradient, Setup, Snapshot, View, require_threads
+from jasgd.core.scheme import Gradient, Setup, Snapshot, View, require_threads
 
 
 class Locked:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from jasgd.core.scheme import Committed, Dropped, Gradient, Setup, Snapshot, View
+from jasgd.core.ledger import Committed, Dropped
+from jasgd.core.scheme import Gradient, Setup, Snapshot, View
 
 
 class Sequential:

@@ -7,7 +7,8 @@ import threading
 
 import numpy as np
 
-from jasgd.core.scheme import Committed, Dropped, Gradient, Setup, Snapshot, View, require_threads
+from jasgd.core.ledger import Committed, Dropped
+from jasgd.core.scheme import Gradient, Setup, Snapshot, View, require_threads
 
 
 class Synchronous:

@@ -5,7 +5,8 @@ from fractions import Fraction
 import pytest
 from flint import fmpq
 
-from theory.candidates.candidate import CandidateError, load, loads
+from theory.candidates.candidate import load, loads
+from theory.candidates.file import CandidateError
 from theory.formulas.formula import from_json, text, to_json
 from theory.laws.parsing import parsing
 

@@ -11,7 +11,8 @@ import pytest
 
 from theory.candidates.candidate import loads
 from theory.certificates.certificate import certificate
-from theory.check import Rejected, check
+from theory.certificates.rejection import Rejected
+from theory.check import check
 from theory.decisions.decision import decide
 from theory.formulas.formula import digest
 from theory.laws.parsing import from_json, parse_law
@@ -178,7 +179,8 @@ def test_verifying_needs_neither_sympy_nor_the_prover(certificates, tmp_path):
     code = (
         "import sys, theory.check\n"
         f"assert theory.check.main({paths}) == 0\n"
-        "banned = {'sympy', 'theory.decisions.conditions', 'theory.candidates.candidate', 'theory.formulas.from_sympy', 'theory.decisions.decision'}\n"
+        "banned = {'sympy', 'theory.decisions.conditions', 'theory.decisions.decision',\n"
+        "          'theory.candidates.candidate', 'theory.formulas.from_sympy'}\n"
         "print(sorted(banned & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)

@@ -9,7 +9,8 @@ import sympy
 from flint import fmpq
 
 from theory.analysis.setting import CDFKind
-from theory.candidates.candidate import Candidate, CandidateError
+from theory.candidates.candidate import Candidate
+from theory.candidates.file import CandidateError
 from theory.formulas.from_sympy import Untranslatable, distribution, mean, tau, translated
 from theory.numbers.ranges import Range
 

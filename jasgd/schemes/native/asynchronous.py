@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.core.compiled import Leaves
-from jasgd.core.scheme import Closed, Committed, Dropped, Gradient, Round, Setup, View
+from jasgd.core.ledger import Closed, Committed, Dropped
+from jasgd.core.scheme import Gradient, Round, Setup, View
 from jasgd.schemes.leashed_sgd import require_persistence
 from jasgd.schemes.native.store import (
     BUSY,

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from jasgd.core.compiled import Compiled
-from jasgd.core.scheme import Closed, Committed, Dropped, Gradient, Scheme, View
+from jasgd.core.ledger import Closed, Committed, Dropped
+from jasgd.core.scheme import Gradient, Scheme, View
 from jasgd.data import Batches, BatchesExhausted
 from jasgd.record.result import Outcome
 from jasgd.record.timings import Phases
