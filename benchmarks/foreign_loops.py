@@ -160,7 +160,7 @@ def problem_of(model, batch):
 def transformation():
     import optax
 
-    return optax.chain(jasgd.staleness_adaptive(jasgd.rules.law_based()), optax.sgd(RATE))
+    return optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(RATE))
 
 
 def serve(model, batch, workers, steps):

@@ -59,7 +59,7 @@ target = 4 * NOISE**2
 result = jasgd.train(
     loss_fn,
     params,
-    optax.chain(jasgd.staleness_adaptive(jasgd.rules.law_based()), optax.sgd(5.0)),
+    optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(5.0)),
     batches(),
     scheme="locked",
     workers=4,

@@ -116,7 +116,7 @@ def main(workers=4, slack=1):
         result = jasgd.train(
             lambda w, batch: jnp.mean((w - batch) ** 2),
             jnp.zeros(50),
-            optax.chain(jasgd.staleness_adaptive(jasgd.rules.law_based()), optax.sgd(0.5)),
+            optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(0.5)),
             lambda ticket: np.random.default_rng(ticket).normal(1.0, 0.1, 50).astype(np.float32),
             scheme=jasgd.testing.watched(scheme, stalling),
             workers=workers,

@@ -160,7 +160,7 @@ def transformation(
 
     Example:
       >>> import jasgd
-      >>> tx = transformation(jasgd.rules.law_based(), learning_rate=0.1)
+      >>> tx = transformation(jasgd.rules.tail(), learning_rate=0.1)
     """
     if not isinstance(learning_rate, jax.core.Tracer) and not 0 < learning_rate < math.inf:
         raise ValueError(f"learning_rate must be a finite number > 0, got {learning_rate}")

@@ -56,7 +56,7 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
 
     Example:
       >>> import jax.numpy as jnp, optax, jasgd
-      >>> tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.law_based()), optax.sgd(0.1))
+      >>> tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(0.1))
       >>> params = jnp.zeros(2)
       >>> state = tx.init(params)
       >>> for tau in (2, 0):  # the second is fresher than what the law has seen: 1 + (1 - 2 · 1/4)

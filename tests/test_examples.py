@@ -153,7 +153,7 @@ def own_scheme(monkeypatch):
 
 
 def train(scheme, batches=lambda ticket: np.float32(1), **options):
-    tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.law_based()), optax.sgd(0.1))
+    tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(0.1))
     options = {"throw": False, "time_limit_s": 20} | options  # a wait that nobody ends would fail, not hang
     return jasgd.train(lambda w, b: jnp.mean((w - b) ** 2), jnp.zeros(20_000), tx, batches, scheme=scheme, **options)
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import moved
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.helpers import moved
 
 import jasgd
 from jasgd import StalenessHistogram, rules, schemes

@@ -119,7 +119,7 @@ def replay(
       >>> import jax.numpy as jnp, optax, jasgd
       >>> def loss_fn(w, batch):
       ...     return jnp.mean((w - batch) ** 2)
-      >>> tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.law_based()), optax.sgd(0.05))
+      >>> tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(0.05))
       >>> result = jasgd.train(loss_fn, jnp.zeros(3), tx, jnp.float32, workers=1, steps=50)
       >>> again = jasgd.replay(result, loss_fn, tx, jnp.float32)
       >>> again.exact, bool((again.params == result.params).all())

@@ -122,7 +122,7 @@ def step_size_moments(rule: Rule, law: Any) -> StepSizeMoments:
     Example:
       >>> import jasgd
       >>> law = jasgd.StalenessHistogram.from_staleness([0, 1, 1, 2])
-      >>> [float(x) for x in step_size_moments(jasgd.rules.law_based(), law)]
+      >>> [float(x) for x in step_size_moments(jasgd.rules.tail(), law)]
       [1.0, 1.28125, 0.625]
     """
     law = law.padded() if hasattr(law, "padded") else law  # a rule may bring a law of its own

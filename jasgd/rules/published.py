@@ -67,7 +67,7 @@ def tail_published(
 ) -> Rule:
     r"""TAIL-τ of the reference C++ code: :math:`C = 1 + A(1 - 2\hat F)` with that code's estimate :math:`\hat F`.
 
-    What it does, and :func:`jasgd.rules.law_based` does not: the strict distribution function; sampled once, at steps
+    What it does, and :func:`jasgd.rules.tail` does not: the strict distribution function; sampled once, at steps
     10n…15n, with C = 1 until then; divided by a nominal 5n, so that it saturates at 0.8 (``async``, ``hogwild``) or
     1 - 1/(5n) (``leashed``), and the mean step is 22-65 % too large in the former; a right shift where a comparison
     was meant, which sends every staleness of 128 or more to the last bin; staleness of 200 and more not counted; with

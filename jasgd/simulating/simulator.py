@@ -153,7 +153,7 @@ def simulate(
       >>> import jax.numpy as jnp, optax, jasgd
       >>> from jasgd.cluster import Cluster, exponential
       >>> told = jasgd.simulate(lambda w, b: jnp.mean((w - b) ** 2), jnp.zeros(3),
-      ...                       optax.chain(jasgd.staleness_adaptive(jasgd.rules.law_based()), optax.sgd(0.1)),
+      ...                       optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(0.1)),
       ...                       lambda ticket: jnp.ones(3), cluster=Cluster(compute_s=exponential(1.0)),
       ...                       scheme="leashed", workers=4, steps=200, seeds=range(2))
       >>> [(run.execution.commits, bool(run.execution.loss[-1] < 0.01)) for run in told]

@@ -95,7 +95,7 @@ def train(
       >>> import jax.numpy as jnp, optax, jasgd
       >>> def loss_fn(w, batch):
       ...     return jnp.mean((w - batch) ** 2)
-      >>> tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.law_based()), optax.sgd(0.05))
+      >>> tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(0.05))
       >>> result = jasgd.train(loss_fn, jnp.zeros(3), tx, lambda ticket: jnp.ones(3), scheme="locked", workers=1,
       ...                      steps=50)
       >>> result.outcome == "finished", result.execution.commits, bool(result.execution.loss[-1] < 0.1)

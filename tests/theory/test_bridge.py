@@ -39,7 +39,7 @@ def test_an_instance_based_function_reads_the_law_of_the_execution():
     rule = theory.to_rule("examples/step_sizes/tail.py")
     law = jasgd.StalenessHistogram.from_staleness([0, 1, 1, 2, 5])
     staleness = jnp.arange(8)
-    np.testing.assert_allclose(rule(staleness, law), jasgd.rules.law_based()(staleness, law), rtol=1e-6)
+    np.testing.assert_allclose(rule(staleness, law), jasgd.rules.tail()(staleness, law), rtol=1e-6)
 
 
 def test_normalised_tables_preserve_the_step_size_as_floats():

@@ -1,0 +1,150 @@
+"""Whether rounds are native: what is asked for, and what is chosen where that is left open."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from support.helpers import needs_compiler
+
+import jasgd
+from jasgd.core.recycling import LARGE
+from jasgd.core.scheme import nowhere
+from jasgd.schemes import Leashed, choice, describe, named, native
+from jasgd.schemes.choice import WITH_NATIVE
+from jasgd.schemes.native import build
+
+
+def metadata_of(scheme, params=None, tx=None, workers=2):
+    """What the record of six steps says; the loss is a sum of squares."""
+
+    def loss_fn(w, b):
+        return sum(jnp.sum(leaf.astype(jnp.float32) ** 2) for leaf in jax.tree.leaves(w)) * b
+
+    result = jasgd.train(
+        loss_fn, jnp.ones(3) if params is None else params, tx or optax.sgd(0.01), lambda t: np.float32(1),
+        scheme=scheme, workers=workers, steps=6,
+    )  # fmt: skip
+    assert result.execution.commits == 6
+    return result.execution.metadata
+
+
+@needs_compiler
+@pytest.mark.newest
+@pytest.mark.parametrize("name", WITH_NATIVE)
+def test_small_networks_have_native_rounds_where_nothing_is_said(name, monkeypatch):
+    monkeypatch.setattr(choice, "processors", lambda: 2)
+    more = [functools.partial(named(name), max_staleness=90)] if name != "synchronous" else []
+    for scheme in (name, named(name), named(name, native=None), *more):
+        told = metadata_of(scheme)
+        assert (told["native"], told["why_not_native"]) == (True, "")
+    asked, refused = metadata_of(named(name, native=True)), metadata_of(named(name, native=False))
+    assert (asked["native"], asked["scheme"]) == (True, f"{name}(native=True)")
+    assert (refused["native"], refused["scheme"]) == (False, f"{name}(native=False)")
+
+
+@needs_compiler
+@pytest.mark.parametrize(("workers", "processors", "native"), [(1, 1, True), (2, 2, True), (3, 2, False), (3, 4, True)])
+def test_synchronous_rounds_are_native_where_each_worker_has_a_processor(workers, processors, native, monkeypatch):
+    monkeypatch.setattr(choice, "processors", lambda: processors)
+    told = metadata_of("synchronous", workers=workers)
+    assert told["native"] is native
+    assert (told["why_not_native"] == "") is native
+
+
+def keyed():
+    return optax.GradientTransformationExtraArgs(lambda p: jax.random.key(0), lambda u, s, p=None, **extra: (u, s))
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("scheme", "params", "tx", "why"),
+    [
+        ("leashed", np.ones(LARGE // 4, np.float32), None, "the parameters take 1,048,576 bytes"),
+        ("locked", None, keyed(), "native must be False for arrays of dtype key"),
+        ("hogwild", np.ones(3, jnp.bfloat16), None, "unless all parameters are float32 or all float64, got bfloat16"),
+        (
+            jasgd.schemes.locked(reading="carry"),
+            None,
+            None,
+            "reading must be 'copy' or 'reference' with native rounds, got 'carry'",
+        ),
+    ],
+)
+def test_what_has_no_native_rounds_or_gains_nothing_is_trained_without_and_says_why(scheme, params, tx, why):
+    told = metadata_of(scheme, params, tx)
+    assert told["native"] is False
+    assert why in told["why_not_native"]
+
+
+@needs_compiler
+def test_just_below_the_size_rounds_are_native():
+    assert metadata_of("leashed", np.ones(LARGE // 4 - 1, np.float32))["native"] is True
+
+
+def test_without_a_compiler_rounds_are_python_s_and_it_is_looked_for_once(monkeypatch):
+    asked = []
+
+    def compiled(folder):
+        asked.append(folder)
+        raise build.CannotCompile("native must be False where there is no C++ compiler")
+
+    monkeypatch.setattr(build, "compiled", compiled)
+    build._loaded.cache_clear()
+    try:
+        for _ in range(2):
+            told = metadata_of("leashed")
+            assert told["native"] is False
+            assert told["why_not_native"] == "native must be False where there is no C++ compiler"
+        with pytest.raises(build.CannotCompile):
+            metadata_of(named("leashed", native=True))
+    finally:
+        build._loaded.cache_clear()
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("setting", ["jax_debug_nans", "jax_debug_infs"])
+def test_who_looks_for_gradients_that_are_not_finite_gets_rounds_that_show_them(setting):
+    with getattr(jax, setting.removeprefix("jax_"))(True):
+        told = metadata_of("leashed")
+    assert told["native"] is False
+    assert "jax_debug_nans" in told["why_not_native"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no home"), PermissionError("not yours"), ValueError("no quotation")])
+def test_a_library_that_cannot_be_looked_for_is_done_without(monkeypatch, error):
+    def folder():
+        raise error
+
+    monkeypatch.setattr(build, "cache_folder", folder)
+    build._loaded.cache_clear()
+    try:
+        told = metadata_of("leashed")
+    finally:
+        build._loaded.cache_clear()
+    assert told["native"] is False
+    assert str(error) in told["why_not_native"]
+
+
+def test_whoever_watches_logs_or_derives_a_scheme_gets_the_one_that_has_points_and_reads():
+    class Mine(Leashed):
+        pass
+
+    events = []
+    watched = jasgd.testing.watched(named("locked"), nowhere)
+    for scheme in (watched, jasgd.testing.logged(named("leashed"), events), Mine, lambda setup: Leashed(setup)):
+        told = metadata_of(scheme)
+        assert (told["native"], told["why_not_native"]) == (False, "")
+    assert len(events) >= 12
+
+
+def test_classes_are_what_they_are():
+    with pytest.raises(ValueError, match="native must be False for this class, got True"):
+        metadata_of(functools.partial(Leashed, native=True))
+    with pytest.raises(ValueError, match="native must be True for NativeLeashed, got False"):
+        metadata_of(functools.partial(native.NATIVE["leashed"], native=False))
+    with pytest.raises(ValueError, match="persistence must be an integer ≥ 0"):
+        metadata_of(named("leashed", persistence=-1))
+    assert describe(named("leashed", native=None)) == "leashed"
