@@ -6,7 +6,7 @@ from pathlib import Path
 from theory import table
 from theory.candidates.candidate import loads
 from theory.decisions.conditions import CONDITIONS
-from theory.laws.parsing import parsing
+from theory.laws import parsing
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "checker.md").read_text()
