@@ -83,7 +83,7 @@ def shares(run, scheme):
             worked.append((time.perf_counter() - started, time.thread_time() - ran))
 
     def factory(setup):
-        made = jasgd.schemes.make(scheme, setup)
+        made = jasgd.schemes.selection.make(scheme, setup)
         if isinstance(getattr(made, "_mutex", None), type(threading.Lock())):
             made._mutex = _Mutex(made._mutex)
         if doors := getattr(made, "_doors", None):  # the synchronous scheme's

@@ -33,7 +33,9 @@ import optax  # noqa: E402
 from jasgd import rules, schemes  # noqa: E402
 from jasgd.core.admission import admit  # noqa: E402
 from jasgd.core.ledger import Ledger  # noqa: E402
-from jasgd.core.scheme import Gradient, Setup, View  # noqa: E402
+from jasgd.core.messages import Gradient, View  # noqa: E402
+from jasgd.core.scheme import Setup  # noqa: E402
+from jasgd.schemes.selection import make  # noqa: E402
 
 SCHEMES = ("locked", "hogwild", "leashed")
 BYTES = 4  # of a parameter
@@ -68,7 +70,7 @@ class Ready:
         parts = {str(i): jnp.zeros(part.size) for i, part in enumerate(np.array_split(np.zeros(size), leaves))}
         tx = optax.chain(jasgd.staleness_adaptive(rules.tail()), optax.sgd(1e-5))
         self.compiled, params, state = admit(loss_fn, parts, tx, np.float32(1))
-        self.scheme = schemes.make(schemes.named(scheme), Setup(params, state, self.compiled, Ledger(1), 1))
+        self.scheme = make(schemes.named(scheme), Setup(params, state, self.compiled, Ledger(1), 1))
         self.scheme.unwatched = True
         self.scheme.warm_up(self.gradient(View(0, params)))
 

@@ -25,7 +25,8 @@ import optax  # noqa: E402
 
 from jasgd import cluster, problems  # noqa: E402
 from jasgd.core.admission import admit  # noqa: E402
-from jasgd.simulating.lanes import Lane, Task, run_in_threads  # noqa: E402
+from jasgd.simulating.lanes import run_in_threads  # noqa: E402
+from jasgd.simulating.preparation import Lane, Task  # noqa: E402
 from jasgd.simulating.scan import Program, steps_of  # noqa: E402
 from jasgd.simulating.scan_batches import feed  # noqa: E402
 from jasgd.simulating.schedule import schedule  # noqa: E402

@@ -7,7 +7,6 @@ if TYPE_CHECKING:
     from jasgd import cluster, data, fits, problems, report, rules, schemes, testing
     from jasgd.cluster import Cluster
     from jasgd.data import BatchesExhausted, minibatches
-    from jasgd.delay_compensation import DelayCompensatedState, delay_compensated
     from jasgd.experiments.arms import Arm
     from jasgd.experiments.comparison import Comparison, compare
     from jasgd.experiments.spectrum import Spectrum, sweep
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from jasgd.staleness import StalenessHistogram
     from jasgd.training.engines.supervisor import Progress
     from jasgd.training.trainer import train
-    from jasgd.transforms import StalenessAdaptiveState, staleness_adaptive
+    from jasgd.transforms import DelayCompensatedState, StalenessAdaptiveState, delay_compensated, staleness_adaptive
 
 __version__ = "0.1.0"
 
@@ -32,7 +31,7 @@ _WHERE = {
     "BySeed": "jasgd.simulating.simulator",
     "Cluster": "jasgd.cluster",
     "Comparison": "jasgd.experiments.comparison",
-    "DelayCompensatedState": "jasgd.delay_compensation",
+    "DelayCompensatedState": "jasgd.transforms",
     "Execution": "jasgd.record.execution",
     "ExecutionError": "jasgd.record.execution",
     "Outcome": "jasgd.record.result",
@@ -50,7 +49,7 @@ _WHERE = {
     "compare": "jasgd.experiments.comparison",
     "configure_cpu": "jasgd.jax_settings",
     "data": "jasgd.data",
-    "delay_compensated": "jasgd.delay_compensation",
+    "delay_compensated": "jasgd.transforms",
     "fits": "jasgd.fits",
     "minibatches": "jasgd.data",
     "problems": "jasgd.problems",

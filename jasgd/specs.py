@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import math
 import types
 from collections.abc import Callable
-from typing import Any, Literal, get_args, get_type_hints
-
-import jax
-import optax
+from typing import Any, get_args, get_type_hints
 
 from jasgd import rules, schemes
 from jasgd.schemes import SchemeFactory
 from jasgd.staleness import StalenessHistogram
-from jasgd.transforms import staleness_adaptive
 
 LAWS = {
     "window": StalenessHistogram.window,
@@ -133,47 +128,6 @@ def parse_law(text: str) -> StalenessHistogram:
         return LAWS[name](**options)
     except (TypeError, ValueError) as error:  # a TypeError for a missing option
         raise ValueError(f"law {text!r}: {error}") from error
-
-
-def transformation(
-    rule: rules.Rule,
-    *,
-    learning_rate: Any,
-    momentum: float = 0.0,
-    optimizer: Literal["sgd", "adam"] = "sgd",
-    law: Any = None,
-) -> optax.GradientTransformationExtraArgs:
-    """The optimizer with a rule in its place: before SGD and its momentum, after Adam, which would divide it away.
-
-    Args:
-      rule: C(τ).
-      learning_rate: > 0; may be traced.
-      momentum: of SGD, 0 ≤ momentum < 1.
-      optimizer: ``"sgd"`` or ``"adam"``.
-      law: an empty law, see :func:`jasgd.staleness_adaptive`.
-
-    Returns:
-      The transformation.
-
-    Raises:
-      ValueError: for an argument out of its range.
-
-    Example:
-      >>> import jasgd
-      >>> tx = transformation(jasgd.rules.tail(), learning_rate=0.1)
-    """
-    if not isinstance(learning_rate, jax.core.Tracer) and not 0 < learning_rate < math.inf:
-        raise ValueError(f"learning_rate must be a finite number > 0, got {learning_rate}")
-    if not 0 <= momentum < 1:
-        raise ValueError(f"momentum must lie in [0, 1), got {momentum}")
-    adaptive = staleness_adaptive(rule, law)
-    if optimizer == "adam":
-        if momentum:
-            raise ValueError(f"momentum goes with the optimizer sgd; Adam has its own, got {momentum}")
-        return optax.chain(optax.adam(learning_rate), adaptive)
-    if optimizer != "sgd":
-        raise ValueError(f"optimizer must be sgd or adam, got {optimizer!r}")
-    return optax.chain(adaptive, optax.sgd(learning_rate, momentum=momentum or None))
 
 
 def canonical(text: str) -> str:

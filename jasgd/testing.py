@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from jasgd.core.ledger import Closed, Committed, Dropped
-from jasgd.core.scheme import Gradient, Scheme, SchemeFactory, Setup, Snapshot, View
+from jasgd.core.messages import Closed, Committed, Dropped, Gradient, Snapshot, View
+from jasgd.core.scheme import Scheme, SchemeFactory, Setup
 
 
 class InterleavingError(AssertionError):

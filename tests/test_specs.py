@@ -13,7 +13,8 @@ from support.helpers import moved
 
 import jasgd
 from jasgd import StalenessHistogram, rules, schemes
-from jasgd.specs import LAWS, canonical, parse_law, parse_rule, parse_scheme, parse_spec, transformation
+from jasgd.experiments.recipe import transformation
+from jasgd.specs import LAWS, canonical, parse_law, parse_rule, parse_scheme, parse_spec
 
 #: Every law of the table, in text, and what it is then.
 LAW_TEXTS = {

@@ -28,7 +28,7 @@ def stdout() -> Any:
 
 def tell(as_json: bool, told: dict[str, Any], folder: Path, name: str, files: Sequence[Path]) -> None:
     """Writes what a command found into its folder as JSON, and prints that where it was asked for."""
-    from jasgd.record.result import to_json
+    from jasgd.record.trees import to_json
 
     told = told | {"folder": str(folder), "plots": [str(file) for file in files]}
     text = json.dumps(to_json(told), indent=2, allow_nan=False)

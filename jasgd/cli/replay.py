@@ -37,7 +37,7 @@ class Replay:
         """Replays and tells."""
         from jasgd import TrainResult
         from jasgd.experiments.recipe import Recipe
-        from jasgd.record.result import to_json
+        from jasgd.record.trees import to_json
         from jasgd.replaying import nonfinite, replayer
 
         recipe = Recipe.load(self.folder)

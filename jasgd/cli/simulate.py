@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jasgd.cli.options import OutputOptions, ProblemOptions
 from jasgd.cli.output import SUCCEEDED, stdout, tell, tell_files
+from jasgd.experiments.measures import execution_numbers
 
 if TYPE_CHECKING:
     from jasgd.cluster import Cluster
@@ -167,23 +168,3 @@ class Simulate(OutputOptions, ProblemOptions):
                         seed,
                         generate(cluster, scheme=self.scheme, workers=count, steps=self.steps, seed=seed),
                     )
-
-
-def execution_numbers(execution: Any) -> dict[str, float]:
-    """What is told of an execution without training."""
-    from jasgd.staleness import StalenessHistogram
-
-    law = StalenessHistogram.from_staleness(execution.staleness).statistics()
-    conserved = execution.conservation()
-    total = conserved.pop("total")
-    duration_s = float(execution.time_s.max())
-    return {
-        "commits": execution.commits,
-        "gradients": len(execution),
-        "duration_s": duration_s,
-        "commits_per_s": execution.commits / duration_s,
-        "dropped": len(execution.dropped),
-        "mean_tries": float(execution.tries.mean()),
-        "conserved": sum(conserved.values()) == total,
-        **{name: law[name] for name in ("mean", "median", "max", "gini", "sum_p2")},
-    }

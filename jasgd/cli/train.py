@@ -23,11 +23,11 @@ class Train(Task):
         from rich.console import Console
 
         from jasgd import report, schemes, train
-        from jasgd.experiments.recipe import Recipe
+        from jasgd.experiments.recipe import Recipe, transformation
         from jasgd.fits import fit
         from jasgd.report.progress_bars import Live
         from jasgd.report.tables import run_table
-        from jasgd.specs import parse_law, parse_rule, parse_scheme, transformation
+        from jasgd.specs import parse_law, parse_rule, parse_scheme
 
         self.require_plots()
         scheme = parse_scheme(self.scheme)

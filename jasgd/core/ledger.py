@@ -10,38 +10,17 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jasgd.core.messages import Closed, Committed, Dropped
 from jasgd.record.execution import DROP_REASONS, Execution, row_dtype
 
 if TYPE_CHECKING:
-    from jasgd.core.scheme import Gradient
+    from jasgd.core.messages import Gradient
 
 CHUNK = 1 << 14  # rows
-
-
-class Closed(RuntimeError):
-    """The scheme takes no more commits; the message says why. Nothing was changed by the refused one."""
-
-
-class Committed(NamedTuple):
-    """A gradient was applied."""
-
-    version: int  # commits before this one
-    staleness: int  # in updates
-    factor: float  # C(τ)
-    tries: int  # attempts at publication, 1 where a scheme has no retries
-
-
-class Dropped(NamedTuple):
-    """A gradient was not applied; neither parameters, optimizer state nor version changed."""
-
-    reason: str  # one of execution.DROP_REASONS
-    version: int  # version at which it was dropped
-    staleness: int
-    tries: int
 
 
 class _Rows:

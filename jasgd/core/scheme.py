@@ -4,52 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
-
-import jax
+from typing import Any, Protocol
 
 from jasgd.core.compiled import Compiled, Leaves
-from jasgd.core.ledger import Closed, Committed, Dropped, Ledger
+from jasgd.core.ledger import Ledger
+from jasgd.core.messages import Committed, Dropped, Gradient, Snapshot, View
 
 HELD_S = 10.0  # how long whoever takes a snapshot waits for a mutex that an update may hold for ever
-
-
-class View(NamedTuple):
-    """What a worker computes its gradient on; nobody changes it while the worker holds it."""
-
-    version: int  # commits before the read
-    params: Leaves
-
-
-class Snapshot(NamedTuple):
-    """Parameters and optimizer state at a version."""
-
-    version: int
-    params: Leaves
-    state: Leaves
-
-
-@dataclasses.dataclass(slots=True)
-class Gradient:
-    """A computed gradient on its way to being applied."""
-
-    worker: int
-    ticket: int
-    view: View
-    grads: Leaves
-    loss: jax.Array  # shape (), as computed
-    loss_value: float  # the same, for the record
-
-
-class Round(NamedTuple):
-    """A gradient that a scheme has computed itself, between its own read and its own commit."""
-
-    version_read: int
-    loss_value: float
-    aux: Any  # what the loss function gave, None without one
-    read_s: float  # when the parameters were read, in seconds of ``time.perf_counter``
-    computed_s: float  # when the gradient was done
-    done: Committed | Dropped | None  # None where the loss was not finite, and had to be
 
 
 def require_threads(native: object) -> None:
@@ -74,7 +35,7 @@ class Setup:
       workers: number of workers, ≥ 1.
       batch: a mini-batch, for what is traced with one.
       at: called as ``at(point, worker)`` where an interleaving matters; tests wait in it, see :mod:`jasgd.testing`.
-      why_not_native: why its rounds are not native, where that was left to choose; written by ``schemes.make``.
+      why_not_native: why its rounds are not native, where the caller left that open; the selection writes it.
     """
 
     params: Leaves
@@ -145,17 +106,3 @@ class Scheme(Protocol):
 
 
 SchemeFactory = Callable[[Setup], Scheme]
-
-__all__ = [
-    "Closed",
-    "Committed",
-    "Dropped",
-    "Gradient",
-    "Round",
-    "Scheme",
-    "SchemeFactory",
-    "Setup",
-    "Snapshot",
-    "View",
-    "nowhere",
-]

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
-import jax
 import numpy as np
 
-from jasgd import rules
 from jasgd.specs import canonical
 
 BASELINE = "constant"
@@ -57,35 +54,6 @@ class Arm:
             raise ValueError(f"a control is written {BASELINE}@RULE, got {text!r}")
         base = canonical(base)
         return cls(f"{rule}@{base}", rule, base)
-
-
-def number(count: int, noun: str) -> str:
-    """How many of what, as in "1 worker" and "2 workers"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def computed_constant(factor: Any) -> rules.Rule:
-    """A constant step that is computed when it runs, as the steps of other rules are, also where it is 1.
-
-    ``rules.constant()`` is known when compiled. Its commits then cost another time, which makes another execution:
-    commits meet more or less often, staleness changes, and it is not the step size alone that differs.
-
-    Args:
-      factor: C, the same for every τ; may be traced.
-
-    Returns:
-      The rule.
-
-    Example:
-      >>> float(computed_constant(0.5)(3))
-      0.5
-    """
-
-    def constant(staleness: Any) -> Any:
-        del staleness
-        return factor if isinstance(factor, jax.Array) else np.float32(factor)
-
-    return constant
 
 
 def check_arms(arms: Sequence[Arm], seeds: Sequence[int]) -> None:

@@ -11,11 +11,14 @@ from typing import Any, Literal
 import optax
 
 from jasgd import rules, schemes
-from jasgd.experiments.arms import BASELINE, Arm, check_arms, computed_constant, number
-from jasgd.experiments.measures import SHARES, Spread, measures, spread
+from jasgd.experiments.arms import BASELINE, Arm, check_arms
+from jasgd.experiments.conclusions import held_against, number
+from jasgd.experiments.measures import Spread, measures, spread
+from jasgd.experiments.recipe import transformation
 from jasgd.record.result import Outcome, TrainResult
+from jasgd.rules.damping import computed_constant
 from jasgd.schemes import SchemeFactory
-from jasgd.specs import parse_rule, parse_scheme, transformation
+from jasgd.specs import parse_rule, parse_scheme
 from jasgd.training.engines.supervisor import Progress
 from jasgd.training.trainer import train
 
@@ -204,7 +207,7 @@ class Comparison:
         return f"{where}: {'; '.join(told)}."
 
     def record(self) -> dict[str, Any]:
-        """Everything but parameters and executions, as values that :func:`jasgd.record.result.to_json` takes."""
+        """Everything but parameters and executions, as values that :func:`jasgd.record.trees.to_json` takes."""
         table = [{k: v._asdict() if isinstance(v, Spread) else v for k, v in row.items()} for row in self.rows]
         runs = [
             {"arm": label, "seed": seed, "outcome": str(r.outcome), "message": r.message, "metrics": r.metrics}
@@ -213,53 +216,3 @@ class Comparison:
         ]
         told = {"problem": self.problem, "seeds": self.seeds, "settings": self.settings, "reading": self.reading()}
         return told | {"table": table, "runs": runs}
-
-
-def held_against(row: dict[str, Any], other: dict[str, Any]) -> tuple[str, int | None]:
-    """What one arm is beside another.
-
-    Args:
-      row: an arm's, of a comparison's or a spectrum's rows.
-      other: the arm that it is held against.
-
-    Returns:
-      A clause; and where that is a claim, in how many comparisons chance alone makes it once, else None.
-
-    Example:
-      >>> def row(arm, losses):
-      ...     reached = {f"updates_to_{share:.0%}": spread([math.nan]) for share in SHARES}
-      ...     law = {"staleness_mean": spread([3.0]), "staleness_gini": spread([0.5])}
-      ...     return {"arm": arm, "final_loss": spread(losses)} | reached | law
-      >>> one, two = row("tail", [0.1, 0.2]), row("constant", [0.3, 0.4])
-      >>> held_against(one, two)
-      ('tail is ahead of constant, 0.15 (0.1–0.2) against 0.35 (0.3–0.4) as the final training loss', 3)
-    """
-    key, what = "final_loss", "as the final training loss"
-    for share in SHARES:
-        name = f"updates_to_{share:.0%}"
-        if all(r[name].count == r[name].runs for r in (row, other)):
-            key, what = name, f"updates to {share:.0%} of the initial loss"
-    one, two, a, b = row["arm"], other["arm"], row[key], other[key]
-    if min(a.count, b.count) == 0 or a.count < a.runs or b.count < b.runs:
-        return f"{one} and {two} cannot be compared, as not all of their runs ended", None
-    figures = f"{_figure(a)} against {_figure(b)} {what}"
-    if not _apart(a, b):
-        return f"{one} shows no clear difference from {two}, {figures}", None
-    verdict = f"{one} is {'ahead of' if a.median < b.median else 'behind'} {two}, {figures}"
-    # A rule changes what a commit costs, hence who meets whom: then it is not the step size alone that differs.
-    shifted = [
-        f"{what} {row[name].median:.2f} against {other[name].median:.2f}"
-        for name, what in (("staleness_mean", "mean τ"), ("staleness_gini", "Gini"))
-        if _apart(row[name], other[name])
-    ]
-    # Of all ways to deal the values to two arms, those that put all of one below all of the other.
-    ways = math.comb(a.count + b.count, a.count) // 2
-    return verdict + (f", though their staleness differed too ({', '.join(shifted)})" if shifted else ""), ways
-
-
-def _apart(a: Spread, b: Spread) -> bool:
-    return min(a.count, b.count) > 1 and (a.low > b.high or b.low > a.high)
-
-
-def _figure(s: Spread) -> str:
-    return f"{s.median:.4g} ({s.low:.4g}–{s.high:.4g})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -91,3 +91,23 @@ def spread(values: Sequence[float]) -> Spread:
     if not there:
         return Spread(math.nan, math.nan, math.nan, 0, len(values))
     return Spread(statistics.median(there), there[0], there[-1], len(there), len(values))
+
+
+def execution_numbers(execution: Any) -> dict[str, float]:
+    """What is told of an execution without training."""
+    from jasgd.staleness import StalenessHistogram
+
+    law = StalenessHistogram.from_staleness(execution.staleness).statistics()
+    conserved = execution.conservation()
+    total = conserved.pop("total")
+    duration_s = float(execution.time_s.max())
+    return {
+        "commits": execution.commits,
+        "gradients": len(execution),
+        "duration_s": duration_s,
+        "commits_per_s": execution.commits / duration_s,
+        "dropped": len(execution.dropped),
+        "mean_tries": float(execution.tries.mean()),
+        "conserved": sum(conserved.values()) == total,
+        **{name: law[name] for name in ("mean", "median", "max", "gini", "sum_p2")},
+    }

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
 import optax
 
-from jasgd.experiments.arms import computed_constant
-from jasgd.specs import parse_law, parse_rule, transformation
+from jasgd import rules
+from jasgd.rules.damping import computed_constant
+from jasgd.specs import parse_law, parse_rule
+from jasgd.transforms import staleness_adaptive
 
 FILE = "recipe.json"
 
@@ -24,7 +28,7 @@ class Recipe:
       rule: as of :func:`jasgd.specs.parse_rule`.
       constant: the factor of a constant step that is computed when it runs, as in comparisons; None for ``rule``.
       law: as of :func:`jasgd.specs.parse_law`, or None.
-      optimizer: as of :func:`jasgd.specs.transformation`, as are learning_rate and momentum.
+      optimizer: as of :func:`jasgd.experiments.recipe.transformation`, as are learning_rate and momentum.
       workers: number of workers, which some rules take.
     """
 
@@ -120,3 +124,44 @@ class Recipe:
             optimizer=self.optimizer,
             law=None if own else parse_law(self.law or ""),
         )
+
+
+def transformation(
+    rule: rules.Rule,
+    *,
+    learning_rate: Any,
+    momentum: float = 0.0,
+    optimizer: Literal["sgd", "adam"] = "sgd",
+    law: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    """The optimizer with a rule in its place: before SGD and its momentum, after Adam, which would divide it away.
+
+    Args:
+      rule: C(τ).
+      learning_rate: > 0; may be traced.
+      momentum: of SGD, 0 ≤ momentum < 1.
+      optimizer: ``"sgd"`` or ``"adam"``.
+      law: an empty law, see :func:`jasgd.staleness_adaptive`.
+
+    Returns:
+      The transformation.
+
+    Raises:
+      ValueError: for an argument out of its range.
+
+    Example:
+      >>> import jasgd
+      >>> tx = transformation(jasgd.rules.tail(), learning_rate=0.1)
+    """
+    if not isinstance(learning_rate, jax.core.Tracer) and not 0 < learning_rate < math.inf:
+        raise ValueError(f"learning_rate must be a finite number > 0, got {learning_rate}")
+    if not 0 <= momentum < 1:
+        raise ValueError(f"momentum must lie in [0, 1), got {momentum}")
+    adaptive = staleness_adaptive(rule, law)
+    if optimizer == "adam":
+        if momentum:
+            raise ValueError(f"momentum goes with the optimizer sgd; Adam has its own, got {momentum}")
+        return optax.chain(optax.adam(learning_rate), adaptive)
+    if optimizer != "sgd":
+        raise ValueError(f"optimizer must be sgd or adam, got {optimizer!r}")
+    return optax.chain(adaptive, optax.sgd(learning_rate, momentum=momentum or None))

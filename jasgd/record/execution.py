@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from jasgd.record.row_hashes import row_hashes
 
 #: column → dtype, in the order of the files; times in seconds, staleness in updates.
 COLUMNS: dict[str, type] = {
@@ -25,7 +26,6 @@ COLUMNS: dict[str, type] = {
 }
 #: "stale": older than ``max_staleness``; "contended": more failed publications than the persistence bound allows.
 DROP_REASONS = ("stale", "contended")
-_HASHED_AT_ONCE = 1 << 13  # rows, so that their hashes stay in the cache
 
 
 def row_dtype(*, dropped: bool) -> np.dtype:
@@ -111,8 +111,8 @@ class Execution:
         dropped = dropped[np.argsort(dropped["time_s"], kind="stable")]
         columns = {name: np.ascontiguousarray(applied[name]) for name in COLUMNS}
         drops = {name: np.ascontiguousarray(dropped[name]) for name in [*COLUMNS, "reason"]}
-        lost = Drops(**drops, row_hash=_row_hashes(drops.values()))
-        return cls(**columns, dropped=lost, metadata=metadata, row_hash=_row_hashes(columns.values()))
+        lost = Drops(**drops, row_hash=row_hashes(drops.values()))
+        return cls(**columns, dropped=lost, metadata=metadata, row_hash=row_hashes(columns.values()))
 
     def __len__(self) -> int:
         return len(self.version)
@@ -170,7 +170,7 @@ class Execution:
         ):
             if table.row_hash is None:
                 continue
-            found = _row_hashes(getattr(table, name) for name in names)
+            found = row_hashes(getattr(table, name) for name in names)
             if found.shape != table.row_hash.shape:
                 raise ExecutionError(f"{text}s: {len(table.row_hash)} were written, {len(found)} are there")
             if len(altered := np.flatnonzero(found != table.row_hash)):
@@ -228,7 +228,7 @@ class Execution:
                 raise ValueError(f"a column must be {allowed}, got {name} of shape {np.shape(column)}")
             cast[name] = np.ascontiguousarray(column, COLUMNS[name])
         other = dataclasses.replace(self, **cast)
-        return dataclasses.replace(other, row_hash=_row_hashes(getattr(other, name) for name in COLUMNS))
+        return dataclasses.replace(other, row_hash=row_hashes(getattr(other, name) for name in COLUMNS))
 
     def hashes(self) -> dict[str, str]:
         """SHA-256 of every column, those of the dropped gradients prefixed by ``dropped.``."""
@@ -295,20 +295,6 @@ class Execution:
                 raise ExecutionError(told)
         execution.validate()
         return execution
-
-
-def _row_hashes(columns: Iterable[np.ndarray]) -> np.ndarray:
-    """FNV-1a, 64 bits, of the bytes of each row; each of its steps is a bijection, so that no flipped bit is lost."""
-    arrays = [np.ascontiguousarray(column) for column in columns]
-    hashes = np.full(len(arrays[0]), 0xCBF29CE484222325, np.uint64)
-    for start in range(0, len(hashes), _HASHED_AT_ONCE):
-        part = slice(start, start + _HASHED_AT_ONCE)
-        found = hashes[part]
-        for array in arrays:
-            for byte in array[part, None].view(np.uint8).T:
-                found ^= byte
-                found *= np.uint64(0x100000001B3)
-    return hashes
 
 
 def _is_in_order(rows: np.ndarray) -> bool:

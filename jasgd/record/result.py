@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from jasgd.record.execution import DROP_REASONS, Execution
 from jasgd.record.timings import load_timings, save_timings
+from jasgd.record.trees import load_tree, save_tree, to_json
 from jasgd.staleness import StalenessHistogram
 
 
@@ -145,10 +144,10 @@ class TrainResult:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.execution.save(folder / "execution.npz")
-        _save_tree(folder / "params.npz", self.params)
-        _save_tree(folder / "opt_state.npz", self.opt_state)
+        save_tree(folder / "params.npz", self.params)
+        save_tree(folder / "opt_state.npz", self.opt_state)
         if self.initial_params is not None:
-            _save_tree(folder / "initial_params.npz", self.initial_params)
+            save_tree(folder / "initial_params.npz", self.initial_params)
         # With a prefix, since NumPy takes some names for its own arguments.
         columns: dict[str, Any] = {f"aux.{name}": column for name, column in self.aux.items()}
         np.savez_compressed(folder / "aux.npz", **columns)
@@ -191,8 +190,8 @@ class TrainResult:
         with np.load(folder / "aux.npz", allow_pickle=False) as aux:
             columns = {name.removeprefix("aux."): aux[name] for name in aux.files}
         return cls(
-            params=_load_tree(folder / "params.npz", params_like),
-            opt_state=_load_tree(folder / "opt_state.npz", opt_state_like),
+            params=load_tree(folder / "params.npz", params_like),
+            opt_state=load_tree(folder / "opt_state.npz", opt_state_like),
             execution=Execution.load(folder / "execution.npz"),
             outcome=Outcome(record["outcome"]),
             message=record["message"],
@@ -202,7 +201,7 @@ class TrainResult:
             duration_s=float("nan") if record["duration_s"] is None else record["duration_s"],
             traceback=record["traceback"],
             stuck=tuple(StuckWorker(**worker) for worker in record["stuck"]),
-            initial_params=_load_tree(initial, params_like) if initial.exists() else None,
+            initial_params=load_tree(initial, params_like) if initial.exists() else None,
             timings=load_timings(folder / "timings.npz"),
         )
 
@@ -213,79 +212,3 @@ class TrainingError(RuntimeError):
     def __init__(self, result: TrainResult):
         super().__init__(result.message)
         self.result = result
-
-
-def digest(tree: Any) -> str:
-    """SHA-256 over the bytes, shapes and dtypes of a pytree's leaves, in order.
-
-    Args:
-      tree: pytree of arrays.
-
-    Returns:
-      64 hexadecimal digits.
-
-    Example:
-      >>> import numpy as np
-      >>> digest({"w": np.zeros(2)})[:8]
-      '57b9c6ee'
-    """
-    hashed = hashlib.sha256()
-    for leaf in jax.tree.leaves(tree):
-        array = plain(leaf)
-        hashed.update(f"{array.dtype.name}{array.shape}".encode())
-        hashed.update(memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data))
-    return hashed.hexdigest()
-
-
-def to_json(value: Any) -> Any:
-    """A value as strict JSON can hold it: NumPy numbers become Python's, numbers that are not finite become null."""
-    if isinstance(value, dict):
-        return {str(k): to_json(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_json(v) for v in value]
-    if isinstance(value, (bool, str, int)) or value is None:
-        return value
-    number = value.item() if hasattr(value, "item") else value
-    return (number if np.isfinite(number) else None) if isinstance(number, float) else number
-
-
-def plain(leaf: Any) -> np.ndarray:
-    """A leaf's numbers; those of a typed PRNG key, which is no array to NumPy, are its data."""
-    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
-
-
-def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _like(array: np.ndarray, expected: Any) -> jax.Array:
-    if _is_key(expected):
-        return jax.random.wrap_key_data(jax.numpy.asarray(array), impl=jax.random.key_impl(expected))
-    return jax.numpy.asarray(array)
-
-
-def _save_tree(path: Path, tree: Any) -> None:
-    # Bytes, so that bfloat16 and other dtypes that .npz does not know come back as they were.
-    arrays, told = {}, []
-    for i, (where, leaf) in enumerate(jax.tree_util.tree_leaves_with_path(tree)):
-        array = plain(leaf)
-        arrays[str(i)] = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
-        told.append({"path": jax.tree_util.keystr(where), "dtype": array.dtype.name, "shape": list(array.shape)})
-    np.savez_compressed(path, **arrays, leaves=np.array(json.dumps(told)))
-
-
-def _load_tree(path: Path, like: Any) -> Any:
-    with np.load(path, allow_pickle=False) as file:
-        told = json.loads(str(file["leaves"]))
-        leaves = [
-            np.frombuffer(file[str(i)].tobytes(), jax.numpy.dtype(leaf["dtype"])).reshape(leaf["shape"])
-            for i, leaf in enumerate(told)
-        ]
-    if like is None:
-        return {leaf["path"]: array for leaf, array in zip(told, leaves, strict=True)}
-    expected, structure = jax.tree.flatten(like)
-    shapes = [tuple(leaf["shape"]) for leaf in told]
-    wanted = [plain(leaf).shape for leaf in expected]
-    if shapes != wanted:
-        raise ValueError(f"{path} holds leaves of shapes {shapes}, the given structure has {wanted}")
-    return jax.tree.unflatten(structure, [_like(leaf, e) for leaf, e in zip(leaves, expected, strict=True)])

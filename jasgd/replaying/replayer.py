@@ -12,7 +12,8 @@ import numpy as np
 
 from jasgd.data import Batches
 from jasgd.record.environment import Mismatch
-from jasgd.record.result import TrainResult, digest, plain
+from jasgd.record.result import TrainResult
+from jasgd.record.trees import digest, plain
 from jasgd.replaying.nonfinite import NonFinite, first_nonfinite, tell_nonfinite
 from jasgd.replaying.rerun import ReplayError, Rerun
 

@@ -12,11 +12,12 @@ import jax
 import numpy as np
 
 from jasgd.core.admission import admit
-from jasgd.core.buffers import Buffers
-from jasgd.core.compiled import Compiled, Leaves
+from jasgd.core.compiled import Leaves
 from jasgd.data import as_batches
 from jasgd.record.environment import Mismatch, describe_dtypes, describe_environment, mismatches
-from jasgd.record.result import TrainResult, digest
+from jasgd.record.result import TrainResult
+from jasgd.record.trees import digest
+from jasgd.replaying.stores import Computed, Shared, Versions
 
 
 class ReplayError(ValueError):
@@ -29,15 +30,6 @@ class Commit(NamedTuple):
     version: int  # commits before this one
     rows: range  # its rows in the execution; none for a commit of Hogwild's that did not end
     grads: tuple[Leaves, ...]  # one per row
-
-
-class Computed(NamedTuple):
-    """A gradient that was computed again."""
-
-    read: Leaves
-    loss: Any
-    aux: Any
-    grads: Leaves
 
 
 class Rerun:
@@ -79,9 +71,7 @@ class Rerun:
         scheme = str(metadata["scheme"])
         self.is_hogwild = scheme.partition("(")[0] == "hogwild"
         self._store = (
-            _Shared(self.compiled, params, state)
-            if self.is_hogwild
-            else _Versions(self.compiled, params, state, scheme)
+            Shared(self.compiled, params, state) if self.is_hogwild else Versions(self.compiled, params, state, scheme)
         )
 
     def commits(self) -> Iterator[Commit]:
@@ -137,61 +127,6 @@ class Rerun:
                     f"{name} is {value!s}, recorded was {recorded[name]!s}"
                 )
                 return
-
-
-class _Versions:
-    """Parameters of which a commit makes the next version, as in every scheme but Hogwild."""
-
-    def __init__(self, compiled: Compiled, params: Leaves, state: Leaves, scheme: str):
-        self._compiled = compiled
-        name = scheme.partition("(")[0]
-        # The same functions as in Python's rounds: XLA may compile a donated or an averaged update to other bits.
-        self._in_place = name == "locked" and "reference" not in scheme
-        self._always_mean = name == "synchronous"
-        self._params = compiled.copy(params) if self._in_place else params
-        self._state = compiled.copy(state) if self._in_place else state
-
-    def read(self) -> Leaves:
-        return self._compiled.copy(self._params) if self._in_place else self._params
-
-    def now(self) -> tuple[Leaves, Leaves]:
-        return self._params, self._state
-
-    def commit(self, computed: list[Computed], staleness: int) -> Any:
-        compiled = self._compiled
-        reads, losses, _, grads = zip(*computed, strict=True)
-        read = reads[0] if compiled.wants_read_params else ()
-        if self._always_mean or len(grads) > 1:
-            told = compiled.apply_mean(self._params, self._state, list(grads), list(losses), read)
-        else:
-            apply = compiled.apply_in_place if self._in_place else compiled.apply
-            told = apply(self._params, self._state, grads[0], np.int32(staleness), losses[0], read)
-        self._params, self._state, factor = told
-        return factor
-
-
-class _Shared:
-    """Hogwild's parameters in one block of memory, to which updates are added component by component."""
-
-    def __init__(self, compiled: Compiled, params: Leaves, state: Leaves):
-        self._compiled, self._buffers, self._state = compiled, Buffers(params), state
-
-    def read(self) -> Leaves:
-        return self._buffers.copy()
-
-    def now(self) -> tuple[Leaves, Leaves]:
-        return tuple(jax.numpy.asarray(leaf) for leaf in self._buffers.copy()), self._state
-
-    def commit(self, computed: list[Computed], staleness: int) -> Any:
-        compiled, (one,) = self._compiled, computed
-        current = self._buffers.copy() if compiled.needs_params else one.read
-        read = one.read if compiled.wants_read_params else ()
-        updates, self._state, factor = compiled.update(
-            current, self._state, one.grads, np.int32(staleness), one.loss, read
-        )
-        for shared, update in zip(self._buffers.leaves, updates, strict=True):
-            np.add(shared, np.asarray(update), out=shared, casting="unsafe")
-        return factor
 
 
 def _checked(upto: Any, commits: int) -> int:

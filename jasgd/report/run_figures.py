@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jasgd.experiments.arms import number
+from jasgd.experiments.conclusions import number
 from jasgd.experiments.measures import SMOOTHED, committed, smoothed
 from jasgd.record.execution import Execution
 from jasgd.record.result import TrainResult

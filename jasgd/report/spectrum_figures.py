@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jasgd.experiments.arms import number
+from jasgd.experiments.conclusions import number
 from jasgd.experiments.spectrum import Spectrum
 from jasgd.report.figures import INK, STYLE, columns_of, headline, looks_of, new_figure, rc_context, save
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jasgd.experiments.arms import number
 from jasgd.experiments.comparison import Comparison
+from jasgd.experiments.conclusions import number
 from jasgd.experiments.measures import SHARES, Spread
 from jasgd.experiments.spectrum import Spectrum
 from jasgd.fits import LawFit

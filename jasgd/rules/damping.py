@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
+from jasgd import rules
 from jasgd.rules.protocol import Rule
 
 
@@ -192,3 +195,27 @@ def _at_least(name: str, value: float, least: float) -> float:
     if not math.isfinite(value) or value < least:
         raise ValueError(f"{name} must be a finite number ≥ {least:g}, got {value}")
     return float(value)
+
+
+def computed_constant(factor: Any) -> rules.Rule:
+    """A constant step that is computed when it runs, as the steps of other rules are, also where it is 1.
+
+    ``rules.constant()`` is known when compiled. Its commits then cost another time, which makes another execution:
+    commits meet more or less often, staleness changes, and it is not the step size alone that differs.
+
+    Args:
+      factor: C, the same for every τ; may be traced.
+
+    Returns:
+      The rule.
+
+    Example:
+      >>> float(computed_constant(0.5)(3))
+      0.5
+    """
+
+    def constant(staleness: Any) -> Any:
+        del staleness
+        return factor if isinstance(factor, jax.Array) else np.float32(factor)
+
+    return constant

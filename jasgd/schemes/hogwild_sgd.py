@@ -10,9 +10,9 @@ import numpy as np
 
 from jasgd.core.buffers import Buffers
 from jasgd.core.compiled import Leaves
-from jasgd.core.ledger import Committed, Dropped
+from jasgd.core.messages import Committed, Dropped, Gradient, Snapshot, View
 from jasgd.core.recycling import kind_of
-from jasgd.core.scheme import Gradient, Setup, Snapshot, View, require_threads
+from jasgd.core.scheme import Setup, require_threads
 
 
 class _State(NamedTuple):

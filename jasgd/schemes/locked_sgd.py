@@ -6,9 +6,9 @@ import threading
 from typing import Literal
 
 from jasgd.core import scheme
-from jasgd.core.ledger import Committed, Dropped
+from jasgd.core.messages import Committed, Dropped, Gradient, Snapshot, View
 from jasgd.core.recycling import Copies, is_large
-from jasgd.core.scheme import Gradient, Setup, Snapshot, View, require_threads
+from jasgd.core.scheme import Setup, require_threads
 
 
 class Locked:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from jasgd.core.ledger import Committed, Dropped
-from jasgd.core.scheme import Gradient, Setup, Snapshot, View
+from jasgd.core.messages import Committed, Dropped, Gradient, Snapshot, View
+from jasgd.core.scheme import Setup
 
 
 class Sequential:

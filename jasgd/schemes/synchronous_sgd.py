@@ -7,8 +7,8 @@ import threading
 
 import numpy as np
 
-from jasgd.core.ledger import Committed, Dropped
-from jasgd.core.scheme import Gradient, Setup, Snapshot, View, require_threads
+from jasgd.core.messages import Committed, Dropped, Gradient, Snapshot, View
+from jasgd.core.scheme import Setup, require_threads
 
 
 class Synchronous:

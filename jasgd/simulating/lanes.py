@@ -5,57 +5,25 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jasgd.core.admission import aux_names
 from jasgd.core.compiled import Leaves
-from jasgd.inherit import inherited
-from jasgd.jax_settings import processors
-from jasgd.record.environment import describe_dtypes, describe_environment
-from jasgd.record.execution import Execution
-from jasgd.record.result import Outcome, TrainResult, digest
-from jasgd.record.truncation import truncated
-from jasgd.simulating.scan import Carry, Made, Program, Steps, steps_of
-from jasgd.simulating.scan_batches import Feed
-from jasgd.simulating.schedule import NOTHING, Schedule
-from jasgd.training.engines.supervisor import named_numbers
+from jasgd.jax_settings import inherited, processors
+from jasgd.record.evaluations import named_numbers
+from jasgd.record.result import TrainResult
+from jasgd.simulating.lane_results import first_nonfinite, good_version, lane_result, with_rows
+from jasgd.simulating.preparation import Lane, Task, evaluation_marks
+from jasgd.simulating.scan import Carry, Made, Steps, steps_of
+from jasgd.simulating.schedule import NOTHING
 
 POLL_S = 0.1
 
 AtMark = Callable[[int, int, Leaves, Leaves], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """What the runs of a simulation have in common."""
-
-    program: Program
-    feed: Feed
-    evaluate: Callable[[Any], float | Mapping[str, float]] | None
-    evaluate_every: int | None
-    check_finite: bool
-    device: Any
-    batch: Any  # any
-    slots: int  # at least so many, so that executions with fewer are not compiled for
-    chunk: int  # steps of one call, see chunk_of; what is not filled does nothing
-
-
-@dataclasses.dataclass(frozen=True)
-class Lane:
-    """One run: a seed and a step size."""
-
-    seed: int
-    step_size: Any  # a pytree of numbers, what the program's tx takes; None where that takes none
-    source: int  # which of the feed's
-    execution: Execution
-    plan: Schedule
-    params: Leaves
-    state: Leaves
 
 
 class _Scans:
@@ -122,22 +90,6 @@ class _Scans:
     def _note_nonfinite(self, lane: int, rows: np.ndarray, losses: np.ndarray) -> None:
         bad = rows[(rows != NOTHING) & ~np.isfinite(losses)]
         self.bad[lane] = int(self.lanes[lane].execution.version[bad].min(initial=self.bad[lane]))
-
-
-def chunk_of(lanes: Sequence[Lane], every: int | None, longest: int) -> int:
-    """Steps of one call, as many for all lanes, so that nothing is compiled twice.
-
-    Args:
-      lanes: the runs.
-      every: updates between evaluations, or None.
-      longest: steps of one call, at most.
-
-    Returns:
-      The longest way between two evaluations, or an equal part of it.
-    """
-    ways = [np.diff([lane.plan.steps_to(mark) for mark in _marks(lane.execution.commits, every)]) for lane in lanes]
-    most = max(int(of_lane.max()) for of_lane in ways)
-    return -(-most // -(-most // longest))
 
 
 OnProgress = Callable[[int, int], None]
@@ -232,7 +184,7 @@ def _run(task: Task, lanes: Sequence[Lane], tick: Callable[[int], None], *, vect
     scans = _Scans(task, lanes, tick, vectorised=vectorised)
     evaluations: list[list[dict[str, float]]] = [[] for _ in lanes]
     ends: list[tuple[Leaves, Leaves]] = [((), ()) for _ in lanes]
-    marks = [_marks(lane.execution.commits, task.evaluate_every) for lane in lanes]
+    marks = [evaluation_marks(lane.execution.commits, task.evaluate_every) for lane in lanes]
 
     def evaluate(lane: int, version: int, params: Leaves, state: Leaves) -> None:
         ends[lane] = params, state
@@ -244,12 +196,12 @@ def _run(task: Task, lanes: Sequence[Lane], tick: Callable[[int], None], *, vect
 
     scans.run(marks, evaluate, keep=True)
     made = [jax.tree.map(lambda *leaves: np.concatenate(leaves), *of_lane) for of_lane in scans.made]
-    told = [_rows(lane, of_lane) for lane, of_lane in zip(lanes, made, strict=True)]
-    bad = [_first_nonfinite(execution) if task.check_finite else None for execution, _ in told]
+    told = [with_rows(lane, of_lane) for lane, of_lane in zip(lanes, made, strict=True)]
+    bad = [first_nonfinite(execution) if task.check_finite else None for execution, _ in told]
     goods = [lane.execution.commits for lane in lanes]
     if any(row is not None for row in bad):
         limits = [
-            (_good(execution, row), int(execution.version[row])) if row is not None else (0,)
+            (good_version(execution, row), int(execution.version[row])) if row is not None else (0,)
             for row, (execution, _) in zip(bad, told, strict=True)
         ]
 
@@ -258,84 +210,4 @@ def _run(task: Task, lanes: Sequence[Lane], tick: Callable[[int], None], *, vect
         for lane in [lane for lane, row in enumerate(bad) if row is not None]:
             (good, _), (_, last) = again[lane]
             ends[lane], goods[lane] = (good, last), limits[lane][0]
-    return [_result(task, lane, told[i], bad[i], goods[i], ends[i], evaluations[i]) for i, lane in enumerate(lanes)]
-
-
-def _marks(commits: int, every: int | None) -> list[int]:
-    return [*range(0, commits, commits if every is None else every), commits]
-
-
-def _rows(lane: Lane, made: Made) -> tuple[Execution, Any]:
-    """The execution with losses and factors, and the aux of its rows."""
-    plan, ex = lane.plan, lane.execution
-    computes, commits = np.flatnonzero(plan.row != NOTHING), np.flatnonzero(plan.version != NOTHING)
-    of_row = computes[np.argsort(plan.row[computes])]  # the step of each row
-    factor = np.full(ex.commits, np.nan, np.float32)
-    factor[plan.version[commits]] = made.factor[commits]
-    aux = None if made.aux is None else jax.tree.map(lambda leaf: leaf[of_row], made.aux)
-    return ex.replaced(loss=made.loss[of_row], factor=factor[ex.version]), aux
-
-
-def _first_nonfinite(execution: Execution) -> int | None:
-    rows = np.flatnonzero(~np.isfinite(execution.loss))
-    return int(rows[0]) if len(rows) else None
-
-
-def _good(execution: Execution, row: int) -> int:
-    """The newest version that a finite loss was computed on before that row's commit."""
-    before = execution.version < execution.version[row]
-    return int(execution.version_read[before & np.isfinite(execution.loss)].max(initial=0))
-
-
-def _result(
-    task: Task,
-    lane: Lane,
-    told: tuple[Execution, Any],
-    bad: int | None,
-    good: int,
-    end: tuple[Leaves, Leaves],
-    evaluations: list[dict[str, float]],
-) -> TrainResult:
-    (execution, aux), (params, state), compiled = told, end, task.program.compiled
-    outcome, message = Outcome.FINISHED, f"all {execution.commits} steps were taken"
-    more: dict[str, Any] = {}
-    if bad is not None:
-        outcome = Outcome.DIVERGED
-        message = (
-            f"the loss at version {execution.version_read[bad]} (ticket {execution.ticket[bad]}, worker "
-            f"{execution.worker[bad]}) is {execution.loss[bad]}"
-        )
-        commits = int(execution.version[bad])
-        kept = execution.version < commits
-        aux = None if aux is None else jax.tree.map(lambda leaf: leaf[kept], aux)
-        execution, more = truncated(execution, commits), {"params_version": good}
-    # What a recorded run that diverged says of its parameters is not so of these.
-    recorded = {name: value for name, value in execution.metadata.items() if name != "params_version"}
-    metadata = recorded | {
-        "seed": lane.seed,
-        "step_size": lane.step_size,
-        "initial_params": digest(lane.params),
-        "initial_opt_state": digest(lane.state),
-        "environment": describe_environment(task.device),
-        "has_aux": compiled.has_aux,
-        "dtypes": describe_dtypes(params=lane.params, opt_state=lane.state, batch=task.batch),
-        "simulated": True,
-        "final_params": digest(params),
-        "final_opt_state": digest(state),
-        **more,
-    }
-    columns = {}
-    if aux is not None:
-        columns = dict(zip(aux_names(aux), jax.tree.leaves(aux), strict=True))
-    return TrainResult(
-        params=jax.tree.unflatten(compiled.params_structure, params),
-        opt_state=jax.tree.unflatten(compiled.state_structure, state),
-        execution=dataclasses.replace(execution, metadata=metadata),
-        outcome=outcome,
-        message=message,
-        evaluations=evaluations,
-        aux=columns,
-        counters={},
-        duration_s=float(execution.time_s.max()) if len(execution) else 0.0,
-        initial_params=jax.tree.unflatten(compiled.params_structure, lane.params),
-    )
+    return [lane_result(task, lane, told[i], bad[i], goods[i], ends[i], evaluations[i]) for i, lane in enumerate(lanes)]

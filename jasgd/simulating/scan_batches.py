@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.data import Batches, Minibatches
-from jasgd.record.result import plain
+from jasgd.record.trees import plain
 
 STACKED_BYTES = 64 << 20  # of mini-batches that are drawn at once
 

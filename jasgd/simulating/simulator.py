@@ -17,7 +17,8 @@ from jasgd.core.admission import admit
 from jasgd.data import aligned
 from jasgd.record.execution import Execution
 from jasgd.record.result import TrainResult
-from jasgd.simulating.lanes import Lane, Task, chunk_of, run_in_threads, run_vectorised
+from jasgd.simulating.lanes import run_in_threads, run_vectorised
+from jasgd.simulating.preparation import Lane, Task, chunk_of
 from jasgd.simulating.scan import Program
 from jasgd.simulating.scan_batches import feed
 from jasgd.simulating.schedule import schedule

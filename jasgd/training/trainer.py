@@ -6,26 +6,27 @@ import contextlib
 import math
 import os
 import time
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jasgd import schemes
-from jasgd.core.admission import admit, aux_names
+from jasgd.core.admission import admit
 from jasgd.core.compiled import Compiled, Leaves
 from jasgd.core.ledger import Ledger
-from jasgd.core.scheme import Gradient, Scheme, SchemeFactory, Setup, Snapshot, View
+from jasgd.core.messages import Gradient, View
+from jasgd.core.scheme import Scheme, SchemeFactory, Setup
 from jasgd.data import Batches, as_batches
 from jasgd.jax_settings import warn_if_unconfigured
 from jasgd.record.environment import describe_dtypes, describe_environment
-from jasgd.record.execution import ExecutionError
-from jasgd.record.result import Outcome, StuckWorker, TrainingError, TrainResult, digest
+from jasgd.record.result import TrainResult
+from jasgd.record.trees import digest
+from jasgd.schemes.selection import make
+from jasgd.training.conclusion import conclude
 from jasgd.training.engines.supervisor import Progress, Supervisor
-from jasgd.training.engines.worker import Run
+from jasgd.training.run import Run
 
 
 def train(
@@ -112,7 +113,7 @@ def train(
     compiled, leaves, state = admit(loss_fn, params, tx, first, has_aux=has_aux, device=device)
     ledger = Ledger(workers, limit=steps)
     setup = Setup(leaves, state, compiled, ledger, workers, batch=first)
-    running: Any = schemes.make(factory, setup)
+    running: Any = make(factory, setup)
     if reuses(running):
         running.unwatched = True  # only workers and this module see what it hands out
     warn_if_unconfigured(workers)
@@ -138,7 +139,7 @@ def train(
     run.longest_gradient_s = gradient_s * max(1.0, workers / (os.cpu_count() or 1))
     watch = Supervisor(run, ledger, compiled, time_limit_s, target_loss, evaluate, evaluate_every_s, on_progress)
     stuck = watch.supervise(workers, device)
-    return _conclude(run, ledger, compiled, leaves, metadata, watch.evaluations, stuck, throw)
+    return conclude(run, ledger, compiled, leaves, metadata, watch.evaluations, stuck, throw)
 
 
 def is_native(scheme: Scheme) -> bool:
@@ -163,75 +164,6 @@ def _warm_up(compiled: Compiled, scheme: Scheme, leaves: Leaves, batch: Any) -> 
     started = time.perf_counter()
     jax.block_until_ready(compiled.gradient(leaves, batch))
     return time.perf_counter() - started
-
-
-def _conclude(
-    run: Run,
-    ledger: Ledger,
-    compiled: Compiled,
-    initial: Leaves,
-    metadata: dict[str, Any],
-    evaluations: list[dict[str, float]],
-    stuck: tuple[StuckWorker, ...],
-    throw: bool,
-) -> TrainResult:
-    has_state = True
-    if is_native(run.scheme) and callable(good := getattr(run.scheme, "good", None)) and (view := good()) is not None:
-        run.note_good(view)
-    try:
-        snapshot = run.scheme.snapshot()
-    except Exception as error:  # an update that failed half-way may have left nothing to read
-        if run.outcome is not Outcome.FAILED:
-            run.outcome, run.message, run.error = Outcome.FAILED, f"reading the parameters raised {error}", error
-        run.message += "; the optimizer state is lost with it"
-        good = run.good or View(0, initial)
-        metadata["params_version"] = good.version
-        snapshot, has_state = Snapshot(good.version, good.params, ()), False
-    leaves = snapshot.params
-    if callable(note := getattr(run.scheme, "note_in_flight", None)):
-        note()
-    if unfinished := sorted(getattr(run.scheme, "unfinished", ())):
-        metadata["unfinished"] = unfinished
-    if run.outcome is Outcome.DIVERGED and run.good is not None:
-        leaves = tuple(jnp.asarray(np.array(leaf)) for leaf in run.good.params)
-        metadata["params_version"] = run.good.version
-    metadata |= {"final_params": digest(leaves), "final_opt_state": digest(snapshot.state)}
-    execution = ledger.execution(metadata)
-    if run.outcome is not Outcome.FAILED and not stuck:  # else the row of a commit that was under way may be missing
-        try:
-            execution.validate()
-        except ExecutionError as error:
-            run.outcome, run.error = Outcome.FAILED, error
-            run.message = f"the scheme {run.name!r} has recorded what cannot have happened: {error}; {run.message}"
-    message = run.message + "".join(f"; worker {w.worker} could not be stopped" for w in stuck)
-    result = TrainResult(
-        params=jax.tree.unflatten(compiled.params_structure, leaves),
-        opt_state=jax.tree.unflatten(compiled.state_structure, snapshot.state) if has_state else None,
-        execution=execution,
-        outcome=run.outcome or Outcome.FAILED,
-        message=message,
-        evaluations=evaluations,
-        aux=_aux_columns(run.aux, execution.ticket),
-        counters=dict(run.scheme.counters),
-        duration_s=float(execution.time_s.max()) if len(execution) else 0.0,
-        error=run.error,
-        traceback="".join(traceback.format_exception(run.error)) if run.error is not None else "",
-        stuck=stuck,
-        initial_params=jax.tree.unflatten(compiled.params_structure, initial),
-        timings=run.phases.columns(execution),
-    )
-    if throw and result.outcome in (Outcome.FAILED, Outcome.DIVERGED):
-        raise TrainingError(result) from run.error
-    return result
-
-
-def _aux_columns(aux: dict[int, Any], tickets: np.ndarray) -> dict[str, np.ndarray]:
-    # A scheme at fault may have written tickets that nobody drew; that is told elsewhere.
-    if not len(tickets) or not all(int(ticket) in aux for ticket in tickets):
-        return {}
-    names = aux_names(aux[int(tickets[0])])
-    rows = [[np.asarray(leaf) for leaf in jax.tree.leaves(aux[int(ticket)])] for ticket in tickets]
-    return {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
 
 
 def _check(

@@ -14,7 +14,8 @@ import jasgd
 from jasgd.experiments.arms import Arm
 from jasgd.experiments.comparison import compare
 from jasgd.experiments.measures import measures, spread
-from jasgd.record.result import Outcome, to_json
+from jasgd.record.result import Outcome
+from jasgd.record.trees import to_json
 
 
 def small(arms, seeds=(0, 1), **options):

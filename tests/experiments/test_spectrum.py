@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from jasgd import cluster, problems, report
-from jasgd.experiments.spectrum import Point, sweep
+from jasgd.experiments.spectrum import sweep
+from jasgd.experiments.spectrum_jobs import Point
 
 EQUAL = {"equal": cluster.Cluster(compute_s=cluster.gamma(1.0, 4))}
 

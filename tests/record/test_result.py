@@ -11,7 +11,7 @@ import pytest
 from support.helpers import network, same_bits
 
 import jasgd
-from jasgd.record.result import to_json
+from jasgd.record.trees import to_json
 
 
 @pytest.fixture(scope="module")

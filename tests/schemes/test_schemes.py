@@ -21,7 +21,8 @@ from support.helpers import EVERY, counting, ids, network
 import jasgd
 from jasgd.core.admission import admit
 from jasgd.core.ledger import Ledger
-from jasgd.core.scheme import Gradient, Setup
+from jasgd.core.messages import Gradient
+from jasgd.core.scheme import Setup
 from jasgd.testing import logged
 
 CONSISTENT = {
@@ -177,7 +178,7 @@ def two_worker_store(factory):
     params, loss_fn, batches = counting(64)
     tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.constant()), optax.sgd(1.0))
     compiled, leaves, state = admit(loss_fn, params, tx, batches(0), has_aux=True)
-    scheme = jasgd.schemes.make(factory, Setup(leaves, state, compiled, Ledger(2), 2))
+    scheme = jasgd.schemes.selection.make(factory, Setup(leaves, state, compiled, Ledger(2), 2))
 
     def gradient(worker, view):
         loss, _, grads = compiled.gradient(view.params, batches(0))

@@ -12,9 +12,9 @@ from support.helpers import needs_compiler
 import jasgd
 from jasgd.core.recycling import LARGE
 from jasgd.core.scheme import nowhere
-from jasgd.schemes import Leashed, choice, describe, named, native
-from jasgd.schemes.choice import WITH_NATIVE
+from jasgd.schemes import Leashed, describe, named, native, selection
 from jasgd.schemes.native import build
+from jasgd.schemes.selection import WITH_NATIVE
 
 
 def metadata_of(scheme, params=None, tx=None, workers=2):
@@ -35,7 +35,7 @@ def metadata_of(scheme, params=None, tx=None, workers=2):
 @pytest.mark.newest
 @pytest.mark.parametrize("name", WITH_NATIVE)
 def test_small_networks_have_native_rounds_where_nothing_is_said(name, monkeypatch):
-    monkeypatch.setattr(choice, "processors", lambda: 2)
+    monkeypatch.setattr(selection, "processors", lambda: 2)
     more = [functools.partial(named(name), max_staleness=90)] if name != "synchronous" else []
     for scheme in (name, named(name), named(name, native=None), *more):
         told = metadata_of(scheme)
@@ -48,7 +48,7 @@ def test_small_networks_have_native_rounds_where_nothing_is_said(name, monkeypat
 @needs_compiler
 @pytest.mark.parametrize(("workers", "processors", "native"), [(1, 1, True), (2, 2, True), (3, 2, False), (3, 4, True)])
 def test_synchronous_rounds_are_native_where_each_worker_has_a_processor(workers, processors, native, monkeypatch):
-    monkeypatch.setattr(choice, "processors", lambda: processors)
+    monkeypatch.setattr(selection, "processors", lambda: processors)
     told = metadata_of("synchronous", workers=workers)
     assert told["native"] is native
     assert (told["why_not_native"] == "") is native

@@ -15,8 +15,8 @@ from jasgd.experiments.arms import Arm
 from jasgd.experiments.comparison import Comparison
 from jasgd.record.execution import Execution, row_dtype
 from jasgd.record.result import Outcome, TrainResult
-from jasgd.schemes.choice import WITH_NATIVE
 from jasgd.schemes.native import build as native_build
+from jasgd.schemes.selection import WITH_NATIVE
 from jasgd.testing import Interleaving, watched
 
 

@@ -24,7 +24,7 @@ import optax
 import pytest
 
 from jasgd.cluster import Cluster, exponential, lognormal
-from jasgd.record.result import digest
+from jasgd.record.trees import digest
 
 #: Reads and commits overlap in all manners.
 CLUSTER = Cluster(compute_s=lognormal(1.0, 0.7), read_s=exponential(0.2), commit_s=exponential(0.2))
@@ -114,7 +114,7 @@ def follow(loss_fn, params, tx, batches, execution, *, has_aux=False, upto=None)
 
 def assert_close(found, expected, rtol=1e-9):
     """Leaf by leaf; of a leaf that is no array to NumPy, its data."""
-    leaves, others = ([jasgd.record.result.plain(leaf) for leaf in jax.tree.leaves(tree)] for tree in (found, expected))
+    leaves, others = ([jasgd.record.trees.plain(leaf) for leaf in jax.tree.leaves(tree)] for tree in (found, expected))
     assert len(leaves) == len(others)
     for leaf, other in zip(leaves, others, strict=True):
         assert (leaf.dtype, leaf.shape) == (other.dtype, other.shape)

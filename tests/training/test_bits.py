@@ -103,4 +103,4 @@ def test_the_same_seed_gives_the_same_tickets_whatever_the_scheme(scheme):
 
     result = jasgd.train(loss_fn, params, adaptive(optax.sgd(0.01)), noted, scheme=scheme, workers=4, steps=20)
     assert all(seen[t] == batches(t)[0].tobytes() for t in result.execution.ticket.tolist())
-    assert result.execution.metadata["initial_params"] == jasgd.record.result.digest(params)
+    assert result.execution.metadata["initial_params"] == jasgd.record.trees.digest(params)

@@ -344,7 +344,11 @@ def test_numpy_integers_are_integers(tmp_path):
     ("options", "error", "message"),
     [
         ({"start": jnp.zeros(3, jnp.complex64)}, TypeError, "params must be of a floating-point dtype, got complex64"),
-        ({"scheme": jasgd.schemes.leashed(persistence=float("inf"))}, ValueError, "persistence must be .* got inf"),
+        (
+            {"scheme": jasgd.schemes.leashed(persistence=float("inf"))},
+            ValueError,
+            "persistence must be .* got inf",
+        ),
         ({"scheme": jasgd.schemes.leashed(persistence=1.0)}, ValueError, r"persistence must be .* got 1\.0"),
         ({"steps": None, "time_limit_s": float("inf")}, ValueError, "time_limit_s must be finite, or None"),
         ({"batches": iter(())}, jasgd.BatchesExhausted, "batches ran out: the iterator ended after 0 items"),

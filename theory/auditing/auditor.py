@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from jasgd.record.execution import Execution
-from jasgd.record.result import TrainResult, to_json
+from jasgd.record.result import TrainResult
+from jasgd.record.trees import to_json
 from theory.auditing import dependence
 from theory.auditing.recorded_run import Commits, Recorded, overlap, params_along
 from theory.auditing.remarks import Remark, of_test

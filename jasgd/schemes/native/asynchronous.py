@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.core.compiled import Leaves
-from jasgd.core.ledger import Closed, Committed, Dropped
-from jasgd.core.scheme import Gradient, Round, Setup, View
+from jasgd.core.messages import Closed, Committed, Dropped, Gradient, Round, View
+from jasgd.core.scheme import Setup
 from jasgd.schemes.leashed_sgd import require_persistence
 from jasgd.schemes.native.store import (
     BUSY,

@@ -21,7 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.core.compiled import Leaves
-from jasgd.core.scheme import Gradient, Setup, Snapshot, View, nowhere
+from jasgd.core.messages import Gradient, Snapshot, View
+from jasgd.core.scheme import Setup, nowhere
 from jasgd.jax_settings import processors
 from jasgd.schemes.native.build import library
 

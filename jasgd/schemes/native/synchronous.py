@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jasgd.core.ledger import Closed, Committed, Dropped
-from jasgd.core.scheme import Gradient, Round, Setup, View
+from jasgd.core.messages import Closed, Committed, Dropped, Gradient, Round, View
+from jasgd.core.scheme import Setup
 from jasgd.schemes.native.store import BUSY, CLOSED, DONE, NONFINITE, NUMBER, NativeStore, Told, as_number, size_of
 
 

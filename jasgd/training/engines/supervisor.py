@@ -9,16 +9,18 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
 
 from jasgd.core.compiled import Compiled
 from jasgd.core.ledger import Ledger
-from jasgd.inherit import inherited
+from jasgd.jax_settings import inherited
+from jasgd.record.evaluations import named_numbers
 from jasgd.record.result import Outcome, StuckWorker
-from jasgd.training.engines.worker import Run, work
+from jasgd.training.engines.worker import work
+from jasgd.training.run import Run
 
 POLL_S = 0.02  # how often stop conditions are looked at
 PROGRESS_S = 0.1  # how often on_progress is called at most
@@ -173,41 +175,6 @@ class Supervisor:
                 evaluation=self.evaluations[-1] if self.evaluations else None,
             )
         )
-
-
-def named_numbers(told: Any, reserved: set[str]) -> dict[str, float]:
-    """What ``evaluate`` gave, as numbers by name.
-
-    Args:
-      told: a number, which is the loss, or a mapping of names to numbers.
-      reserved: names that it must not give.
-
-    Returns:
-      The numbers.
-
-    Raises:
-      TypeError: for what is none of this.
-      ValueError: for a reserved name.
-
-    Example:
-      >>> named_numbers(0.5, {"version"})
-      {'loss': 0.5}
-    """
-    named = {"loss": told} if not isinstance(told, Mapping) else told
-    if taken := reserved & set(named):
-        raise ValueError(f"evaluate must give names other than {' and '.join(sorted(reserved))}, got {sorted(taken)}")
-    return {str(k): _number(v, f" for {k!r}" if named is told else "") for k, v in named.items()}
-
-
-def _number(value: Any, where: str) -> float:
-    shape = getattr(value, "shape", ())
-    try:
-        if shape == () and not isinstance(value, str):
-            return float(value)
-    except TypeError:
-        pass  # told below
-    got = f"{value.dtype}{list(shape)}" if shape else type(value).__name__
-    raise TypeError(f"evaluate must give a number, or a mapping of names to numbers, got {got}{where}")
 
 
 def _stuck(worker: int, thread: threading.Thread) -> StuckWorker:

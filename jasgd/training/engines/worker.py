@@ -2,126 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from jasgd.core.compiled import Compiled
-from jasgd.core.ledger import Closed, Committed, Dropped
-from jasgd.core.scheme import Gradient, Scheme, View
-from jasgd.data import Batches, BatchesExhausted
+from jasgd.core.messages import Closed, Gradient
+from jasgd.data import BatchesExhausted
 from jasgd.record.result import Outcome
-from jasgd.record.timings import Phases
-
-STANDING = 100  # gradients of one worker in a row that may be committed without a newer version
-
-
-class Run:
-    """What the workers of a run share, and how any of them ends it.
-
-    Guarantees. ``finish`` may be called by any thread, any number of times: the first call decides the outcome.
-    Tickets come from one counter; ``next`` on it is one C call, atomic under the GIL.
-    """
-
-    def __init__(
-        self,
-        scheme: Scheme,
-        compiled: Compiled,
-        batches: Batches,
-        *,
-        workers: int,
-        limit: int | None,
-        check_finite: bool,
-        name: str,
-    ):
-        self.scheme = scheme
-        self.compiled = compiled
-        self.batches = batches
-        self.workers = workers
-        self.limit = limit
-        self.check_finite = check_finite
-        self.name = name  # of the scheme
-        self.tickets = itertools.count()
-        self.over = threading.Event()
-        self.outcome: Outcome | None = None
-        self.message = ""
-        self.error: BaseException | None = None
-        self.good: View | None = None  # newest view that a finite loss was computed on
-        self.longest_gradient_s = 0.0
-        self.aux: dict[int, Any] = {}  # by ticket
-        self.phases = Phases(workers)
-        self._newest = [-1] * workers  # version of each worker's newest commit
-        self._standing = [0] * workers  # its gradients since, which were committed at no newer one
-        self._without_batches = 0
-        self._mutex = threading.Lock()
-
-    def finish(self, outcome: Outcome, message: str, error: BaseException | None = None) -> None:
-        """Ends the run: no later commit is taken, and whoever waits is woken."""
-        with self._mutex:
-            if self.outcome is not None:
-                return
-            self.outcome, self.message, self.error = outcome, message, error
-        try:
-            self.scheme.close(message)
-        finally:
-            self.over.set()
-
-    def leave(self, error: BatchesExhausted) -> None:
-        """A worker found no batch. Its peers may still take the last steps with theirs; the last to leave fails.
-
-        Where workers meet at a barrier nobody can go on without it.
-        """
-        with self._mutex:
-            self._without_batches += 1
-            last = self._without_batches == self.workers
-        if last or getattr(self.scheme, "needs_every_worker", False):
-            self.finish(Outcome.FAILED, str(error), error)
-
-    def require_progress(self, done: Committed | Dropped, worker: int) -> None:
-        """Ends the run where a scheme commits and does not advance: a number of steps would never be reached.
-
-        Several gradients of a worker may share a version, as in a scheme that applies them in groups.
-
-        Raises:
-          TypeError: where a commit returned neither of the two.
-        """
-        if isinstance(done, Dropped):
-            return
-        if not isinstance(done, Committed):
-            got = type(done).__name__
-            raise TypeError(f"commit of the scheme {self.name!r} must return Committed or Dropped, got {got}")
-        if done.version > self._newest[worker]:
-            self._newest[worker], self._standing[worker] = done.version, 0
-            return
-        self._standing[worker] += 1
-        if self._standing[worker] + 1 >= STANDING:
-            self.finish(
-                Outcome.FAILED,
-                f"the scheme {self.name!r} does not advance its version: worker {worker} committed {STANDING} "
-                f"gradients in a row, and none at a version above {self._newest[worker]}",
-            )
-
-    def conclude(self, done: Committed | Dropped, worker: int, ticket: int) -> None:
-        """What a commit or a drop means for the run."""
-        self.require_progress(done, worker)
-        if not isinstance(done, Committed):
-            self.aux.pop(ticket, None)
-        elif self.limit is not None and done.version + 1 >= self.limit:
-            self.finish(Outcome.FINISHED, f"all {self.limit} steps were taken")
-
-    def diverge(self, version: int, ticket: int, worker: int, loss: float) -> None:
-        """Ends the run at a loss that is not finite."""
-        self.finish(Outcome.DIVERGED, f"the loss at version {version} (ticket {ticket}, worker {worker}) is {loss}")
-
-    def note_good(self, view: View) -> None:
-        """Remembers parameters with a finite loss; racing workers may leave a slightly older one, as good as any."""
-        if self.good is None or view.version > self.good.version:
-            self.good = view
+from jasgd.training.run import Run
 
 
 def work(worker: int, run: Run, on_end: Callable[[], None]) -> None:

@@ -139,7 +139,11 @@ def test_leashed_with_persistence_1():
 
 @pytest.mark.parametrize(
     ("scheme", "tries"),
-    [("leashed:max_staleness=0", 0), ("locked:max_staleness=0", 1), (jasgd.schemes.hogwild(max_staleness=0), 1)],
+    [
+        ("leashed:max_staleness=0", 0),
+        ("locked:max_staleness=0", 1),
+        (jasgd.schemes.hogwild(max_staleness=0), 1),
+    ],
     ids=["leashed", "locked", "hogwild"],
 )
 def test_max_staleness(scheme, tries):

@@ -24,11 +24,12 @@ from support.helpers import counting, needs_compiler, network, optimizers, same_
 
 import jasgd
 from jasgd.core.admission import admit
-from jasgd.core.ledger import Closed, Ledger
-from jasgd.core.scheme import Gradient, Setup
-from jasgd.schemes.choice import WITH_NATIVE
+from jasgd.core.ledger import Ledger
+from jasgd.core.messages import Closed, Gradient
+from jasgd.core.scheme import Setup
 from jasgd.schemes.native import build as native_build
 from jasgd.schemes.native.store import BUSY, DONE, NativeStore
+from jasgd.schemes.selection import WITH_NATIVE
 
 NAMES = list(WITH_NATIVE)
 ASYNCHRONOUS = [name for name in NAMES if name != "synchronous"]
@@ -216,7 +217,7 @@ def store(name, *, workers=2, rule=None):
     tx = optax.chain(jasgd.staleness_adaptive(rule or jasgd.rules.constant()), optax.sgd(1.0))
     compiled, leaves, state = admit(loss_fn, params, tx, batches(0), has_aux=True)
     setup = Setup(leaves, state, compiled, Ledger(workers), workers, batch=batches(0))
-    scheme = jasgd.schemes.make(native(name), setup)
+    scheme = jasgd.schemes.selection.make(native(name), setup)
 
     def gradient(worker):
         view = scheme.read(worker)
@@ -585,9 +586,15 @@ def test_a_store_is_freed_with_its_scheme():
 @pytest.mark.parametrize(
     ("factory", "message"),
     [
-        (lambda: jasgd.schemes.named("sequential", native=True), "scheme 'sequential' has no options; got 'native'"),
+        (
+            lambda: jasgd.schemes.named("sequential", native=True),
+            "scheme 'sequential' has no options; got 'native'",
+        ),
         (lambda: native("synchronous", max_staleness=1), "has the options native; got 'max_staleness'"),
-        (lambda: jasgd.schemes.named("leashed", native="yes"), "native must be true, false or none, got 'yes'"),
+        (
+            lambda: jasgd.schemes.named("leashed", native="yes"),
+            "native must be true, false or none, got 'yes'",
+        ),
         (
             lambda: jasgd.schemes.locked(reading="carry", native=True),
             "reading must be 'copy' or 'reference' with native rounds, got 'carry'",

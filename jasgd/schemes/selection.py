@@ -1,8 +1,9 @@
-"""Whether a scheme's rounds are native or Python's, where whoever asked for the scheme has left it open."""
+"""Making a scheme for a run, and choosing native rounds where the caller leaves that open and they are faster."""
 
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import Any
 
 from jasgd.core.recycling import LARGE
@@ -12,6 +13,38 @@ from jasgd.schemes.hogwild_sgd import Hogwild
 from jasgd.schemes.leashed_sgd import Leashed
 from jasgd.schemes.locked_sgd import Locked
 from jasgd.schemes.synchronous_sgd import Synchronous
+
+MEMBERS = ("read", "commit", "snapshot", "close", "counters")
+
+
+def make(factory: SchemeFactory, setup: Setup) -> Scheme:
+    """The scheme that a factory makes.
+
+    Args:
+      factory: what ``train(scheme=...)`` takes.
+      setup: what the scheme is given to work with.
+
+    Returns:
+      The scheme.
+
+    Raises:
+      TypeError: for what is no function of a Setup, such as ``leashed`` instead of ``leashed()``, or makes no scheme.
+    """
+    name = getattr(factory, "__name__", type(factory).__name__)
+    signature = inspect.signature(factory)
+    try:
+        signature.bind(setup)
+    except TypeError as error:
+        if signature.return_annotation in ("SchemeFactory", SchemeFactory):
+            raise TypeError(f"scheme must be what {name}(...) returns, got {name} itself: call it") from None
+        raise TypeError(f"scheme must be a name or a function of a Setup, got {name}{signature}") from error
+    scheme = choose(factory, setup) or factory(setup)
+    missing = [member for member in MEMBERS if not hasattr(scheme, member)]
+    if missing:
+        got = f"{type(scheme).__name__} without {', '.join(missing)}"
+        raise TypeError(f"scheme must make an object with {', '.join(MEMBERS)} of a Setup, got {got}")
+    return scheme
+
 
 WITH_NATIVE: dict[str, type] = {scheme.name: scheme for scheme in (Locked, Hogwild, Leashed, Synchronous)}
 

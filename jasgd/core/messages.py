@@ -1,0 +1,70 @@
+"""What workers and schemes hand each other: views, gradients, and what became of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+
+from jasgd.core.compiled import Leaves
+
+
+class View(NamedTuple):
+    """What a worker computes its gradient on; nobody changes it while the worker holds it."""
+
+    version: int  # commits before the read
+    params: Leaves
+
+
+class Snapshot(NamedTuple):
+    """Parameters and optimizer state at a version."""
+
+    version: int
+    params: Leaves
+    state: Leaves
+
+
+@dataclasses.dataclass(slots=True)
+class Gradient:
+    """A computed gradient on its way to being applied."""
+
+    worker: int
+    ticket: int
+    view: View
+    grads: Leaves
+    loss: jax.Array  # shape (), as computed
+    loss_value: float  # the same, for the record
+
+
+class Round(NamedTuple):
+    """A gradient that a scheme has computed itself, between its own read and its own commit."""
+
+    version_read: int
+    loss_value: float
+    aux: Any  # what the loss function gave, None without one
+    read_s: float  # when the parameters were read, in seconds of ``time.perf_counter``
+    computed_s: float  # when the gradient was done
+    done: Committed | Dropped | None  # None where the loss was not finite, and had to be
+
+
+class Closed(RuntimeError):
+    """The scheme takes no more commits; the message says why. Nothing was changed by the refused one."""
+
+
+class Committed(NamedTuple):
+    """A gradient was applied."""
+
+    version: int  # commits before this one
+    staleness: int  # in updates
+    factor: float  # C(τ)
+    tries: int  # attempts at publication, 1 where a scheme has no retries
+
+
+class Dropped(NamedTuple):
+    """A gradient was not applied; neither parameters, optimizer state nor version changed."""
+
+    reason: str  # one of execution.DROP_REASONS
+    version: int  # version at which it was dropped
+    staleness: int
+    tries: int
