@@ -106,3 +106,13 @@ class Scheme(Protocol):
 
 
 SchemeFactory = Callable[[Setup], Scheme]
+
+
+def is_native(scheme: Scheme) -> bool:
+    """Whether the workers' rounds are native."""
+    return callable(getattr(scheme, "round", None))
+
+
+def reuses(scheme: Scheme) -> bool:
+    """Whether it hands out memory that it uses again: its own class says so, since one derived of it may keep it."""
+    return bool(vars(type(scheme)).get("reuses_reads"))

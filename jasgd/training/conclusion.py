@@ -13,11 +13,11 @@ from jasgd.core.admission import aux_names
 from jasgd.core.compiled import Compiled, Leaves
 from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Snapshot, View
+from jasgd.core.scheme import is_native
 from jasgd.record.execution import ExecutionError
 from jasgd.record.result import Outcome, StuckWorker, TrainingError, TrainResult
 from jasgd.record.trees import digest
 from jasgd.training.run import Run
-from jasgd.training.trainer import is_native
 
 
 def conclude(

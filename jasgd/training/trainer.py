@@ -17,7 +17,7 @@ from jasgd.core.admission import admit
 from jasgd.core.compiled import Compiled, Leaves
 from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Gradient, View
-from jasgd.core.scheme import Scheme, SchemeFactory, Setup
+from jasgd.core.scheme import Scheme, SchemeFactory, Setup, is_native, reuses
 from jasgd.data import Batches, as_batches
 from jasgd.jax_settings import warn_if_unconfigured
 from jasgd.record.environment import describe_dtypes, describe_environment
@@ -140,16 +140,6 @@ def train(
     watch = Supervisor(run, ledger, compiled, time_limit_s, target_loss, evaluate, evaluate_every_s, on_progress)
     stuck = watch.supervise(workers, device)
     return conclude(run, ledger, compiled, leaves, metadata, watch.evaluations, stuck, throw)
-
-
-def is_native(scheme: Scheme) -> bool:
-    """Whether the workers' rounds are native."""
-    return callable(getattr(scheme, "round", None))
-
-
-def reuses(scheme: Scheme) -> bool:
-    """Whether it hands out memory that it uses again: its own class says so, since one derived of it may keep it."""
-    return bool(vars(type(scheme)).get("reuses_reads"))
 
 
 def _warm_up(compiled: Compiled, scheme: Scheme, leaves: Leaves, batch: Any) -> float:
