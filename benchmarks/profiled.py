@@ -21,7 +21,7 @@ from jax.profiler import TraceAnnotation
 
 import jasgd
 from jasgd.core.buffers import Buffers
-from jasgd.training.engines import supervisor
+from jasgd.training.engines import threads
 
 KINDS = ("compute", "dispatch", "copies", "waiting", "bookkeeping")
 COMPUTE, DISPATCH, WORKER = "ThunkExecutor::Execute", "PjitFunction", "jasgd worker"
@@ -90,12 +90,12 @@ def shares(run, scheme):
             made._doors = list(map(_Mutex, doors))
         return made
 
-    factory.name = jasgd.schemes.describe(scheme)
-    original, options = supervisor.work, jax.profiler.ProfileOptions()
+    factory.__name__ = jasgd.schemes.describe(scheme)
+    original, options = threads.work, jax.profiler.ProfileOptions()
     options.python_tracer_level = 0
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        stack.enter_context(mock.patch.object(supervisor, "work", work))
+        stack.enter_context(mock.patch.object(threads, "work", work))
         stack.enter_context(mock.patch.object(Buffers, "read", _marked("copies", Buffers.read)))
         stack.enter_context(mock.patch("jasgd.schemes.hogwild_sgd.np", _NumPy()))  # alone: JAX adds with NumPy as well
         jax.profiler.start_trace(folder, profiler_options=options)

@@ -71,7 +71,7 @@ class Ready:
         tx = optax.chain(jasgd.staleness_adaptive(rules.tail()), optax.sgd(1e-5))
         self.compiled, params, state = admit(loss_fn, parts, tx, np.float32(1))
         self.scheme = make(schemes.named(scheme), Setup(params, state, self.compiled, Ledger(1), 1))
-        self.scheme.unwatched = True
+        self.scheme.reuse_memory()
         self.scheme.warm_up(self.gradient(View(0, params)))
 
     def gradient(self, view=None):

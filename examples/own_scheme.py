@@ -2,10 +2,10 @@
 
     python examples/own_scheme.py
 
-A worker may be at most ``slack`` gradients ahead of the slowest one; whoever is farther ahead waits in ``read``. This
+A worker may be at most ``slack`` gradients ahead of the slowest one; if it is farther ahead, it waits in ``read``. This
 bounds staleness. Say worker i has made c gradients when it reads: the others have made at least c - slack each, and
 while i computes, none of them gets beyond c + slack + 1. So τ ≤ (m - 1)(2·slack + 1). You will see that this holds
-while one worker stalls again and again, and that Leashed-SGD, where nobody waits, has no such bound.
+while one worker stalls again and again, and that Leashed-SGD, where no worker waits, has no such bound.
 
 Source: Q. Ho et al., "More effective distributed ML via a stale synchronous parallel parameter server", NeurIPS 2013.
 """
@@ -22,15 +22,15 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import optax  # noqa: E402
 
-from jasgd.schemes import Gradient, Setup, Snapshot, View  # noqa: E402
+from jasgd.schemes import Gradient, Scheme, Setup, Snapshot, View  # noqa: E402
 
 
-class StaleSynchronous:
+class StaleSynchronous(Scheme):
     """Reads wait for the slowest worker; commits apply the gradient to the current parameters, under the same mutex.
 
     Guarantees. No torn read, no lost update; versions form a chain. A worker that has made c gradients reads only
     once every other has made at least c - slack. Linearizes inside the mutex; nothing relies on the GIL. A stalled
-    worker stalls the run, once the others are ``slack`` + 1 ahead of it; ``close`` wakes all who wait.
+    worker stalls the run, once the others are ``slack`` + 1 ahead of it; ``close`` wakes all that wait.
     """
 
     name = "stale_synchronous"
@@ -39,10 +39,11 @@ class StaleSynchronous:
     def __init__(self, setup: Setup, *, slack: int = 1):
         if isinstance(slack, bool) or not isinstance(slack, int) or slack < 0:
             raise ValueError(f"slack must be an integer ≥ 0 in gradients, got {slack!r}")
-        self._compiled, self._ledger, self._at, self._slack = setup.compiled, setup.ledger, setup.at, slack
+        super().__init__(setup)
+        self._slack = slack
         self._current = Snapshot(0, setup.params, setup.state)
         self._made = [0] * setup.workers
-        self._changed = threading.Condition()  # the mutex, and where those wait who are too far ahead
+        self._changed = threading.Condition()  # the mutex, and where workers wait that are too far ahead
         self._waits = 0
 
     def read(self, worker: int) -> View:
@@ -50,37 +51,32 @@ class StaleSynchronous:
         with self._changed:
             if not self._may_go_on(worker):
                 self._waits += 1
-                self._at("wait", worker)
+                self._at_point("wait", worker)
                 self._changed.wait_for(lambda: self._may_go_on(worker) or self._ledger.closed is not None)
             self._ledger.require_open(self._current.version)
             view = View(self._current.version, self._current.params)
             self._ledger.reading(worker, view.version)
-        self._at("read", worker)
+        self._at_point("read", worker)
         return view
 
     def commit(self, gradient: Gradient):
-        """Applies the gradient and wakes those whom it lets go on."""
-        self._at("commit", gradient.worker)
+        """Applies the gradient and wakes the workers that may now go on."""
+        self._at_point("commit", gradient.worker)
         with self._changed:
             base = self._current
             self._ledger.require_open(base.version)
             tau = self._ledger.staleness(gradient.view.version, base.version)
-            params, state, factor = self._apply(base, gradient, tau)
-            self._current = Snapshot(base.version + 1, params, state)
+            self._current, factor = self.successor(base, gradient, tau)
             self._made[gradient.worker] += 1
             self._changed.notify_all()
         return self._ledger.applied(gradient, base.version, tau, factor)
-
-    def warm_up(self, gradient: Gradient) -> None:
-        """Compiles what commits call; changes nothing."""
-        self._apply(self._current, gradient, 0)
 
     def snapshot(self) -> Snapshot:
         """The current parameters; immutable."""
         return self._current
 
     def close(self, reason: str) -> None:
-        """Refuses later commits and wakes whoever waits."""
+        """Refuses later commits and wakes the workers that wait."""
         with self._changed:
             self._ledger.close(reason)
             self._changed.notify_all()
@@ -92,10 +88,6 @@ class StaleSynchronous:
 
     def _may_go_on(self, worker: int) -> bool:
         return self._made[worker] - min(self._made) <= self._slack
-
-    def _apply(self, base: Snapshot, gradient: Gradient, tau: int):
-        read = self._compiled.read(gradient.view)
-        return self._compiled.apply(base.params, base.state, gradient.grads, np.int32(tau), gradient.loss, read)
 
 
 def stale_synchronous(*, slack: int):
@@ -124,10 +116,10 @@ def main(workers=4, slack=1):
         )
         execution = result.execution
         taken = np.bincount(execution.worker, minlength=workers).tolist()
-        told = ", ".join(f"{name} {count}" for name, count in result.counters.items())
+        counters = ", ".join(f"{name} {count}" for name, count in result.counters.items())
         print(
             f"{jasgd.schemes.describe(scheme):26} {execution.commits} updates in {result.duration_s:.2f} s, "
-            f"largest staleness {execution.staleness.max():3d}, gradients by worker {taken} {told}"
+            f"largest staleness {execution.staleness.max():3d}, gradients by worker {taken} {counters}"
         )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jasgd.replaying.rerun import ReplayError
     from jasgd.simulating.simulator import BySeed, Simulation, by_seed, simulate
     from jasgd.staleness import StalenessHistogram
-    from jasgd.training.engines.supervisor import Progress
+    from jasgd.training.progress import Progress
     from jasgd.training.trainer import train
     from jasgd.transforms import DelayCompensatedState, StalenessAdaptiveState, delay_compensated, staleness_adaptive
 
@@ -35,7 +35,7 @@ _WHERE = {
     "Execution": "jasgd.record.execution",
     "ExecutionError": "jasgd.record.execution",
     "Outcome": "jasgd.record.result",
-    "Progress": "jasgd.training.engines.supervisor",
+    "Progress": "jasgd.training.progress",
     "Replay": "jasgd.replaying.replayer",
     "ReplayError": "jasgd.replaying.replayer",
     "Simulation": "jasgd.simulating.simulator",

@@ -11,6 +11,8 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from jasgd.checks import is_integer
+
 MOST_AT_ONCE = 16  # tickets that are drawn together
 BYTES_AT_ONCE = 1 << 20  # and the most memory that they may take
 KEPT = 8  # how many such draws are kept for those who have not yet asked
@@ -137,7 +139,7 @@ def minibatches(
     if len(lengths) != 1 or 0 in lengths:
         raise ValueError(f"arrays must be non-empty and of one length along axis 0, got lengths {sorted(lengths)}")
     (length,) = lengths
-    if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or not 1 <= batch_size <= length:
+    if not is_integer(batch_size) or not 1 <= batch_size <= length:
         raise ValueError(f"batch_size must be an integer in 1…{length} (the number of examples), got {batch_size}")
     if seed < 0:
         raise ValueError(f"seed must be ≥ 0, got {seed}")

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jasgd.checks import integer
+
 CDFKind = Literal["mid", "strict", "inclusive"]
 CDF_KINDS: tuple[CDFKind, ...] = ("mid", "strict", "inclusive")
 
@@ -62,8 +64,8 @@ class StalenessHistogram:
 
     @classmethod
     def _empty(cls, bins: int, dtype: Any = jnp.int32, **how: Any) -> StalenessHistogram:
-        _require_int("bins", bins, 1)
-        _require_int("warm_up", how.get("warm_up", 0), 0)
+        integer("bins", bins, 1)
+        integer("warm_up", how.get("warm_up", 0), 0)
         ring = how.get("length") or 0
         return cls(jnp.zeros(bins + 1, dtype), jnp.full(ring, -1, jnp.int32), jnp.zeros((), jnp.int32), **how)
 
@@ -86,7 +88,7 @@ class StalenessHistogram:
           >>> StalenessHistogram.window(100).length
           100
         """
-        _require_int("length", length, 1)
+        integer("length", length, 1)
         return cls._empty(bins, length=length, warm_up=warm_up)
 
     @classmethod
@@ -158,8 +160,8 @@ class StalenessHistogram:
           >>> law.counts.tolist(), int(law.updates)
           ([0, 1, 1, 0], 4)
         """
-        _require_int("start", start, 0)
-        _require_int("stop", stop, start + 1)
+        integer("start", start, 0)
+        integer("stop", stop, start + 1)
         return cls._empty(bins, start=start, stop=stop, warm_up=stop)
 
     @classmethod
@@ -187,7 +189,7 @@ class StalenessHistogram:
             raise ValueError(f"staleness must be integers ≥ 0 of shape (N,), got {values.dtype}{list(values.shape)}")
         top = int(values.max()) + 1 if bins is None else bins
         counts = np.bincount(np.minimum(values, top), minlength=top + 1).astype(np.int32)
-        _require_int("bins", top, 1)
+        integer("bins", top, 1)
         return dataclasses.replace(cls._empty(1), weights=jnp.asarray(counts), updates=jnp.int32(values.size))
 
     @property
@@ -362,8 +364,3 @@ class StalenessHistogram:
         if weights[-1] > 0 or more == 0:
             return self
         return dataclasses.replace(self, weights=jnp.asarray(np.pad(weights, (0, more))))
-
-
-def _require_int(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} must be an integer ≥ {least}, got {value!r}")

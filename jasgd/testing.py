@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from jasgd.core.messages import Closed, Committed, Dropped, Gradient, Snapshot, View
@@ -23,20 +23,21 @@ class Interleaving:
     passed. A point that the rest of the script does not name is passed at once.
 
     Args:
-      script: the order, as pairs ``(worker, point)``; the points that a scheme has are in its source (``self._at``).
+      script: the order, as pairs ``(worker, point)``; a scheme's points are in its source, as
+        ``self._at_point``.
       timeout_s: how long to wait before giving up, in seconds.
 
     Example:
       >>> order = []
-      >>> at = Interleaving([(1, "begin"), (1, "end"), (0, "begin")])
+      >>> at_point = Interleaving([(1, "begin"), (1, "end"), (0, "begin")])
       >>> def work(worker):
-      ...     at("begin", worker)
+      ...     at_point("begin", worker)
       ...     order.append(worker)
-      ...     at("end", worker)
+      ...     at_point("end", worker)
       >>> threads = [threading.Thread(target=work, args=(w,)) for w in (0, 1)]
       >>> for t in threads: t.start()
       >>> for t in threads: t.join()
-      >>> order, at.complete
+      >>> order, at_point.complete
       ([1, 0], True)
     """
 
@@ -67,12 +68,12 @@ class Interleaving:
         return self._done == len(self._script)
 
 
-def watched(scheme: SchemeFactory, at: Callable[[str, int], None]) -> SchemeFactory:
-    """A scheme whose points call ``at``, for instance an :class:`Interleaving`.
+def watched(scheme: SchemeFactory, at_point: Callable[[str, int], None]) -> SchemeFactory:
+    """A scheme whose points call ``at_point``, for instance an :class:`Interleaving`.
 
     Args:
       scheme: what ``train(scheme=...)`` takes.
-      at: called as ``at(point, worker)``.
+      at_point: called as ``at_point(point, worker)``.
 
     Returns:
       The scheme, watched.
@@ -83,7 +84,7 @@ def watched(scheme: SchemeFactory, at: Callable[[str, int], None]) -> SchemeFact
     """
 
     def factory(setup: Setup) -> Scheme:
-        setup.at = at
+        setup.at_point = at_point
         return scheme(setup)
 
     return _named_like(scheme, factory)
@@ -115,7 +116,7 @@ def logged(scheme: SchemeFactory, events: list[Event]) -> SchemeFactory:
       >>> events = []
       >>> factory = logged(jasgd.schemes.locked(), events)
     """
-    return _named_like(scheme, lambda setup: _Logged(scheme(setup), events))
+    return _named_like(scheme, lambda setup: _Logged(setup, scheme(setup), events))
 
 
 def _named_like(scheme: SchemeFactory, factory: SchemeFactory) -> SchemeFactory:
@@ -123,14 +124,13 @@ def _named_like(scheme: SchemeFactory, factory: SchemeFactory) -> SchemeFactory:
     return functools.update_wrapper(factory, scheme, assigned=(), updated=())
 
 
-class _Logged:
-    def __init__(self, scheme: Scheme, events: list[Event]):
+class _Logged(Scheme):
+    # Neither a native scheme, whose rounds show no reads or commits, nor one whose memory may be used again.
+
+    def __init__(self, setup: Setup, scheme: Scheme, events: list[Event]):
+        super().__init__(setup)
         self._scheme, self._events = scheme, events
-
-    round = None  # which would show neither reads nor commits
-
-    def __getattr__(self, name: str) -> Any:  # the optional members
-        return getattr(self._scheme, name)
+        self.needs_every_worker = scheme.needs_every_worker
 
     def read(self, worker: int) -> View:
         view = self._scheme.read(worker)
@@ -138,15 +138,15 @@ class _Logged:
         return view
 
     def commit(self, gradient: Gradient) -> Committed | Dropped:
-        told: Any = None
+        outcome: Any = None
         try:
-            told = self._scheme.commit(gradient)
-            return told
+            outcome = self._scheme.commit(gradient)
+            return outcome
         except Closed:
-            told = "Closed"
+            outcome = "Closed"
             raise
         finally:
-            event = Event("commit", gradient.worker, time.perf_counter(), gradient.ticket, None, told)
+            event = Event("commit", gradient.worker, time.perf_counter(), gradient.ticket, None, outcome)
             self._events.append(event)
 
     def snapshot(self) -> Snapshot:
@@ -155,6 +155,13 @@ class _Logged:
     def close(self, reason: str) -> None:
         self._scheme.close(reason)
 
+    def warm_up(self, gradient: Gradient) -> None:
+        self._scheme.warm_up(gradient)
+
     @property
     def counters(self) -> dict[str, int]:
         return self._scheme.counters
+
+    @property
+    def unfinished(self) -> Collection[int]:
+        return self._scheme.unfinished

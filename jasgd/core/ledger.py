@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jasgd.checks import integer
 from jasgd.core.messages import Closed, Committed, Dropped
 from jasgd.record.execution import DROP_REASONS, Execution, row_dtype
 
 if TYPE_CHECKING:
-    from jasgd.core.messages import Gradient
+    from jasgd.checks import integer
+from jasgd.core.messages import Gradient
 
 CHUNK = 1 << 14  # rows
 
@@ -96,10 +98,8 @@ class Ledger:
         Raises:
           ValueError: for anything else.
         """
-        if max_staleness is not None and (
-            isinstance(max_staleness, bool) or not isinstance(max_staleness, int) or max_staleness < 0
-        ):
-            raise ValueError(f"max_staleness must be an integer ≥ 0 in updates, or None, got {max_staleness!r}")
+        if max_staleness is not None:
+            max_staleness = integer("max_staleness", max_staleness, 0, unit="in updates", optional=True)
         self.max_staleness = max_staleness
 
     def close(self, reason: str) -> None:

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Collection
+from typing import Any, ClassVar
 
 from jasgd.core.compiled import Compiled, Leaves
 from jasgd.core.ledger import Ledger
-from jasgd.core.messages import Committed, Dropped, Gradient, Snapshot, View
+from jasgd.core.messages import Committed, Dropped, Gradient, Round, Snapshot, View
 
-HELD_S = 10.0  # how long whoever takes a snapshot waits for a mutex that an update may hold for ever
-
-
-def require_threads(native: object) -> None:
-    """ValueError where a scheme's class whose rounds are Python's is asked for native ones."""
-    if native is not False:
-        raise ValueError(f"native must be False for this class, got {native!r}: use jasgd.schemes.named(...)")
+HELD_S = 10.0  # how long a snapshot waits for a mutex that an update may hold for ever
 
 
-def nowhere(point: str, worker: int) -> None:
-    """The default of :attr:`Setup.at`: nobody watches."""
+def unwatched(point: str, worker: int) -> None:
+    """The default of :attr:`Setup.at_point`: no test watches."""
 
 
 @dataclasses.dataclass
 class Setup:
-    """All that a scheme is given to work with.
+    """All that a scheme receives to work with.
 
     Attributes:
       params: initial leaves of the parameters, jax arrays.
@@ -33,9 +28,10 @@ class Setup:
       compiled: the traced functions.
       ledger: the bookkeeping.
       workers: number of workers, ≥ 1.
+      at_point: called as ``at_point(point, worker)`` where an interleaving matters; tests wait in it, see
+        :mod:`jasgd.testing`.
       batch: a mini-batch, for what is traced with one.
-      at: called as ``at(point, worker)`` where an interleaving matters; tests wait in it, see :mod:`jasgd.testing`.
-      why_not_native: why its rounds are not native, where the caller left that open; the selection writes it.
+      why_not_native: why the workers' rounds are not native, where the caller left that open; the selection writes it.
     """
 
     params: Leaves
@@ -43,45 +39,43 @@ class Setup:
     compiled: Compiled
     ledger: Ledger
     workers: int
-    at: Callable[[str, int], None] = nowhere
+    at_point: Callable[[str, int], None] = unwatched
     batch: Any = None
     why_not_native: str = ""
 
 
-class Scheme(Protocol):
-    """A scheme in operation. A factory ``Setup -> Scheme`` is what ``train(scheme=...)`` takes; a class is one.
+class Scheme(abc.ABC):
+    """A scheme in operation; derive from it, and write ``read``, ``commit`` and ``snapshot``: the rest has defaults.
 
-    ``read`` and ``commit`` are called by the worker that they are given, at most one call per worker at a time;
+    ``train(scheme=...)`` takes a function that makes a scheme of a :class:`Setup`; the derived class is one.
+    ``read`` and ``commit`` are called by the worker that they receive, at most one call per worker at a time;
     ``snapshot``, ``close`` and ``counters`` by any thread at any time. Commit k turns version k into k + 1; a run whose
     scheme commits and does not advance is stopped as failed.
 
-    What a scheme may have besides; it is looked up by name, so a class leaves out what it does not need.
+    A scheme finds in ``self._ledger`` the bookkeeping, in ``self._compiled`` the traced functions, and calls
+    ``self._at_point(point, worker)`` where an interleaving matters.
 
     Attributes:
-      name: str, what executions record; by default the name of the class.
-      needs_every_worker: bool, whether workers wait for each other, so that a run without one of them is over; by
-        default False.
-      warm_up: method ``warm_up(gradient) -> None`` that compiles what ``commit`` calls, before the clock starts, and
-        changes nothing; by default the first commit compiles, while the others wait.
-      reuses_reads: bool, whether the class, not one that is derived of it, hands out memory by ``read`` that it uses
-        again when no reference to it is left, or writes to that of the gradients it is given. ``train`` sets the
-        attribute ``unwatched`` of such a scheme, before ``warm_up``, where it is not wrapped in another one that might
-        keep what it cannot know of; by default False.
-      round: method ``round(worker, ticket, batch, check_finite) -> Round`` that reads, computes and commits in one, and
-        is called instead of ``read`` and ``commit`` where there is one. It commits no loss that is not finite where
-        ``check_finite``; when the run is over, ``good() -> View | None`` gives the newest parameters with one that
-        was. Instead of ``warm_up``, ``rehearse() -> float`` compiles it and gives the seconds of a round. Who wraps a
-        scheme to see its reads and commits must not hand it on.
-      note_in_flight: method of a scheme that has ``round``; called when the run is over, to tell the ledger what those
-        workers have read whose rounds did not end, or that their gradients were applied all the same.
-      unfinished: collection of int, versions that were given out to commits which failed or did not end, and have no
-        row; by default empty.
+      name: what executions record; where it is empty, the name of the class.
+      needs_every_worker: whether workers wait for each other, so that a run without one of them is over.
+      reuses_memory: whether memory that ``read`` gave out is used again when no reference to it is left.
+
+    Args:
+      setup: what the scheme works with.
     """
 
+    name: ClassVar[str] = ""
+    needs_every_worker: bool = False
+    reuses_memory: bool = False
+
+    def __init__(self, setup: Setup):
+        self._compiled, self._ledger, self._at_point = setup.compiled, setup.ledger, setup.at_point
+
+    @abc.abstractmethod
     def read(self, worker: int) -> View:
         """The parameters to compute on. Tells the ledger with ``ledger.reading``. May raise Closed."""
-        ...
 
+    @abc.abstractmethod
     def commit(self, gradient: Gradient) -> Committed | Dropped:
         """Applies a gradient or drops it; raises Closed, and changes nothing, once the run is over.
 
@@ -89,30 +83,82 @@ class Scheme(Protocol):
         ``ledger.is_too_stale``; it returns what ``ledger.applied`` or ``ledger.dropped`` returns. The reason of a drop
         is one of ``jasgd.record.execution.DROP_REASONS``.
         """
-        ...
 
+    @abc.abstractmethod
     def snapshot(self) -> Snapshot:
         """The parameters now, for evaluation, without stopping a worker."""
-        ...
 
     def close(self, reason: str) -> None:
-        """Refuses later commits and wakes whoever waits."""
-        ...
+        """Refuses later commits, for the reason; a scheme whose workers wait for each other wakes them as well."""
+        self._ledger.close(reason)
 
     @property
     def counters(self) -> dict[str, int]:
         """What the scheme counts beyond the ledger; a name that ``result.metrics`` has itself is left out there."""
-        ...
+        return {}
+
+    @property
+    def unfinished(self) -> Collection[int]:
+        """Versions that commits took which failed or did not end, and which have no row."""
+        return ()
+
+    def warm_up(self, gradient: Gradient) -> None:
+        """Compiles what commits call, before the clock starts; changes nothing."""
+        self.successor(self.snapshot(), gradient, 0)
+
+    def reuse_memory(self) -> None:  # noqa: B027 (nothing, where a scheme uses no memory again)
+        """Allows the scheme to use memory again, as only the workers see what it gives out.
+
+        ``train`` calls this before ``warm_up``, of the scheme itself: one that wraps another, or derives from one of
+        the library, may keep what it reads, so it must not hand this on.
+        """
+
+    def successor(self, base: Snapshot, gradient: Gradient, staleness: int) -> tuple[Snapshot, Any]:
+        """The snapshot that a gradient turns another one into; changes nothing.
+
+        Args:
+          base: what the gradient is applied to.
+          gradient: the gradient.
+          staleness: τ in updates.
+
+        Returns:
+          The next snapshot, and the factor C(τ).
+        """
+        compiled = self._compiled
+        params, state, factor = compiled.apply(
+            base.params,
+            base.state,
+            gradient.grads,
+            compiled.staleness(staleness),
+            gradient.loss,
+            compiled.read(gradient.view),
+        )
+        return Snapshot(base.version + 1, params, state), factor
+
+
+class NativeScheme(Scheme):
+    """A scheme that reads, computes and commits in one call, in place of the worker's loop."""
+
+    @abc.abstractmethod
+    def round(self, worker: int, ticket: int, batch: Any, check_finite: bool) -> Round:
+        """Reads, computes and commits; where ``check_finite``, it commits no loss that is not finite."""
+
+    @abc.abstractmethod
+    def rehearse(self) -> float:
+        """Compiles a round before the clock starts, in place of ``warm_up``; gives its seconds."""
+
+    def good(self) -> View | None:
+        """When the run is over, the newest parameters that gave a finite loss in a round that checked."""
+        return None
+
+    def note_in_flight(self) -> None:
+        """When the run is over, tells the ledger of rounds that did not end: what they read, or that they applied."""
 
 
 SchemeFactory = Callable[[Setup], Scheme]
 
 
-def is_native(scheme: Scheme) -> bool:
-    """Whether the workers' rounds are native."""
-    return callable(getattr(scheme, "round", None))
-
-
-def reuses(scheme: Scheme) -> bool:
-    """Whether it hands out memory that it uses again: its own class says so, since one derived of it may keep it."""
-    return bool(vars(type(scheme)).get("reuses_reads"))
+def require_threads(native: object) -> None:
+    """ValueError where a class whose rounds are Python's is asked for native ones."""
+    if native is not False:
+        raise ValueError(f"native must be False for this class, got {native!r}: use jasgd.schemes.named(...)")

@@ -19,7 +19,7 @@ from jasgd.record.result import Outcome, TrainResult
 from jasgd.rules.damping import computed_constant
 from jasgd.schemes import SchemeFactory
 from jasgd.specs import parse_rule, parse_scheme
-from jasgd.training.engines.supervisor import Progress
+from jasgd.training.progress import Progress
 from jasgd.training.trainer import train
 
 

@@ -6,7 +6,7 @@ import types
 from typing import Self
 
 from jasgd.record.result import TrainResult
-from jasgd.training.engines.supervisor import Progress
+from jasgd.training.progress import Progress
 
 try:
     from rich.console import Console

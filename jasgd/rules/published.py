@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jasgd.checks import integer
 from jasgd.rules.protocol import Rule
 
 BINS = 200  # length of the published table
@@ -97,8 +98,7 @@ def tail_published(
       Bäckström, Papatriantafilou, Tsigas, "ASAP.SGD: instance-based adaptiveness to staleness in asynchronous SGD",
       ICML 2022, PMLR 162; read from its code, repository dcs-chalmers/shared-memory-sgd.
     """
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise ValueError(f"workers must be an integer ≥ 1, got {workers!r}")
+    integer("workers", workers, 1)
     if mode not in ("async", "hogwild", "leashed"):
         raise ValueError(f"mode must be 'async', 'hogwild' or 'leashed', got {mode!r}")
     if not 0 <= amplitude <= 1:

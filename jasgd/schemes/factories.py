@@ -6,7 +6,7 @@ import functools
 import inspect
 from typing import Any
 
-from jasgd.core.scheme import SchemeFactory
+from jasgd.core.scheme import Scheme, SchemeFactory
 from jasgd.schemes.hogwild_sgd import Hogwild
 from jasgd.schemes.leashed_sgd import Leashed
 from jasgd.schemes.locked_sgd import Locked
@@ -173,6 +173,7 @@ def describe(factory: SchemeFactory) -> str:
       'sequential'
     """
     inner, options = unwrap(factory)
-    name = getattr(inner, "name", None) or getattr(inner, "__name__", type(inner).__name__)
-    told = ", ".join(f"{key}={value!r}" for key, value in options.items() if value is not None)
-    return f"{name}({told})" if told else str(name)
+    name = inner.name if isinstance(inner, type) and issubclass(inner, Scheme) else ""
+    name = name or getattr(inner, "__name__", type(inner).__name__)
+    listed = ", ".join(f"{key}={value!r}" for key, value in options.items() if value is not None)
+    return f"{name}({listed})" if listed else name

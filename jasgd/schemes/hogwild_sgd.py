@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import jax
 import numpy as np
@@ -12,7 +12,7 @@ from jasgd.core.buffers import Buffers
 from jasgd.core.compiled import Leaves
 from jasgd.core.messages import Committed, Dropped, Gradient, Snapshot, View
 from jasgd.core.recycling import kind_of
-from jasgd.core.scheme import Setup, require_threads
+from jasgd.core.scheme import Scheme, Setup, require_threads
 
 
 class _State(NamedTuple):
@@ -22,7 +22,8 @@ class _State(NamedTuple):
     commits: int
 
 
-class Hogwild:
+@final
+class Hogwild(Scheme):
     """A worker copies the parameters while others write, and adds its update component by component, without a lock.
 
     The optimizer state is one immutable reference, replaced without a lock: the last writer wins, and the updates of
@@ -41,7 +42,6 @@ class Hogwild:
     """
 
     name = "hogwild"
-    reuses_reads = True
 
     def __init__(self, setup: Setup, *, max_staleness: int | None = None, native: bool = False):
         require_threads(native)
@@ -49,9 +49,8 @@ class Hogwild:
         if not platforms <= {"cpu"}:
             raise ValueError(f"device must be a CPU for the scheme 'hogwild', got {', '.join(sorted(platforms))}")
         setup.ledger.drop_above(max_staleness)
-        self._compiled, self._ledger, self._at = setup.compiled, setup.ledger, setup.at
+        super().__init__(setup)
         self._shared = Buffers(setup.params, workers=setup.workers)
-        self.unwatched = False
         self._in_place = False  # whether an update takes the place of its gradient, which has one owner
         self._state = _State(setup.state, 0)
         self._count_mutex = threading.Lock()
@@ -60,14 +59,18 @@ class Hogwild:
         self._finished = 0
         self._overlapped_reads = 0
 
+    def reuse_memory(self) -> None:
+        """Uses the memory of copies and of gradients again once no thread can read it."""
+        self.reuses_memory = type(self) is Hogwild
+
     def read(self, worker: int) -> View:
         """A private copy, taken while others may be adding."""
         with self._count_mutex:
             version, adding = self._claimed, self._claimed - self._finished
         self._ledger.reading(worker, version)
-        self._at("read", worker)
-        params = self._shared.read() if self.unwatched else self._shared.copy()
-        self._at("copied", worker)
+        self._at_point("read", worker)
+        params = self._shared.read() if self.reuses_memory else self._shared.copy()
+        self._at_point("copied", worker)
         with self._count_mutex:
             self._overlapped_reads += adding > 0 or self._claimed != version
         return View(version, params)
@@ -92,12 +95,12 @@ class Hogwild:
         updates, state, factor = update(
             current, base.leaves, gradient.grads, compiled.staleness(tau), gradient.loss, compiled.read(gradient.view)
         )
-        self._at("state", worker)
+        self._at_point("state", worker)
         self._state = _State(state, base.commits + 1)
         for i, (shared, update) in enumerate(zip(self._shared.leaves, updates, strict=True)):
-            self._at(f"add {i}", worker)
+            self._at_point(f"add {i}", worker)
             np.add(shared, np.asarray(update), out=shared, casting="unsafe")
-            self._at(f"added {i}", worker)
+            self._at_point(f"added {i}", worker)
         with self._count_mutex:
             self._finished += 1
             self._open.discard(version)
@@ -106,10 +109,12 @@ class Hogwild:
     def warm_up(self, gradient: Gradient) -> None:
         """Compiles what commits call; changes nothing."""
         compiled, grads = self._compiled, gradient.grads
-        private = self._shared.read() if self.unwatched else self._shared.copy()
+        private = self._shared.read() if self.reuses_memory else self._shared.copy()
         rest = compiled.staleness(0), gradient.loss, compiled.read(View(0, private))
         updates, _, _ = compiled.update(private, self._state.leaves, grads, *rest)
-        if self.unwatched and all(kind_of(u) == kind_of(g) and u is not g for u, g in zip(updates, grads, strict=True)):
+        if self.reuses_memory and all(
+            kind_of(u) == kind_of(g) and u is not g for u, g in zip(updates, grads, strict=True)
+        ):
             compiled.update_in_place(private, self._state.leaves, updates, *rest)
             self._in_place = True
 
@@ -118,10 +123,6 @@ class Hogwild:
         version = self._claimed
         params = tuple(jax.device_put(leaf) for leaf in self._shared.copy())  # over that memory, which is nobody else's
         return Snapshot(version, params, self._state.leaves)
-
-    def close(self, reason: str) -> None:
-        """Later commits raise Closed; one that has claimed its version is finished."""
-        self._ledger.close(reason)
 
     @property
     def unfinished(self) -> frozenset[int]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
+from typing import final
 
-import numpy as np
-
+from jasgd.checks import is_integer
 from jasgd.core.messages import Committed, Dropped, Gradient, Snapshot, View
 from jasgd.core.recycling import Retired
-from jasgd.core.scheme import Setup, require_threads
+from jasgd.core.scheme import Scheme, Setup, require_threads
 
 
-class Leashed:
+@final
+class Leashed(Scheme):
     """A worker computes on the current snapshot without copying it, and publishes a new snapshot if none came between.
 
     If one came between, staleness and step size are computed again on the newest; after more than ``persistence``
@@ -31,7 +32,6 @@ class Leashed:
     """
 
     name = "leashed"
-    reuses_reads = True
 
     def __init__(
         self, setup: Setup, *, persistence: int | None = None, max_staleness: int | None = None, native: bool = False
@@ -39,30 +39,33 @@ class Leashed:
         require_threads(native)
         require_persistence(persistence)
         setup.ledger.drop_above(max_staleness)
-        self._compiled, self._ledger, self._at = setup.compiled, setup.ledger, setup.at
+        super().__init__(setup)
         self._persistence = persistence
         self._current = Snapshot(0, setup.params, setup.state)
         self._swap_mutex = threading.Lock()
         self._retired = Retired(setup.compiled, setup.workers)
-        self.unwatched = False
+
+    def reuse_memory(self) -> None:
+        """Uses the memory of large snapshots again once no thread can read it."""
+        self.reuses_memory = type(self) is Leashed
 
     def read(self, worker: int) -> View:
         """The current snapshot's parameters, by reference."""
         current = self._current
         self._ledger.reading(worker, current.version)
-        self._at("read", worker)
+        self._at_point("read", worker)
         return View(current.version, current.params)
 
     def commit(self, gradient: Gradient) -> Committed | Dropped:
         """Publishes the successor of the newest snapshot, trying again while others come first."""
         compiled, ledger, read_version = self._compiled, self._ledger, gradient.view.version
         read = compiled.read(gradient.view)
-        if self.unwatched:
+        if self.reuses_memory:
             gradient.view = View(read_version, ())  # nobody else looks at it, and its memory may be wanted
         tries = 0
         while True:
             base = self._current
-            self._at("base", gradient.worker)
+            self._at_point("base", gradient.worker)
             ledger.require_open(base.version)
             tau = ledger.staleness(read_version, base.version)
             if ledger.is_too_stale(tau):
@@ -71,12 +74,12 @@ class Leashed:
                 base.params, base.state, gradient.grads, compiled.staleness(tau), gradient.loss, read
             )
             tries += 1
-            self._at("publish", gradient.worker)
+            self._at_point("publish", gradient.worker)
             if self._swap(base, Snapshot(base.version + 1, params, state)):
                 return ledger.applied(gradient, base.version, tau, factor, tries)
             self._retired.keep(params, state)  # was not published, so nobody has seen it
             del params, state
-            self._at("lost", gradient.worker)
+            self._at_point("lost", gradient.worker)
             if self._persistence is not None and tries > self._persistence:
                 version = self._current.version
                 return ledger.dropped(gradient, version, ledger.staleness(read_version, version), tries, "contended")
@@ -95,7 +98,7 @@ class Leashed:
         """Compiles what commits call; changes nothing."""
         current = self._current
         given = gradient.grads, self._compiled.staleness(0), gradient.loss, self._compiled.read(gradient.view)
-        if self.unwatched:
+        if self.reuses_memory:
             self._retired.learn(current.params, current.state, *given)
         else:
             self._compiled.apply(current.params, current.state, *given)
@@ -104,18 +107,8 @@ class Leashed:
         """The current snapshot; immutable."""
         return self._current
 
-    def close(self, reason: str) -> None:
-        """Later publications raise Closed."""
-        self._ledger.close(reason)
-
-    @property
-    def counters(self) -> dict[str, int]:
-        """None beyond the tries, which the ledger has for each gradient."""
-        return {}
-
 
 def require_persistence(persistence: object) -> None:
     """ValueError for what is no bound on the retries."""
-    whole = isinstance(persistence, (int, np.integer)) and not isinstance(persistence, bool)
-    if persistence is not None and (not whole or persistence < 0):
+    if persistence is not None and (not is_integer(persistence) or persistence < 0):
         raise ValueError(f"persistence must be an integer ≥ 0, or None for no bound, got {persistence!r}")

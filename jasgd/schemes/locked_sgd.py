@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from typing import Literal
+from typing import Literal, final
 
-from jasgd.core import scheme
+from jasgd.core import scheme as base
 from jasgd.core.messages import Committed, Dropped, Gradient, Snapshot, View
 from jasgd.core.recycling import Copies, is_large
-from jasgd.core.scheme import Setup, require_threads
+from jasgd.core.scheme import Scheme, Setup, require_threads
 
 
-class Locked:
+@final
+class Locked(Scheme):
     """A worker copies the parameters under the mutex, and updates them in place under the same mutex.
 
     ``reading="copy"`` is the published scheme: the store owns its buffers, donates them to the update, and hands out
@@ -27,7 +28,6 @@ class Locked:
     """
 
     name = "locked"
-    reuses_reads = True
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Locked:
         if reading not in applies:
             raise ValueError(f"reading must be 'copy', 'carry' or 'reference', got {reading!r}")
         setup.ledger.drop_above(max_staleness)
-        self._compiled, self._ledger, self._at = setup.compiled, setup.ledger, setup.at
+        super().__init__(setup)
         self._mutex = threading.Lock()
         self._reading, self._in_place = reading, reading != "reference"
         self._apply = getattr(self._compiled, applies[reading])
@@ -51,18 +51,22 @@ class Locked:
         self._params = self._compiled.copy(setup.params) if self._in_place else setup.params
         self._state = self._compiled.copy(setup.state) if self._in_place else setup.state
         self._copies: Copies[None] = Copies(setup.workers)  # that workers have read, where they are large
-        self._uses_again, self.unwatched = False, False
+        self._uses_again = False
         self._carried: list[View | None] = [None] * setup.workers  # what each worker's own commit has copied
+
+    def reuse_memory(self) -> None:
+        """Copies large parameters into memory that no thread can read any more."""
+        self.reuses_memory = type(self) is Locked
 
     def read(self, worker: int) -> View:
         """The parameters as they are while the mutex is held, or as this worker's own commit carried them along."""
         view, self._carried[worker] = self._carried[worker], None
         if view is not None and view.version == self._version:  # as if it had kept the mutex
             self._ledger.reading(worker, view.version)
-            self._at("read", worker)
+            self._at_point("read", worker)
             return view
         with self._mutex:
-            self._at("read", worker)
+            self._at_point("read", worker)
             view = View(self._version, self._read())
             self._ledger.reading(worker, view.version)
         return view
@@ -70,7 +74,7 @@ class Locked:
     def commit(self, gradient: Gradient) -> Committed | Dropped:
         """Applies the gradient while the mutex is held."""
         compiled, ledger, worker = self._compiled, self._ledger, gradient.worker
-        self._at("commit", worker)
+        self._at_point("commit", worker)
         with self._mutex:
             version = self._version
             ledger.require_open(version)
@@ -88,7 +92,7 @@ class Locked:
     def warm_up(self, gradient: Gradient) -> None:
         """Compiles what commits call; changes nothing."""
         params, state = self._copied(self._params), self._copied(self._state)
-        if self.unwatched and self._in_place and is_large(params):
+        if self.reuses_memory and self._in_place and is_large(params):
             params = self._compiled.copy_into(params, self._params)
             self._uses_again, self._apply = True, self._compiled.apply_in_place  # copies on their own, into old memory
         read, fresh = self._compiled.read(gradient.view), self._compiled.staleness(0)
@@ -96,8 +100,8 @@ class Locked:
 
     def snapshot(self) -> Snapshot:
         """A copy taken under the mutex; TimeoutError where an update does not end."""
-        if not self._mutex.acquire(timeout=scheme.HELD_S):
-            raise TimeoutError(f"an update has held the mutex for more than {scheme.HELD_S:g} s")
+        if not self._mutex.acquire(timeout=base.HELD_S):
+            raise TimeoutError(f"an update has held the mutex for more than {base.HELD_S:g} s")
         try:
             return Snapshot(self._version, self._copied(self._params), self._copied(self._state))
         finally:
@@ -114,12 +118,3 @@ class Locked:
 
     def _copied(self, leaves: tuple) -> tuple:
         return self._compiled.copy(leaves) if self._in_place else leaves
-
-    def close(self, reason: str) -> None:
-        """Later commits raise Closed; one that holds the mutex is finished first."""
-        self._ledger.close(reason)
-
-    @property
-    def counters(self) -> dict[str, int]:
-        """None."""
-        return {}

@@ -14,8 +14,6 @@ from jasgd.schemes.leashed_sgd import Leashed
 from jasgd.schemes.locked_sgd import Locked
 from jasgd.schemes.synchronous_sgd import Synchronous
 
-MEMBERS = ("read", "commit", "snapshot", "close", "counters")
-
 
 def make(factory: SchemeFactory, setup: Setup) -> Scheme:
     """The scheme that a factory makes.
@@ -39,10 +37,8 @@ def make(factory: SchemeFactory, setup: Setup) -> Scheme:
             raise TypeError(f"scheme must be what {name}(...) returns, got {name} itself: call it") from None
         raise TypeError(f"scheme must be a name or a function of a Setup, got {name}{signature}") from error
     scheme = choose(factory, setup) or factory(setup)
-    missing = [member for member in MEMBERS if not hasattr(scheme, member)]
-    if missing:
-        got = f"{type(scheme).__name__} without {', '.join(missing)}"
-        raise TypeError(f"scheme must make an object with {', '.join(MEMBERS)} of a Setup, got {got}")
+    if not isinstance(scheme, Scheme):
+        raise TypeError(f"scheme must make a jasgd.schemes.Scheme of a Setup, got {type(scheme).__name__}")
     return scheme
 
 
@@ -73,8 +69,8 @@ def choose(factory: SchemeFactory, setup: Setup) -> Scheme | None:
       ValueError: for options out of their ranges.
     """
     kind, options = _inside(factory)
-    name = getattr(kind, "name", "")
-    if WITH_NATIVE.get(name) is not kind or options.pop("native", None) is not None:
+    name = next((name for name, scheme in WITH_NATIVE.items() if scheme is kind), None)
+    if name is None or options.pop("native", None) is not None:
         return None
     if (size := sum(leaf.nbytes for leaf in setup.params)) >= LARGE:
         setup.why_not_native = f"the parameters take {size:,} bytes, and {LARGE:,} are many"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import final
+
 from jasgd.core.messages import Committed, Dropped, Gradient, Snapshot, View
-from jasgd.core.scheme import Setup
+from jasgd.core.scheme import Scheme, Setup
 
 
-class Sequential:
+@final
+class Sequential(Scheme):
     """One worker reads the current parameters and updates them.
 
     Guarantees. One worker; every τ = 0; the bits of a plain Optax loop. ``snapshot`` may be called by any thread: the
@@ -18,7 +21,7 @@ class Sequential:
     def __init__(self, setup: Setup):
         if setup.workers != 1:
             raise ValueError(f"workers must be 1 for the scheme 'sequential', got {setup.workers}")
-        self._compiled, self._ledger = setup.compiled, setup.ledger
+        super().__init__(setup)
         self._current = Snapshot(0, setup.params, setup.state)
 
     def read(self, worker: int) -> View:
@@ -32,36 +35,9 @@ class Sequential:
         base = self._current
         self._ledger.require_open(base.version)
         tau = self._ledger.staleness(gradient.view.version, base.version)
-        params, state, factor = self._compiled.apply(
-            base.params,
-            base.state,
-            gradient.grads,
-            self._compiled.staleness(tau),
-            gradient.loss,
-            self._compiled.read(gradient.view),
-        )
-        self._current = Snapshot(base.version + 1, params, state)
+        self._current, factor = self.successor(base, gradient, tau)
         return self._ledger.applied(gradient, base.version, tau, factor)
-
-    def warm_up(self, gradient: Gradient) -> None:
-        """Compiles what commits call; changes nothing."""
-        self._compiled.apply(
-            *self._current[1:],
-            gradient.grads,
-            self._compiled.staleness(0),
-            gradient.loss,
-            self._compiled.read(gradient.view),
-        )
 
     def snapshot(self) -> Snapshot:
         """The current parameters; immutable."""
         return self._current
-
-    def close(self, reason: str) -> None:
-        """Later commits raise Closed."""
-        self._ledger.close(reason)
-
-    @property
-    def counters(self) -> dict[str, int]:
-        """None."""
-        return {}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from typing import final
 
 import numpy as np
 
 from jasgd.core.messages import Committed, Dropped, Gradient, Snapshot, View
-from jasgd.core.scheme import Setup, require_threads
+from jasgd.core.scheme import Scheme, Setup, require_threads
 
 
-class Synchronous:
+@final
+class Synchronous(Scheme):
     """Workers meet at a barrier; one commit per round, of the mean of all gradients and losses.
 
     Guarantees. Every τ = 0. Bit-reproducible: a round's gradients are summed in the order of their tickets, whoever
@@ -24,7 +26,8 @@ class Synchronous:
 
     def __init__(self, setup: Setup, *, native: bool = False):
         require_threads(native)
-        self._compiled, self._ledger, self._workers = setup.compiled, setup.ledger, setup.workers
+        super().__init__(setup)
+        self._workers = setup.workers
         self._current = Snapshot(0, setup.params, setup.state)
         self._round: list[Gradient] = []
         self._factor = 0.0  # of the newest round
@@ -91,8 +94,3 @@ class Synchronous:
         """Later commits raise Closed, and so do those that wait."""
         self._ledger.close(reason)
         self._open()
-
-    @property
-    def counters(self) -> dict[str, int]:
-        """None."""
-        return {}

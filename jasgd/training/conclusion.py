@@ -10,46 +10,36 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.core.admission import aux_names
-from jasgd.core.compiled import Compiled, Leaves
-from jasgd.core.ledger import Ledger
+from jasgd.core.compiled import Leaves
 from jasgd.core.messages import Snapshot, View
-from jasgd.core.scheme import is_native
+from jasgd.core.scheme import NativeScheme
 from jasgd.record.execution import ExecutionError
-from jasgd.record.result import Outcome, StuckWorker, TrainingError, TrainResult
+from jasgd.record.result import Outcome, StuckWorker, TrainResult
 from jasgd.record.trees import digest
 from jasgd.training.run import Run
 
 
 def conclude(
     run: Run,
-    ledger: Ledger,
-    compiled: Compiled,
     initial: Leaves,
     metadata: dict[str, Any],
     evaluations: list[dict[str, float]],
     stuck: tuple[StuckWorker, ...],
-    throw: bool,
 ) -> TrainResult:
-    """The result of a run whose workers have ended; see :func:`jasgd.train` for what raises.
+    """The result of a run whose workers have ended.
 
     Args:
       run: the run.
-      ledger: its bookkeeping.
-      compiled: its traced functions.
       initial: the parameters that it began with.
       metadata: what the execution records besides; completed here.
       evaluations: what ``evaluate`` gave.
       stuck: workers that did not end.
-      throw: whether a run that failed or diverged raises.
 
     Returns:
       The result.
-
-    Raises:
-      TrainingError: for such a run.
     """
-    has_state = True
-    if is_native(run.scheme) and callable(good := getattr(run.scheme, "good", None)) and (view := good()) is not None:
+    compiled, has_state = run.compiled, True
+    if isinstance(run.scheme, NativeScheme) and (view := run.scheme.good()) is not None:
         run.note_good(view)
     try:
         snapshot = run.scheme.snapshot()
@@ -61,15 +51,15 @@ def conclude(
         metadata["params_version"] = good.version
         snapshot, has_state = Snapshot(good.version, good.params, ()), False
     leaves = snapshot.params
-    if callable(note := getattr(run.scheme, "note_in_flight", None)):
-        note()
-    if unfinished := sorted(getattr(run.scheme, "unfinished", ())):
+    if isinstance(run.scheme, NativeScheme):
+        run.scheme.note_in_flight()
+    if unfinished := sorted(run.scheme.unfinished):
         metadata["unfinished"] = unfinished
     if run.outcome is Outcome.DIVERGED and run.good is not None:
         leaves = tuple(jnp.asarray(np.array(leaf)) for leaf in run.good.params)
         metadata["params_version"] = run.good.version
     metadata |= {"final_params": digest(leaves), "final_opt_state": digest(snapshot.state)}
-    execution = ledger.execution(metadata)
+    execution = run.ledger.execution(metadata)
     if run.outcome is not Outcome.FAILED and not stuck:  # else the row of a commit that was under way may be missing
         try:
             execution.validate()
@@ -77,7 +67,7 @@ def conclude(
             run.outcome, run.error = Outcome.FAILED, error
             run.message = f"the scheme {run.name!r} has recorded what cannot have happened: {error}; {run.message}"
     message = run.message + "".join(f"; worker {w.worker} could not be stopped" for w in stuck)
-    result = TrainResult(
+    return TrainResult(
         params=jax.tree.unflatten(compiled.params_structure, leaves),
         opt_state=jax.tree.unflatten(compiled.state_structure, snapshot.state) if has_state else None,
         execution=execution,
@@ -93,13 +83,10 @@ def conclude(
         initial_params=jax.tree.unflatten(compiled.params_structure, initial),
         timings=run.phases.columns(execution),
     )
-    if throw and result.outcome in (Outcome.FAILED, Outcome.DIVERGED):
-        raise TrainingError(result) from run.error
-    return result
 
 
 def _aux_columns(aux: dict[int, Any], tickets: np.ndarray) -> dict[str, np.ndarray]:
-    # A scheme at fault may have written tickets that nobody drew; that is told elsewhere.
+    # A scheme at fault may have written tickets that no worker drew; the validation of the execution says so.
     if not len(tickets) or not all(int(ticket) in aux for ticket in tickets):
         return {}
     names = aux_names(aux[int(tickets[0])])

@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 from jasgd.core.compiled import Compiled
+from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Committed, Dropped, View
 from jasgd.core.scheme import Scheme
 from jasgd.data import Batches, BatchesExhausted
@@ -27,18 +28,18 @@ class Run:
         self,
         scheme: Scheme,
         compiled: Compiled,
+        ledger: Ledger,
         batches: Batches,
         *,
-        workers: int,
-        limit: int | None,
         check_finite: bool,
         name: str,
     ):
         self.scheme = scheme
         self.compiled = compiled
+        self.ledger = ledger
         self.batches = batches
-        self.workers = workers
-        self.limit = limit
+        self.workers = ledger.workers
+        self.limit = ledger.limit
         self.check_finite = check_finite
         self.name = name  # of the scheme
         self.tickets = itertools.count()
@@ -49,14 +50,14 @@ class Run:
         self.good: View | None = None  # newest view that a finite loss was computed on
         self.longest_gradient_s = 0.0
         self.aux: dict[int, Any] = {}  # by ticket
-        self.phases = Phases(workers)
-        self._newest = [-1] * workers  # version of each worker's newest commit
-        self._standing = [0] * workers  # its gradients since, which were committed at no newer one
+        self.phases = Phases(self.workers)
+        self._newest = [-1] * self.workers  # version of each worker's newest commit
+        self._standing = [0] * self.workers  # its gradients since, which were committed at no newer one
         self._without_batches = 0
         self._mutex = threading.Lock()
 
     def finish(self, outcome: Outcome, message: str, error: BaseException | None = None) -> None:
-        """Ends the run: no later commit is taken, and whoever waits is woken."""
+        """Ends the run: no later commit is taken, and every worker that waits is woken."""
         with self._mutex:
             if self.outcome is not None:
                 return
@@ -74,7 +75,7 @@ class Run:
         with self._mutex:
             self._without_batches += 1
             last = self._without_batches == self.workers
-        if last or getattr(self.scheme, "needs_every_worker", False):
+        if last or self.scheme.needs_every_worker:
             self.finish(Outcome.FAILED, str(error), error)
 
     def require_progress(self, done: Committed | Dropped, worker: int) -> None:

@@ -10,22 +10,24 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import jax
-import numpy as np
 
 from jasgd import schemes
+from jasgd.checks import integer, is_integer
 from jasgd.core.admission import admit
 from jasgd.core.compiled import Compiled, Leaves
 from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Gradient, View
-from jasgd.core.scheme import Scheme, SchemeFactory, Setup, is_native, reuses
+from jasgd.core.scheme import NativeScheme, Scheme, SchemeFactory, Setup
 from jasgd.data import Batches, as_batches
 from jasgd.jax_settings import warn_if_unconfigured
 from jasgd.record.environment import describe_dtypes, describe_environment
-from jasgd.record.result import TrainResult
+from jasgd.record.result import Outcome, TrainingError, TrainResult
 from jasgd.record.trees import digest
 from jasgd.schemes.selection import make
 from jasgd.training.conclusion import conclude
-from jasgd.training.engines.supervisor import Progress, Supervisor
+from jasgd.training.engines.supervisor import Conditions, Supervisor
+from jasgd.training.engines.threads import WorkerThreads
+from jasgd.training.progress import Progress
 from jasgd.training.run import Run
 
 
@@ -113,13 +115,12 @@ def train(
     compiled, leaves, state = admit(loss_fn, params, tx, first, has_aux=has_aux, device=device)
     ledger = Ledger(workers, limit=steps)
     setup = Setup(leaves, state, compiled, ledger, workers, batch=first)
-    running: Any = make(factory, setup)
-    if reuses(running):
-        running.unwatched = True  # only workers and this module see what it hands out
+    running = make(factory, setup)
+    running.reuse_memory()  # only workers and this module see what it gives out
     warn_if_unconfigured(workers)
     metadata = {
         "scheme": schemes.describe(factory),
-        "native": is_native(running),
+        "native": isinstance(running, NativeScheme),
         "why_not_native": setup.why_not_native,
         "seed": seed,
         "initial_params": digest(leaves),
@@ -135,21 +136,23 @@ def train(
         return first if ticket == 0 else drawn(ticket)
 
     finite, name = on_nonfinite == "stop", schemes.describe(factory)
-    run = Run(running, compiled, batch_of, workers=workers, limit=steps, check_finite=finite, name=name)
+    run = Run(running, compiled, ledger, batch_of, check_finite=finite, name=name)
     run.longest_gradient_s = gradient_s * max(1.0, workers / (os.cpu_count() or 1))
-    watch = Supervisor(run, ledger, compiled, time_limit_s, target_loss, evaluate, evaluate_every_s, on_progress)
-    stuck = watch.supervise(workers, device)
-    return conclude(run, ledger, compiled, leaves, metadata, watch.evaluations, stuck, throw)
+    conditions = Conditions(time_limit_s, target_loss, evaluate, evaluate_every_s, on_progress)
+    supervisor = Supervisor(run, conditions)
+    stuck = supervisor.supervise(WorkerThreads(run, device))
+    result = conclude(run, leaves, metadata, supervisor.evaluations, stuck)
+    if throw and result.outcome in (Outcome.FAILED, Outcome.DIVERGED):
+        raise TrainingError(result) from run.error
+    return result
 
 
 def _warm_up(compiled: Compiled, scheme: Scheme, leaves: Leaves, batch: Any) -> float:
     """Compiles before the clock starts, since every worker would compile at once; gives a gradient's time in s."""
-    if is_native(scheme):
-        rehearsed: Any = scheme
-        return rehearsed.rehearse()
+    if isinstance(scheme, NativeScheme):
+        return scheme.rehearse()
     loss, _, grads = jax.block_until_ready(compiled.gradient(leaves, batch))
-    if callable(warm_up := getattr(scheme, "warm_up", None)):
-        warm_up(Gradient(0, 0, View(0, leaves), grads, loss, float(loss)))
+    scheme.warm_up(Gradient(0, 0, View(0, leaves), grads, loss, float(loss)))
     del grads  # before the next ones are there
     started = time.perf_counter()
     jax.block_until_ready(compiled.gradient(leaves, batch))
@@ -165,13 +168,11 @@ def _check(
     on_nonfinite: Any,
     seed: Any,
 ) -> None:
-    whole = (int, np.integer)
-    if isinstance(workers, bool) or not isinstance(workers, whole) or workers < 1:
-        raise ValueError(f"workers must be an integer ≥ 1, got {workers!r}")
+    integer("workers", workers, 1)
     if steps is None and time_limit_s is None and target_loss is None:
         raise ValueError("a stop condition must be given: steps, time_limit_s or target_loss; got none")
-    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, whole) or steps < 1):
-        raise ValueError(f"steps must be an integer ≥ 1, got {steps!r}")
+    if steps is not None:
+        integer("steps", steps, 1)
     if time_limit_s is not None and not time_limit_s > 0:
         raise ValueError(f"time_limit_s must be > 0 seconds, got {time_limit_s!r}")
     if time_limit_s == math.inf:
@@ -182,5 +183,5 @@ def _check(
         raise ValueError(f"evaluate_every_s must be > 0 seconds, got {evaluate_every_s!r}")
     if on_nonfinite not in ("stop", "pass"):
         raise ValueError(f"on_nonfinite must be 'stop' or 'pass', got {on_nonfinite!r}")
-    if not isinstance(seed, whole):
+    if not is_integer(seed):
         raise ValueError(f"seed must be an integer, got {seed!r}")

@@ -51,12 +51,17 @@ BAD = {
     "own scheme that was not called": (
         {"scheme": lambda slack=1: lambda setup: None},
         TypeError,
-        "scheme must make an object with read, commit, snapshot, close, counters of a Setup, got function without read",
+        r"scheme must make a jasgd\.schemes\.Scheme of a Setup, got function",
     ),
-    "scheme without close": (
+    "scheme that is none": (
         {"scheme": type("Open", (), {"__init__": lambda self, setup: None, "read": 1, "commit": 1, "snapshot": 1})},
         TypeError,
-        "got Open without close, counters",
+        r"scheme must make a jasgd\.schemes\.Scheme of a Setup, got Open",
+    ),
+    "scheme without a snapshot": (
+        {"scheme": type("Open", (jasgd.schemes.Scheme,), {"read": 1, "commit": 1})},
+        TypeError,
+        "Can't instantiate abstract class Open .*snapshot",
     ),
     "scheme's own error": ({"scheme": lambda setup: setup.nothing}, AttributeError, "nothing"),
     "sequential": ({"scheme": "sequential"}, ValueError, "workers must be 1 for the scheme 'sequential', got 2"),

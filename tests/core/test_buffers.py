@@ -131,7 +131,7 @@ def test_only_a_scheme_that_nobody_watches_uses_memory_again():
 
         jasgd.train(lambda w, b: jnp.sum(w), jnp.zeros(5000), optax.sgd(1.0), lambda t: 0.0, scheme=factory, workers=1,
                     steps=20)  # fmt: skip
-        return made[0].unwatched
+        return made[0].reuses_memory
 
     assert run(jasgd.schemes.Hogwild)
     assert not run(Derived)

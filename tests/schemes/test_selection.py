@@ -11,7 +11,7 @@ from support.helpers import needs_compiler
 
 import jasgd
 from jasgd.core.recycling import LARGE
-from jasgd.core.scheme import nowhere
+from jasgd.core.scheme import unwatched
 from jasgd.schemes import Leashed, describe, named, native, selection
 from jasgd.schemes.native import build
 from jasgd.schemes.selection import WITH_NATIVE
@@ -133,7 +133,7 @@ def test_whoever_watches_logs_or_derives_a_scheme_gets_the_one_that_has_points_a
         pass
 
     events = []
-    watched = jasgd.testing.watched(named("locked"), nowhere)
+    watched = jasgd.testing.watched(named("locked"), unwatched)
     for scheme in (watched, jasgd.testing.logged(named("leashed"), events), Mine, lambda setup: Leashed(setup)):
         told = metadata_of(scheme)
         assert (told["native"], told["why_not_native"]) == (False, "")

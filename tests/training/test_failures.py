@@ -14,7 +14,7 @@ from support.helpers import EVERY, ids
 import jasgd
 from jasgd import TrainResult
 from jasgd.core.ledger import _Rows
-from jasgd.core.scheme import nowhere
+from jasgd.core.scheme import unwatched
 from jasgd.schemes import Leashed
 from jasgd.testing import logged, watched
 
@@ -280,9 +280,9 @@ def test_aux_of_a_ticket_that_nobody_drew_does_not_hide_what_went_wrong():
 def test_a_scheme_that_is_watched_and_logged_keeps_its_name_in_the_record():
     scheme = jasgd.schemes.leashed(persistence=3)
     events = []
-    for told in (watched(scheme, nowhere), logged(scheme, events), logged(watched(scheme, nowhere), events)):
+    for told in (watched(scheme, unwatched), logged(scheme, events), logged(watched(scheme, unwatched), events)):
         assert train(scheme=told).execution.metadata["scheme"] == "leashed(persistence=3)"
-    assert jasgd.schemes.describe(watched(Leashed, nowhere)) == "leashed"
+    assert jasgd.schemes.describe(watched(Leashed, unwatched)) == "leashed"
 
 
 # --- threads, keys, iterators

@@ -22,7 +22,7 @@ import numpy as np
 
 from jasgd.core.compiled import Leaves
 from jasgd.core.messages import Gradient, Snapshot, View
-from jasgd.core.scheme import Setup, nowhere
+from jasgd.core.scheme import NativeScheme, Setup, unwatched
 from jasgd.jax_settings import processors
 from jasgd.schemes.native.build import library
 
@@ -53,7 +53,7 @@ class Unfit(ValueError):
     """What is to be trained cannot be trained in native rounds; the message says why."""
 
 
-class NativeStore:
+class NativeStore(NativeScheme):
     """A scheme in memory of native.cc.
 
     Guarantees. Those of the scheme of that name, with these differences. Nothing relies on the GIL. Parameters are
@@ -73,7 +73,6 @@ class NativeStore:
       ValueError: for ``native`` that is not True.
     """
 
-    name: str
     adds = False  # whether what is committed is the update and not what comes of it
     copies_locked = True  # whether a read, of a scheme that has a lock, has it while it copies
 
@@ -81,7 +80,8 @@ class NativeStore:
         if native is not True:
             raise ValueError(f"native must be True for {type(self).__name__}, got {native!r}")
         _require_plain(setup, self.name, self.adds)
-        self._setup, self._ledger, self._compiled = setup, setup.ledger, setup.compiled
+        super().__init__(setup)
+        self._setup = setup
         self._params_like, self._state_like = (
             [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in part] for part in (setup.params, setup.state)
         )
@@ -125,11 +125,6 @@ class NativeStore:
         """Later commits raise Closed; one that has begun to write is finished."""
         self._ledger.close(reason)
         self._library.JasgdClose(self._store)
-
-    @property
-    def counters(self) -> dict[str, int]:
-        """None but Hogwild's."""
-        return {}
 
     def note_in_flight(self) -> None:
         """Tells the ledger what those have read whose rounds did not end: who could not be stopped, or has failed."""
@@ -227,7 +222,7 @@ def size_of(like: list[jax.ShapeDtypeStruct]) -> int:
 
 
 def _require_plain(setup: Setup, name: str, adds: bool) -> None:
-    if setup.at is not nowhere:
+    if setup.at_point is not unwatched:
         raise Unfit("native must be False for a scheme that is watched: it has no points to watch")
     if setup.batch is None:
         raise Unfit("native must be False where there is no batch to trace a round with")

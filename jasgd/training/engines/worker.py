@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from jasgd.core.messages import Closed, Gradient
+from jasgd.core.scheme import NativeScheme
 from jasgd.data import BatchesExhausted
 from jasgd.record.result import Outcome
 from jasgd.training.run import Run
@@ -19,7 +20,7 @@ def work(worker: int, run: Run, on_end: Callable[[], None]) -> None:
     """Computes and commits gradients until the run is over; an exception ends the run and is kept as its error."""
     try:
         began = time.perf_counter()
-        advance = step if getattr(run.scheme, "round", None) is None else step_in_one_call
+        advance = step_in_one_call if isinstance(run.scheme, NativeScheme) else step
         while not run.over.is_set():
             began = advance(worker, run, began)
     except Closed:

@@ -1,0 +1,64 @@
+"""A run's workers as threads of this process: how they start, end, and what is known of one that does not end."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+import traceback
+from typing import Any
+
+import jax
+
+from jasgd.jax_settings import inherited
+from jasgd.record.result import StuckWorker
+from jasgd.training.engines.worker import work
+from jasgd.training.run import Run
+
+
+class WorkerThreads:
+    """One thread for each worker, which computes under the JAX settings of the thread that makes this.
+
+    Args:
+      run: the run that the workers share.
+      device: a jax device for what the workers compute; None for JAX's default.
+    """
+
+    def __init__(self, run: Run, device: Any):
+        self._run, self._device, self._settings = run, device, inherited()
+        self._ended = [threading.Event() for _ in range(run.workers)]
+        self._threads = [
+            threading.Thread(target=self._work, args=(worker,), name=f"jasgd-worker-{worker}", daemon=True)
+            for worker in range(run.workers)
+        ]
+
+    def _work(self, worker: int) -> None:
+        device = contextlib.nullcontext() if self._device is None else jax.default_device(self._device)
+        with self._settings(), device:
+            work(worker, self._run, self._ended[worker].set)
+
+    def start(self) -> None:
+        """Starts all workers."""
+        for thread in self._threads:
+            thread.start()
+
+    def all_ended(self) -> bool:
+        """Whether no worker computes any more."""
+        return all(event.is_set() for event in self._ended)
+
+    def join(self, limit_s: float) -> None:
+        """Waits until the workers have ended, for so many seconds at most."""
+        deadline = time.perf_counter() + limit_s
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline - time.perf_counter()))
+
+    def stuck(self) -> tuple[StuckWorker, ...]:
+        """Workers that have not ended, each with the place in the code where it is now."""
+        return tuple(_stuck(worker, t) for worker, t in enumerate(self._threads) if t.is_alive())
+
+
+def _stuck(worker: int, thread: threading.Thread) -> StuckWorker:
+    frame = sys._current_frames().get(thread.ident or -1)
+    return StuckWorker(worker, "".join(traceback.format_stack(frame)) if frame is not None else "")
