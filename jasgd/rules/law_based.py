@@ -7,8 +7,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from jasgd.law import CDF_KINDS, CDFKind
 from jasgd.rules.protocol import Rule, evaluate
-from jasgd.staleness import CDF_KINDS, CDFKind
 
 
 def tail(amplitude: float = 1.0, cdf: CDFKind = "mid") -> Rule:
