@@ -1,29 +1,18 @@
-"""What rules, laws, schemes and optimizers are called in text, as on the command line: ``name:key=value,key=value``."""
+"""Names with options in text, as on the command line (``name:key=value,key=value``), and making what they name."""
 
 from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, get_args, get_type_hints
-
-from jasgd import rules, schemes
-from jasgd.schemes import SchemeFactory
-from jasgd.staleness import StalenessHistogram
-
-LAWS = {
-    "window": StalenessHistogram.window,
-    "decay": StalenessHistogram.decay,
-    "cumulative": StalenessHistogram.cumulative,
-    "one_shot": StalenessHistogram.one_shot,
-}
 
 
 def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
     """Splits ``name:key=value,key=value``, as rules and schemes are written on the command line.
 
     Args:
-      text: the name, and behind a colon its options; a value is a number, true, false, none, or else a string.
+      text: the name, and after a colon its options; a value is a number, true, false, none, or else a string.
 
     Returns:
       The name and the options.
@@ -35,9 +24,9 @@ def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
       >>> parse_spec("exponential:beta=0.1,normalized=true")
       ('exponential', {'beta': 0.1, 'normalized': True})
     """
-    name, colon, told = (part.strip() for part in text.partition(":"))
+    name, colon, listed = (part.strip() for part in text.partition(":"))
     options: dict[str, Any] = {}
-    for option in told.split(",") if colon else []:
+    for option in listed.split(",") if colon else []:
         key, equals, value = (part.strip() for part in option.partition("="))
         if not (key and equals and value) or key in options:
             raise ValueError(f"{text!r}: options are written name:key=value,key=value, each once; got {option!r}")
@@ -45,104 +34,124 @@ def parse_spec(text: str) -> tuple[str, dict[str, Any]]:
     return name, options
 
 
-def parse_rule(text: str, *, workers: int, learning_rate: float) -> rules.Rule:
-    """The rule that a text names.
+def write_spec(name: str, options: Mapping[str, Any]) -> str:
+    """The text of a name and options, which are brought into alphabetical order, without spaces.
 
     Args:
-      text: ``name:key=value,…`` with a name and options of :data:`jasgd.rules.RULES`; ``normalized=true`` divides the
-        rule by its mean.
-      workers: what the options ``workers`` and ``concurrency`` are, where the rule has them and the text does not.
-      learning_rate: the same for ``learning_rate``.
+      name: the name.
+      options: their values are numbers, true, false, None, or strings.
 
     Returns:
-      The rule.
-
-    Raises:
-      ValueError: for an unknown name or option, a missing option, or a value that the rule refuses.
+      What :func:`parse_spec` reads.
 
     Example:
-      >>> float(parse_rule("koloskova:smoothness=1", workers=4, learning_rate=0.25)(8))
-      0.125
+      >>> write_spec("exponential", {"normalized": True, "beta": 0.1})
+      'exponential:beta=0.1,normalized=true'
     """
-    name, options = parse_spec(text)
-    if not isinstance(options.get("normalized", False), bool):
-        raise ValueError(f"rule {text!r}: normalized must be true or false, got {options['normalized']!r}")
-    if name in rules.RULES:
-        known = {"workers": workers, "concurrency": workers, "learning_rate": learning_rate}
-        wanted = inspect.signature(rules.RULES[name]).parameters
-        options = {key: value for key, value in known.items() if key in wanted} | options
-    try:
-        _check_kinds(rules.RULES.get(name), options)
-        return rules.named(name, **options)
-    except (TypeError, ValueError) as error:  # a TypeError from a user's own factory
-        raise ValueError(f"rule {text!r}: {error}") from error
+    listed = ",".join(f"{key}={_text(value)}" for key, value in sorted(options.items()))
+    return f"{name}:{listed}" if listed else name
 
 
-def parse_scheme(text: str) -> SchemeFactory:
-    """The scheme that a text names.
+def entry(kind: str, table: Mapping[str, Any], name: str) -> Any:
+    """What a table has under a name.
 
     Args:
-      text: ``name:key=value,…`` with a name and options of :data:`jasgd.schemes.SCHEMES`.
+      kind: what the table has, for the message: ``"rule"``, ``"law"``, ``"scheme"``.
+      table: by name.
+      name: to be looked up.
 
     Returns:
-      What ``train(scheme=...)`` takes.
+      The entry.
 
     Raises:
-      ValueError: for an unknown name or option; values are checked by ``train``.
+      ValueError: for an unknown name.
 
     Example:
-      >>> schemes.describe(parse_scheme("leashed:persistence=3"))
-      'leashed(persistence=3)'
+      >>> entry("law", {"window": 1}, "window")
+      1
     """
-    name, options = parse_spec(text)
-    return schemes.named(name, **options)
+    if name not in table:
+        raise ValueError(f"{kind} must be one of {', '.join(table)}, got {name!r}")
+    return table[name]
 
 
-def parse_law(text: str) -> StalenessHistogram:
-    """The empty law that a text names.
+def make(
+    owner: str,
+    factory: Callable[..., Any],
+    options: Mapping[str, Any],
+    *,
+    known: Mapping[str, Any] | None = None,
+    besides: Collection[str] = (),
+) -> Any:
+    """Calls a factory with options from text, once they are those of its signature.
 
     Args:
-      text: ``name:key=value,…`` with a name of :data:`LAWS` and the options of that law, for instance
-        ``window:length=256``.
+      owner: who has the options, for the message, such as ``"rule 'tail'"``.
+      factory: what is called.
+      options: by name.
+      known: values for options that the factory has and that ``options`` leave out.
+      besides: names of options that the caller has taken out of ``options`` itself.
 
     Returns:
-      The law.
+      What the factory returns.
 
     Raises:
-      ValueError: for an unknown name or option, a missing option, or a value that the law refuses.
+      ValueError: for an unknown option, a missing one, or a value that the factory refuses.
 
     Example:
-      >>> law = parse_law("decay:half_life=100,bins=64")
-      >>> law.half_life, law.bins
-      (100.0, 64)
+      >>> make("rule 'power'", lambda p=1.0, *, of=2.0: of**p, {"p": 3}, known={"of": 3.0, "workers": 4})
+      27.0
     """
-    name, options = parse_spec(text)
-    if name not in LAWS:
-        raise ValueError(f"law must be one of {', '.join(LAWS)}, got {name!r}")
-    allowed = inspect.signature(LAWS[name]).parameters
+    parameters = inspect.signature(factory).parameters
+    check_names(owner, options, [*parameters, *besides])
+    options = {key: value for key, value in (known or {}).items() if key in parameters} | dict(options)
+    missing = [key for key, one in parameters.items() if one.default is one.empty and key not in options]
+    if missing:
+        raise ValueError(f"{owner} needs the options {', '.join(missing)}")
+    return factory(**options)
+
+
+def check_names(owner: str, options: Mapping[str, Any], allowed: Collection[str]) -> None:
+    """Refuses options of other names than those that are allowed.
+
+    Args:
+      owner: who has the options, for the message.
+      options: by name.
+      allowed: their names.
+
+    Raises:
+      ValueError: for the first such option.
+
+    Returns:
+      None.
+
+    Example:
+      >>> check_names("rule 'tail'", {"cdf": "mid"}, ["amplitude", "cdf"])
+    """
     for key in options:
         if key not in allowed:
-            raise ValueError(f"law {name!r} has the options {', '.join(allowed)}; got {key!r}")
-    try:
-        _check_kinds(LAWS[name], options)
-        return LAWS[name](**options)
-    except (TypeError, ValueError) as error:  # a TypeError for a missing option
-        raise ValueError(f"law {text!r}: {error}") from error
+            has = f"the options {', '.join(allowed)}" if allowed else "no options"
+            raise ValueError(f"{owner} has {has}; got {key!r}")
 
 
-def canonical(text: str) -> str:
-    """A rule's text with its options in alphabetical order, and no spaces; ValueError where no rule has that name."""
-    name, options = parse_spec(text)
-    if name not in rules.RULES:
-        raise ValueError(f"rule must be one of {', '.join(rules.RULES)}, got {name!r}")
-    told = ",".join(f"{key}={_text(value)}" for key, value in sorted(options.items()))
-    return f"{name}:{told}" if told else name
-
-
-def _check_kinds(factory: Callable[..., Any] | None, options: dict[str, Any]) -> None:
+def check_kinds(factory: Callable[..., Any], options: Mapping[str, Any]) -> None:
     """Refuses words for numbers, and anything but true and false for a switch, which "no" would turn on.
 
-    Other options the factories check themselves.
+    Factories check all other values themselves.
+
+    Args:
+      factory: its annotations say which options are numbers and which are switches.
+      options: by name, as :func:`parse_spec` gives them.
+
+    Returns:
+      None.
+
+    Raises:
+      ValueError: for the first such option.
+
+    Example:
+      >>> def factory(scale: float = 1.0): ...
+      >>> check_kinds(factory, {"scale": 2})
     """
     kinds = {float: "a number", bool: "true or false", types.NoneType: "none"}
     try:
@@ -150,10 +159,10 @@ def _check_kinds(factory: Callable[..., Any] | None, options: dict[str, Any]) ->
     except (NameError, TypeError):  # none, or a user's own whose annotations cannot be read
         hints = {}
     for key in options.keys() & hints.keys():
-        value, wanted = options[key], get_args(hints[key]) or (hints[key],)
-        given = float if type(value) is int else type(value)
-        if all(kind in kinds for kind in wanted) and given not in wanted:
-            raise ValueError(f"{key} must be {' or '.join(kinds[kind] for kind in wanted)}, got {value!r}")
+        value, allowed = options[key], get_args(hints[key]) or (hints[key],)
+        kind_of_value = float if type(value) is int else type(value)
+        if all(kind in kinds for kind in allowed) and kind_of_value not in allowed:
+            raise ValueError(f"{key} must be {' or '.join(kinds[kind] for kind in allowed)}, got {value!r}")
 
 
 def _text(value: Any) -> str:

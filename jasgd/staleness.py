@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jasgd import specs
 from jasgd.checks import integer
 from jasgd.law import Law
 
@@ -224,3 +226,40 @@ class StalenessHistogram(Law):
         weights = weights + (self.support == bin_).astype(weights.dtype)
         updates = jnp.where(tau >= 0, optax.safe_increment(self.updates), self.updates)
         return dataclasses.replace(self, weights=weights, recent=recent, updates=updates)
+
+
+#: The kinds of laws by name: how each forgets.
+LAWS = {
+    "window": StalenessHistogram.window,
+    "decay": StalenessHistogram.decay,
+    "cumulative": StalenessHistogram.cumulative,
+    "one_shot": StalenessHistogram.one_shot,
+}
+
+
+def parse_law(text: str) -> StalenessHistogram:
+    """The empty law that a text names.
+
+    Args:
+      text: ``name:key=value,…`` with a name of :data:`LAWS` and the options of that law, for instance
+        ``window:length=256``.
+
+    Returns:
+      The law.
+
+    Raises:
+      ValueError: for an unknown name or option, a missing option, or a value that the law refuses.
+
+    Example:
+      >>> law = parse_law("decay:half_life=100,bins=64")
+      >>> law.half_life, law.bins
+      (100.0, 64)
+    """
+    name, options = specs.parse_spec(text)
+    factory = specs.entry("law", LAWS, name)
+    specs.check_names(f"law {name!r}", options, inspect.signature(factory).parameters)
+    try:
+        specs.check_kinds(factory, options)
+        return specs.make(f"law {name!r}", factory, options)
+    except ValueError as error:
+        raise ValueError(f"law {text!r}: {error}") from error

@@ -29,7 +29,7 @@ class Compare(Task):
         from jasgd.experiments.recipe import Recipe
         from jasgd.report.progress_bars import Live
         from jasgd.report.tables import comparison_table
-        from jasgd.specs import parse_law
+        from jasgd.staleness import parse_law
 
         self.require_plots()
         arms = [Arm.parse(arm) for arm in self.arms]

@@ -112,7 +112,7 @@ class Simulate(OutputOptions, ProblemOptions):
         from jasgd.experiments.spectrum import sweep
         from jasgd.report.progress_bars import Bar
         from jasgd.report.tables import spectrum_table
-        from jasgd.specs import parse_law
+        from jasgd.staleness import parse_law
 
         with Bar(Console(stderr=True), "updates") as bar:
             spectrum = sweep(

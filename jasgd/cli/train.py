@@ -27,7 +27,9 @@ class Train(Task):
         from jasgd.fits import fit
         from jasgd.report.progress_bars import Live
         from jasgd.report.tables import run_table
-        from jasgd.specs import parse_law, parse_rule, parse_scheme
+        from jasgd.rules.parsing import parse_rule
+        from jasgd.schemes.factories import parse_scheme
+        from jasgd.staleness import parse_law
 
         self.require_plots()
         scheme = parse_scheme(self.scheme)

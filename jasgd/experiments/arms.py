@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jasgd.specs import canonical
+from jasgd.rules.parsing import canonical
 
 BASELINE = "constant"
 

@@ -17,8 +17,9 @@ from jasgd.experiments.measures import Spread, measures, spread
 from jasgd.experiments.recipe import transformation
 from jasgd.record.result import Outcome, TrainResult
 from jasgd.rules.damping import computed_constant
+from jasgd.rules.parsing import parse_rule
 from jasgd.schemes import SchemeFactory
-from jasgd.specs import parse_rule, parse_scheme
+from jasgd.schemes.factories import parse_scheme
 from jasgd.training.progress import Progress
 from jasgd.training.trainer import train
 

@@ -13,7 +13,8 @@ import optax
 
 from jasgd import rules
 from jasgd.rules.damping import computed_constant
-from jasgd.specs import parse_law, parse_rule
+from jasgd.rules.parsing import parse_rule
+from jasgd.staleness import parse_law
 from jasgd.transforms import staleness_adaptive
 
 FILE = "recipe.json"
@@ -25,9 +26,9 @@ class Recipe:
 
     Attributes:
       dataset: as of :func:`jasgd.problems.load`, as are model, batch_size, seed, preset, data_dir and download.
-      rule: as of :func:`jasgd.specs.parse_rule`.
+      rule: as of :func:`jasgd.rules.parsing.parse_rule`.
       constant: the factor of a constant step that is computed when it runs, as in comparisons; None for ``rule``.
-      law: as of :func:`jasgd.specs.parse_law`, or None.
+      law: as of :func:`jasgd.staleness.parse_law`, or None.
       optimizer: as of :func:`jasgd.experiments.recipe.transformation`, as are learning_rate and momentum.
       workers: number of workers, which some rules take.
     """

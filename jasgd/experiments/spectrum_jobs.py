@@ -17,11 +17,12 @@ from jasgd.data import aligned
 from jasgd.experiments.arms import BASELINE, Arm
 from jasgd.record.execution import Execution
 from jasgd.rules.damping import computed_constant
+from jasgd.rules.parsing import parse_rule
 from jasgd.simulating.preparation import Lane, Task
 from jasgd.simulating.scan import Program
 from jasgd.simulating.scan_batches import feed
 from jasgd.simulating.schedule import schedule
-from jasgd.specs import parse_rule, parse_spec
+from jasgd.specs import parse_spec
 
 CHUNK = 256  # steps of one call; the same for all worker counts, so that nothing is compiled twice
 

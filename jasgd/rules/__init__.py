@@ -11,44 +11,9 @@ from __future__ import annotations
 from jasgd.rules.damping import constant, exponential, hinge, inverse, power, threshold
 from jasgd.rules.delay_adaptive import adadelay, koloskova, mishchenko
 from jasgd.rules.law_based import normalized, tail
-from jasgd.rules.protocol import Rule, StepSizeMoments, evaluate, make, reads_law, step_size_moments
+from jasgd.rules.protocol import Rule, StepSizeMoments, evaluate, reads_law, step_size_moments
 from jasgd.rules.published import tail_published
-
-#: Every rule that can be asked for by name, on the command line and in :func:`named`.
-RULES = {
-    "constant": constant,
-    "inverse": inverse,
-    "power": power,
-    "hinge": hinge,
-    "exponential": exponential,
-    "threshold": threshold,
-    "mishchenko": mishchenko,
-    "koloskova": koloskova,
-    "adadelay": adadelay,
-    "tail": tail,
-    "tail_published": tail_published,
-}
-
-
-def named(name: str, **options: object) -> Rule:
-    """The rule of a name, for command lines and configuration files.
-
-    Args:
-      name: a key of :data:`RULES`.
-      **options: the arguments of that rule's factory; ``normalized=True`` divides the rule by its mean.
-
-    Returns:
-      The rule.
-
-    Raises:
-      ValueError: for an unknown name, an unknown or missing option, or a value that the factory refuses.
-
-    Example:
-      >>> float(named("inverse")(3))
-      0.25
-    """
-    return make(RULES, name, options, normalized)
-
+from jasgd.rules.table import RULES, named
 
 __all__ = [
     "RULES",

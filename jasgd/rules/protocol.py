@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -135,21 +135,3 @@ def step_size_moments(rule: Rule, law: Any) -> StepSizeMoments:
         law.expect(lambda tau: factor(tau) ** 2),
         law.expect(lambda tau: tau.astype(jnp.float32) * factor(tau)),
     )
-
-
-def make(table: Mapping[str, Callable[..., Rule]], name: str, options: dict[str, Any], normalized: Any) -> Rule:
-    """The rule of a name in a table, with errors that say what is allowed."""
-    if name not in table:
-        raise ValueError(f"rule must be one of {', '.join(table)}, got {name!r}")
-    factory = table[name]
-    options = dict(options)
-    by_mean = options.pop("normalized", False)
-    allowed = inspect.signature(factory).parameters
-    for key in options:
-        if key not in allowed:
-            raise ValueError(f"rule {name!r} has the options {', '.join([*allowed, 'normalized'])}; got {key!r}")
-    missing = [k for k, p in allowed.items() if p.default is inspect.Parameter.empty and k not in options]
-    if missing:
-        raise ValueError(f"rule {name!r} needs the options {', '.join(missing)}")
-    rule = factory(**options)
-    return normalized(rule) if by_mean else rule

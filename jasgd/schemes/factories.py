@@ -6,6 +6,7 @@ import functools
 import inspect
 from typing import Any
 
+from jasgd import specs
 from jasgd.core.scheme import Scheme, SchemeFactory
 from jasgd.schemes.hogwild_sgd import Hogwild
 from jasgd.schemes.leashed_sgd import Leashed
@@ -41,20 +42,35 @@ def named(name: str, **options: Any) -> SchemeFactory:
       >>> describe(named("leashed", persistence=3))
       'leashed(persistence=3)'
     """
-    if name not in SCHEMES:
-        raise ValueError(f"scheme must be one of {', '.join(SCHEMES)}, got {name!r}")
-    factory = SCHEMES[name]
+    factory = specs.entry("scheme", SCHEMES, name)
     if name in WITH_NATIVE and "native" in options:
         if not isinstance(options["native"], bool | None):
             raise ValueError(f"scheme {name!r}: native must be true, false or none, got {options['native']!r}")
         factory = native_class(name) if options["native"] else factory
     allowed = [p for p in inspect.signature(factory).parameters if p != "setup"]
-    for key in options:
-        if key not in allowed:
-            raise ValueError(f"scheme {name!r} has {'the options ' + ', '.join(allowed) if allowed else 'no options'}; "
-                             f"got {key!r}")  # fmt: skip
+    specs.check_names(f"scheme {name!r}", options, allowed)
     options = {key: value for key, value in options.items() if (key, value) != ("native", None)}
     return functools.partial(factory, **options) if options else factory
+
+
+def parse_scheme(text: str) -> SchemeFactory:
+    """The scheme that a text names.
+
+    Args:
+      text: ``name:key=value,…`` with a name and options of :data:`jasgd.schemes.SCHEMES`.
+
+    Returns:
+      What ``train(scheme=...)`` takes.
+
+    Raises:
+      ValueError: for an unknown name or option; values are checked by ``train``.
+
+    Example:
+      >>> describe(parse_scheme("leashed:persistence=3"))
+      'leashed(persistence=3)'
+    """
+    name, options = specs.parse_spec(text)
+    return named(name, **options)
 
 
 def leashed(

@@ -14,7 +14,7 @@ import jasgd
 from jasgd import cluster
 from jasgd.cluster import SIMULATED, Cluster, Tempo, measured_from
 from jasgd.record.timings import Phases
-from jasgd.specs import parse_scheme
+from jasgd.schemes.factories import parse_scheme
 
 
 def timed(name, phases):

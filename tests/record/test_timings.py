@@ -13,7 +13,7 @@ import jasgd
 from jasgd.data import BatchesExhausted
 from jasgd.record.timings import PHASES, Phases
 from jasgd.schemes import Leashed, Locked
-from jasgd.specs import parse_scheme
+from jasgd.schemes.factories import parse_scheme
 from jasgd.testing import Interleaving, watched
 
 SCHEMES = list(jasgd.schemes.SCHEMES)

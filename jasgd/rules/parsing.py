@@ -1,0 +1,48 @@
+"""Rules in text, as on the command line: ``tail:cdf=strict``."""
+
+from __future__ import annotations
+
+import inspect
+
+from jasgd import specs
+from jasgd.rules.protocol import Rule
+from jasgd.rules.table import RULES, named
+
+
+def parse_rule(text: str, *, workers: int, learning_rate: float) -> Rule:
+    """The rule that a text names.
+
+    Args:
+      text: ``name:key=value,…`` with a name and options of :data:`jasgd.rules.RULES`; ``normalized=true`` divides the
+        rule by its mean.
+      workers: what the options ``workers`` and ``concurrency`` are, where the rule has them and the text does not.
+      learning_rate: the same for ``learning_rate``.
+
+    Returns:
+      The rule.
+
+    Raises:
+      ValueError: for an unknown name or option, a missing option, or a value that the rule refuses.
+
+    Example:
+      >>> float(parse_rule("koloskova:smoothness=1", workers=4, learning_rate=0.25)(8))
+      0.125
+    """
+    name, options = specs.parse_spec(text)
+    if not isinstance(options.get("normalized", False), bool):
+        raise ValueError(f"rule {text!r}: normalized must be true or false, got {options['normalized']!r}")
+    try:
+        factory = specs.entry("rule", RULES, name)
+        specs.check_kinds(factory, options)
+        known = {"workers": workers, "concurrency": workers, "learning_rate": learning_rate}
+        has = inspect.signature(factory).parameters
+        return named(name, **{key: value for key, value in known.items() if key in has} | options)
+    except (TypeError, ValueError) as error:  # a TypeError from a user's own factory
+        raise ValueError(f"rule {text!r}: {error}") from error
+
+
+def canonical(text: str) -> str:
+    """A rule's text with its options in alphabetical order, and no spaces; ValueError where no rule has that name."""
+    name, options = specs.parse_spec(text)
+    specs.entry("rule", RULES, name)
+    return specs.write_spec(name, options)

@@ -1,0 +1,50 @@
+"""The table of rules, and the rule of a name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jasgd import specs
+from jasgd.rules.damping import constant, exponential, hinge, inverse, power, threshold
+from jasgd.rules.delay_adaptive import adadelay, koloskova, mishchenko
+from jasgd.rules.law_based import normalized, tail
+from jasgd.rules.protocol import Rule
+from jasgd.rules.published import tail_published
+
+#: Every rule that can be asked for by name, on the command line and in :func:`named`.
+RULES: dict[str, Callable[..., Rule]] = {
+    "constant": constant,
+    "inverse": inverse,
+    "power": power,
+    "hinge": hinge,
+    "exponential": exponential,
+    "threshold": threshold,
+    "mishchenko": mishchenko,
+    "koloskova": koloskova,
+    "adadelay": adadelay,
+    "tail": tail,
+    "tail_published": tail_published,
+}
+
+
+def named(name: str, **options: object) -> Rule:
+    """The rule of a name, for command lines and configuration files.
+
+    Args:
+      name: a key of :data:`RULES`.
+      **options: the arguments of that rule's factory; ``normalized=True`` divides the rule by its mean.
+
+    Returns:
+      The rule.
+
+    Raises:
+      ValueError: for an unknown name, an unknown or missing option, or a value that the factory refuses.
+
+    Example:
+      >>> float(named("inverse")(3))
+      0.25
+    """
+    factory, rest = specs.entry("rule", RULES, name), dict(options)
+    by_mean = rest.pop("normalized", False)
+    rule = specs.make(f"rule {name!r}", factory, rest, besides=["normalized"])
+    return normalized(rule) if by_mean else rule
