@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
@@ -11,94 +9,21 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from jasgd.aligned_memory import ALIGNMENT, aligned, aligned_copy, aligned_empty
 from jasgd.checks import is_integer
 
 MOST_AT_ONCE = 16  # tickets that are drawn together
 BYTES_AT_ONCE = 1 << 20  # and the most memory that they may take
 KEPT = 8  # how many such draws are kept for those who have not yet asked
-ALIGNMENT = 64  # bytes; XLA's CPU client reads host memory that is so aligned without copying it
 
 Batch = Any
 Batches = Callable[[int], Batch]
 
+__all__ = ["Batches", "BatchesExhausted", "Minibatches", "aligned", "aligned_empty", "as_batches", "minibatches"]
+
 
 class BatchesExhausted(RuntimeError):
     """The iterator given as ``batches`` ended before a stop condition of the run was met."""
-
-
-def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Uninitialised memory that begins at a multiple of 64 bytes.
-
-    Args:
-      shape: shape of the array.
-      dtype: dtype of the array.
-
-    Returns:
-      The array.
-
-    Example:
-      >>> aligned_empty((3, 5), np.float32).ctypes.data % 64
-      0
-    """
-    dtype = np.dtype(dtype)
-    size = math.prod(shape) * dtype.itemsize
-    raw = np.empty(size + ALIGNMENT, np.uint8)
-    start = -_address(raw) % ALIGNMENT
-    return raw[start : start + size].view(dtype).reshape(shape)
-
-
-def _address(array: np.ndarray) -> int:
-    # What array.ctypes.data and array.__array_interface__ make besides takes a worker longer than its ledger.
-    return ctypes.c_size_t.from_address(id(array) + _DATA_AT).value
-
-
-# Where NumPy's C interface has the address of an array's memory: behind what CPython puts before every object.
-_DATA_AT = object.__basicsize__
-if _address(_probe := np.empty(1)) != _probe.ctypes.data:  # another Python, or another NumPy
-
-    def _address(array: np.ndarray) -> int:
-        return array.ctypes.data
-
-
-def aligned(batch: Batch) -> Batch:
-    """A batch whose NumPy leaves are aligned; those that are not are copied.
-
-    JAX copies unaligned host memory on a thread of its own, and then computes on another, also where dispatch is not
-    asynchronous: neither is the worker's thread, and the caller could change the memory before it is read.
-
-    Args:
-      batch: pytree.
-
-    Returns:
-      The same pytree, with copies of the unaligned arrays.
-
-    Example:
-      >>> image = aligned({"image": np.ones(9, np.float32)[1:]})["image"]
-      >>> image.ctypes.data % 64, image.shape
-      (0, (8,))
-    """
-    for leaf in jax.tree.leaves(batch):
-        if isinstance(leaf, np.ndarray) and not _is_aligned(leaf):
-            return jax.tree.map(_aligned_leaf, batch)
-    return batch
-
-
-def _is_aligned(array: np.ndarray) -> bool:
-    return _address(array) % ALIGNMENT == 0 and array.flags.c_contiguous
-
-
-def _aligned_leaf(leaf: Any) -> Any:
-    return leaf if isinstance(leaf, np.ndarray) and _is_aligned(leaf) else _aligned_copy(leaf)
-
-
-def _aligned_copy(leaf: Any) -> Any:
-    if not isinstance(leaf, np.ndarray):
-        return leaf
-    if leaf.dtype.hasobject:  # raw memory cannot hold references
-        return leaf.copy()
-    copy = aligned_empty(leaf.shape, leaf.dtype)
-    np.copyto(copy, leaf)
-    return copy
 
 
 def minibatches(
@@ -149,13 +74,13 @@ def minibatches(
 
 
 class Minibatches:
-    """What :func:`minibatches` gives: a function of a ticket, which also tells the rows that a ticket draws.
+    """What :func:`minibatches` gives: a function of a ticket, which also says which rows a ticket draws.
 
     Small batches are drawn several tickets at a time, since a call of NumPy costs more than what it copies then, and
-    holds up the other workers meanwhile. Whoever asks for the first ticket of such a run of tickets draws all of them;
-    each is handed out once, and one that is asked for again is drawn again.
+    holds up the other workers meanwhile. The thread that asks for the first ticket of such a run of tickets draws all
+    of them; each is handed out once, and one that is asked for again is drawn again.
 
-    Guarantees. Any number of threads may call it. A batch's memory is aligned, and nobody else's.
+    Guarantees. Any number of threads may call it. A batch's memory is aligned, and shared with no other.
 
     Attributes:
       arrays: what is drawn from.
@@ -200,7 +125,7 @@ class Minibatches:
             np.take(array, chosen, axis=0, out=drawn.reshape(-1, *array.shape[1:]), mode="clip")
             return drawn
         taken = np.take(array, chosen, axis=0, mode="clip").reshape(shape)
-        return [_aligned_copy(batch) for batch in taken]
+        return [aligned_copy(batch) for batch in taken]
 
     def rows(self, ticket: int) -> np.ndarray:
         """Where in the arrays the examples of a ticket are.
@@ -229,9 +154,7 @@ class Minibatches:
     def _order(self, epoch: int) -> np.ndarray:
         chosen = self._orders.get(epoch)
         if chosen is None:
-            if (
-                len(self._orders) > 4
-            ):  # workers straddle few epochs; an order dropped too early is drawn again, the same
+            if len(self._orders) > 4:  # workers straddle few epochs; one dropped too early is drawn again, the same
                 self._orders.clear()
             chosen = np.random.Generator(np.random.Philox(key=[self._seed, epoch])).permutation(self._length)
             self._orders[epoch] = chosen
@@ -252,7 +175,7 @@ class _Pulled:
             while self._next <= ticket:
                 try:
                     # A copy, under the lock: the iterator may use its memory again for the next item.
-                    self._waiting[self._next] = jax.tree.map(_aligned_copy, next(self._items))
+                    self._waiting[self._next] = jax.tree.map(aligned_copy, next(self._items))
                 except StopIteration:
                     raise BatchesExhausted(
                         f"batches ran out: the iterator ended after {self._next} items, and ticket {ticket} was asked "
@@ -273,7 +196,7 @@ def as_batches(batches: Batches | Iterable[Batch]) -> Batches:
 
     Returns:
       A function from a ticket to a batch, aligned as by :func:`aligned`. That of an iterator gives each item once and
-      raises :class:`BatchesExhausted` behind the last.
+      raises :class:`BatchesExhausted` after the last.
 
     Raises:
       TypeError: where ``batches`` is neither callable nor iterable.

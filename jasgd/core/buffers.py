@@ -12,8 +12,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jasgd.aligned_memory import ALIGNMENT, aligned_empty
 from jasgd.core.recycling import Copies
-from jasgd.data import ALIGNMENT, aligned_empty
 
 
 class Buffers:

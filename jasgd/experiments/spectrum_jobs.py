@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from jasgd import rules
+from jasgd.aligned_memory import aligned
 from jasgd.core.admission import admit
-from jasgd.data import aligned
 from jasgd.experiments.arms import BASELINE, Arm
 from jasgd.record.execution import Execution
 from jasgd.rules.damping import computed_constant

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jasgd.aligned_memory import aligned
 from jasgd.cluster import Cluster, generate
 from jasgd.core.admission import admit
-from jasgd.data import aligned
 from jasgd.record.execution import Execution
 from jasgd.record.result import TrainResult
 from jasgd.simulating.lanes import run_in_threads, run_vectorised

@@ -8,8 +8,8 @@ import optax
 from support.helpers import counting
 
 import jasgd
+from jasgd.aligned_memory import ALIGNMENT
 from jasgd.core.buffers import Buffers
-from jasgd.data import ALIGNMENT
 from jasgd.testing import Event, Interleaving, logged, watched
 
 
