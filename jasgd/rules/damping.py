@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jasgd import rules
 from jasgd.rules.protocol import Rule
 
 
@@ -197,7 +196,7 @@ def _at_least(name: str, value: float, least: float) -> float:
     return float(value)
 
 
-def computed_constant(factor: Any) -> rules.Rule:
+def computed_constant(factor: Any) -> Rule:
     """A constant step that is computed when it runs, as the steps of other rules are, also where it is 1.
 
     ``rules.constant()`` is known when compiled. Its commits then cost another time, which makes another execution:

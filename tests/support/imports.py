@@ -1,0 +1,62 @@
+"""Which module imports which, read from the source: lazy imports and those for type checkers included."""
+
+import ast
+from pathlib import Path
+
+
+def modules(root: Path, package: str) -> dict[str, Path]:
+    """The modules of a package by dotted name; a package is named by its folder, and is its ``__init__``."""
+    found = {}
+    for path in sorted((root / package).rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(path: Path, names: set[str]) -> set[str]:
+    """The modules among ``names`` that a file imports, wherever in it the import stands."""
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            assert node.level == 0, f"{path} imports relatively"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                imported.add(inner if inner in names else node.module)
+    return {name for name in imported if name in names}
+
+
+def graph(root: Path, *packages: str) -> dict[str, set[str]]:
+    """The imports of every module of the packages."""
+    paths = {name: path for package in packages for name, path in modules(root, package).items()}
+    return {name: imports(path, set(paths)) - {name} for name, path in paths.items()}
+
+
+def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of modules that import each other in a circle, by Tarjan's algorithm; each is sorted."""
+    numbers: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    stack: list[str] = []
+    groups = []
+
+    def visit(name: str) -> None:
+        numbers[name] = lowest[name] = len(numbers)
+        stack.append(name)
+        for other in sorted(arrows[name]):
+            if other not in numbers:
+                visit(other)
+                lowest[name] = min(lowest[name], lowest[other])
+            elif other in stack:
+                lowest[name] = min(lowest[name], numbers[other])
+        if lowest[name] == numbers[name]:
+            at = stack.index(name)
+            group = stack[at:]
+            del stack[at:]
+            if len(group) > 1 or name in arrows[name]:
+                groups.append(sorted(group))
+
+    for name in sorted(arrows):
+        if name not in numbers:
+            visit(name)
+    return groups
