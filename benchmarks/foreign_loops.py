@@ -96,7 +96,7 @@ class Loops:
             base, tau, *rest = jax.ffi.ffi_call("BeginCommit", like)(version, commits, loss, *grads, **mine)
             state, params = tuple(rest[:many]), tuple(rest[many:])
             if leashed:
-                given, state, _ = self.compiled.applied(params, state, grads, tau, loss, ())
+                given, state, _ = self.compiled.traced_apply(params, state, grads, tau, loss, ())
             else:  # SGD, whose update does not depend on the current parameters
                 given, state, _ = self.compiled.update(grads, state, grads, tau, loss, ())
             return jax.ffi.ffi_call("EndCommit", [number, number])(base, tau, *state, *given, **mine)

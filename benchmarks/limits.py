@@ -70,7 +70,7 @@ class Limits:
 
         def step(leaves, state, batch, staleness):
             loss, _, grads = compiled.gradient(leaves, batch)
-            return *compiled.applied(leaves, state, grads, staleness, loss, ()), loss
+            return *compiled.traced_apply(leaves, state, grads, staleness, loss, ()), loss
 
         self.step = jax.jit(step, donate_argnums=(0, 1))
 
@@ -95,7 +95,7 @@ class Limits:
         owned = [(self.compiled.copy(self.leaves), self.compiled.copy(self.state)) for _ in range(workers)]
         first = self.batches(0)
         for worker, (leaves, state) in enumerate(owned):  # compiles
-            owned[worker] = call(leaves, state, first, self.compiled.staleness(0))[:2]
+            owned[worker] = call(leaves, state, first, self.compiled.staleness_array(0))[:2]
         jax.block_until_ready(owned)
         tickets = itertools.count()
 
@@ -103,7 +103,7 @@ class Limits:
             leaves, state = owned[worker]
             while (ticket := next(tickets)) < steps:
                 # An argument, as in a run, where nobody knows the staleness before.
-                staleness = self.compiled.staleness(ticket % workers)
+                staleness = self.compiled.staleness_array(ticket % workers)
                 leaves, state, loss = call(leaves, state, self.batches(ticket), staleness)
                 if not np.isfinite(np.asarray(loss)):
                     raise FloatingPointError(f"the loss at ticket {ticket} is {loss}")

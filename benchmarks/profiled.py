@@ -86,8 +86,8 @@ def shares(run, scheme):
         made = jasgd.schemes.selection.make(scheme, setup)
         if isinstance(getattr(made, "_mutex", None), type(threading.Lock())):
             made._mutex = _Mutex(made._mutex)
-        if doors := getattr(made, "_doors", None):  # the synchronous scheme's
-            made._doors = list(map(_Mutex, doors))
+        if gates := getattr(made, "_gates", None):  # the synchronous scheme's
+            made._gates = list(map(_Mutex, gates))
         return made
 
     factory.__name__ = jasgd.schemes.describe(scheme)

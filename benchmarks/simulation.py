@@ -50,7 +50,7 @@ class Bench:
         def step(carry, row):
             leaves, state = carry
             loss, _, grads = self.compiled.gradient(leaves, self.feed.take(shared, row))
-            leaves, state, _ = self.compiled.applied(leaves, state, grads, np.int32(0), loss, ())
+            leaves, state, _ = self.compiled.traced_apply(leaves, state, grads, np.int32(0), loss, ())
             return (leaves, state), loss
 
         return jax.lax.scan(step, (leaves, state), rows)

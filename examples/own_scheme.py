@@ -55,7 +55,7 @@ class StaleSynchronous(Scheme):
                 self._changed.wait_for(lambda: self._may_go_on(worker) or self._ledger.closed is not None)
             self._ledger.require_open(self._current.version)
             view = View(self._current.version, self._current.params)
-            self._ledger.reading(worker, view.version)
+            self._ledger.note_read(worker, view.version)
         self._at_point("read", worker)
         return view
 
@@ -65,11 +65,11 @@ class StaleSynchronous(Scheme):
         with self._changed:
             base = self._current
             self._ledger.require_open(base.version)
-            tau = self._ledger.staleness(gradient.view.version, base.version)
+            tau = self._ledger.staleness_between(gradient.view.version, base.version)
             self._current, factor = self.successor(base, gradient, tau)
             self._made[gradient.worker] += 1
             self._changed.notify_all()
-        return self._ledger.applied(gradient, base.version, tau, factor)
+        return self._ledger.record_applied(gradient, base.version, tau, factor)
 
     def snapshot(self) -> Snapshot:
         """The current parameters; immutable."""

@@ -38,7 +38,7 @@ def _address(array: np.ndarray) -> int:
     return ctypes.c_size_t.from_address(id(array) + _DATA_AT).value
 
 
-# Where NumPy's C interface has the address of an array's memory: behind what CPython puts before every object.
+# Where NumPy's C interface has the address of an array's memory: after what CPython puts before every object.
 _DATA_AT = object.__basicsize__
 if _address(_probe := np.empty(1)) != _probe.ctypes.data:  # another Python, or another NumPy
 

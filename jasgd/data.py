@@ -14,7 +14,7 @@ from jasgd.checks import is_integer
 
 MOST_AT_ONCE = 16  # tickets that are drawn together
 BYTES_AT_ONCE = 1 << 20  # and the most memory that they may take
-KEPT = 8  # how many such draws are kept for those who have not yet asked
+KEPT = 8  # how many such draws are kept for workers that have not yet asked
 
 Batch = Any
 Batches = Callable[[int], Batch]

@@ -12,7 +12,7 @@ from scipy.special import gammaln
 
 from jasgd.staleness import StalenessHistogram
 
-#: What a model makes of a pmf of shape (K + 1,): its nearest parameters, and ln q_i over the same values.
+#: From a pmf of shape (K + 1,) to a model's nearest parameters, and ln q_i over the same values.
 Model = Callable[[np.ndarray], tuple[dict[str, float], np.ndarray]]
 
 _TINY, _HUGE = 1e-6, 1e6  # what a parameter on (0, ∞) is kept between
@@ -153,7 +153,7 @@ def negative_binomial(pmf: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
 def conway_maxwell_poisson(pmf: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
     r""":math:`q_i = \lambda^i / ((i!)^\nu Z)`, log_rate ln λ; Poisson at ν = 1, geometric at ν = 0, peaked above."""
     i, mean = _support(pmf)
-    far = np.arange(4 * len(pmf) + 200)  # Z runs over these, and over a geometric bound on the terms behind
+    far = np.arange(4 * len(pmf) + 200)  # Z runs over these, and over a geometric bound on the terms after them
     last, log_factorial, log_behind = len(far) - 1, gammaln(far + 1), math.log(len(far))
 
     def natural(x: np.ndarray) -> tuple[float, float]:
@@ -167,13 +167,13 @@ def conway_maxwell_poisson(pmf: np.ndarray) -> tuple[dict[str, float], np.ndarra
     def log_q(x: np.ndarray) -> np.ndarray:
         log_rate, nu = natural(x)
         log_ratio = log_rate - nu * log_behind
-        if log_ratio >= 0:  # most of the law lies behind everything measured
+        if log_ratio >= 0:  # most of the law lies above everything measured
             return np.full(len(i), -np.inf)
 
         def term(j: int) -> float:
             return j * log_rate - nu * log_factorial[j]
 
-        # The terms rise to the mode and fall behind it, ever faster: what is e⁻⁴⁵ of the largest ends what counts.
+        # The terms rise to the mode and fall after it, ever faster: what is e⁻⁴⁵ of the largest ends what counts.
         mode = min(int(math.exp(min(log_rate / nu, log_behind))), last) if log_rate > 0 else 0
         least = term(mode) - _NEGLIGIBLE
         start = bisect.bisect_left(range(mode), least, key=term)

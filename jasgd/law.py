@@ -152,7 +152,7 @@ class Law:
         JAX compiles for each number of bins, which in laws of recorded values is as varied as the largest staleness.
 
         Returns:
-          The law with empty bins behind its own; itself where it is traced or has weight in its overflow bin, which
+          The law with empty bins after its own; itself where it is traced or has weight in its overflow bin, which
           only laws have whose number of bins was chosen.
 
         Example:

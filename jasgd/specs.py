@@ -86,7 +86,7 @@ def make(
     """Calls a factory with options from text, once they are those of its signature.
 
     Args:
-      owner: who has the options, for the message, such as ``"rule 'tail'"``.
+      owner: what has the options, for the message, such as ``"rule 'tail'"``.
       factory: what is called.
       options: by name.
       known: values for options that the factory has and that ``options`` leave out.
@@ -115,7 +115,7 @@ def check_names(owner: str, options: Mapping[str, Any], allowed: Collection[str]
     """Refuses options of other names than those that are allowed.
 
     Args:
-      owner: who has the options, for the message.
+      owner: what has the options, for the message.
       options: by name.
       allowed: their names.
 

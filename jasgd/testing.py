@@ -120,7 +120,7 @@ def logged(scheme: SchemeFactory, events: list[Event]) -> SchemeFactory:
 
 
 def _named_like(scheme: SchemeFactory, factory: SchemeFactory) -> SchemeFactory:
-    """Executions record the name and the options of the scheme inside, which ``describe`` finds behind this."""
+    """Executions record the name and the options of the scheme inside, which ``describe`` finds through this."""
     return functools.update_wrapper(factory, scheme, assigned=(), updated=())
 
 

@@ -175,5 +175,7 @@ def _in_rule(error: Exception) -> bool:
 
 def _shapes(tree: Any) -> str:
     leaves, structure = jax.tree.flatten(tree)
-    told = [f"{leaf.dtype}{list(leaf.shape)}" if hasattr(leaf, "dtype") else type(leaf).__name__ for leaf in leaves]
-    return told[0] if len(told) == 1 else str(jax.tree.unflatten(structure, told))
+    described = [
+        f"{leaf.dtype}{list(leaf.shape)}" if hasattr(leaf, "dtype") else type(leaf).__name__ for leaf in leaves
+    ]
+    return described[0] if len(described) == 1 else str(jax.tree.unflatten(structure, described))

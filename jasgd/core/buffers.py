@@ -1,7 +1,7 @@
 """Shared memory for schemes that change parameters in place: one aligned block, with a NumPy view per leaf.
 
-Private copies for workers are JAX arrays over memory that is used again once nobody holds them: fresh memory costs more
-than the copy itself, and NumPy arrays would be put on the device leaf by leaf in every call.
+Private copies for workers are JAX arrays over memory that is used again once no thread holds them: fresh memory costs
+more than the copy itself, and NumPy arrays would be put on the device leaf by leaf in every call.
 """
 
 from __future__ import annotations
@@ -38,17 +38,18 @@ class Buffers:
         self._copies: Copies[np.ndarray] = Copies(workers)
 
     def copy(self) -> tuple[np.ndarray, ...]:
-        """A copy of all leaves, in memory that nobody else ever writes; concurrent writes may tear it."""
+        """A copy of all leaves, in memory that nothing else ever writes; concurrent writes may tear it."""
         block = aligned_empty(self._block.shape, np.uint8)
         np.copyto(block, self._block)
         return self._views(block)
 
     def read(self) -> tuple[Any, ...]:
-        """A copy of all leaves as jax arrays, in memory that nobody holds; concurrent writes may tear it.
+        """A copy of all leaves as jax arrays, in memory that no thread holds; concurrent writes may tear it.
 
         Returns:
-          The leaves. Nobody writes them as long as anybody holds the tuple, one of its arrays, or what ``np.asarray``
-          makes of one; what ``jax.device_get`` or DLPack make of one is not seen. So only for those who are known.
+          The leaves. Nothing writes to them while any reference is left to the tuple, to one of its arrays, or to the
+          result of ``np.asarray`` of one; the results of ``jax.device_get`` and DLPack are not seen. So only for
+          callers that use neither.
         """
         block, leaves = self._copies.unheld() or self._fresh()
         np.copyto(block, self._block)
@@ -60,7 +61,7 @@ class Buffers:
         views = self._views(block)
         leaves = tuple(jax.device_put(view) for view in views)
         seen = all(a.unsafe_buffer_pointer() == v.ctypes.data for a, v in zip(leaves, views, strict=True) if v.nbytes)
-        return block, leaves if seen else views  # where JAX has copied, it is told of the memory at every call
+        return block, leaves if seen else views  # where JAX has copied, it receives the memory at every call
 
     def _views(self, block: np.ndarray) -> tuple[np.ndarray, ...]:
         return tuple(block[o : o + size].view(dtype).reshape(shape) for o, size, dtype, shape in self._layout)

@@ -61,32 +61,32 @@ class Compiled:
     @functools.cached_property
     def apply(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
         """``apply(leaves, state leaves, gradient leaves, τ, loss, read leaves) -> (leaves, state leaves, C)``."""
-        return jax.jit(self.applied)
+        return jax.jit(self.traced_apply)
 
     @functools.cached_property
     def apply_in_place(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
         """Like :attr:`apply`; the first two arguments are donated, so only their sole owner may call it."""
-        return jax.jit(self.applied, donate_argnums=(0, 1))
+        return jax.jit(self.traced_apply, donate_argnums=(0, 1))
 
     @functools.cached_property
     def apply_in_place_and_copy(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array, Leaves]]:
         """Like :attr:`apply_in_place`, with a copy of the new leaves besides, in memory that is not donated later."""
 
         def apply(*args: Any) -> tuple[Leaves, Leaves, jax.Array, Leaves]:
-            leaves, state, factor = self.applied(*args)
+            leaves, state, factor = self.traced_apply(*args)
             return leaves, state, factor, _copied(leaves)
 
         return jax.jit(apply, donate_argnums=(0, 1))
 
     @functools.cached_property
     def apply_into(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
-        """Like :attr:`apply`, behind leaves that are donated: the new ones are written to their memory."""
-        return _writing_to(self.applied)
+        """Like :attr:`apply`, with leaves before them that are donated: the new ones are written to their memory."""
+        return _writing_to(self.traced_apply)
 
     @functools.cached_property
     def apply_mean(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
         """``apply_mean(leaves, state leaves, [gradient leaves, ...], [loss, ...], [read leaves, ...])``, at τ = 0."""
-        return jax.jit(self.mean_applied)
+        return jax.jit(self.traced_apply_mean)
 
     @functools.cached_property
     def update(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
@@ -108,7 +108,7 @@ class Compiled:
         """The values of the second leaves, written to the memory of the first, which are donated."""
         return _writing_to(_copied)
 
-    def staleness(self, tau: int) -> jax.Array:
+    def staleness_array(self, tau: int) -> jax.Array:
         """τ where the computations run: a number of NumPy's would be put there by every call, which takes longer."""
         known = self._known
         return known[tau] if tau < KNOWN else jax.device_put(np.int32(tau))
@@ -134,17 +134,17 @@ class Compiled:
         )
         return tuple(jax.tree.leaves(updates)), tuple(jax.tree.leaves(new_state)), factor_of(new_state)
 
-    def applied(self, leaves: Leaves, state: Leaves, grads: Leaves, staleness: Any, loss: Any, read: Any) -> Any:
-        """What :attr:`apply` compiles, for those who trace it as a part of something else."""
+    def traced_apply(self, leaves: Leaves, state: Leaves, grads: Leaves, staleness: Any, loss: Any, read: Any) -> Any:
+        """What :attr:`apply` compiles, for a caller that traces it as a part of something else."""
         updates, new_state, factor = self._update(leaves, state, grads, staleness, loss, read)
         return optax.apply_updates(leaves, updates), new_state, factor
 
-    def mean_applied(self, leaves: Leaves, state: Leaves, grads: Any, losses: Any, read: Any) -> Any:
+    def traced_apply_mean(self, leaves: Leaves, state: Leaves, grads: Any, losses: Any, read: Any) -> Any:
         """What :attr:`apply_mean` compiles."""
         count = len(grads)
         mean = grads[0] if count == 1 else tuple(sum(parts[1:], parts[0]) / count for parts in zip(*grads, strict=True))
         loss = losses[0] if count == 1 else sum(losses[1:], losses[0]) / count
-        return self.applied(leaves, state, mean, np.int32(0), loss, read)
+        return self.traced_apply(leaves, state, mean, np.int32(0), loss, read)
 
 
 def _copied(leaves: Leaves) -> Leaves:
@@ -152,7 +152,7 @@ def _copied(leaves: Leaves) -> Leaves:
 
 
 def _writing_to(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The compiled function behind an argument that is donated and else not used, for the results to lie in."""
+    """The compiled function with one more argument, the first, which is donated so that the results lie in its memory."""
     return jax.jit(lambda into, *args: function(*args), donate_argnums=0, keep_unused=True)
 
 

@@ -10,23 +10,32 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jasgd.checks import integer
-from jasgd.core.messages import Closed, Committed, Dropped
+from jasgd.core.messages import Closed, Committed, Dropped, Gradient
 from jasgd.record.execution import DROP_REASONS, Execution, row_dtype
-
-if TYPE_CHECKING:
-    from jasgd.checks import integer
-from jasgd.core.messages import Gradient
 
 CHUNK = 1 << 14  # rows
 
 
+class AppliedRow(NamedTuple):
+    """The numbers of an applied gradient, all but its time."""
+
+    worker: int
+    ticket: int
+    version_read: int
+    version: int  # commits before this one
+    staleness: int  # in updates
+    factor: float  # C(τ)
+    loss: float
+    tries: int
+
+
 class _Rows:
-    """Rows that grow by chunks, each written once by whoever drew its number, and marked behind the writing."""
+    """Rows that grow by chunks; the thread that drew a row's number writes it once, and then marks it as written."""
 
     def __init__(self, dtype: np.dtype):
         self._dtype = dtype
@@ -59,8 +68,8 @@ class _Rows:
         rows, written = self._joined(sorted(self._chunks))
         return rows[written]
 
-    def _joined(self, places: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
-        parts = [self._chunks[place] for place in places if place in self._chunks]
+    def _joined(self, numbers: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
+        parts = [self._chunks[number] for number in numbers if number in self._chunks]
         if not parts:
             return np.zeros(0, self._dtype), np.zeros(0, bool)
         rows, written = zip(*parts, strict=True)
@@ -121,11 +130,11 @@ class Ledger:
         if self.limit is not None and version >= self.limit:
             raise Closed("steps")
 
-    def reading(self, worker: int, version: int) -> None:
+    def note_read(self, worker: int, version: int) -> None:
         """Notes which version a worker has read."""
         self.in_flight[worker] = version
 
-    def staleness(self, version_read: int, version: int) -> int:
+    def staleness_between(self, version_read: int, version: int) -> int:
         """τ in updates: commits between the read and the commit that is being decided on.
 
         Raises:
@@ -140,28 +149,22 @@ class Ledger:
         """Whether ``max_staleness`` says to drop."""
         return self.max_staleness is not None and staleness > self.max_staleness
 
-    def applied(self, gradient: Gradient, version: int, staleness: int, factor: Any, tries: int = 1) -> Committed:
+    def record_applied(
+        self, gradient: Gradient, version: int, staleness: int, factor: Any, tries: int = 1
+    ) -> Committed:
         """Writes the row of an applied gradient."""
         g, c = gradient, float(np.asarray(factor))
-        return self.applied_row(g.worker, g.ticket, g.view.version, version, staleness, c, g.loss_value, tries)
+        return self.record_row(
+            AppliedRow(g.worker, g.ticket, g.view.version, version, staleness, c, g.loss_value, tries)
+        )
 
-    def applied_row(
-        self,
-        worker: int,
-        ticket: int,
-        version_read: int,
-        version: int,
-        staleness: int,
-        factor: float,
-        loss: float,
-        tries: int,
-    ) -> Committed:
-        """Like :meth:`applied`, for a scheme that has the numbers alone."""
-        self._applied.append((worker, ticket, version_read, version, staleness, factor, loss, tries, self.now()))
-        self.in_flight[worker] = -1
-        return Committed(version, staleness, factor, tries)
+    def record_row(self, row: AppliedRow) -> Committed:
+        """Like :meth:`record_applied`, for a scheme that has the numbers alone."""
+        self._applied.append((*row, self.now()))
+        self.in_flight[row.worker] = -1
+        return Committed(row.version, row.staleness, row.factor, row.tries)
 
-    def dropped(self, gradient: Gradient, version: int, staleness: int, tries: int, reason: str) -> Dropped:
+    def record_dropped(self, gradient: Gradient, version: int, staleness: int, tries: int, reason: str) -> Dropped:
         """Writes the row of a dropped gradient.
 
         Raises:

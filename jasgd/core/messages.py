@@ -11,7 +11,7 @@ from jasgd.core.compiled import Leaves
 
 
 class View(NamedTuple):
-    """What a worker computes its gradient on; nobody changes it while the worker holds it."""
+    """What a worker computes its gradient on; no thread changes it while the worker holds it."""
 
     version: int  # commits before the read
     params: Leaves

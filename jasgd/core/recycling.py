@@ -1,10 +1,10 @@
-"""Memory of parameters that was handed out, used again once nobody can read it.
+"""Memory of parameters that was given out, used again once no thread can read it.
 
 Fresh memory costs several times what writing to it does where the parameters are large: the system hands out and takes
-back its pages at every update. Who holds an array is read off its reference count, which sees tuples, pytrees and what
-``np.asarray`` makes of it. What ``jax.device_get`` or DLPack make of it is not seen; XLA leaves the memory of donated
-arrays alone while that exists, and writes elsewhere, but NumPy does not. So only for what workers of ``jasgd.train``
-hold, who use neither, and for schemes of whose class nobody has derived one that may.
+back its pages at every update. Whether an array is held shows in its reference count, which sees tuples, pytrees and
+the result of ``np.asarray``. The results of ``jax.device_get`` and DLPack are not seen; XLA leaves the memory of
+donated arrays alone while those exist, and writes elsewhere, but NumPy does not. So this is only for what workers of
+``jasgd.train`` hold, which use neither, and for the library's own schemes, not for classes derived of them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Owner = TypeVar("Owner")
 
 
 class Copies(Generic[Owner]):
-    """Tuples of arrays that were handed out, each with something of its owner's, for use once nobody holds them.
+    """Tuples of arrays that were given out, each with something of its owner's, for use once no thread holds them.
 
-    Guarantees. Any number of threads may call it. That nobody holds a tuple is read off the reference counts of it and
-    of its arrays, while this object has given it to nobody else: who holds neither cannot come to hold one. Without a
-    GIL counts are not exact, and nothing is used again. It keeps no more than so many, the newest.
+    Guarantees. Any number of threads may call it. That no thread holds a tuple shows in the reference counts of it and
+    of its arrays: a thread that holds neither cannot come to hold one, as only this object could give it. Without a GIL
+    counts are not exact, and nothing is used again. It keeps no more than so many, the newest.
 
     Args:
       workers: how many may hold some at once, ≥ 1.
@@ -43,20 +43,20 @@ class Copies(Generic[Owner]):
             self._kept.append((owner, leaves))
 
     def unheld(self) -> tuple[Owner, Leaves] | None:
-        """A tuple that nobody holds and what was kept with it, no longer kept; None where there is none."""
+        """A tuple that no thread holds and what was kept with it, no longer kept; None where there is none."""
         for _ in range(len(self._kept)):
             try:
-                made = self._kept.popleft()  # the one handed out longest ago
+                kept = self._kept.popleft()  # the one given out longest ago
             except IndexError:  # other threads have the rest
                 return None
-            if sys.getrefcount(made[1]) == _UNHELD and all(map(_is_unheld, made[1])):
-                return made
-            self._kept.append(made)
+            if sys.getrefcount(kept[1]) == _UNHELD and all(map(_is_unheld, kept[1])):
+                return kept
+            self._kept.append(kept)
         return None
 
 
 class Retired:
-    """Parameters and states that have a successor, whose memory updates write to once nobody can read it.
+    """Parameters and states that have a successor, whose memory updates write to once no thread can read it.
 
     It does nothing before :meth:`learn`, nor where all leaves together take less than ``LARGE`` bytes, nor on devices
     that are no CPUs, where memory is not the system's.
@@ -71,26 +71,26 @@ class Retired:
         self._copies: Copies[None] = Copies(workers)
         self._learned = False
 
-    def learn(self, params: Leaves, state: Leaves, *given: Any) -> None:
+    def learn(self, params: Leaves, state: Leaves, *rest: Any) -> None:
         """Compiles the update, and the one that writes to retired memory; changes nothing.
 
         Args:
           params: leaves of parameters.
           state: leaves of an optimizer state.
-          given: what else ``Compiled.apply`` takes.
+          rest: what else ``Compiled.apply`` takes.
         """
-        new_params, new_state, _ = self._compiled.apply(params, state, *given)
+        new_params, new_state, _ = self._compiled.apply(params, state, *rest)
         before, after = params + state, new_params + new_state
         if is_large(after) and list(map(kind_of, before)) == list(map(kind_of, after)):
-            self._compiled.apply_into(after, params, state, *given)
+            self._compiled.apply_into(after, params, state, *rest)
             self._learned = True
 
-    def apply(self, params: Leaves, state: Leaves, *given: Any) -> tuple[Leaves, Leaves, jax.Array]:
-        """What ``Compiled.apply`` gives, in memory that nobody can read where there is some."""
-        found = self._copies.unheld() if self._learned else None
-        if found is None:
-            return self._compiled.apply(params, state, *given)
-        return self._compiled.apply_into(found[1], params, state, *given)
+    def apply(self, params: Leaves, state: Leaves, *rest: Any) -> tuple[Leaves, Leaves, jax.Array]:
+        """What ``Compiled.apply`` gives, in memory that no thread can read where there is some."""
+        retired = self._copies.unheld() if self._learned else None
+        if retired is None:
+            return self._compiled.apply(params, state, *rest)
+        return self._compiled.apply_into(retired[1], params, state, *rest)
 
     def keep(self, params: Leaves, state: Leaves) -> None:
         """Takes what has a successor, or was not published; others may still hold it."""
@@ -117,16 +117,16 @@ def _is_unheld(leaf: Any) -> bool:
 
 
 def _calibrated() -> tuple[int, int]:
-    """What the two counts are where nobody else holds anything: how many references a call adds depends on Python."""
+    """What the two counts are where nothing else holds a reference: how many of them a call adds depends on Python."""
     seen: list[int] = []
 
     def count(leaf: Any) -> bool:
         seen.append(sys.getrefcount(leaf))
         return True
 
-    made = (None, (object(),))
-    of_tuple = sys.getrefcount(made[1])
-    all(map(count, made[1]))
+    kept = (None, (object(),))
+    of_tuple = sys.getrefcount(kept[1])
+    all(map(count, kept[1]))
     return of_tuple, seen[0]
 
 

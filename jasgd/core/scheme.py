@@ -73,15 +73,15 @@ class Scheme(abc.ABC):
 
     @abc.abstractmethod
     def read(self, worker: int) -> View:
-        """The parameters to compute on. Tells the ledger with ``ledger.reading``. May raise Closed."""
+        """The parameters to compute on. Tells the ledger with ``ledger.note_read``. May raise Closed."""
 
     @abc.abstractmethod
     def commit(self, gradient: Gradient) -> Committed | Dropped:
         """Applies a gradient or drops it; raises Closed, and changes nothing, once the run is over.
 
-        Inside its atomic section a scheme calls ``ledger.require_open``, ``ledger.staleness`` and
-        ``ledger.is_too_stale``; it returns what ``ledger.applied`` or ``ledger.dropped`` returns. The reason of a drop
-        is one of ``jasgd.record.execution.DROP_REASONS``.
+        Inside its atomic section a scheme calls ``ledger.require_open``, ``ledger.staleness_between`` and
+        ``ledger.is_too_stale``; it returns what ``ledger.record_applied`` or ``ledger.record_dropped`` returns. The
+        reason of a drop is one of ``jasgd.record.execution.DROP_REASONS``.
         """
 
     @abc.abstractmethod
@@ -129,7 +129,7 @@ class Scheme(abc.ABC):
             base.params,
             base.state,
             gradient.grads,
-            compiled.staleness(staleness),
+            compiled.staleness_array(staleness),
             gradient.loss,
             compiled.read(gradient.view),
         )

@@ -1,1 +1,1 @@
-"""What a run leaves behind: the execution, timings, evaluations, the environment, and the result that saves them."""
+"""What is kept of a run: the execution, timings, evaluations, the environment, and the result that saves them."""

@@ -35,10 +35,10 @@ class Mismatch(NamedTuple):
 
     name: str
     recorded: Any
-    found: Any
+    present: Any
 
     def __str__(self) -> str:
-        return f"{self.name} is {self.found!r}, recorded was {self.recorded!r}"
+        return f"{self.name} is {self.present!r}, recorded was {self.recorded!r}"
 
 
 def describe_environment(device: Any = None) -> dict[str, Any]:
@@ -76,28 +76,28 @@ def describe_environment(device: Any = None) -> dict[str, Any]:
     }
 
 
-def mismatches(recorded: dict[str, Any], found: dict[str, Any]) -> list[Mismatch]:
-    """Where two environments differ in what decides bits.
+def mismatches(recorded: dict[str, Any], present: dict[str, Any]) -> list[Mismatch]:
+    """Wtoday two environments differ in what decides bits.
 
     Args:
       recorded: an environment as :func:`describe_environment` gives it.
-      found: another one.
+      present: another one.
 
     Returns:
-      What differs, by name and with both values; None where one was not recorded.
+      What differs, by name and with both values; None wtoday one was not recorded.
 
     Example:
-      >>> here = describe_environment()
-      >>> [str(difference) for difference in mismatches(here | {"jaxlib": "0.1.0", "load": [0, 0, 0]}, here)] == [
-      ...     f"jaxlib is {here['jaxlib']!r}, recorded was '0.1.0'"]
+      >>> today = describe_environment()
+      >>> [str(difference) for difference in mismatches(today | {"jaxlib": "0.1.0", "load": [0, 0, 0]}, today)] == [
+      ...     f"jaxlib is {today['jaxlib']!r}, recorded was '0.1.0'"]
       True
     """
 
-    def told(environment: dict[str, Any], name: str) -> Any:
+    def value_of(environment: dict[str, Any], name: str) -> Any:
         value = environment.get(name)
         return " ".join(sorted(value.split())) if name == "xla_flags" and value else value  # flags have no order
 
-    pairs = ((name, told(recorded, name), told(found, name)) for name in DECIDES_BITS)
+    pairs = ((name, value_of(recorded, name), value_of(present, name)) for name in DECIDES_BITS)
     return [Mismatch(name, was, now) for name, was, now in pairs if was != now]
 
 
@@ -116,26 +116,26 @@ def describe_dtypes(**trees: Any) -> dict[str, list[str]]:
       {'params': ['float32[2,3]']}
     """
 
-    def told(leaf: Any) -> str:
+    def described(leaf: Any) -> str:
         return f"{leaf.dtype}[{','.join(str(size) for size in leaf.shape)}]"
 
-    shapes = jax.eval_shape(lambda trees: trees, trees)  # with the dtypes that JAX makes of NumPy's
-    return {name: [told(leaf) for leaf in jax.tree.leaves(tree)] for name, tree in shapes.items()}
+    shapes = jax.eval_shape(lambda trees: trees, trees)  # with JAX's dtypes in place of NumPy's
+    return {name: [described(leaf) for leaf in jax.tree.leaves(tree)] for name, tree in shapes.items()}
 
 
 def _processor() -> dict[str, str]:
-    """The vector extensions and the model, which decide which code XLA generates, where the system tells them."""
+    """The vector extensions and the model, which decide which code XLA generates, where the system says so."""
     try:
         lines = Path("/proc/cpuinfo").read_text().split("\n\n", 1)[0].splitlines()
     except OSError:
         return {"cpu_features": platform.machine(), "cpu_model": platform.processor()}
-    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    flags = (told.get("flags") or told.get("Features") or "").split()
+    entries = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = (entries.get("flags") or entries.get("Features") or "").split()
     vector = ("avx", "sse4", "fma", "f16c", "amx", "asimd", "sve")
     names = ("vendor_id", "cpu family", "model", "CPU implementer", "CPU variant", "CPU part")
     return {
         "cpu_features": " ".join(sorted(f for f in flags if f.startswith(vector))),
-        "cpu_model": " ".join(told[name] for name in names if name in told) or platform.processor(),
+        "cpu_model": " ".join(entries[name] for name in names if name in entries) or platform.processor(),
     }
 
 

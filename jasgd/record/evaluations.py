@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def named_numbers(told: Any, reserved: set[str]) -> dict[str, float]:
+def named_numbers(evaluation: Any, reserved: set[str]) -> dict[str, float]:
     """What ``evaluate`` gave, as numbers by name.
 
     Args:
-      told: a number, which is the loss, or a mapping of names to numbers.
+      evaluation: a number, which is the loss, or a mapping of names to numbers.
       reserved: names that it must not give.
 
     Returns:
@@ -24,10 +24,10 @@ def named_numbers(told: Any, reserved: set[str]) -> dict[str, float]:
       >>> named_numbers(0.5, {"version"})
       {'loss': 0.5}
     """
-    named = {"loss": told} if not isinstance(told, Mapping) else told
+    named = {"loss": evaluation} if not isinstance(evaluation, Mapping) else evaluation
     if taken := reserved & set(named):
         raise ValueError(f"evaluate must give names other than {' and '.join(sorted(reserved))}, got {sorted(taken)}")
-    return {str(k): _number(v, f" for {k!r}" if named is told else "") for k, v in named.items()}
+    return {str(k): _number(v, f" for {k!r}" if named is evaluation else "") for k, v in named.items()}
 
 
 def _number(value: Any, where: str) -> float:
@@ -36,6 +36,6 @@ def _number(value: Any, where: str) -> float:
         if shape == () and not isinstance(value, str):
             return float(value)
     except TypeError:
-        pass  # told below
+        pass  # raised below
     got = f"{value.dtype}{list(shape)}" if shape else type(value).__name__
     raise TypeError(f"evaluate must give a number, or a mapping of names to numbers, got {got}{where}")

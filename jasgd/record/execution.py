@@ -76,7 +76,7 @@ class Execution:
       metadata: scheme, workers, seed, versions of the libraries and the like; values that JSON can hold. ``unfinished``
         lists the versions of Hogwild's commits that failed half-way or did not end, which have no row.
       row_hash: FNV-1a over the columns of each row, as the run wrote them; uint64. It names the row that was altered
-        since, see :meth:`unaltered`. None where nobody took it.
+        since, see :meth:`unaltered`. None where none was taken.
 
     Example:
       >>> import numpy as np
@@ -120,8 +120,8 @@ class Execution:
     @property
     def commits(self) -> int:
         """Number of versions that were made, T."""
-        made = [int(self.version[-1]) + 1] if len(self) else []
-        return max([*made, *(version + 1 for version in self.metadata.get("unfinished", []))], default=0)
+        applied = [int(self.version[-1]) + 1] if len(self) else []
+        return max([*applied, *(version + 1 for version in self.metadata.get("unfinished", []))], default=0)
 
     @property
     def workers(self) -> int:
@@ -170,10 +170,10 @@ class Execution:
         ):
             if table.row_hash is None:
                 continue
-            found = row_hashes(getattr(table, name) for name in names)
-            if found.shape != table.row_hash.shape:
-                raise ExecutionError(f"{text}s: {len(table.row_hash)} were written, {len(found)} are there")
-            if len(altered := np.flatnonzero(found != table.row_hash)):
+            hashes = row_hashes(getattr(table, name) for name in names)
+            if hashes.shape != table.row_hash.shape:
+                raise ExecutionError(f"{text}s: {len(table.row_hash)} were written, {len(hashes)} are there")
+            if len(altered := np.flatnonzero(hashes != table.row_hash)):
                 raise ExecutionError(f"{text} {altered[0]}: was altered since the run wrote it, or its hash was")
 
     def conservation(self) -> dict[str, int]:
@@ -190,7 +190,7 @@ class Execution:
         # A worker's gaps are its reads, each less the end of what came before it: in whatever order, their sum is all
         # reads less all ends. One that reads nothing at the end is as if it read the last version.
         gaps = sum(in_flight.get(worker, total) for worker in range(self.workers))
-        # An applied gradient's worker is current behind its own commit, a dropped one's at the drop.
+        # An applied gradient's worker is current after its own commit, a dropped one's at the drop.
         for table, own in ((self, 1), (self.dropped, 0)):
             by_worker = table.worker >= 0
             gaps += int(np.sum((table.version_read - table.version - own)[by_worker]))
@@ -285,14 +285,14 @@ class Execution:
                 raise ExecutionError(f"{path}: no column {missing}") from None
         lost = Drops(**drops, row_hash=row_hashes[1])
         execution = cls(**columns, dropped=lost, metadata=header["metadata"], row_hash=row_hashes[0])
-        for name, found in execution.hashes().items():
-            if found != header["hashes"].get(name):
-                told = f"{path}: column {name} has hash {found}, expected {header['hashes'].get(name)}"
+        for name, present in execution.hashes().items():
+            if present != header["hashes"].get(name):
+                message = f"{path}: column {name} has hash {present}, expected {header['hashes'].get(name)}"
                 try:
                     execution.unaltered()
                 except ExecutionError as where:
-                    told += f"; {where}"
-                raise ExecutionError(told)
+                    message += f"; {where}"
+                raise ExecutionError(message)
         execution.validate()
         return execution
 

@@ -1,4 +1,4 @@
-"""What a run leaves behind: parameters, optimizer state, the execution, and how it ended."""
+"""The result of a run: parameters, optimizer state, the execution, and how it ended."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class TrainResult:
         ex, law = self.execution, self.law.statistics()
         factor = ex.factor.astype(np.float64)
         applied = len(ex) > 0
-        told = {
+        metrics = {
             "updates": ex.commits,
             "gradients": len(ex),
             "duration_s": self.duration_s,
@@ -105,8 +105,8 @@ class TrainResult:
             **{f"dropped_{why}": int(np.sum(ex.dropped.reason == i)) for i, why in enumerate(DROP_REASONS)},
         }
         for more in (self.counters, self.evaluations[-1] if self.evaluations else {}):
-            told |= {name: value for name, value in more.items() if name not in told}
-        return told
+            metrics |= {name: value for name, value in more.items() if name not in metrics}
+        return metrics
 
     def summary(self) -> str:
         """A few lines for people.

@@ -1,4 +1,4 @@
-"""A hash of each row of an execution, so that an altered row is found."""
+"""A hash of each row of an execution, so that an altered row is chunk."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def row_hashes(columns: Iterable[np.ndarray]) -> np.ndarray:
     hashes = np.full(len(arrays[0]), 0xCBF29CE484222325, np.uint64)
     for start in range(0, len(hashes), HASHED_AT_ONCE):
         part = slice(start, start + HASHED_AT_ONCE)
-        found = hashes[part]
+        chunk = hashes[part]
         for array in arrays:
             for byte in array[part, None].view(np.uint8).T:
-                found ^= byte
-                found *= np.uint64(0x100000001B3)
+                chunk ^= byte
+                chunk *= np.uint64(0x100000001B3)
     return hashes

@@ -23,7 +23,7 @@ _pack = struct.Struct("=q5d").pack
 class Phases:
     """When each gradient's phases began and ended, by worker.
 
-    Guarantees. All workers may call ``note`` at once, each with its own number: nobody shares memory. It costs a
+    Guarantees. All workers may call ``note`` at once, each with its own number: no two share memory. It costs a
     fraction of a microsecond and 48 bytes. ``of`` may be called while a worker that could not be stopped notes on.
 
     Args:
@@ -57,7 +57,7 @@ class Phases:
 
         Returns:
           For each of ``PHASES`` seconds, float64 of shape (n,); NaN where a ticket was not noted, as that of a commit
-          which raised behind its row.
+          which raised after its row.
         """
         # Copies, since memory cannot grow while NumPy looks at it, and a worker that is stuck may still want it to.
         noted = np.concatenate([np.frombuffer(bytes(notes), _ROW) for notes in self._notes])
@@ -65,8 +65,8 @@ class Phases:
         durations = np.full((len(tickets), len(PHASES)), np.nan)
         if len(noted):
             place = np.minimum(np.searchsorted(noted["ticket"], tickets), len(noted) - 1)
-            found = noted["ticket"][place] == tickets
-            durations[found] = np.diff(noted["at_s"][place[found]])
+            is_noted = noted["ticket"][place] == tickets
+            durations[is_noted] = np.diff(noted["at_s"][place[is_noted]])
         return {name: np.ascontiguousarray(column) for name, column in zip(PHASES, durations.T, strict=True)}
 
     def columns(self, execution: Execution) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from jasgd.record.execution import Execution
 
 
 def truncated(execution: Execution, commits: int) -> Execution:
-    """What an execution would have been, had it ended behind so many commits.
+    """What an execution would have been, had it ended after so many commits.
 
     Args:
       execution: any that is valid.

@@ -32,7 +32,7 @@ def mishchenko(
     source counts a fresh gradient as 1; here it is 0, hence τ + 1.
 
     Args:
-      learning_rate: that of the optimizer behind, > 0; the factor is γ(τ) over it.
+      learning_rate: that of the optimizer that follows, > 0; the factor is γ(τ) over it.
       smoothness: L > 0.
       workers: n ≥ 1.
       setting: which of the source's theorems, 3.3, 3.1 or 3.2.
@@ -120,7 +120,7 @@ def adadelay(learning_rate: float, smoothness: float = 1.0, scale: float = 1.0) 
     r""":math:`\gamma(t, \tau) = 1 / (L + c\sqrt{t + \tau})`: decays with the update t and, slightly, with staleness.
 
     Args:
-      learning_rate: that of the optimizer behind, > 0; the factor is γ over it.
+      learning_rate: that of the optimizer that follows, > 0; the factor is γ over it.
       smoothness: L > 0.
       scale: c > 0.
 

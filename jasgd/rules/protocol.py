@@ -24,7 +24,8 @@ def reads_law(rule: Rule) -> bool:
 
     Raises:
       TypeError: where ``rule`` cannot be called with one or two positional arguments; an array is named as what
-        ``optax.inject_hyperparams`` makes of a rule that it takes for a schedule, a factory as one to be called.
+        ``optax.inject_hyperparams`` passes in place of a rule that it takes for a schedule, a factory as one to be
+        called.
 
     Example:
       >>> reads_law(lambda staleness: 1.0), reads_law(lambda staleness, law: law.mean())

@@ -67,7 +67,7 @@ class Hogwild(Scheme):
         """A private copy, taken while others may be adding."""
         with self._count_mutex:
             version, adding = self._claimed, self._claimed - self._finished
-        self._ledger.reading(worker, version)
+        self._ledger.note_read(worker, version)
         self._at_point("read", worker)
         params = self._shared.read() if self.reuses_memory else self._shared.copy()
         self._at_point("copied", worker)
@@ -81,19 +81,24 @@ class Hogwild(Scheme):
         with self._count_mutex:
             version = self._claimed
             ledger.require_open(version)
-            tau = ledger.staleness(gradient.view.version, version)
+            tau = ledger.staleness_between(gradient.view.version, version)
             too_stale = ledger.is_too_stale(tau)
             if not too_stale:
                 self._claimed = version + 1
                 self._open.add(version)
         if too_stale:
-            return ledger.dropped(gradient, version, tau, 1, "stale")
+            return ledger.record_dropped(gradient, version, tau, 1, "stale")
         base = self._state
         # A transformation that looks at the current parameters gets a copy of its own, which others may tear.
         current = self._shared.read() if compiled.needs_params else gradient.view.params
         update = compiled.update_in_place if self._in_place else compiled.update
         updates, state, factor = update(
-            current, base.leaves, gradient.grads, compiled.staleness(tau), gradient.loss, compiled.read(gradient.view)
+            current,
+            base.leaves,
+            gradient.grads,
+            compiled.staleness_array(tau),
+            gradient.loss,
+            compiled.read(gradient.view),
         )
         self._at_point("state", worker)
         self._state = _State(state, base.commits + 1)
@@ -104,13 +109,13 @@ class Hogwild(Scheme):
         with self._count_mutex:
             self._finished += 1
             self._open.discard(version)
-        return ledger.applied(gradient, version, tau, factor)
+        return ledger.record_applied(gradient, version, tau, factor)
 
     def warm_up(self, gradient: Gradient) -> None:
         """Compiles what commits call; changes nothing."""
         compiled, grads = self._compiled, gradient.grads
         private = self._shared.read() if self.reuses_memory else self._shared.copy()
-        rest = compiled.staleness(0), gradient.loss, compiled.read(View(0, private))
+        rest = compiled.staleness_array(0), gradient.loss, compiled.read(View(0, private))
         updates, _, _ = compiled.update(private, self._state.leaves, grads, *rest)
         if self.reuses_memory and all(
             kind_of(u) == kind_of(g) and u is not g for u, g in zip(updates, grads, strict=True)
@@ -121,7 +126,9 @@ class Hogwild(Scheme):
     def snapshot(self) -> Snapshot:
         """A copy, torn where an add is under way."""
         version = self._claimed
-        params = tuple(jax.device_put(leaf) for leaf in self._shared.copy())  # over that memory, which is nobody else's
+        params = tuple(
+            jax.device_put(leaf) for leaf in self._shared.copy()
+        )  # over that memory, which nothing else uses
         return Snapshot(version, params, self._state.leaves)
 
     @property

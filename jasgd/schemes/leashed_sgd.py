@@ -24,7 +24,7 @@ class Leashed(Scheme):
     compare-and-swap of references, so these two statements have a mutex to themselves. A read is one load of an
     attribute. Memory: a snapshot lives while it is current or a worker holds it as view, or as base and candidate; with
     the workers' gradients that makes at most 3m + 1 vectors of parameters at once. The trainer holds one more, the
-    newest with a finite loss, and evaluation another. Memory of large ones is used again once nobody can read it.
+    newest with a finite loss, and evaluation another. Memory of large ones is used again once no thread can read it.
 
     Source:
       Bäckström, Walulya, Papatriantafilou, Tsigas, "Consistent lock-free parallel stochastic gradient descent for fast
@@ -52,7 +52,7 @@ class Leashed(Scheme):
     def read(self, worker: int) -> View:
         """The current snapshot's parameters, by reference."""
         current = self._current
-        self._ledger.reading(worker, current.version)
+        self._ledger.note_read(worker, current.version)
         self._at_point("read", worker)
         return View(current.version, current.params)
 
@@ -61,28 +61,30 @@ class Leashed(Scheme):
         compiled, ledger, read_version = self._compiled, self._ledger, gradient.view.version
         read = compiled.read(gradient.view)
         if self.reuses_memory:
-            gradient.view = View(read_version, ())  # nobody else looks at it, and its memory may be wanted
+            gradient.view = View(read_version, ())  # nothing else reads it, and its memory may be needed
         tries = 0
         while True:
             base = self._current
             self._at_point("base", gradient.worker)
             ledger.require_open(base.version)
-            tau = ledger.staleness(read_version, base.version)
+            tau = ledger.staleness_between(read_version, base.version)
             if ledger.is_too_stale(tau):
-                return ledger.dropped(gradient, base.version, tau, tries, "stale")
+                return ledger.record_dropped(gradient, base.version, tau, tries, "stale")
             params, state, factor = self._retired.apply(
-                base.params, base.state, gradient.grads, compiled.staleness(tau), gradient.loss, read
+                base.params, base.state, gradient.grads, compiled.staleness_array(tau), gradient.loss, read
             )
             tries += 1
             self._at_point("publish", gradient.worker)
             if self._swap(base, Snapshot(base.version + 1, params, state)):
-                return ledger.applied(gradient, base.version, tau, factor, tries)
-            self._retired.keep(params, state)  # was not published, so nobody has seen it
+                return ledger.record_applied(gradient, base.version, tau, factor, tries)
+            self._retired.keep(params, state)  # was not published, so no other thread has seen it
             del params, state
             self._at_point("lost", gradient.worker)
             if self._persistence is not None and tries > self._persistence:
                 version = self._current.version
-                return ledger.dropped(gradient, version, ledger.staleness(read_version, version), tries, "contended")
+                return ledger.record_dropped(
+                    gradient, version, ledger.staleness_between(read_version, version), tries, "contended"
+                )
 
     def _swap(self, expected: Snapshot, new: Snapshot) -> bool:
         with self._swap_mutex:
@@ -97,11 +99,11 @@ class Leashed(Scheme):
     def warm_up(self, gradient: Gradient) -> None:
         """Compiles what commits call; changes nothing."""
         current = self._current
-        given = gradient.grads, self._compiled.staleness(0), gradient.loss, self._compiled.read(gradient.view)
+        rest = gradient.grads, self._compiled.staleness_array(0), gradient.loss, self._compiled.read(gradient.view)
         if self.reuses_memory:
-            self._retired.learn(current.params, current.state, *given)
+            self._retired.learn(current.params, current.state, *rest)
         else:
-            self._compiled.apply(current.params, current.state, *given)
+            self._compiled.apply(current.params, current.state, *rest)
 
     def snapshot(self) -> Snapshot:
         """The current snapshot; immutable."""

@@ -23,7 +23,7 @@ class Locked(Scheme):
 
     Guarantees. No torn read, no lost update; versions form a chain. Linearizes inside the mutex, for reads and for
     commits; but a read of what was carried linearizes where the current version is found to be that copy's, so that a
-    commit under way comes behind it. A worker waits for another's copy or update, never for another's gradient. Nothing
+    commit under way comes after it. A worker waits for another's copy or update, never for another's gradient. Nothing
     relies on the GIL but that: loading an attribute is atomic.
     """
 
@@ -62,13 +62,13 @@ class Locked(Scheme):
         """The parameters as they are while the mutex is held, or as this worker's own commit carried them along."""
         view, self._carried[worker] = self._carried[worker], None
         if view is not None and view.version == self._version:  # as if it had kept the mutex
-            self._ledger.reading(worker, view.version)
+            self._ledger.note_read(worker, view.version)
             self._at_point("read", worker)
             return view
         with self._mutex:
             self._at_point("read", worker)
             view = View(self._version, self._read())
-            self._ledger.reading(worker, view.version)
+            self._ledger.note_read(worker, view.version)
         return view
 
     def commit(self, gradient: Gradient) -> Committed | Dropped:
@@ -78,16 +78,16 @@ class Locked(Scheme):
         with self._mutex:
             version = self._version
             ledger.require_open(version)
-            tau = ledger.staleness(gradient.view.version, version)
+            tau = ledger.staleness_between(gradient.view.version, version)
             if ledger.is_too_stale(tau):
-                return ledger.dropped(gradient, version, tau, 1, "stale")
+                return ledger.record_dropped(gradient, version, tau, 1, "stale")
             read = compiled.read(gradient.view)
-            given = self._params, self._state, gradient.grads, compiled.staleness(tau), gradient.loss, read
-            self._params, self._state, factor, *carried = self._apply(*given)
+            arguments = self._params, self._state, gradient.grads, compiled.staleness_array(tau), gradient.loss, read
+            self._params, self._state, factor, *carried = self._apply(*arguments)
             self._version = version + 1
             if self._reading == "carry":
                 self._carried[worker] = View(version + 1, carried[0] if carried else self._read())
-        return ledger.applied(gradient, version, tau, factor)
+        return ledger.record_applied(gradient, version, tau, factor)
 
     def warm_up(self, gradient: Gradient) -> None:
         """Compiles what commits call; changes nothing."""
@@ -95,7 +95,7 @@ class Locked(Scheme):
         if self.reuses_memory and self._in_place and is_large(params):
             params = self._compiled.copy_into(params, self._params)
             self._uses_again, self._apply = True, self._compiled.apply_in_place  # copies on their own, into old memory
-        read, fresh = self._compiled.read(gradient.view), self._compiled.staleness(0)
+        read, fresh = self._compiled.read(gradient.view), self._compiled.staleness_array(0)
         self._apply(params, state, gradient.grads, fresh, gradient.loss, read)
 
     def snapshot(self) -> Snapshot:
@@ -108,11 +108,11 @@ class Locked(Scheme):
             self._mutex.release()
 
     def _read(self) -> tuple:
-        """What a worker computes on, in memory that nobody holds where there is some."""
+        """What a worker computes on, in memory that no thread holds where there is some."""
         if not self._uses_again:
             return self._copied(self._params)
-        found = self._copies.unheld()
-        leaves = self._copied(self._params) if found is None else self._compiled.copy_into(found[1], self._params)
+        unheld = self._copies.unheld()
+        leaves = self._copied(self._params) if unheld is None else self._compiled.copy_into(unheld[1], self._params)
         self._copies.keep(None, leaves)
         return leaves
 

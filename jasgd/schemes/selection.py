@@ -47,7 +47,7 @@ WITH_NATIVE: dict[str, type] = {scheme.name: scheme for scheme in (Locked, Hogwi
 
 def native_class(name: str) -> SchemeFactory:
     """The class of a name in :data:`WITH_NATIVE` whose rounds are native."""
-    from jasgd.schemes.native import NATIVE  # only who asks for it pays for importing it
+    from jasgd.schemes.native import NATIVE  # imported only where it is needed
 
     return NATIVE[name]
 

@@ -27,16 +27,16 @@ class Sequential(Scheme):
     def read(self, worker: int) -> View:
         """The current parameters."""
         current = self._current
-        self._ledger.reading(worker, current.version)
+        self._ledger.note_read(worker, current.version)
         return View(current.version, current.params)
 
     def commit(self, gradient: Gradient) -> Committed | Dropped:
         """Applies the gradient."""
         base = self._current
         self._ledger.require_open(base.version)
-        tau = self._ledger.staleness(gradient.view.version, base.version)
+        tau = self._ledger.staleness_between(gradient.view.version, base.version)
         self._current, factor = self.successor(base, gradient, tau)
-        return self._ledger.applied(gradient, base.version, tau, factor)
+        return self._ledger.record_applied(gradient, base.version, tau, factor)
 
     def snapshot(self) -> Snapshot:
         """The current parameters; immutable."""

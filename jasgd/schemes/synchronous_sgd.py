@@ -16,9 +16,9 @@ from jasgd.core.scheme import Scheme, Setup, require_threads
 class Synchronous(Scheme):
     """Workers meet at a barrier; one commit per round, of the mean of all gradients and losses.
 
-    Guarantees. Every τ = 0. Bit-reproducible: a round's gradients are summed in the order of their tickets, whoever
-    computed them. Linearizes where the last worker of a round replaces the current snapshot, inside the mutex. A worker
-    waits for its peers, so a stalled one stalls the run; ``close`` wakes all.
+    Guarantees. Every τ = 0. Bit-reproducible: a round's gradients are summed in the order of their tickets, whichever
+    worker computed them. Linearizes where the last worker of a round replaces the current snapshot, inside the mutex.
+    A worker waits for its peers, so a stalled one stalls the run; ``close`` wakes all.
     """
 
     name = "synchronous"
@@ -33,14 +33,14 @@ class Synchronous(Scheme):
         self._factor = 0.0  # of the newest round
         self._mutex = threading.Lock()  # of the round
         # Where each worker waits for the others: locked but for the moment in which it may go on.
-        self._doors = [threading.Lock() for _ in range(setup.workers)]
-        for door in self._doors:
-            door.acquire()
+        self._gates = [threading.Lock() for _ in range(setup.workers)]
+        for gate in self._gates:
+            gate.acquire()
 
     def read(self, worker: int) -> View:
         """The parameters of this round."""
         current = self._current
-        self._ledger.reading(worker, current.version)
+        self._ledger.note_read(worker, current.version)
         return View(current.version, current.params)
 
     def commit(self, gradient: Gradient) -> Committed | Dropped:
@@ -48,7 +48,7 @@ class Synchronous(Scheme):
         worker, version = gradient.worker, self._current.version
         with self._mutex:
             self._ledger.require_open(version)
-            self._ledger.staleness(gradient.view.version, version)
+            self._ledger.staleness_between(gradient.view.version, version)
             self._round.append(gradient)
             is_last = len(self._round) == self._workers
             if is_last:
@@ -56,12 +56,12 @@ class Synchronous(Scheme):
         if is_last:
             self._open(worker)
         else:
-            self._doors[worker].acquire()
+            self._gates[worker].acquire()
             if self._current.version == version:  # closed while waiting; the round is given up as a whole
                 with self._mutex:  # unless the last worker has come meanwhile
                     if self._current.version == version:
                         self._ledger.require_open(version)
-        return self._ledger.applied(gradient, version, 0, self._factor)
+        return self._ledger.record_applied(gradient, version, 0, self._factor)
 
     def _apply_round(self) -> None:
         base, grads = self._current, sorted(self._round, key=lambda g: g.ticket)
@@ -76,10 +76,10 @@ class Synchronous(Scheme):
         self._current = Snapshot(base.version + 1, params, state)
 
     def _open(self, last: int | None = None) -> None:
-        for worker, door in enumerate(self._doors):
+        for worker, gate in enumerate(self._gates):
             if worker != last:
-                with contextlib.suppress(RuntimeError):  # it is open already, by whoever closed the scheme
-                    door.release()
+                with contextlib.suppress(RuntimeError):  # it is open already, since the scheme was closed
+                    gate.release()
 
     def warm_up(self, gradient: Gradient) -> None:
         """Compiles what commits call; changes nothing."""

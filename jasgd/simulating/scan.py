@@ -177,7 +177,7 @@ def _commit(compiled: Compiled, carry: Carry, now: Steps, grouped: bool, dtype: 
             grads = tuple(leaf / now.gradients.astype(leaf.dtype) for leaf in grads)
             loss = loss / now.gradients.astype(loss.dtype)
         loss = loss.astype(dtype)  # that of the loss, which the transformation is given in the trainer
-        params, state, factor = compiled.applied(carry.params, carry.state, grads, now.staleness, loss, read)
+        params, state, factor = compiled.traced_apply(carry.params, carry.state, grads, now.staleness, loss, read)
         return params, state, factor.astype(jnp.float32)
 
     nothing = carry.params, carry.state, jnp.ones((), jnp.float32)

@@ -1,4 +1,4 @@
-"""How far a run is, for the caller of ``train`` who asked to be told while it goes on."""
+"""How far a run is, for a caller of ``train`` that passes ``on_progress``."""
 
 from __future__ import annotations
 

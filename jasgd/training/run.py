@@ -70,7 +70,7 @@ class Run:
     def leave(self, error: BatchesExhausted) -> None:
         """A worker found no batch. Its peers may still take the last steps with theirs; the last to leave fails.
 
-        Where workers meet at a barrier nobody can go on without it.
+        Where workers meet at a barrier, none can go on without it.
         """
         with self._mutex:
             self._without_batches += 1

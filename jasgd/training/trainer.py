@@ -1,4 +1,4 @@
-"""train(): what a run is given, and what it leaves behind."""
+"""train(): checks its arguments, puts a run together, and gives its result."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ class Dropping(jasgd.schemes.Locked):
         if gradient.ticket % 3:
             return super().commit(gradient)
         version = self._version
-        return self._ledger.dropped(gradient, version, version - gradient.view.version, 1, "stale")
+        return self._ledger.record_dropped(gradient, version, version - gradient.view.version, 1, "stale")
 
 
 @pytest.fixture(scope="module")

@@ -169,7 +169,7 @@ def test_a_scheme_that_commits_and_never_advances_is_stopped_and_named(workers):
         name = "standing"
 
         def commit(self, gradient):
-            return self._ledger.applied(gradient, 0, 0, 1.0)
+            return self._ledger.record_applied(gradient, 0, 0, 1.0)
 
     result = train(scheme=Standing, workers=workers)
     assert result.outcome == "failed"
@@ -188,7 +188,7 @@ def test_a_scheme_whose_workers_give_several_gradients_to_a_version_trains():
                 self._held = [*getattr(self, "_held", []), gradient]
                 if len(self._held) == 10:
                     self._current, self._held = self._current._replace(version=version + 1), []
-                return self._ledger.applied(gradient, version, version - gradient.view.version, 1.0)
+                return self._ledger.record_applied(gradient, version, version - gradient.view.version, 1.0)
 
     result = train(scheme=Buffering, workers=1)
     assert result.outcome == "finished"
@@ -219,12 +219,12 @@ def test_an_execution_that_cannot_have_happened_fails_the_run_and_names_the_sche
 
         def __init__(self, setup):
             super().__init__(setup)
-            self._ledger.applied = self._applied
+            self._ledger.record_applied = self._applied
 
         def _applied(self, gradient, version, *rest):
             if version == 7:
                 return jasgd.schemes.Committed(version, *rest[:2], 1)
-            return type(self._ledger).applied(self._ledger, gradient, version, *rest)
+            return type(self._ledger).record_applied(self._ledger, gradient, version, *rest)
 
     result = train(scheme=Forgetful, workers=1)
     assert result.outcome == "failed"
@@ -254,7 +254,7 @@ def test_a_scheme_s_counter_and_an_evaluation_leave_the_metrics_their_names():
 def test_a_reason_to_drop_that_is_none_is_named():
     class Picky(Leashed):
         def commit(self, gradient):
-            return self._ledger.dropped(gradient, gradient.view.version, 0, 1, "too slow")
+            return self._ledger.record_dropped(gradient, gradient.view.version, 0, 1, "too slow")
 
     result = train(scheme=Picky)
     assert result.outcome == "failed"

@@ -26,9 +26,9 @@ void AddIn(char* to, const ffi::RemainingArgs& from, size_t first, size_t count)
   }
 }
 
-// (who) -> (number, loss, gradient ..., parameters read ... where they are asked for)
-ffi::Error Recall(ffi::AnyBuffer who, ffi::RemainingRets rets) {
-  const Who me(who);
+// (caller) -> (number, loss, gradient ..., parameters read ... where they are asked for)
+ffi::Error Recall(ffi::AnyBuffer caller, ffi::RemainingRets rets) {
+  const Caller me(caller);
   const size_t end = 2 + me.store->param_leaves;
   CopyOut(me.worker->kept.data(), rets, 1, end - 1);
   if (rets.size() > end) CopyOut(me.worker->view->bytes.data(), rets, end, me.store->param_leaves);
@@ -37,9 +37,9 @@ ffi::Error Recall(ffi::AnyBuffer who, ffi::RemainingRets rets) {
 }
 
 Status Opened(Store* store, Worker* worker, bool check_finite) {
-  Told& told = worker->told;
-  told.staleness = 0;  // where it is not opened, which is no number to compute with
-  if (check_finite && !std::isfinite(told.loss)) return kNonfinite;
+  Answer& answer = worker->answer;
+  answer.staleness = 0;  // where it is not opened, which is no number to compute with
+  if (check_finite && !std::isfinite(answer.loss)) return kNonfinite;
   if (check_finite) NoteGood(store, worker);
   if (store->scheme == kLocked && !worker->has_gate) {
     if (is_workers_own) {
@@ -51,10 +51,10 @@ Status Opened(Store* store, Worker* worker, bool check_finite) {
   }
   std::lock_guard<std::mutex> held(store->mutex);
   worker->base = store->current;
-  told.version = store->scheme == kHogwild ? store->claimed : worker->base.params->version;
-  if (IsOver(store, told.version)) return kClosed;
-  told.staleness = told.version - told.version_read;
-  if (store->max_staleness >= 0 && told.staleness > store->max_staleness) return kStale;
+  answer.version = store->scheme == kHogwild ? store->claimed : worker->base.params->version;
+  if (IsOver(store, answer.version)) return kClosed;
+  answer.staleness = answer.version - answer.version_read;
+  if (store->max_staleness >= 0 && answer.staleness > store->max_staleness) return kStale;
   if (store->scheme == kHogwild) worker->claimed = store->claimed++;
   return kOpen;
 }
@@ -67,15 +67,15 @@ void LetGo(Store* store, Worker* worker) {
   }
 }
 
-// (who, number, loss as float or double, loss, gradient ...) ->
+// (caller, number, loss as float or double, loss, gradient ...) ->
 //   (staleness, loss, gradient ..., state ..., parameters ... where they are asked for)
-ffi::Error Begin(ffi::AnyBuffer who, ffi::RemainingArgs args, ffi::RemainingRets rets) {
-  const Who me(who);
+ffi::Error Begin(ffi::AnyBuffer caller, ffi::RemainingArgs args, ffi::RemainingRets rets) {
+  const Caller me(caller);
   Store* store = me.store;
   Worker* worker = me.worker;
   const size_t grads = store->param_leaves + 1, state = grads + 1, params = state + store->state_leaves;
-  if (worker->told.computed_s == 0) worker->told.computed_s = Now();  // not again where it tries again
-  worker->told.loss = Number(Arg(args, 1));
+  if (worker->answer.computed_s == 0) worker->answer.computed_s = Now();  // not again where it tries again
+  worker->answer.loss = Number(Arg(args, 1));
   worker->status = Opened(store, worker, me.check_finite);
   const Snapshot base = worker->status == kOpen ? worker->base : Current(store);
   if (worker->status != kOpen) LetGo(store, worker);
@@ -85,12 +85,12 @@ ffi::Error Begin(ffi::AnyBuffer who, ffi::RemainingArgs args, ffi::RemainingRets
   }
   CopyOut(base.state->bytes.data(), rets, state, store->state_leaves);
   if (store->gives_params) CopyOut(base.params->bytes.data(), rets, params, store->param_leaves);
-  *reinterpret_cast<int32_t*>(Ret(rets, 0).untyped_data()) = static_cast<int32_t>(worker->told.staleness);
+  *reinterpret_cast<int32_t*>(Ret(rets, 0).untyped_data()) = static_cast<int32_t>(worker->answer.staleness);
   return ffi::Error::Success();
 }
 
 Status Published(Store* store, Worker* worker, const ffi::RemainingArgs& args, size_t state, size_t params) {
-  const int64_t version = worker->told.version;
+  const int64_t version = worker->answer.version;
   const Snapshot base = worker->base;
   Snapshot next{nullptr, store->states_pool.Take()};
   CopyIn(next.state->bytes.data(), args, state, store->state_leaves);
@@ -111,7 +111,7 @@ Status Published(Store* store, Worker* worker, const ffi::RemainingArgs& args, s
   CopyIn(next.params->bytes.data(), args, params, store->param_leaves);
   next.params->version = version + 1;
   std::lock_guard<std::mutex> held(store->mutex);
-  if (store->scheme == kLeashed) {  // with the gate nobody can have come between
+  if (store->scheme == kLeashed) {  // with the gate no worker can have come between
     if (IsOver(store, store->current.params->version)) return kClosed;
     if (store->current.params != base.params) return kLost;
   }
@@ -119,15 +119,15 @@ Status Published(Store* store, Worker* worker, const ffi::RemainingArgs& args, s
   return kDone;
 }
 
-// (who, C, loss, gradient ..., state ..., new parameters ..., of Hogwild! the update) -> (status)
-ffi::Error End(ffi::AnyBuffer who, ffi::RemainingArgs args, ffi::RemainingRets rets) {
-  const Who me(who);
+// (caller, C, loss, gradient ..., state ..., new parameters ..., of Hogwild! the update) -> (status)
+ffi::Error End(ffi::AnyBuffer caller, ffi::RemainingArgs args, ffi::RemainingRets rets) {
+  const Caller me(caller);
   Store* store = me.store;
   Worker* worker = me.worker;
   const size_t state = store->param_leaves + 2;
   if (worker->status == kOpen) {
-    ++worker->told.tries;
-    worker->told.factor = Number(Arg(args, 0));
+    ++worker->answer.tries;
+    worker->answer.factor = Number(Arg(args, 0));
     worker->status = Published(store, worker, args, state, state + store->state_leaves);
     LetGo(store, worker);
   }
@@ -137,9 +137,9 @@ ffi::Error End(ffi::AnyBuffer who, ffi::RemainingArgs args, ffi::RemainingRets r
     worker->kept.resize(bytes);
     CopyIn(worker->kept.data(), args, 1, state - 1);
   }
-  worker->told.status = worker->status;
+  worker->answer.status = worker->status;
   *reinterpret_cast<int32_t*>(Ret(rets, 0).untyped_data()) = worker->status;
-  ++worker->told.attempts;  // behind it Python may go on, and free all this
+  ++worker->answer.attempts;  // after it Python may go on, and free all this
   return ffi::Error::Success();
 }
 

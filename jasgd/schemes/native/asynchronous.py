@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.core.compiled import Leaves
+from jasgd.core.ledger import AppliedRow
 from jasgd.core.messages import Closed, Committed, Dropped, Gradient, Round, View
 from jasgd.core.scheme import Setup
 from jasgd.schemes.leashed_sgd import require_persistence
@@ -35,7 +36,7 @@ class NativeAsynchronous(NativeStore):
     Guarantees. As :class:`NativeStore`. Each attempt at a commit, lost or dropped ones too, costs an update.
 
     Args:
-      setup: what a scheme is given.
+      setup: what a scheme receives.
       persistence: as of ``leashed``.
       max_staleness: as of all.
       native: True.
@@ -56,11 +57,11 @@ class NativeAsynchronous(NativeStore):
     def round(self, worker: int, ticket: int, batch: Any, check_finite: bool) -> Round:
         """Read, gradient and commit in one call; tries again where another worker came first."""
         self._enter(worker)
-        who = self._who[check_finite][worker]
+        caller = self._callers[check_finite][worker]
         self._inside[worker] = True
         try:
-            ending, aux = self._round(who, batch)
-            concluded = self._concluded(worker, ticket, who, ending, aux)
+            ending, aux = self._round(caller, batch)
+            concluded = self._concluded(worker, ticket, caller, ending, aux)
             self._inside[worker] = False
             return concluded
         except Exception:
@@ -71,9 +72,9 @@ class NativeAsynchronous(NativeStore):
         """Applies a gradient that was computed elsewhere."""
         worker = gradient.worker
         self._offer(self._store, worker, gradient)
-        who = self._who[False][worker]
+        caller = self._callers[False][worker]
         try:
-            done = self._concluded(worker, gradient.ticket, who, self._again(who), None).done
+            done = self._concluded(worker, gradient.ticket, caller, self._again(caller), None).done
         except Exception:
             self._library.JasgdAbandon(self._store, worker)
             raise
@@ -82,19 +83,19 @@ class NativeAsynchronous(NativeStore):
 
     def warm_up(self, gradient: Gradient) -> None:
         """Compiles what commits call, on a store of its own."""
-        with self._spare() as (store, who):
+        with self._spare() as (store, caller):
             self._offer(store, 0, gradient)
-            jax.block_until_ready(self._again(who))
+            jax.block_until_ready(self._again(caller))
 
     def rehearse(self) -> float:
         """Compiles what rounds call, on a store of its own, and gives the time of a round in s."""
         zeros = bytes(np.dtype(self._loss).itemsize + size_of(self._params_like))
-        with self._spare() as (store, who):
-            jax.block_until_ready(self._round(who, self._setup.batch))
+        with self._spare() as (store, caller):
+            jax.block_until_ready(self._round(caller, self._setup.batch))
             self._library.JasgdOffer(store, 0, 0, 0.0, zeros, len(zeros), None)
-            jax.block_until_ready(self._again(who))
+            jax.block_until_ready(self._again(caller))
             started = time.perf_counter()
-            jax.block_until_ready(self._round(who, self._setup.batch))
+            jax.block_until_ready(self._round(caller, self._setup.batch))
             return time.perf_counter() - started
 
     @property
@@ -103,46 +104,48 @@ class NativeAsynchronous(NativeStore):
         claimed = (self._library.JasgdClaimed(self._store, worker) for worker in range(self._setup.workers))
         return frozenset(version for version in claimed if version >= 0)
 
-    def _concluded(self, worker: int, ticket: int, who: Any, ending: jax.Array, aux: Any) -> Round:
-        """What became of a gradient, behind further attempts where it needs them."""
+    def _concluded(self, worker: int, ticket: int, caller: Any, ending: jax.Array, aux: Any) -> Round:
+        """What became of a gradient, after further attempts where it needs them."""
         ledger = self._ledger
         while True:
-            told = self._ended(worker, ending)
-            status, read, version, tau, tries, loss = told[1:7]
+            answer = self._ended(worker, ending)
+            status, read, version, tau, tries, loss = answer[1:7]
             done: Committed | Dropped | None = None
             if status == DONE:
-                done = ledger.applied_row(worker, ticket, read, version, tau, told.factor, loss, tries)
+                done = ledger.record_row(AppliedRow(worker, ticket, read, version, tau, answer.factor, loss, tries))
             elif status in (CLOSED, NONFINITE):
-                ledger.reading(worker, read)  # and it was not committed
+                ledger.note_read(worker, read)  # and it was not committed
                 if status == CLOSED:
                     raise Closed(ledger.closed or "steps")
             elif status == STALE:
                 gradient = Gradient(worker, ticket, View(read, ()), (), ending, loss)
-                done = ledger.dropped(gradient, version, tau, tries if self.name == "leashed" else 1, "stale")
+                done = ledger.record_dropped(gradient, version, tau, tries if self.name == "leashed" else 1, "stale")
             elif status == LOST and self._persistence is not None and tries > self._persistence:
                 gradient = Gradient(worker, ticket, View(read, ()), (), ending, loss)
                 version = self._library.JasgdVersion(self._store)
-                done = ledger.dropped(gradient, version, ledger.staleness(read, version), tries, "contended")
+                done = ledger.record_dropped(
+                    gradient, version, ledger.staleness_between(read, version), tries, "contended"
+                )
             else:
                 if status == BUSY:
                     self._library.JasgdWait(self._store, worker)
-                ending = self._again(who)
+                ending = self._again(caller)
                 continue
-            return Round(read, loss, aux, told.read_s + self._clock_s, told.computed_s + self._clock_s, done)
+            return Round(read, loss, aux, answer.read_s + self._clock_s, answer.computed_s + self._clock_s, done)
 
-    def _traced_round(self, who: Any, batch: Any) -> tuple[Any, Any]:
-        number, *params = jax.ffi.ffi_call("JasgdRead", [NUMBER, *self._params_like])(who)
+    def _traced_round(self, caller: Any, batch: Any) -> tuple[Any, Any]:
+        number, *params = jax.ffi.ffi_call("JasgdRead", [NUMBER, *self._params_like])(caller)
         loss, aux, grads = self._compiled.gradient(tuple(params), batch)
         loss = loss.astype(self._loss)  # which a later batch may change
-        return self._attempted(who, number, loss, grads, tuple(params)), aux
+        return self._attempted(caller, number, loss, grads, tuple(params)), aux
 
-    def _traced_again(self, who: Any) -> Any:
-        count, asked = len(self._params_like), self._params_like if self._compiled.wants_read_params else []
-        given = [NUMBER, jax.ShapeDtypeStruct((), self._loss), *self._params_like, *asked]
-        number, loss, *leaves = jax.ffi.ffi_call("JasgdRecall", given)(who)
-        return self._attempted(who, number, loss, leaves[:count], tuple(leaves[count:]))
+    def _traced_again(self, caller: Any) -> Any:
+        count, read = len(self._params_like), self._params_like if self._compiled.wants_read_params else []
+        recalled = [NUMBER, jax.ShapeDtypeStruct((), self._loss), *self._params_like, *read]
+        number, loss, *leaves = jax.ffi.ffi_call("JasgdRecall", recalled)(caller)
+        return self._attempted(caller, number, loss, leaves[:count], tuple(leaves[count:]))
 
-    def _attempted(self, who: Any, number: Any, loss: Any, grads: Any, read: Leaves) -> Any:
+    def _attempted(self, caller: Any, number: Any, loss: Any, grads: Any, read: Leaves) -> Any:
         """Begin, the transformation and End, traced; gives the status."""
         params_like, state_like = self._params_like, self._state_like
         count, more = len(params_like), params_like if self._gives_params else []
@@ -151,15 +154,15 @@ class NativeAsynchronous(NativeStore):
         # fused with the update: the bits are those of two calls.
         through = {3 + i: 1 + i for i in range(count + 1)}
         begin = jax.ffi.ffi_call("JasgdBegin", like, input_output_aliases=through)
-        tau, loss, *rest = begin(who, number, as_number(loss), loss, *grads)
+        tau, loss, *rest = begin(caller, number, as_number(loss), loss, *grads)
         grads, rest = tuple(rest[:count]), rest[count:]
         state, params = tuple(rest[: len(state_like)]), tuple(rest[len(state_like) :])
         if not self._gives_params:  # nothing that the transformation does depends on them
             params = tuple(jnp.zeros(like.shape, like.dtype) for like in params_like)
-        change = self._compiled.update if self.adds else self._compiled.applied
-        asked = read if self._compiled.wants_read_params else ()
-        given, state, factor = change(params, state, grads, tau, loss, asked)
-        return jax.ffi.ffi_call("JasgdEnd", NUMBER)(who, as_number(factor), loss, *grads, *state, *given)
+        change = self._compiled.update if self.adds else self._compiled.traced_apply
+        read = read if self._compiled.wants_read_params else ()
+        changed, state, factor = change(params, state, grads, tau, loss, read)
+        return jax.ffi.ffi_call("JasgdEnd", NUMBER)(caller, as_number(factor), loss, *grads, *state, *changed)
 
 
 class NativeLocked(NativeAsynchronous):

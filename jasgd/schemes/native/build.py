@@ -27,7 +27,7 @@ _address, _number, _bytes, _wide = ctypes.c_void_p, ctypes.c_int32, ctypes.c_cha
 _FUNCTIONS = {  # what Python calls of native.cc: result, arguments
     "JasgdMake": (_address, (_number, *(_wide,) * 3, *(_number,) * 4, *(_wide, _bytes, _wide) * 2)),
     "JasgdFree": (None, (_address,)),
-    "JasgdTold": (_address, (_address, _wide)),
+    "JasgdAnswer": (_address, (_address, _wide)),
     "JasgdNow": (ctypes.c_double, ()),
     "JasgdClose": (None, (_address,)),
     "JasgdEnter": (None, ()),
@@ -110,8 +110,8 @@ def compiled(folder: Path, *, again: bool = False) -> Path:
     """
     sources = [file.read_text() for file in sorted(SOURCE.parent.glob("*.h"))]
     machine = platform.system(), platform.machine(), *platform.libc_ver()
-    told = (SOURCE.read_text(), *sources, jaxlib.__version__, *machine, *FLAGS)
-    file = folder / f"{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.so"
+    inputs = (SOURCE.read_text(), *sources, jaxlib.__version__, *machine, *FLAGS)
+    file = folder / f"{hashlib.sha256(repr(inputs).encode()).hexdigest()[:16]}.so"
     if not again and os.path.exists(file):  # False where it may not even be looked for
         return file
     command = [*_compiler(), *FLAGS, "-isystem", jax.ffi.include_dir(), str(SOURCE), "-o"]
@@ -140,8 +140,8 @@ def compiled(folder: Path, *, again: bool = False) -> Path:
 
 def _compiler() -> list[str]:
     """The command of the C++ compiler: ``$CXX``, or the first that is on the path."""
-    if given := shlex.split(os.environ.get("CXX", "")):
-        return given
+    if chosen := shlex.split(os.environ.get("CXX", "")):
+        return chosen
     for name in COMPILERS:
         if found := shutil.which(name):
             return [found]

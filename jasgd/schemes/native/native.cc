@@ -7,15 +7,15 @@
 
 using namespace jasgd;
 
-#define JASGD_WHO xla::ffi::Ffi::Bind().Arg<xla::ffi::AnyBuffer>()
-XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdRead, Read, JASGD_WHO.RemainingRets());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdRecall, Recall, JASGD_WHO.RemainingRets());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdBegin, Begin, JASGD_WHO.RemainingArgs().RemainingRets());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdEnd, End, JASGD_WHO.RemainingArgs().RemainingRets());
+#define JASGD_CALLER xla::ffi::Ffi::Bind().Arg<xla::ffi::AnyBuffer>()
+XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdRead, Read, JASGD_CALLER.RemainingRets());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdRecall, Recall, JASGD_CALLER.RemainingRets());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdBegin, Begin, JASGD_CALLER.RemainingArgs().RemainingRets());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdEnd, End, JASGD_CALLER.RemainingArgs().RemainingRets());
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdMeet, Meet, JASGD_WHO.RemainingArgs().RemainingRets().Attr<int64_t>("slots"));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdGathered, Gathered, JASGD_WHO.RemainingRets().Attr<int64_t>("slots"));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdPublish, Publish, JASGD_WHO.RemainingArgs().RemainingRets());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdMeet, Meet, JASGD_CALLER.RemainingArgs().RemainingRets().Attr<int64_t>("slots"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdGathered, Gathered, JASGD_CALLER.RemainingRets().Attr<int64_t>("slots"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdPublish, Publish, JASGD_CALLER.RemainingArgs().RemainingRets());
 
 // What Python calls. A worker's number is below that of workers; addresses are those of stores that were not freed.
 extern "C" {
@@ -38,11 +38,11 @@ void* JasgdMake(int32_t scheme, int64_t workers, int64_t limit, int64_t max_stal
 
 void JasgdFree(void* store) { delete static_cast<Store*>(store); }
 
-void* JasgdTold(void* store, int64_t worker) { return &static_cast<Store*>(store)->workers[worker].told; }
+void* JasgdAnswer(void* store, int64_t worker) { return &static_cast<Store*>(store)->workers[worker].answer; }
 
 double JasgdNow() { return Now(); }
 
-// Refuses later commits; who waits for the others of a round that is not decided on gives it up.
+// Refuses later commits; a worker that waits for the others of a round that is not decided gives it up.
 void JasgdClose(void* address) {
   auto* store = static_cast<Store*>(address);
   std::lock_guard<std::mutex> held(store->mutex);
@@ -65,7 +65,7 @@ void JasgdWait(void* address, int64_t worker) {
 void JasgdAwait(void* address, int64_t number) {
   auto* store = static_cast<Store*>(address);
   const Worker* worker = &store->workers[number];
-  const int64_t version = worker->status == kDone ? worker->told.version + 1 : 0;
+  const int64_t version = worker->status == kDone ? worker->answer.version + 1 : 0;
   WaitFor(store, kEver, [&] { return store->meeting.published >= version || store->closed; });
 }
 
@@ -95,7 +95,7 @@ double JasgdPublished(void* address, int64_t number) {
   auto* store = static_cast<Store*>(address);
   const Worker* worker = &store->workers[number];
   std::lock_guard<std::mutex> held(store->mutex);
-  const bool is_in_it = worker->status == kOpen && store->meeting.published == worker->told.version + 1;
+  const bool is_in_it = worker->status == kOpen && store->meeting.published == worker->answer.version + 1;
   return is_in_it ? store->meeting.factor : std::nan("");
 }
 
@@ -106,7 +106,7 @@ int64_t JasgdArrived(void* address) {
   return store->meeting.arrived;
 }
 
-// Gives up what the worker has begun, where its round has raised: whoever waits for the gate goes on.
+// Gives up what the worker has begun, where its round has raised: a worker that waits for the gate goes on.
 void JasgdAbandon(void* address, int64_t worker) {
   auto* store = static_cast<Store*>(address);
   LetGo(store, &store->workers[worker]);
@@ -117,19 +117,19 @@ int64_t JasgdView(void* address, int64_t number, char* params) {
   auto* store = static_cast<Store*>(address);
   Worker* worker = &store->workers[number];
   ReadWith(store, worker, [&](const std::vector<char>& bytes) { std::memcpy(params, bytes.data(), bytes.size()); });
-  return worker->told.version_read;
+  return worker->answer.version_read;
 }
 
-// A gradient that the worker has computed itself, for JasgdRecall: its loss and its leaves behind one another, and the
-// parameters that it was computed on, null where nobody asks for them.
+// A gradient that the worker has computed itself, for JasgdRecall: its loss and its leaves one after another, and the
+// parameters that it was computed on, null where they are not asked for.
 void JasgdOffer(void* address, int64_t number, int64_t version_read, double loss, const char* bytes, int64_t size,
                 const char* params_read) {
   auto* store = static_cast<Store*>(address);
   Worker* worker = &store->workers[number];
-  worker->told.version_read = version_read;
-  worker->told.loss = loss;
-  worker->told.tries = 0;
-  worker->told.computed_s = 0;
+  worker->answer.version_read = version_read;
+  worker->answer.loss = loss;
+  worker->answer.tries = 0;
+  worker->answer.computed_s = 0;
   worker->kept.assign(bytes, bytes + size);
   if (params_read != nullptr) {
     worker->view = store->params_pool.Copy(params_read);

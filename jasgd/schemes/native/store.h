@@ -28,7 +28,7 @@ enum Scheme : int32_t { kLocked, kHogwild, kLeashed, kSynchronous };
 enum Status : int32_t { kDone, kLost, kBusy, kStale, kClosed, kNonfinite, kOpen };  // as in store.py
 
 // What Python reads of a round; the layout is that of store.py.
-struct Told {
+struct Answer {
   std::atomic<int64_t> attempts{0};  // that have ended
   int64_t status = 0;                // how the last one did
   int64_t version_read = 0, version = 0, staleness = 0, tries = 0;
@@ -46,7 +46,7 @@ struct Snapshot {
   Held params, state;
 };
 
-// Blocks of one size. Whoever holds none cannot come to hold one that only this object holds.
+// Blocks of one size. A thread that holds none cannot come to hold one that only this object holds.
 class Pool {
  public:
   explicit Pool(size_t bytes) : bytes_(bytes) {}
@@ -55,7 +55,7 @@ class Pool {
     std::lock_guard<std::mutex> held(mutex_);
     for (Held& block : all_) {
       if (block.use_count() == 1) {
-        std::atomic_thread_fence(std::memory_order_acquire);  // behind the reads of whoever let go of it
+        std::atomic_thread_fence(std::memory_order_acquire);  // after the reads of the thread that let go of it
         return block;
       }
     }
@@ -76,8 +76,8 @@ class Pool {
   std::vector<Held> all_;
 };
 
-// A mutex that another thread than the one that has locked it may unlock. Whoever finds it locked looks again for a
-// while before it sleeps, which is worth it where its holder has a processor: to be woken takes longer than an update.
+// A mutex that another thread than the one that has locked it may unlock. A thread that finds it locked looks again
+// for a while before it sleeps, which is worth it where its holder has a processor: to be woken takes longer than an update.
 class Gate {
  public:
   explicit Gate(bool looks_again) : looks_for_(looks_again ? 50 : 0) {}
@@ -98,7 +98,7 @@ class Gate {
   void Unlock() {
     taken_ = false;
     if (sleepers_ == 0) return;
-    { std::lock_guard<std::mutex> held(mutex_); }  // so that nobody is between finding it locked and going to sleep
+    { std::lock_guard<std::mutex> held(mutex_); }  // so that no thread is between finding it locked and going to sleep
     free_.notify_one();
   }
 
@@ -112,7 +112,7 @@ class Gate {
 
 // What one worker is at; only the functions that its own rounds call touch it.
 struct Worker {
-  Told told;
+  Answer answer;
   Status status = kClosed;
   Held view;                // what its gradient is computed on
   Snapshot base;            // what its update is computed on
@@ -142,7 +142,7 @@ struct Store {
       : looks_again(looks), params_pool(param_bytes), states_pool(state_bytes), gate(looks), workers(count) {}
 
   Scheme scheme;
-  const bool looks_again;        // whether whoever waits does not sleep at once, as each worker has a processor
+  const bool looks_again;        // whether a thread that waits does not sleep at once, as each worker has a processor
   int64_t limit, max_staleness;  // -1 for none
   bool gives_params, is_double;  // whether Begin gives parameters; whether Hogwild!'s are double
   bool copies_locked;            // locked: whether a read has the gate while it copies, or for the reference alone
@@ -163,8 +163,8 @@ thread_local bool is_workers_own = false;
 double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // (address, worker, whether losses must be finite), in int32s
-struct Who {
-  explicit Who(const ffi::AnyBuffer& given) {
+struct Caller {
+  explicit Caller(const ffi::AnyBuffer& given) {
     const int32_t* numbers = reinterpret_cast<const int32_t*>(given.untyped_data());
     const uint64_t low = static_cast<uint32_t>(numbers[0]), high = static_cast<uint32_t>(numbers[1]);
     store = reinterpret_cast<Store*>(high << 32 | low);
@@ -212,10 +212,10 @@ bool IsOver(const Store* store, int64_t version) {
 
 // What a worker reads, which lasts as long as it is held.
 Held View(Store* store, Worker* worker) {
-  Told& told = worker->told;
+  Answer& answer = worker->answer;
   if (store->scheme != kHogwild) {
     Held params = Current(store).params;
-    told.version_read = params->version;
+    answer.version_read = params->version;
     return params;
   }
   int64_t version;
@@ -228,7 +228,7 @@ Held View(Store* store, Worker* worker) {
   Held copy = store->params_pool.Copy(store->current.params->bytes.data());
   std::lock_guard<std::mutex> held(store->mutex);
   store->overlapped_reads += adding || store->claimed != version;
-  copy->version = told.version_read = version;
+  copy->version = answer.version_read = version;
   return copy;
 }
 
@@ -241,22 +241,22 @@ void NoteGood(Store* store, const Worker* worker) {
 // Reads under the lock of the scheme that has one; ``copy`` is called with what is read.
 template <typename Copy>
 void ReadWith(Store* store, Worker* worker, Copy copy) {
-  // A thread of XLA's must not wait, and copies what is current beside whoever makes its successor.
+  // A thread of XLA's must not wait, and copies what is current while another thread makes its successor.
   const bool locks = store->scheme == kLocked && is_workers_own;
   if (locks) store->gate.Lock();
   worker->view = View(store, worker);
   if (locks && !store->copies_locked) store->gate.Unlock();
   copy(worker->view->bytes);
   if (locks && store->copies_locked) store->gate.Unlock();
-  worker->told.read_s = Now();
+  worker->answer.read_s = Now();
 }
 
-// (who) -> (number, parameters ...)
-ffi::Error Read(ffi::AnyBuffer who, ffi::RemainingRets rets) {
-  const Who me(who);
+// (caller) -> (number, parameters ...)
+ffi::Error Read(ffi::AnyBuffer caller, ffi::RemainingRets rets) {
+  const Caller me(caller);
   Worker* worker = me.worker;
-  worker->told.tries = 0;
-  worker->told.computed_s = 0;
+  worker->answer.tries = 0;
+  worker->answer.computed_s = 0;
   ReadWith(me.store, worker, [&](const std::vector<char>& bytes) {
     CopyOut(bytes.data(), rets, 1, me.store->param_leaves);
   });

@@ -29,12 +29,12 @@ from jasgd.schemes.native.build import library
 KINDS = ("locked", "hogwild", "leashed", "synchronous")  # this order and the next are store.h's
 DONE, LOST, BUSY, STALE, CLOSED, NONFINITE = range(6)
 NUMBER = jax.ShapeDtypeStruct((), jnp.int32)
-_TOLD = struct.Struct("=6q4dq")
+_ANSWER = struct.Struct("=6q4dq")
 _PLAIN = "?bhilqBHILQefdFD"  # dtypes whose arrays XLA and NumPy lay out alike; bfloat16 besides
 
 
-class Told(NamedTuple):
-    """What native.cc tells of a worker's round."""
+class Answer(NamedTuple):
+    """What native.cc answers of a worker's round."""
 
     attempts: int  # that have ended
     status: int
@@ -46,7 +46,7 @@ class Told(NamedTuple):
     factor: float
     read_s: float
     computed_s: float
-    ticket: int  # which Python tells, where it matters
+    ticket: int  # which Python sets, where it matters
 
 
 class Unfit(ValueError):
@@ -58,12 +58,12 @@ class NativeStore(NativeScheme):
 
     Guarantees. Those of the scheme of that name, with these differences. Nothing relies on the GIL. Parameters are
     copied out for a gradient, out for its update and back: three copies a round, which pays for small networks and not
-    for large ones. A round is indivisible: whoever wraps the scheme is called by ``read`` and ``commit`` instead, and
-    there are no points to force interleavings at. A loss that is not finite is refused behind its transformation, which
+    for large ones. A round is indivisible: of a scheme that is wrapped, ``read`` and ``commit`` are called instead, and
+    there are no points to force interleavings at. A loss that is not finite is refused after its transformation, which
     is called for it.
 
     Args:
-      setup: what a scheme is given; with a batch, since a round is traced with one.
+      setup: what a scheme receives; with a batch, since a round is traced with one.
       native: True; that executions record it.
 
     Raises:
@@ -89,23 +89,25 @@ class NativeStore(NativeScheme):
         self._gives_params = not self.adds or self._compiled.needs_params
         self._require_kept_types(setup)
         self._library = library()
-        self._store = self._made(setup.workers, setup.ledger.limit)
-        # Not at the end of the process, where a worker that could not be stopped may still be at it.
+        self._store = self._new_store(setup.workers, setup.ledger.limit)
+        # Not at the end of the process, when a worker that could not be stopped may still use it.
         weakref.finalize(self, self._library.JasgdFree, self._store).atexit = False
         self._memory = [
-            (ctypes.c_char * _TOLD.size).from_address(self._library.JasgdTold(self._store, worker))
+            (ctypes.c_char * _ANSWER.size).from_address(self._library.JasgdAnswer(self._store, worker))
             for worker in range(setup.workers)
         ]
-        self._who = [[self._named(self._store, w, finite) for w in range(setup.workers)] for finite in (False, True)]
+        self._callers = [
+            [self._caller(self._store, w, finite) for w in range(setup.workers)] for finite in (False, True)
+        ]
         self._attempts = [0] * setup.workers  # that Python has seen end
         self._entered, self._inside = [False] * setup.workers, [False] * setup.workers
         self._clock_s = time.perf_counter() - self._library.JasgdNow()  # the zeros of the two may differ
 
     def read(self, worker: int) -> View:
-        """A copy of the parameters, for those who compute the gradient themselves."""
+        """A copy of the parameters, for a caller that computes the gradient itself."""
         block = np.empty(size_of(self._params_like), np.uint8)
         version = self._library.JasgdView(self._store, worker, block.ctypes.data)
-        self._ledger.reading(worker, version)
+        self._ledger.note_read(worker, version)
         return View(version, self._leaves(block, self._params_like))
 
     def snapshot(self) -> Snapshot:
@@ -127,17 +129,17 @@ class NativeStore(NativeScheme):
         self._library.JasgdClose(self._store)
 
     def note_in_flight(self) -> None:
-        """Tells the ledger what those have read whose rounds did not end: who could not be stopped, or has failed."""
+        """Tells the ledger what workers have read whose rounds did not end, as they could not be stopped or failed."""
         for worker, inside in enumerate(self._inside):
             if inside:
-                self._ledger.reading(worker, self._told(worker).version_read)
+                self._ledger.note_read(worker, self._answer(worker).version_read)
 
     @contextlib.contextmanager
     def _spare(self) -> Iterator[tuple[int, jax.Array]]:
-        """A store to try things on, and who its one worker is."""
-        store = self._made(1, None)
-        yield store, self._named(store, 0, False)
-        self._library.JasgdFree(store)  # not behind an exception, where a thread of XLA's may still be at it
+        """A store to try things on, and its one worker as a caller."""
+        store = self._new_store(1, None)
+        yield store, self._caller(store, 0, False)
+        self._library.JasgdFree(store)  # not after an exception, when a thread of XLA's may still use it
 
     def _enter(self, worker: int) -> None:
         """Says that this is the worker's own thread, which may wait; XLA's threads must not."""
@@ -145,28 +147,28 @@ class NativeStore(NativeScheme):
             self._library.JasgdEnter()
             self._entered[worker] = True
 
-    def _ended(self, worker: int, ending: jax.Array) -> Told:
+    def _ended(self, worker: int, ending: jax.Array) -> Answer:
         """What became of a call, once it has ended: at once but where asynchronous dispatch is on."""
         self._attempts[worker] += 1
-        if _TOLD.unpack_from(self._memory[worker])[0] != self._attempts[worker]:
+        if _ANSWER.unpack_from(self._memory[worker])[0] != self._attempts[worker]:
             jax.block_until_ready(ending)
-        return self._told(worker)
+        return self._answer(worker)
 
-    def _told(self, worker: int) -> Told:
-        return Told._make(_TOLD.unpack_from(self._memory[worker]))
+    def _answer(self, worker: int) -> Answer:
+        return Answer._make(_ANSWER.unpack_from(self._memory[worker]))
 
     def _require_kept_types(self, setup: Setup) -> None:
         params, state = setup.params, setup.state
-        asked = params if self._compiled.wants_read_params else ()
+        read = params if self._compiled.wants_read_params else ()
         loss = jax.ShapeDtypeStruct((), self._loss)
-        change = self._compiled.update if self.adds else self._compiled.applied
-        given, after, _ = jax.eval_shape(change, params, state, params, NUMBER, loss, asked)
-        for leaf, before in zip((*given, *after), (*params, *state), strict=True):
+        change = self._compiled.update if self.adds else self._compiled.traced_apply
+        changed, after, _ = jax.eval_shape(change, params, state, params, NUMBER, loss, read)
+        for leaf, before in zip((*changed, *after), (*params, *state), strict=True):
             if (leaf.shape, leaf.dtype) != (before.shape, before.dtype):
                 raise Unfit(f"native must be False, as tx makes {leaf.dtype}{list(leaf.shape)} of "
                             f"{before.dtype}{list(before.shape)}")  # fmt: skip
 
-    def _made(self, workers: int, limit: int | None) -> int:
+    def _new_store(self, workers: int, limit: int | None) -> int:
         """The address of a new store with the initial parameters and state."""
         limits = [-1 if number is None else number for number in (limit, self._ledger.max_staleness)]
         blocks = [as_bytes(part) for part in (self._setup.params, self._setup.state)]
@@ -176,8 +178,8 @@ class NativeStore(NativeScheme):
         flags = self._gives_params, is_double, workers <= processors(), self.copies_locked
         return self._library.JasgdMake(kind, workers, *limits, *flags, *contents)
 
-    def _named(self, store: int, worker: int, check_finite: bool) -> jax.Array:
-        """What the functions of native.cc are told of who calls: an address, in two, a worker, and what it checks."""
+    def _caller(self, store: int, worker: int, check_finite: bool) -> jax.Array:
+        """What the functions of native.cc learn of their caller: an address, in two, a worker, and what it checks."""
         numbers = np.array([store & 0xFFFFFFFF, store >> 32, worker, check_finite], np.uint32)
         return self._put(numbers.view(np.int32))
 
@@ -197,12 +199,12 @@ class NativeStore(NativeScheme):
         self._library.JasgdOffer(store, worker, version, loss, kept, len(kept), read)
 
     def _leaves(self, block: np.ndarray, like: list[jax.ShapeDtypeStruct]) -> Leaves:
-        """Leaves over memory that nobody writes any more."""
-        leaves, at = [], 0
+        """Leaves over memory that no thread writes any more."""
+        leaves, start = [], 0
         for leaf in like:
             size = leaf.size * leaf.dtype.itemsize
-            leaves.append(self._put(block[at : at + size].view(leaf.dtype).reshape(leaf.shape)))
-            at += size
+            leaves.append(self._put(block[start : start + size].view(leaf.dtype).reshape(leaf.shape)))
+            start += size
         return tuple(leaves)
 
 
@@ -212,12 +214,12 @@ def as_number(value: Any) -> Any:
 
 
 def as_bytes(leaves: Leaves) -> bytes:
-    """Arrays behind one another, as they lie in native.cc's memory."""
+    """The bytes of arrays one after another, as they lie in native.cc's memory."""
     return b"".join(np.asarray(leaf).tobytes() for leaf in leaves)
 
 
 def size_of(like: list[jax.ShapeDtypeStruct]) -> int:
-    """Bytes of arrays behind one another."""
+    """The number of bytes of arrays one after another."""
     return sum(leaf.size * leaf.dtype.itemsize for leaf in like)
 
 
@@ -238,6 +240,6 @@ def _require_plain(setup: Setup, name: str, adds: bool) -> None:
             raise Unfit(f"native must be False for arrays of dtype {leaf.dtype}")
     kinds = {leaf.dtype for leaf in setup.params}
     if adds and kinds not in ({np.dtype(np.float32)}, {np.dtype(np.float64)}):
-        told = ", ".join(sorted(map(str, kinds)))
+        dtypes = ", ".join(sorted(map(str, kinds)))
         raise Unfit(f"native must be False for the scheme {name!r} unless all parameters are float32 or all float64, "
-                    f"got {told}")  # fmt: skip
+                    f"got {dtypes}")  # fmt: skip

@@ -46,7 +46,7 @@ void Decide(Store* store, Status outcome) {
     meeting.order.clear();
     for (const Worker& worker : store->workers) meeting.order.push_back(&worker);
     std::sort(meeting.order.begin(), meeting.order.end(),
-              [](const Worker* a, const Worker* b) { return a->told.ticket < b->told.ticket; });
+              [](const Worker* a, const Worker* b) { return a->answer.ticket < b->answer.ticket; });
     meeting.until += store->workers.size();
   }
   ++meeting.rounds;
@@ -54,8 +54,8 @@ void Decide(Store* store, Status outcome) {
 }
 
 // Hands in the worker's gradient, waits for the others', and calls ``take`` while all are there, else gives kClosed:
-// every worker of a round is told the same. None can come to the next one before all have taken. Gives kBusy where the
-// worker takes its gradient back, as its patience ends before the others have come.
+// every worker of a round gets the same answer. None can come to the next one before all have taken. Gives kBusy where
+// the worker takes its gradient back, as its patience ends before the others have come.
 template <typename Take>
 Status Met(Store* store, Worker* worker, std::chrono::milliseconds patience, Take take) {
   Meeting& meeting = store->meeting;
@@ -63,7 +63,7 @@ Status Met(Store* store, Worker* worker, std::chrono::milliseconds patience, Tak
   {
     std::lock_guard<std::mutex> held(store->mutex);
     worker->base = store->current;  // before anybody can publish what comes of this round
-    if (IsOver(store, worker->told.version_read)) return kClosed;
+    if (IsOver(store, worker->answer.version_read)) return kClosed;
     round = meeting.rounds;
     if (++meeting.arrived == static_cast<int64_t>(store->workers.size())) Decide(store, kOpen);
   }
@@ -82,7 +82,7 @@ Status Met(Store* store, Worker* worker, std::chrono::milliseconds patience, Tak
     if (++meeting.taken == until) meeting.changed.notify_all();
   }
   WaitFor(store, kEver, [&] { return meeting.taken >= until; });
-  worker->told.version = worker->told.version_read;
+  worker->answer.version = worker->answer.version_read;
   return kOpen;
 }
 
@@ -95,21 +95,21 @@ const Worker* Source(const Store* store, const Worker* worker, size_t i) {
   return order[i];
 }
 
-// (who, number, loss as float or double, loss, gradient ..., parameters ...) ->
+// (caller, number, loss as float or double, loss, gradient ..., parameters ...) ->
 //   (number, loss, gradient ... of each of ``slots`` workers, state ..., parameters ..., and once more where the
 //   transformation asks for those that were read)
-ffi::Error Meet(ffi::AnyBuffer who, ffi::RemainingArgs args, ffi::RemainingRets rets, int64_t slots) {
-  const Who me(who);
+ffi::Error Meet(ffi::AnyBuffer caller, ffi::RemainingArgs args, ffi::RemainingRets rets, int64_t slots) {
+  const Caller me(caller);
   Store* store = me.store;
   Worker* worker = me.worker;
   const size_t parts = store->param_leaves + 1, state = 1 + slots * parts, params = state + store->state_leaves;
-  worker->told.computed_s = Now();
-  worker->told.loss = Number(Arg(args, 1));
+  worker->answer.computed_s = Now();
+  worker->answer.loss = Number(Arg(args, 1));
   const auto copy = [&](size_t to, const void* from) {  // but what lies there, as XLA was asked for
     const ffi::AnyBuffer ret = Ret(rets, to);
     if (from != ret.untyped_data()) std::memcpy(ret.untyped_data(), from, ret.size_bytes());
   };
-  if (me.check_finite && !std::isfinite(worker->told.loss)) {
+  if (me.check_finite && !std::isfinite(worker->answer.loss)) {
     worker->status = kNonfinite;
   } else {
     if (me.check_finite) NoteGood(store, worker);
@@ -141,9 +141,9 @@ ffi::Error Meet(ffi::AnyBuffer who, ffi::RemainingArgs args, ffi::RemainingRets 
   return ffi::Error::Success();
 }
 
-// (who) -> what Meet gives, behind JasgdGather
-ffi::Error Gathered(ffi::AnyBuffer who, ffi::RemainingRets rets, int64_t slots) {
-  const Who me(who);
+// (caller) -> what Meet gives, after JasgdGather
+ffi::Error Gathered(ffi::AnyBuffer caller, ffi::RemainingRets rets, int64_t slots) {
+  const Caller me(caller);
   const size_t state = 1 + slots * (me.store->param_leaves + 1), params = state + me.store->state_leaves;
   CopyOut(me.worker->gathered.data(), rets, 1, state - 1);
   CopyOut(me.worker->base.state->bytes.data(), rets, state, me.store->state_leaves);
@@ -154,14 +154,14 @@ ffi::Error Gathered(ffi::AnyBuffer who, ffi::RemainingRets rets, int64_t slots) 
   return ffi::Error::Success();
 }
 
-// (who, C, state ..., new parameters ...) -> (status)
-ffi::Error Publish(ffi::AnyBuffer who, ffi::RemainingArgs args, ffi::RemainingRets rets) {
-  const Who me(who);
+// (caller, C, state ..., new parameters ...) -> (status)
+ffi::Error Publish(ffi::AnyBuffer caller, ffi::RemainingArgs args, ffi::RemainingRets rets) {
+  const Caller me(caller);
   Store* store = me.store;
   Worker* worker = me.worker;
   Meeting& meeting = store->meeting;
   if (worker->status == kOpen) {
-    const int64_t version = worker->told.version + 1;
+    const int64_t version = worker->answer.version + 1;
     bool is_first;
     {
       std::lock_guard<std::mutex> held(store->mutex);
@@ -180,13 +180,13 @@ ffi::Error Publish(ffi::AnyBuffer who, ffi::RemainingArgs args, ffi::RemainingRe
       meeting.changed.notify_all();
     }
     worker->base = Snapshot();
-    worker->told.tries = 1;
-    worker->told.factor = Number(Arg(args, 0));
+    worker->answer.tries = 1;
+    worker->answer.factor = Number(Arg(args, 0));
     worker->status = kDone;
   }
-  worker->told.status = worker->status;
+  worker->answer.status = worker->status;
   *reinterpret_cast<int32_t*>(Ret(rets, 0).untyped_data()) = worker->status;
-  ++worker->told.attempts;  // behind it Python may go on, and free all this
+  ++worker->answer.attempts;  // after it Python may go on, and free all this
   return ffi::Error::Success();
 }
 

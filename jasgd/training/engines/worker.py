@@ -1,11 +1,11 @@
-"""One worker's loop, and the state of the run that the workers share."""
+"""One worker's loop: ticket, batch, read, gradient, commit, until the run is over."""
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -20,11 +20,12 @@ def work(worker: int, run: Run, on_end: Callable[[], None]) -> None:
     """Computes and commits gradients until the run is over; an exception ends the run and is kept as its error."""
     try:
         began = time.perf_counter()
-        advance = step_in_one_call if isinstance(run.scheme, NativeScheme) else step
+        scheme = run.scheme
+        advance = functools.partial(native_step, scheme) if isinstance(scheme, NativeScheme) else step
         while not run.over.is_set():
             began = advance(worker, run, began)
     except Closed:
-        pass  # the run is over: whoever ended it has said why
+        pass  # the run is over, and the thread that ended it has said why
     except BatchesExhausted as error:
         run.leave(error)
     except BaseException as error:
@@ -69,20 +70,19 @@ def step(worker: int, run: Run, began: float) -> float:
     return committed
 
 
-def step_in_one_call(worker: int, run: Run, began: float) -> float:
-    """Like :func:`step`, where the scheme reads, computes and commits in one."""
-    scheme: Any = run.scheme
+def native_step(scheme: NativeScheme, worker: int, run: Run, began: float) -> float:
+    """Like :func:`step`, where the scheme reads, computes and commits in one call."""
     ticket = next(run.tickets)
     batch = run.batches(ticket)
     drawn = time.perf_counter()
-    told = scheme.round(worker, ticket, batch, run.check_finite)
+    result = scheme.round(worker, ticket, batch, run.check_finite)
     committed = time.perf_counter()
-    run.longest_gradient_s = max(run.longest_gradient_s, told.computed_s - told.read_s)
-    if told.done is None:
-        run.diverge(told.version_read, ticket, worker, told.loss_value)
+    run.longest_gradient_s = max(run.longest_gradient_s, result.computed_s - result.read_s)
+    if result.done is None:
+        run.diverge(result.version_read, ticket, worker, result.loss_value)
         return committed
-    if told.aux is not None:
-        run.aux[ticket] = told.aux
-    run.phases.note(worker, ticket, began, drawn, told.read_s, told.computed_s, committed)
-    run.conclude(told.done, worker, ticket)
+    if result.aux is not None:
+        run.aux[ticket] = result.aux
+    run.phases.note(worker, ticket, began, drawn, result.read_s, result.computed_s, committed)
+    run.conclude(result.done, worker, ticket)
     return committed
