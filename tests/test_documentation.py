@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import threading
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -10,15 +11,17 @@ import optax
 import pytest
 
 import jasgd
-from jasgd import cluster, data, fits, problems, report, rules, schemes, specs
+from jasgd import cluster, data, fits, problems, report, rules, schemes, specs, staleness
 from jasgd.cluster import parsing
-from jasgd.experiments import arms, comparison, spectrum
+from jasgd.experiments import arms, comparison, conclusions, spectrum
 from jasgd.record import truncation
 from jasgd.replaying import replayer
+from jasgd.rules import parsing as rules_in_text
+from jasgd.schemes import factories
 from jasgd.simulating import simulator
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks(page, language):
@@ -93,10 +96,25 @@ def test_every_name_of_the_package_that_a_page_mentions_exists(page):
         assert (ROOT / path).exists(), path
 
 
+def test_the_scheme_of_the_contributing_page_trains():
+    (code,) = [block for block in blocks(ROOT / "CONTRIBUTING.md", "python") if "class Newest" in block]
+    names = {"jasgd": jasgd, "threading": threading}
+    exec(code, names)
+    tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(0.1))
+    result = jasgd.train(
+        lambda w, batch: jnp.mean((w - batch) ** 2), jnp.zeros(3), tx, lambda ticket: np.ones(3, np.float32),
+        scheme=names["Newest"], workers=3, steps=200,
+    )  # fmt: skip
+    assert result.outcome == "finished"
+    assert result.execution.metadata["scheme"] == "newest"
+    assert result.execution.loss[-1] < 0.01
+
+
 def public_functions():
     """Everything that users call: functions by name, and the classes' own public methods."""
     found = {}
     modules = (jasgd, rules, schemes, problems, report, fits, data, comparison, specs, replayer, cluster, parsing)
+    modules = (*modules, rules_in_text, factories, staleness)
     for module in (*modules, arms, simulator, spectrum, truncation):
         names = getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
         for name in names:
@@ -117,7 +135,7 @@ def test_every_public_function_says_what_it_takes_gives_and_shows(name):
     assert first.rstrip()[-1] in ".:,"
     parameters = [p for p in inspect.signature(function).parameters if p != "self"]
     if "\n" not in text:  # one line is enough for the models, which share a signature, and for what is hardly public
-        assert function in {*fits.MODELS.values(), specs.canonical, arms.number}
+        assert function in {*fits.MODELS.values(), rules_in_text.canonical, conclusions.number}
         return
     sections = re.findall(r"^(Args|Returns|Raises|Example|Source):", text, re.MULTILINE)
     assert len(sections) == len(set(sections))

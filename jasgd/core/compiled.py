@@ -152,7 +152,7 @@ def _copied(leaves: Leaves) -> Leaves:
 
 
 def _writing_to(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The compiled function with one more argument, the first, which is donated so that the results lie in its memory."""
+    """The compiled function with one more argument, the first: it is donated, and the results lie in its memory."""
     return jax.jit(lambda into, *args: function(*args), donate_argnums=0, keep_unused=True)
 
 

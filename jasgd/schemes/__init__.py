@@ -1,7 +1,7 @@
 """Synchronization schemes, one file each; :data:`SCHEMES` has them by name."""
 
 from jasgd.core.messages import Closed, Committed, Dropped, Gradient, Snapshot, View
-from jasgd.core.scheme import Scheme, SchemeFactory, Setup
+from jasgd.core.scheme import NativeScheme, Scheme, SchemeFactory, Setup
 from jasgd.schemes.factories import SCHEMES, describe, hogwild, leashed, locked, named, synchronous, unwrap
 from jasgd.schemes.hogwild_sgd import Hogwild
 from jasgd.schemes.leashed_sgd import Leashed
@@ -18,6 +18,7 @@ __all__ = [
     "Hogwild",
     "Leashed",
     "Locked",
+    "NativeScheme",
     "Scheme",
     "SchemeFactory",
     "Sequential",

@@ -60,3 +60,22 @@ def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
         if name not in numbers:
             visit(name)
     return groups
+
+
+def room_of(name: str, package: str) -> str | None:
+    """The folder or module of a package that a module lies in, "" for the package itself; None outside."""
+    if name == package:
+        return ""
+    return name[len(package) + 1 :].partition(".")[0] if name.startswith(package + ".") else None
+
+
+def upward(arrows: dict[str, set[str]], package: str, floors: list[list[str]]) -> list[str]:
+    """The imports within a package that lead to a higher floor, as sentences."""
+    height = {room: floor for floor, rooms in enumerate(floors) for room in rooms}
+    found = []
+    for name in sorted(arrows):
+        for other in sorted(arrows[name]):
+            own, others = room_of(name, package), room_of(other, package)
+            if own is not None and others is not None and own != others and height[others] > height[own]:
+                found.append(f"{name} imports {other}, which is above it")
+    return found
