@@ -15,7 +15,7 @@ from jasgd.record.execution import Execution
 from jasgd.record.result import Outcome, TrainResult
 from jasgd.record.trees import digest
 from jasgd.record.truncation import truncated
-from jasgd.simulating.preparation import Lane, Task
+from jasgd.simulating.preparation import Lane, SimulationTask
 from jasgd.simulating.scan import Made
 from jasgd.simulating.schedule import NOTHING
 
@@ -44,7 +44,7 @@ def good_version(execution: Execution, row: int) -> int:
 
 
 def lane_result(
-    task: Task,
+    task: SimulationTask,
     lane: Lane,
     told: tuple[Execution, Any],
     bad: int | None,
@@ -88,7 +88,7 @@ def lane_result(
         "initial_opt_state": digest(lane.state),
         "environment": describe_environment(task.device),
         "has_aux": compiled.has_aux,
-        "dtypes": describe_dtypes(params=lane.params, opt_state=lane.state, batch=task.batch),
+        "dtypes": describe_dtypes(params=lane.params, opt_state=lane.state, batch=task.example_batch),
         "simulated": True,
         "final_params": digest(params),
         "final_opt_state": digest(state),

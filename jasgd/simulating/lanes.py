@@ -17,7 +17,7 @@ from jasgd.jax_settings import inherited, processors
 from jasgd.record.evaluations import named_numbers
 from jasgd.record.result import TrainResult
 from jasgd.simulating.lane_results import first_nonfinite, good_version, lane_result, with_rows
-from jasgd.simulating.preparation import Lane, Task, evaluation_marks
+from jasgd.simulating.preparation import Lane, SimulationTask, evaluation_marks
 from jasgd.simulating.scan import Carry, Made, Steps, steps_of
 from jasgd.simulating.schedule import NOTHING
 
@@ -29,7 +29,7 @@ AtMark = Callable[[int, int, Leaves, Leaves], None]
 class _Scans:
     """One lane, or several that are vectorised, from the first version to the last."""
 
-    def __init__(self, task: Task, lanes: Sequence[Lane], tick: Callable[[int], None], *, vectorised: bool):
+    def __init__(self, task: SimulationTask, lanes: Sequence[Lane], tick: Callable[[int], None], *, vectorised: bool):
         self.task, self.lanes, self._tick, self._vectorised = task, lanes, tick, vectorised
         self._slots = max(task.slots, *(lane.plan.slots for lane in lanes))
         self._plans = [dataclasses.replace(lane.plan, slots=self._slots) for lane in lanes]
@@ -65,11 +65,11 @@ class _Scans:
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *carries) if self._vectorised else carries[0]
 
     def _chunk(self, carry: Carry, spans: list[tuple[int, int]], keep: bool) -> Carry:
-        program, source = self.task.program, self.task.feed
+        program, source = self.task.program, self.task.batches
         told = []
         for lane, plan, (start, stop) in zip(self.lanes, self._plans, spans, strict=True):
             idle = np.full(self.task.chunk - (stop - start), NOTHING)
-            batch = source.given(lane.source, np.concatenate([plan.ticket[start:stop], idle]))
+            batch = source.draw(lane.seed_index, np.concatenate([plan.ticket[start:stop], idle]))
             told.append(steps_of(plan, start, stop, self.task.chunk, batch))
         sizes = [lane.step_size for lane in self.lanes]  # Python's numbers, whose type is weak when traced
         if self._vectorised:
@@ -96,7 +96,7 @@ OnProgress = Callable[[int, int], None]
 
 
 def run_in_threads(
-    jobs: Sequence[tuple[Task, Lane]],
+    jobs: Sequence[tuple[SimulationTask, Lane]],
     on_progress: OnProgress | None = None,
     conclude: Callable[[Lane, TrainResult], Any] = lambda lane, result: result,
 ) -> list[Any]:
@@ -112,7 +112,7 @@ def run_in_threads(
     """
     progress, settings = _Progress(on_progress, [lane for _, lane in jobs]), inherited()
 
-    def one(task: Task, lane: Lane) -> Any:
+    def one(task: SimulationTask, lane: Lane) -> Any:
         with settings():
             return conclude(lane, _run(task, [lane], progress.tick, vectorised=False)[0])
 
@@ -132,7 +132,9 @@ def run_in_threads(
     return [future.result() for future in futures]
 
 
-def run_vectorised(jobs: Sequence[tuple[Task, Lane]], on_progress: OnProgress | None = None) -> list[TrainResult]:
+def run_vectorised(
+    jobs: Sequence[tuple[SimulationTask, Lane]], on_progress: OnProgress | None = None
+) -> list[TrainResult]:
     """One scan, vectorised over the lanes.
 
     Args:
@@ -180,7 +182,9 @@ class _Progress:
             self._on_progress(min(self._done, self._all), self._all)
 
 
-def _run(task: Task, lanes: Sequence[Lane], tick: Callable[[int], None], *, vectorised: bool) -> list[TrainResult]:
+def _run(
+    task: SimulationTask, lanes: Sequence[Lane], tick: Callable[[int], None], *, vectorised: bool
+) -> list[TrainResult]:
     scans = _Scans(task, lanes, tick, vectorised=vectorised)
     evaluations: list[list[dict[str, float]]] = [[] for _ in lanes]
     ends: list[tuple[Leaves, Leaves]] = [((), ()) for _ in lanes]

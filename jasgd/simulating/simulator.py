@@ -8,20 +8,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jasgd.cluster import Cluster, generate
-from jasgd.core.admission import admit
-from jasgd.data import aligned
 from jasgd.record.execution import Execution
 from jasgd.record.result import TrainResult
 from jasgd.simulating.lanes import run_in_threads, run_vectorised
-from jasgd.simulating.preparation import Lane, Task, chunk_of
-from jasgd.simulating.scan import Program
-from jasgd.simulating.scan_batches import feed
-from jasgd.simulating.schedule import schedule
+from jasgd.simulating.preparation import Preparation
+
+LONGEST = 1024  # steps of one call of a scan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,37 +169,21 @@ def simulate(
         assert steps is not None
         return generate(cluster, scheme=scheme, workers=workers, steps=steps, seed=seed)
 
-    executions = [execution_of(seed) for seed in seeds]
-    plans = [schedule(one) for one in executions]  # refuses those that contradict themselves
-    drawn = [_drawn(batches.of(seed) if isinstance(batches, BySeed) else batches) for seed in seeds]
-    initial = [params.of(seed) if isinstance(params, BySeed) else params for seed in seeds]
-
-    first = aligned(drawn[0](0))
-    chosen = tx if sizes[0] is None else tx(sizes[0])
-    compiled, _, _ = admit(loss_fn, initial[0], chosen, first, has_aux=has_aux, device=device)
-    source = feed(drawn, longest=1024)
-    program = Program(compiled, None if sizes[0] is None else tx, source.take)
-    given: list[Lane] = []
-    for i, (seed, one, plan, tree) in enumerate(zip(seeds, executions, plans, initial, strict=True)):
-        leaves = _leaves(tree, initial[0], device)
-        given += [Lane(seed, size, i, one, plan, leaves, program.init(leaves, size)) for size in sizes]
-    task = Task(
-        program,
-        source,
-        evaluate,
-        evaluate_every,
-        check_finite=on_nonfinite == "stop",
-        device=device,
-        batch=first,
-        slots=max(plan.slots for plan in plans),
-        chunk=chunk_of(given, evaluate_every, source.longest),
+    executions = {seed: execution_of(seed) for seed in seeds}
+    drawn = {seed: _function(batches.of(seed) if isinstance(batches, BySeed) else batches) for seed in seeds}
+    initial = {seed: params.of(seed) if isinstance(params, BySeed) else params for seed in seeds}
+    preparation = Preparation(drawn, initial, executions, longest=LONGEST, device=device)
+    program = preparation.program(loss_fn, tx, sizes[0], has_aux=has_aux)
+    runs = [preparation.lane(program, seed, seed, size) for seed in seeds for size in sizes]
+    task = preparation.task(
+        program, runs, evaluate=evaluate, evaluate_every=evaluate_every, check_finite=on_nonfinite == "stop"
     )
-    (platform,) = {one.platform for one in given[0].params[0].devices()}
+    (platform,) = {one.platform for one in runs[0].params[0].devices()}
     vectorised = lanes == "vmap" or (lanes == "auto" and platform != "cpu")
-    run = run_vectorised if vectorised and len(given) > 1 else run_in_threads
+    run = run_vectorised if vectorised and len(runs) > 1 else run_in_threads
     started = time.perf_counter()
-    results = run([(task, lane) for lane in given], on_progress)
-    keys = [(lane.seed, lane.step_size) for lane in given]
+    results = run([(task, lane) for lane in runs], on_progress)
+    keys = [(lane.seed, lane.step_size) for lane in runs]
     return Simulation(seeds, sizes, dict(zip(keys, results, strict=True)), time.perf_counter() - started)
 
 
@@ -216,20 +195,10 @@ def _followed(execution: Any) -> Execution:
     return execution
 
 
-def _drawn(batches: Any) -> Any:
+def _function(batches: Any) -> Any:
     if not callable(batches):
         raise TypeError(f"batches must be a function of a ticket, or by_seed of such, got {type(batches).__name__}")
     return batches
-
-
-def _leaves(tree: Any, like: Any, device: Any) -> tuple[jax.Array, ...]:
-    leaves, structure = jax.tree.flatten(tree)
-    shapes = [(np.shape(leaf), jnp.result_type(leaf)) for leaf in leaves]
-    wanted = [(np.shape(leaf), jnp.result_type(leaf)) for leaf in jax.tree.leaves(like)]
-    if structure != jax.tree.structure(like) or shapes != wanted:
-        raise ValueError(f"params must have the same structure, shapes and dtypes for every seed, got {shapes}")
-    arrays = tuple(jnp.array(leaf, dtype=jnp.result_type(leaf)) for leaf in leaves)
-    return arrays if device is None else tuple(jax.device_put(leaf, device) for leaf in arrays)
 
 
 def _check(
