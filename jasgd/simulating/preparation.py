@@ -55,7 +55,7 @@ class Preparation(Generic[Key]):
     Args:
       batches: a function of a ticket for each seed.
       params: a pytree of initial parameters for each seed, of the same structure, shapes and dtypes.
-      executions: the executions to follow, by whatever tells them apart.
+      executions: the executions to follow, by a key of the caller's choice.
       longest: steps of one call of a scan, at most.
       device: a jax device; None for JAX's default.
 

@@ -46,10 +46,10 @@ class Schedule:
         return len(self.version)
 
     def steps_to(self, version: int) -> int:
-        """Steps behind which a version is the newest; of a commit that did not end, those to the version before."""
-        at = np.flatnonzero(self.version != NOTHING)
-        made = int(np.searchsorted(self.version[at], version))
-        return int(at[made - 1]) + 1 if made else 0
+        """Steps after which a version is the newest; of a commit that did not end, those to the version before."""
+        committing = np.flatnonzero(self.version != NOTHING)
+        commits = int(np.searchsorted(self.version[committing], version))
+        return int(committing[commits - 1]) + 1 if commits else 0
 
 
 def schedule(execution: Execution) -> Schedule:
@@ -83,26 +83,26 @@ def schedule(execution: Execution) -> Schedule:
     same = np.flatnonzero((np.diff(version) == 0) & (np.diff(read) != 0))
     if len(same):
         row = int(same[0]) + 1
-        told = f"version_read {read[row]} is not that of the other gradients of version {version[row]}"
-        raise ExecutionError(f"row {row}: {told}")
+        difference = f"version_read {read[row]} is not that of the other gradients of version {version[row]}"
+        raise ExecutionError(f"row {row}: {difference}")
     reads = np.bincount(read, minlength=commits + 1)
     # A version begins with the commit that makes it, and lasts for as many steps as gradients are computed on it.
     lasts = np.maximum(reads, 1)
     lasts[0] = reads[0]
     starts = np.cumsum(lasts) - lasts
     order = np.argsort(read, kind="stable")
-    places = starts[read[order]] + np.arange(len(order)) - (np.cumsum(reads) - reads)[read[order]]
+    steps = starts[read[order]] + np.arange(len(order)) - (np.cumsum(reads) - reads)[read[order]]
 
     total = int(lasts.sum())
     columns = {name: np.full(total, NOTHING, np.int64) for name in ("version", "row", "ticket")}
-    columns["row"][places], columns["ticket"][places] = order, execution.ticket[order]
+    columns["row"][steps], columns["ticket"][steps] = order, execution.ticket[order]
     first_rows = np.flatnonzero(np.diff(version, prepend=-1))  # of each commit that has rows
-    made = version[first_rows]
-    at = starts[made + 1]
-    columns["version"][at] = made
+    committed = version[first_rows]
+    commit_steps = starts[committed + 1]
+    columns["version"][commit_steps] = committed
     staleness, gradients = np.zeros(total, np.int32), np.ones(total, np.int32)
-    staleness[at] = execution.staleness[first_rows]
-    gradients[at] = np.diff(np.append(first_rows, len(version)))
+    staleness[commit_steps] = execution.staleness[first_rows]
+    gradients[commit_steps] = np.diff(np.append(first_rows, len(version)))
     commit_slot, slot, fresh, slots = _slots(columns["version"], columns["row"], version, commits)
     return Schedule(
         **columns,

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from jasgd.checks import integer, is_integer
 from jasgd.cluster import Cluster, generate
 from jasgd.record.execution import Execution
 from jasgd.record.result import TrainResult
@@ -30,10 +31,10 @@ def by_seed(of: Callable[[int], Any]) -> BySeed:
     """Parameters, mini-batches or an execution of their own for every seed of :func:`simulate`.
 
     Args:
-      of: from a seed to what the argument is for it.
+      of: a function from a seed to the argument's value for it.
 
     Returns:
-      What ``simulate`` takes in place of the argument.
+      A mark that ``simulate`` takes in place of the argument.
 
     Raises:
       TypeError: where ``of`` is no function.
@@ -54,8 +55,8 @@ class Simulation:
     Times are those of the cluster's model, and ``execution.metadata["generated"]`` says of which.
 
     Attributes:
-      seeds: with which it was run.
-      step_sizes: with which; (None,) where the transformation takes none.
+      seeds: the seeds that were run.
+      step_sizes: the step sizes that were run; (None,) where the transformation takes none.
       results: the runs, by seed and step size.
       scan_s: seconds that the scans took, compilation included.
     """
@@ -125,7 +126,7 @@ def simulate(
       steps: commits, ≥ 1.
       execution: in place of the last four, an execution to follow: a recorded one, one that
         :func:`jasgd.cluster.independent` drew, or one :func:`by_seed`.
-      seeds: of the cluster's times, and of what is given by seed; integers ≥ 0, each once.
+      seeds: of the cluster's times, and of every argument that is :func:`by_seed`; integers ≥ 0, each once.
       step_sizes: simulated each with each seed; each once. None where ``tx`` is a transformation.
       evaluate: ``evaluate(params)``, a loss or a mapping with the key ``loss``; called at the start and at the end, by
         several threads at once.
@@ -133,7 +134,7 @@ def simulate(
       has_aux: whether ``loss_fn`` returns ``(loss, aux)``, see :func:`jasgd.train`.
       on_nonfinite: ``"stop"`` ends a run as diverged before the first commit of a gradient whose loss is not finite,
         ``"pass"`` goes on.
-      on_progress: called as ``on_progress(done, all)``, in updates of all runs together, by the thread that called.
+      on_progress: called as ``on_progress(done, all)``, in updates of all runs together, by the caller's thread.
       lanes: how several runs share the machine: in a thread each (``"threads"``), or in one vectorised scan
         (``"vmap"``); ``"auto"`` takes threads on CPUs, where vectorised slots are slow, and vmap elsewhere.
       device: a jax device; None for JAX's default.
@@ -148,11 +149,11 @@ def simulate(
     Example:
       >>> import jax.numpy as jnp, optax, jasgd
       >>> from jasgd.cluster import Cluster, exponential
-      >>> told = jasgd.simulate(lambda w, b: jnp.mean((w - b) ** 2), jnp.zeros(3),
+      >>> runs = jasgd.simulate(lambda w, b: jnp.mean((w - b) ** 2), jnp.zeros(3),
       ...                       optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(0.1)),
       ...                       lambda ticket: jnp.ones(3), cluster=Cluster(compute_s=exponential(1.0)),
       ...                       scheme="leashed", workers=4, steps=200, seeds=range(2))
-      >>> [(run.execution.commits, bool(run.execution.loss[-1] < 0.01)) for run in told]
+      >>> [(run.execution.commits, bool(run.execution.loss[-1] < 0.01)) for run in runs]
       [(200, True), (200, True)]
     """
     seeds, sizes = _check(seeds, step_sizes, tx, evaluate_every, on_nonfinite, lanes)
@@ -205,10 +206,10 @@ def _check(
     seeds: Any, step_sizes: Any, tx: Any, evaluate_every: Any, on_nonfinite: Any, lanes: Any
 ) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
     seeds = _several("seeds", seeds)
-    if not seeds or not all(map(_is_whole, seeds)) or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+    if not seeds or not all(map(is_integer, seeds)) or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise ValueError(f"seeds must be one or more integers ≥ 0, and each once, got {list(seeds)}")
-    if evaluate_every is not None and (not _is_whole(evaluate_every) or evaluate_every < 1):
-        raise ValueError(f"evaluate_every must be an integer ≥ 1 in updates, or None, got {evaluate_every!r}")
+    if evaluate_every is not None:
+        integer("evaluate_every", evaluate_every, 1, unit="in updates", optional=True)
     if on_nonfinite not in ("stop", "pass"):
         raise ValueError(f"on_nonfinite must be 'stop' or 'pass', got {on_nonfinite!r}")
     if lanes not in ("auto", "threads", "vmap"):
@@ -222,10 +223,10 @@ def _check(
         raise TypeError("tx must be a function of a step size where step_sizes are given, got a transformation")
     if not callable(tx):
         raise TypeError(f"tx must be a function of a step size where step_sizes are given, got {type(tx).__name__}")
-    given = _several("step_sizes", step_sizes)
-    sizes = tuple(float(size) for size in given if isinstance(size, (int, float, np.number)))
-    if not sizes or len(set(sizes)) < len(given) or not all(map(math.isfinite, sizes)):
-        raise ValueError(f"step_sizes must be one or more finite numbers, and each once, got {list(given)}")
+    values = _several("step_sizes", step_sizes)
+    sizes = tuple(float(size) for size in values if isinstance(size, (int, float, np.number)))
+    if not sizes or len(set(sizes)) < len(values) or not all(map(math.isfinite, sizes)):
+        raise ValueError(f"step_sizes must be one or more finite numbers, and each once, got {list(values)}")
     return tuple(int(seed) for seed in seeds), sizes
 
 
@@ -237,14 +238,12 @@ def _several(name: str, values: Any) -> tuple[Any, ...]:
 
 
 def _check_source(cluster: Any, scheme: Any, workers: Any, steps: Any, execution: Any) -> None:
-    given = {"cluster": cluster, "workers": workers, "steps": steps}
+    arguments = {"cluster": cluster, "workers": workers, "steps": steps}
     if execution is not None:
-        given["scheme"] = None if isinstance(scheme, str) and scheme == "leashed" else scheme  # which is the default
-        if set_too := [name for name, value in given.items() if value is not None]:
+        arguments["scheme"] = (
+            None if isinstance(scheme, str) and scheme == "leashed" else scheme
+        )  # which is the default
+        if set_too := [name for name, value in arguments.items() if value is not None]:
             raise ValueError(f"{', '.join(set_too)} must be left out where an execution is given, which has its own")
-    elif missing := [name for name, value in given.items() if value is None]:
+    elif missing := [name for name, value in arguments.items() if value is None]:
         raise ValueError(f"{', '.join(missing)} must be given, or an execution")
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
