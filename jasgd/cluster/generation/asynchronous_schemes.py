@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
+from jasgd.checks import is_integer
+from jasgd.cluster.generation.run import ClusterRun
 from jasgd.cluster.generation.simulated_scheme import Mutex, SimulatedScheme, Steps
-
-if TYPE_CHECKING:
-    from jasgd.cluster.generation.run import Run
 
 
 class Sequential(SimulatedScheme):
@@ -19,7 +16,7 @@ class Sequential(SimulatedScheme):
 
     name = "sequential"
 
-    def __init__(self, run: Run):
+    def __init__(self, run: ClusterRun):
         super().__init__(run)
         if run.workers != 1:
             raise ValueError(f"workers must be 1 for the scheme 'sequential', got {run.workers}")
@@ -40,7 +37,7 @@ class Hogwild(SimulatedScheme):
 
     name = "hogwild"
 
-    def __init__(self, run: Run, *, max_staleness: int | None = None):
+    def __init__(self, run: ClusterRun, *, max_staleness: int | None = None):
         super().__init__(run)
         self.max_staleness = _limit("max_staleness", max_staleness)
 
@@ -69,7 +66,7 @@ class Locked(SimulatedScheme):
 
     name = "locked"
 
-    def __init__(self, run: Run, *, reading: str = "copy", max_staleness: int | None = None):
+    def __init__(self, run: ClusterRun, *, reading: str = "copy", max_staleness: int | None = None):
         super().__init__(run)
         if reading not in ("copy", "reference"):
             raise ValueError(f"reading must be 'copy' or 'reference', got {reading!r}")
@@ -105,7 +102,7 @@ class Leashed(SimulatedScheme):
 
     name = "leashed"
 
-    def __init__(self, run: Run, *, persistence: int | None = None, max_staleness: int | None = None):
+    def __init__(self, run: ClusterRun, *, persistence: int | None = None, max_staleness: int | None = None):
         super().__init__(run)
         self.persistence, self.max_staleness = (
             _limit("persistence", persistence),
@@ -140,45 +137,47 @@ class BoundedStaleness(SimulatedScheme):
 
     name = "bounded_staleness"
 
-    def __init__(self, run: Run, *, slack: int = 1):
+    def __init__(self, run: ClusterRun, *, slack: int = 1):
         super().__init__(run)
         self.slack = int(_limit("slack", slack, none=False))
-        self._made: dict[int, int] = {}  # gradients made, of each worker that is there
-        self._with: Counter[int] = Counter()  # how many workers have made so many
+        self._gradients: dict[int, int] = {}  # how many each present worker has made
+        self._workers_with: Counter[int] = Counter()  # how many workers have made so many
         self._slowest = 0
-        self._waiting: defaultdict[int, list[int]] = defaultdict(list)  # by what the slowest must have made
+        self._waiting: defaultdict[int, list[int]] = defaultdict(
+            list
+        )  # by how many gradients the slowest must have made
 
     def joined(self, worker: int) -> None:
         """A worker that comes counts as if it had made as many gradients as the slowest."""
-        self._made[worker] = self._slowest
-        self._with[self._slowest] += 1
+        self._gradients[worker] = self._slowest
+        self._workers_with[self._slowest] += 1
 
     def left(self, worker: int) -> None:
         """The slowest may be another one now."""
-        self._uncount(self._made.pop(worker))
+        self._uncount(self._gradients.pop(worker))
 
     def read(self, worker: int) -> Steps:
         """Waits until the slowest is near enough; the version is that at the start of the read itself."""
-        while (needed := self._made[worker] - self.slack) > self._slowest:
+        while (needed := self._gradients[worker] - self.slack) > self._slowest:
             self._waiting[needed].append(worker)
             yield None
         self.run.reads(worker)
         yield self.run.read_s(worker)
 
     def commit(self, worker: int) -> Steps:
-        """Takes its time, then publishes; nobody waits for it to end."""
+        """Takes its time, then publishes; no worker waits for it to end."""
         yield self.run.commit_s(worker)
         self.run.publish(worker)
-        made = self._made[worker]
-        self._made[worker] = made + 1
-        self._with[made + 1] += 1
-        self._uncount(made)
+        count = self._gradients[worker]
+        self._gradients[worker] = count + 1
+        self._workers_with[count + 1] += 1
+        self._uncount(count)
 
-    def _uncount(self, made: int) -> None:
-        self._with[made] -= 1
-        if not self._with[made]:
-            del self._with[made]
-        while self._with and self._slowest not in self._with:
+    def _uncount(self, count: int) -> None:
+        self._workers_with[count] -= 1
+        if not self._workers_with[count]:
+            del self._workers_with[count]
+        while self._workers_with and self._slowest not in self._workers_with:
             self._slowest += 1
             for worker in self._waiting.pop(self._slowest, ()):
                 self.run.wake(worker)
@@ -188,14 +187,14 @@ def bounded_staleness(*, slack: int = 1) -> Any:
     r"""Stale synchronous parallel (SSP): a worker reads once its gradients are at most the slowest's plus ``slack``.
 
     So :math:`\tau \le (m - 1)(2 \cdot \text{slack} + 1)`. Workers that have left count no more; one that joins counts
-    as if it had made as many gradients as the slowest then. Reads and commits themselves wait for nobody, and a commit
-    makes its version at its end.
+    as if it had made as many gradients as the slowest then. Reads and commits themselves wait for no worker, and a
+    commit makes its version at its end.
 
     Args:
       slack: in gradients, ≥ 0; 0 lets none begin its next gradient before all have made the last one.
 
     Returns:
-      What ``generate(scheme=...)`` takes; values are checked there.
+      A factory for ``generate(scheme=...)``, which checks the value.
 
     Example:
       >>> from jasgd import cluster
@@ -212,6 +211,6 @@ def bounded_staleness(*, slack: int = 1) -> Any:
 def _limit(name: str, value: Any, *, none: bool = True) -> float:
     if value is None and none:
         return float("inf")
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+    if not is_integer(value) or value < 0:
         raise ValueError(f"{name} must be an integer ≥ 0{', or None for no bound' if none else ''}, got {value!r}")
     return int(value)
