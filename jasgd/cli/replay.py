@@ -52,7 +52,7 @@ class Replay:
             if self.bisect_nonfinite:
                 first = nonfinite.first_nonfinite(*given, upto=self.upto, strict=self.strict)
                 told: dict[str, Any] = {"first_nonfinite": None if first is None else dataclasses.asdict(first)}
-                text, failed = nonfinite.tell_nonfinite(first, result, self.upto), first is not None
+                text, failed = nonfinite.describe_nonfinite(first, result, self.upto), first is not None
             else:
                 again = replayer.replay(*given, upto=self.upto, strict=self.strict)
                 told = {f.name: getattr(again, f.name) for f in dataclasses.fields(again)}

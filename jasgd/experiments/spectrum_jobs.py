@@ -1,4 +1,4 @@
-"""The simulated runs of a spectrum, with what they have in common made once."""
+"""The simulated runs of a spectrum; what several of them share is made once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHUNK = 256  # steps of one call; the same for all worker counts, so that nothin
 
 
 class Point(NamedTuple):
-    """Where in a spectrum a run is."""
+    """The place of a run in a spectrum."""
 
     cluster: str  # label
     workers: int
@@ -29,7 +29,7 @@ class Point(NamedTuple):
 
 
 class Jobs:
-    """The runs of some arms, with what they have in common made once.
+    """The simulated runs of arms; what several of them share is made once.
 
     Args:
       problems: for each seed what has loss_fn, params, batches and evaluate.
@@ -93,6 +93,6 @@ class Jobs:
 
 
 def _needs(rule: str) -> set[str]:
-    """What a rule's options take from the run."""
+    """The settings of a run that a rule takes as options."""
     parameters = set(inspect.signature(rules.RULES[parse_spec(rule)[0]]).parameters)
     return ({"workers"} if parameters & {"workers", "concurrency"} else set()) | (parameters & {"learning_rate"})

@@ -24,7 +24,7 @@ _LABEL_OF_PADDING = -1
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Everything that training needs but the optimizer and the scheme.
+    """A training problem: all that training needs but the optimizer and the scheme.
 
     Attributes:
       name: data set and model, for instance ``"digits/mlp"``.
@@ -37,7 +37,7 @@ class Problem:
       evaluate: ``evaluate(params) -> {"loss": …, "accuracy": …}`` on the test images: mean cross-entropy in nats,
         share of images classified rightly.
       batch_size: images per batch, b.
-      seed: what ``params`` and ``batches`` come from.
+      seed: the seed of ``params`` and ``batches``.
       preset: None or ``"published"``.
     """
 
@@ -149,23 +149,23 @@ def load(
 def _whole(name: str, value: Any, least: int, most: int | None = None) -> int:
     """The value as an int; ValueError naming the argument where it is none, or lies outside least … most."""
     try:
-        number = operator.index(value)
+        integer = operator.index(value)
     except TypeError:
-        number = None
-    if number is None or number < least or (most is not None and number > most):
+        integer = None
+    if integer is None or integer < least or (most is not None and integer > most):
         allowed = f"≥ {least}" if most is None else f"in {least}…{most}"
         raise ValueError(f"{name} must be a whole number {allowed}, got {value!r}")
-    return number
+    return integer
 
 
 def _standardised_pixels(data: Dataset) -> np.ndarray:
-    """What each of the 256 pixel values becomes in each channel, float32 [C, 256]."""
+    """The standardised number of each of the 256 pixel values in each channel, float32 [C, 256]."""
     mean, std = data.pixel_statistics()
     return ((np.arange(256) / 255 - mean[:, None]) / std[:, None]).astype(np.float32)
 
 
 def _published_pixels(data: Dataset) -> np.ndarray:
-    """As above, for the published code's pixels."""
+    """The published code's number of each of the 256 pixel values in each channel, float32 [C, 256]."""
     return np.tile((np.arange(256) / data.published_divisor).astype(np.float32), (data.shape[2], 1))
 
 
