@@ -1,4 +1,4 @@
-"""``jasgd compare``."""
+"""``jasgd compare``: trains with several step-size functions and seeds."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import dataclasses
 import re
 from typing import Any
 
-from jasgd.cli.options import Task
-from jasgd.cli.output import INTERRUPTED, exit_code, stdout, tell, tell_files
+from jasgd.cli.options import TrainingOptions
+from jasgd.cli.output import INTERRUPTED, exit_code, print_files, stdout, write_json
 
 
 @dataclasses.dataclass(kw_only=True)
-class Compare(Task):
+class Compare(TrainingOptions):
     """Train with several step-size functions and seeds, so that nothing else differs; by default, the demo."""
 
     arms: tuple[str, ...] = ("constant", "tail", "tail:cdf=strict", "constant@tail:cdf=strict")
-    """The step-size functions; constant@RULE is the control of RULE: a constant step of the mean length it took."""
+    """Step-size functions; constant@RULE is the control of RULE: a constant step of the mean length it took."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Each arm runs once with each."""
+    """Seeds; every step-size function is trained once with each."""
 
     def run(self) -> int:
-        """Trains every arm with every seed, writes the run folder, tells."""
+        """Trains every arm with every seed, writes the run folder, prints the table and its conclusions."""
         from rich.console import Console
 
         from jasgd import report
@@ -62,12 +62,12 @@ class Compare(Task):
                 **stops,
             )
         files = report.plot_comparison(comparison, folder) if self.plots else []
-        tell(self.json, comparison.record(), folder, "comparison.json", files)
+        write_json(self.json, comparison.record(), folder, "comparison.json", files)
         if not self.json:
             console = stdout()
             console.print(comparison_table(comparison))
             console.print(comparison.reading(), soft_wrap=True, highlight=False, markup=False)
-            tell_files(folder, files)
+            print_files(folder, files)
         outcomes = [str(r.outcome) for by_seed in comparison.runs.values() for r in by_seed.values()]
         # That a step size diverges is a finding of a comparison, not a failure of it.
         return INTERRUPTED if comparison.stopped else exit_code([o for o in outcomes if o != "diverged"])

@@ -1,25 +1,25 @@
-"""``jasgd train``."""
+"""``jasgd train``: trains one model once."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
 
-from jasgd.cli.options import Task
-from jasgd.cli.output import exit_code, stdout, tell, tell_files
+from jasgd.cli.options import TrainingOptions
+from jasgd.cli.output import exit_code, print_files, stdout, write_json
 
 
 @dataclasses.dataclass(kw_only=True)
-class Train(Task):
-    """Train one model with asynchronous SGD, and say what staleness did."""
+class Train(TrainingOptions):
+    """Train one model with asynchronous SGD, and report its loss and its staleness."""
 
     rule: str = "tail"
-    """The step-size function, with options as in exponential:beta=0.1,normalized=true."""
+    """Step-size function, with options as in exponential:beta=0.1,normalized=true."""
     seed: int = 0
-    """Of the initial parameters and the batches."""
+    """Seed of the initial parameters and of the order of mini-batches."""
 
     def run(self) -> int:
-        """Trains, writes the run folder, tells."""
+        """Trains, writes the run folder, prints a table."""
         from rich.console import Console
 
         from jasgd import report, schemes, train
@@ -60,7 +60,7 @@ class Train(Task):
         settings = {
             f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("json", "out", "plots")
         }
-        told = {
+        numbers = {
             "outcome": str(result.outcome),
             "message": result.message,
             "settings": settings | stops | {"data_dir": self.data_dir and str(self.data_dir)},
@@ -68,11 +68,11 @@ class Train(Task):
             "evaluations": result.evaluations,
             "fits": [{"model": f.model, "parameters": f.parameters, "distance": f.distance} for f in fits],
         }
-        tell(self.json, told, folder, "metrics.json", files)
+        write_json(self.json, numbers, folder, "metrics.json", files)
         if not self.json:
             title = f"{problem.name}, {schemes.describe(scheme)}, {self.workers} workers, {self.rule}"
             stdout().print(run_table(result, title, fits))
-            tell_files(folder, files)
+            print_files(folder, files)
             if result.traceback:
                 sys.stderr.write(result.traceback)
         return exit_code([str(result.outcome)])

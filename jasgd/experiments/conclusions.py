@@ -19,6 +19,7 @@ def held_against(row: dict[str, Any], other: dict[str, Any]) -> tuple[str, int |
       A clause; and where that is a claim, in how many comparisons chance alone makes it once, else None.
 
     Example:
+      >>> from jasgd.experiments.measures import spread
       >>> def row(arm, losses):
       ...     reached = {f"updates_to_{share:.0%}": spread([math.nan]) for share in SHARES}
       ...     law = {"staleness_mean": spread([3.0]), "staleness_gini": spread([0.5])}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jasgd.checks import integer
 from jasgd.data import Batches, minibatches
 from jasgd.problems.datasets import Dataset, describe_dataset, load_dataset
 from jasgd.problems.models import MODELS, Apply, Params, functional
@@ -109,14 +109,14 @@ def load(
         raise ValueError(f"model must be one of {', '.join(MODELS)}, got {model!r}")
     if preset is not None and preset not in PRESETS:
         raise ValueError(f"preset must be None or one of {', '.join(PRESETS)}, got {preset!r}")
-    batch_size = _whole("batch_size", batch_size, 1)
-    seed = _whole("seed", seed, 0)
+    batch_size = integer("batch_size", batch_size, 1)
+    seed = integer("seed", seed, 0)
     if test_examples is not None:
-        test_examples = _whole("test_examples", test_examples, 1)
+        test_examples = integer("test_examples", test_examples, 1)
     data = load_dataset(dataset, data_dir, download)
-    _whole("batch_size", batch_size, 1, len(data.train_images))
+    _refuse_more("batch_size", batch_size, len(data.train_images))
     if test_examples is not None:
-        _whole("test_examples", test_examples, 1, len(data.test_images))
+        _refuse_more("test_examples", test_examples, len(data.test_images))
 
     published = preset == "published"
     params, apply = functional(model, data.shape, data.classes, seed, initial="published" if published else "default")
@@ -146,16 +146,10 @@ def load(
     )
 
 
-def _whole(name: str, value: Any, least: int, most: int | None = None) -> int:
-    """The value as an int; ValueError naming the argument where it is none, or lies outside least … most."""
-    try:
-        integer = operator.index(value)
-    except TypeError:
-        integer = None
-    if integer is None or integer < least or (most is not None and integer > most):
-        allowed = f"≥ {least}" if most is None else f"in {least}…{most}"
-        raise ValueError(f"{name} must be a whole number {allowed}, got {value!r}")
-    return integer
+def _refuse_more(name: str, value: int, most: int) -> None:
+    """ValueError naming the argument where the data set does not have so many images."""
+    if value > most:
+        raise ValueError(f"{name} must be an integer in 1…{most}, got {value!r}")
 
 
 def _standardised_pixels(data: Dataset) -> np.ndarray:

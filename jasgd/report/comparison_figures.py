@@ -82,12 +82,9 @@ def _losses(comparison: Comparison, looks: dict[str, Look]) -> Figure:
     right.set(xlabel="time (s)")
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=columns_of(labels, 110))
-    setting = (
-        f"{comparison.problem}, {comparison.settings['scheme']}, {counted(comparison.settings['workers'], 'worker')}"
-    )
-    headline(
-        figure, f"Training loss on {setting}: {f'median and range over {seeds} seeds' if seeds > 1 else 'one seed'}"
-    )
+    settings, runs = comparison.settings, f"median and range over {seeds} seeds" if seeds > 1 else "one seed"
+    setting = f"{comparison.problem}, {settings['scheme']}, {counted(settings['workers'], 'worker')}"
+    headline(figure, f"Training loss on {setting}: {runs}")
     return figure
 
 

@@ -140,7 +140,7 @@ BAD = {
     "rate": (["--learning-rate", "nan"], "learning_rate must be a finite number > 0, got nan"),
     "steps": (["--steps", "0"], "steps must be an integer ≥ 1, got 0"),
     "time": (["--time-limit-s", "-1"], "time_limit_s must be > 0 seconds, got -1.0"),
-    "batch": (["--batch-size", "1438"], "batch_size must be a whole number in 1…1437, got 1438"),
+    "batch": (["--batch-size", "1438"], "batch_size must be an integer in 1…1437, got 1438"),
     "data dir": (
         ["--dataset", "mnist", "--data-dir", "/nonexistent", "--no-download"],
         "mnist was not found: .*/nonex",
