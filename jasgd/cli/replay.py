@@ -35,8 +35,8 @@ class Replay:
 
     def run(self) -> int:
         """Replays, and prints how the bits compare."""
-        from jasgd import TrainResult
         from jasgd.experiments.recipe import Recipe
+        from jasgd.record.result import TrainResult
         from jasgd.record.trees import to_json
         from jasgd.replaying import nonfinite, replayer
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(kw_only=True)
 class Simulate(OutputOptions, ProblemOptions):
-    """Train on simulated clusters with as many workers as you like, and compare the step-size functions for each number.
+    """Train on simulated clusters, with as many workers as you like, to compare step-size functions at each number.
 
     Durations are numbers of seconds, or laws such as exponential:mean_s=0.01, gamma:mean_s=0.01,shape=4,
     lognormal:mean_s=0.01,sigma=0.5.

@@ -22,12 +22,13 @@ class Train(TrainingOptions):
         """Trains, writes the run folder, prints a table."""
         from rich.console import Console
 
-        from jasgd import report, schemes, train
+        from jasgd import report, schemes
         from jasgd.experiments.recipe import Recipe, transformation
         from jasgd.fits import fit
         from jasgd.report.progress_bars import Live
         from jasgd.report.tables import run_table
         from jasgd.specs import parse_law, parse_rule, parse_scheme
+        from jasgd.training.trainer import train
 
         self.require_plots()
         scheme = parse_scheme(self.scheme)
