@@ -27,7 +27,7 @@ class Compare(TrainingOptions):
         from jasgd.experiments.arms import BASELINE, Arm
         from jasgd.experiments.comparison import compare
         from jasgd.experiments.recipe import Recipe
-        from jasgd.report.progress_bars import Live
+        from jasgd.report.progress_bars import TrainingBar
         from jasgd.report.tables import comparison_table
         from jasgd.specs import parse_law
 
@@ -35,12 +35,12 @@ class Compare(TrainingOptions):
         arms = [Arm.parse(arm) for arm in self.arms]
         law = None if self.law is None else parse_law(self.law)
         runs, stops = len(arms) * len(self.seeds), self.stops()
-        live = Live(Console(stderr=True), runs=runs, steps=stops["steps"], time_limit_s=self.time_limit_s)
+        bar = TrainingBar(Console(stderr=True), runs=runs, steps=stops["steps"], time_limit_s=self.time_limit_s)
         means: dict[tuple[str, int], float] = {}  # E[C] by arm and seed, which controls take
-        with self.folder("compare") as folder, live:
+        with self.folder("compare") as folder, bar:
 
             def finish(arm: Arm, seed: int, result: Any) -> None:
-                live.finish(f"{arm.label}, seed {seed}", result)
+                bar.finish(f"{arm.label}, seed {seed}", result)
                 means[arm.label, seed] = result.metrics["mean_factor"]
                 constant = None if arm.rule != BASELINE else 1.0 if arm.mean_of is None else means[arm.mean_of, seed]
                 saved = result.save(folder / re.sub(r"[^\w.=@,-]", "_", arm.label) / f"seed-{seed}")
@@ -57,7 +57,7 @@ class Compare(TrainingOptions):
                 optimizer=self.optimizer,
                 law=law,
                 evaluate_every_s=self.evaluate_every_s,
-                on_progress=lambda arm, seed, progress: live.show(f"{arm.label}, seed {seed}", progress),
+                on_progress=lambda arm, seed, progress: bar.show(f"{arm.label}, seed {seed}", progress),
                 on_result=finish,
                 **stops,
             )

@@ -102,6 +102,6 @@ class TrainingOptions(OutputOptions, ProblemOptions):
     """Seconds between evaluations on the test set, which run while the workers go on."""
 
     def stops(self) -> dict[str, Any]:
-        """The stop conditions."""
+        """The stop conditions, by name."""
         stops = {"steps": self.steps, "time_limit_s": self.time_limit_s, "target_loss": self.target_loss}
         return stops if any(value is not None for value in stops.values()) else stops | {"steps": STEPS}

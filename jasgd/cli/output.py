@@ -18,7 +18,7 @@ def exit_code(outcomes: Sequence[str]) -> int:
 
 
 def stdout() -> Any:
-    """A console that does not cut tables where there is no terminal."""
+    """The console of standard output, which does not cut tables where there is no terminal."""
     from rich.console import Console
 
     console = Console()

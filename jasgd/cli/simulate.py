@@ -110,11 +110,11 @@ class Simulate(OutputOptions, ProblemOptions):
 
         from jasgd import report
         from jasgd.experiments.spectrum import sweep
-        from jasgd.report.progress_bars import Bar
+        from jasgd.report.progress_bars import SimulationBar
         from jasgd.report.tables import spectrum_table
         from jasgd.specs import parse_law
 
-        with Bar(Console(stderr=True), "updates") as bar:
+        with SimulationBar(Console(stderr=True), "updates") as bar:
             spectrum = sweep(
                 self.problem,
                 self.arms,

@@ -25,7 +25,7 @@ class Train(TrainingOptions):
         from jasgd import report, schemes
         from jasgd.experiments.recipe import Recipe, transformation
         from jasgd.fits import fit
-        from jasgd.report.progress_bars import Live
+        from jasgd.report.progress_bars import TrainingBar
         from jasgd.report.tables import run_table
         from jasgd.specs import parse_law, parse_rule, parse_scheme
         from jasgd.training.trainer import train
@@ -38,8 +38,8 @@ class Train(TrainingOptions):
             rule, learning_rate=self.learning_rate, momentum=self.momentum, optimizer=self.optimizer, law=law
         )
         problem, stops = self.problem(self.seed), self.stops()
-        live = Live(Console(stderr=True), runs=1, steps=stops["steps"], time_limit_s=self.time_limit_s)
-        with self.folder("train") as folder, live:
+        bar = TrainingBar(Console(stderr=True), runs=1, steps=stops["steps"], time_limit_s=self.time_limit_s)
+        with self.folder("train") as folder, bar:
             result = train(
                 problem.loss_fn,
                 problem.params,
@@ -50,11 +50,11 @@ class Train(TrainingOptions):
                 evaluate=problem.evaluate,
                 evaluate_every_s=self.evaluate_every_s,
                 throw=False,
-                on_progress=lambda progress: live.show(problem.name, progress),
+                on_progress=lambda progress: bar.show(problem.name, progress),
                 seed=self.seed,
                 **stops,
             )
-            live.finish(problem.name, result)
+            bar.finish(problem.name, result)
             Recipe.of(self).save(result.save(folder))
         fits = fit(result.law) if len(result.execution) else []
         files = report.plot(result, folder) if self.plots else []

@@ -44,7 +44,7 @@ class Stragglers:
 
     @property
     def mean(self) -> float:
-        """By how much they lengthen computing on average."""
+        """The factor by which they lengthen computing on average."""
         return 1 + self.probability * (self.slowdown - 1)
 
 
@@ -180,7 +180,7 @@ class Cluster:
         return getattr(self, f"{phase}_s") == Constant(0.0)
 
     def describe(self) -> dict[str, Any]:
-        """The cluster as JSON holds it, with what is set; an execution's metadata has it under ``generated``."""
+        """The options that are set, as JSON holds them; an execution's metadata has them under ``generated``."""
         description: dict[str, Any] = {f"{phase}_s": describe_law(getattr(self, f"{phase}_s")) for phase in PHASES}
         if self.speeds is not None:
             description["speeds"] = list(self.speeds) if isinstance(self.speeds, tuple) else describe_law(self.speeds)

@@ -68,7 +68,7 @@ class Recipe:
 
     @classmethod
     def load(cls, folder: Path) -> Recipe:
-        """Reads what :meth:`save` wrote.
+        """Reads the recipe in a run's folder.
 
         Args:
           folder: of a run.

@@ -48,7 +48,7 @@ class Spectrum:
 
     @functools.cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """Cluster, workers, arm, learning rate, the count of each outcome, and a :class:`Spread` per number."""
+        """The table: cluster, workers, arm, learning rate, the count of each outcome, a :class:`Spread` per number."""
         table = []
         for label, workers, arm, rate in itertools.product(self.clusters, self.workers, self.arms, self.learning_rates):
             all_seeds = (Point(label, workers, seed, arm.label, rate) for seed in self.seeds)

@@ -56,7 +56,7 @@ class Jobs:
     def of(
         self, arms: Sequence[Arm], runs: Mapping[Point, Mapping[str, Any]]
     ) -> dict[Point, tuple[SimulationTask, Lane]]:
-        """The runs of these arms; those that they are controls of have been run."""
+        """The jobs of these arms, by their place; ``runs`` has the arms that they are controls of."""
         jobs: dict[Point, tuple[SimulationTask, Lane]] = {}
         for arm in arms:
             tasks: dict[Any, SimulationTask] = {}

@@ -109,7 +109,7 @@ def _read_one(path: Path, file: DataFile) -> bytes:
 
 
 def _read_up_to(stream: BufferedIOBase, size: int) -> bytes:
-    """What can be decompressed; a stream that breaks off shows by its size, and a bomb does not fill the memory."""
+    """The bytes that can be decompressed; a broken stream shows by its size, and a bomb does not fill the memory."""
     chunks: list[bytes] = []
     try:
         # Unlike `read`, `read1` does not lose what precedes the break.

@@ -1,4 +1,4 @@
-"""first_nonfinite(): the commit that made the first number that is not finite, found by running a run again."""
+"""``first_nonfinite``: the commit that made the first number that is not finite, found by running a run again."""
 
 from __future__ import annotations
 

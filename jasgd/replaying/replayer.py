@@ -1,4 +1,4 @@
-"""replay(): a recorded execution, run again with the trainer's own compiled functions."""
+"""``replay``: a recorded execution, run again with the trainer's own compiled functions."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Replay:
     environment: tuple[Mismatch, ...] = ()
 
     def summary(self) -> str:
-        """A few lines for people.
+        """The outcome in a few lines of text.
 
         Returns:
           Whether the bits are the same, and else where they part and how far.

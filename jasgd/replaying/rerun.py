@@ -22,7 +22,7 @@ from jasgd.replaying.stores import Computed, Shared, Versions
 
 
 class ReplayError(ValueError):
-    """A run cannot be replayed here; the message names what differs, with both values."""
+    """Raised where a run cannot be replayed here; the message names what differs, with both values."""
 
 
 class Commit(NamedTuple):

@@ -10,13 +10,31 @@ from jasgd.training.engines.supervisor import Progress
 
 try:
     from rich.console import Console
-    from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 except ImportError as error:
     raise ImportError('progress bars need rich: pip install "jasgd[cli]"') from error
 
 
-class Live:
+class _Bar:
+    """One bar on a console, which starts and stops with a ``with`` block; nothing where there is no terminal."""
+
+    def __init__(self, console: Console, task: str, *more_columns: ProgressColumn):
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[status]}"))
+        self._bars = Bars(*columns, *more_columns, console=console, transient=True, disable=not console.is_terminal)
+        self._name, self._task = task, TaskID(0)
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        # Without a total, as while a model is compiled, the bar pulses.
+        self._task = self._bars.add_task(self._name, total=None, status="compiling")
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | types.TracebackType | None) -> None:
+        self._bars.stop()
+
+
+class TrainingBar(_Bar):
     """One bar for the runs of a command, and one line after each of them; a terminal gets both, a file the lines.
 
     Args:
@@ -27,24 +45,12 @@ class Live:
     """
 
     def __init__(self, console: Console, *, runs: int, steps: int | None, time_limit_s: float | None):
-        self._console, self._runs, self._steps, self._time_limit_s = console, runs, steps, time_limit_s
+        super().__init__(console, "starting")
+        self._runs, self._steps, self._time_limit_s = runs, steps, time_limit_s
         self._done = 0
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[status]}"))
-        self._bars = Bars(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        # Without a total, as while a model is compiled, the bar pulses.
-        self._task = self._bars.add_task("starting", total=None, status="compiling")
-        return self
-
-    def __exit__(self, *_: type[BaseException] | BaseException | types.TracebackType | None) -> None:
-        self._bars.stop()
 
     def show(self, name: str, progress: Progress) -> None:
         """Moves the bar to the current progress."""
-        assert self._task is not None
         shares = [
             now / end
             for now, end in ((progress.updates, self._steps), (progress.time_s, self._time_limit_s))
@@ -75,7 +81,7 @@ class Live:
         )
 
 
-class Bar:
+class SimulationBar(_Bar):
     """One bar for all runs of a simulation, which end in no order; nothing where there is no terminal.
 
     Args:
@@ -84,18 +90,8 @@ class Bar:
     """
 
     def __init__(self, console: Console, unit: str):
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[status]}"))
-        self._bars = Bars(*columns, TimeRemainingColumn(), console=console, transient=True,
-                          disable=not console.is_terminal)  # fmt: skip
-        self._unit, self._task = unit, TaskID(0)
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        self._task = self._bars.add_task("simulating", total=None, status="compiling")
-        return self
-
-    def __exit__(self, *_: type[BaseException] | BaseException | types.TracebackType | None) -> None:
-        self._bars.stop()
+        super().__init__(console, "simulating", TimeRemainingColumn())
+        self._unit = unit
 
     def show(self, done: int, total: int) -> None:
         """Moves the bar to the current progress."""

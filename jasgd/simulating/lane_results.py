@@ -21,7 +21,7 @@ from jasgd.simulating.schedule import NOTHING
 
 
 def with_rows(lane: Lane, outputs: StepOutputs) -> tuple[Execution, Any]:
-    """The execution with losses and factors, and the aux of its rows."""
+    """The execution with the losses and factors of its rows, and their aux."""
     plan, ex = lane.plan, lane.execution
     computes, commits = np.flatnonzero(plan.row != NOTHING), np.flatnonzero(plan.version != NOTHING)
     of_row = computes[np.argsort(plan.row[computes])]  # the step of each row

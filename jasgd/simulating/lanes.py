@@ -162,7 +162,7 @@ def _stacked(trees: Sequence[Any]) -> Any:
 
 
 class Cancelled(RuntimeError):
-    """Another run of the simulation failed, or it was interrupted."""
+    """Raised in a run whose simulation was interrupted, or had another run fail."""
 
 
 class _Progress:

@@ -23,7 +23,7 @@ Key = TypeVar("Key")
 
 @dataclasses.dataclass(frozen=True)
 class SimulationTask:
-    """What several runs of a simulation have in common."""
+    """The common part of several runs of a simulation: the scan, its mini-batches, and how it is evaluated."""
 
     program: Program
     batches: ScanBatches
@@ -38,7 +38,7 @@ class SimulationTask:
 
 @dataclasses.dataclass(frozen=True)
 class Lane:
-    """One run: a seed and a step size."""
+    """One run: a seed and a step size, with the execution that it follows."""
 
     seed: int
     step_size: Any  # a pytree of numbers, what the program's tx takes; None where that takes none
@@ -50,7 +50,7 @@ class Lane:
 
 
 class Preparation(Generic[Key]):
-    """The parts that simulated runs share, each made once: mini-batches, initial parameters, schedules of executions.
+    """The parts that simulated runs share, each made once: mini-batches, initial parameters, schedules.
 
     Args:
       batches: a function of a ticket for each seed.
@@ -136,7 +136,7 @@ class Preparation(Generic[Key]):
         evaluate_every: int | None = None,
         check_finite: bool = True,
     ) -> SimulationTask:
-        """What runs of one program have in common.
+        """The common part of runs of one program.
 
         Args:
           program: their scan.

@@ -27,7 +27,7 @@ class Carry(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """What each step of the scan receives; arrays over steps."""
+    """The inputs of the scan's steps; arrays over steps."""
 
     commits: Any  # bool
     commit_slot: Any
@@ -40,7 +40,7 @@ class Steps(NamedTuple):
 
 
 class StepOutputs(NamedTuple):
-    """What each step of the scan returns; arrays over steps."""
+    """The outputs of the scan's steps; arrays over steps."""
 
     loss: Any
     aux: Any
@@ -83,9 +83,9 @@ class Program:
 
     @functools.cached_property
     def run(self) -> Callable[..., tuple[Carry, StepOutputs]]:
-        """``run(carry, shared, steps, step_size, grouped=…) -> (carry, outputs)``; the carry is donated.
+        """The compiled scan, ``run(carry, shared, steps, step_size, grouped=…) -> (carry, outputs)``.
 
-        ``grouped`` is static: whether several gradients may share a commit.
+        The carry is donated. ``grouped`` is static: whether several gradients may share a commit.
         """
         return jax.jit(self._scan, static_argnames="grouped", donate_argnums=0)
 

@@ -16,18 +16,18 @@ STACKED_BYTES = 64 << 20  # of mini-batches that are drawn at once
 
 
 class ScanBatches(Protocol):
-    """Where the scans of one or more seeds take their mini-batches from."""
+    """The mini-batches of one or more seeds, from which compiled scans take those of their steps."""
 
     @property
     def shared(self) -> Any:
-        """What lies on the device for the whole run, a pytree."""
+        """The pytree of arrays that lie on the device for the whole run."""
 
     @property
     def longest(self) -> int:
         """Steps that :meth:`draw` may be called for at once."""
 
     def draw(self, seed_index: int, tickets: np.ndarray) -> Any:
-        """What a scan receives for these tickets of a seed, with a leading axis; ticket -1 for steps without one."""
+        """The inputs of a scan for these tickets of a seed, with a leading axis; ticket -1 for steps without one."""
 
     def take(self, shared: Any, drawn: Any) -> Any:
         """The mini-batch of one step; traced.

@@ -1,4 +1,4 @@
-"""simulate(): training under a model of a cluster, in one compiled scan for each seed and step size."""
+"""``simulate``: training under a model of a cluster, in one compiled scan for each seed and step size."""
 
 from __future__ import annotations
 

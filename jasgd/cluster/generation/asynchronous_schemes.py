@@ -1,4 +1,4 @@
-"""The asynchronous schemes as far as time goes: sequential, Hogwild, locked, Leashed-SGD and bounded staleness."""
+"""Simulated asynchronous schemes: sequential, Hogwild, locked, Leashed-SGD and bounded staleness."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Sequential(SimulatedScheme):
             raise ValueError(f"workers must be 1 for the scheme 'sequential', got {run.workers}")
 
     def read(self, worker: int) -> Steps:
-        """The current version."""
+        """Reads the current version, at its start."""
         self.run.reads(worker)
         yield self.run.read_s(worker)
 
     def commit(self, worker: int) -> Steps:
-        """Takes its time, then publishes."""
+        """Takes its time, then publishes the next version."""
         yield self.run.commit_s(worker)
         self.run.publish(worker)
 
@@ -42,7 +42,7 @@ class Hogwild(SimulatedScheme):
         self.max_staleness = _limit("max_staleness", max_staleness)
 
     def read(self, worker: int) -> Steps:
-        """Goes on while others commit; the version is that at its start."""
+        """Reads the version that is current at its start, while others go on committing."""
         self.run.reads(worker)
         yield self.run.read_s(worker)
 
@@ -74,7 +74,7 @@ class Locked(SimulatedScheme):
         self._mutex = Mutex(run)
 
     def read(self, worker: int) -> Steps:
-        """The version that is current while the mutex is held."""
+        """Reads the version that is current while the mutex is held."""
         yield from self._mutex.acquire(worker)
         try:
             self.run.reads(worker)
@@ -110,7 +110,7 @@ class Leashed(SimulatedScheme):
         )
 
     def read(self, worker: int) -> Steps:
-        """A reference to the version that is current at the start."""
+        """Reads a reference to the version that is current at its start."""
         self.run.reads(worker)
         yield self.run.read_s(worker)
 
@@ -153,7 +153,7 @@ class BoundedStaleness(SimulatedScheme):
         self._workers_with[self._slowest] += 1
 
     def left(self, worker: int) -> None:
-        """The slowest may be another one now."""
+        """Counts the worker no more; another one may be the slowest now."""
         self._uncount(self._gradients.pop(worker))
 
     def read(self, worker: int) -> Steps:

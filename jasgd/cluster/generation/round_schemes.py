@@ -1,4 +1,4 @@
-"""The schemes that go in rounds, as far as time goes: synchronous SGD, with and without backup workers."""
+"""Simulated schemes that go in rounds: synchronous SGD, with and without backup workers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Synchronous(SimulatedScheme):
         self._late: list[int] = []  # workers that wait for the commit under way to end
 
     def joined(self, worker: int) -> None:
-        """It takes part in this round, or in the next where this one is being committed."""
+        """The worker takes part in this round, or in the next where this one is being committed."""
         self._there += 1
 
     def left(self, worker: int) -> None:
@@ -35,7 +35,7 @@ class Synchronous(SimulatedScheme):
                 self.run.wake(waiting)
 
     def read(self, worker: int) -> Steps:
-        """The version of the round."""
+        """Reads the version of the round."""
         yield from self._wait_for_the_commit(worker)
         self.run.reads(worker)
         yield self.run.read_s(worker)

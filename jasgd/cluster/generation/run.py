@@ -23,7 +23,7 @@ class Trace(NamedTuple):
 
 
 class WorkerEnds(Exception):
-    """The worker goes no further: the run has all its commits, or the worker has left."""
+    """Raised where a worker goes no further: the run has all its commits, or the worker has left."""
 
 
 class ClusterRun:
@@ -127,7 +127,7 @@ class ClusterRun:
             heapq.heappush(self.heap, (self.virtual_s, worker))
 
     def trace(self) -> Trace:
-        """The rows as columns."""
+        """The rows so far, as columns."""
         applied, dropped = (
             dict(zip(names, np.array(rows, np.float64).reshape(-1, len(names)).T, strict=True))
             for names, rows in ((_APPLIED, self.applied), ((*_APPLIED, "reason"), self.dropped))

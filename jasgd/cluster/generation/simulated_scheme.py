@@ -12,7 +12,7 @@ Steps = Generator[float | None, None, None]
 
 
 class SimulatedScheme:
-    """How reading and committing are made atomic, as far as time goes: the base of every simulated scheme.
+    """The base class of simulated schemes: how reading and committing are made atomic, as far as time goes.
 
     :meth:`read` and :meth:`commit` are generators, run for one worker after the other as if each had a thread of its
     own. ``yield seconds`` keeps the worker busy for so long; ``yield None`` lets it wait until ``run.wake(worker)``,
