@@ -137,20 +137,20 @@ def _leave_out_the_queue(workers: list[_Worker], *, copies: bool) -> None:
     leaves = np.concatenate([w.bounds[:, [READ + 1, COMMIT + 1]].ravel() for w in workers])
     has_held = np.concatenate([(w.counts[:, [READ, COMMIT]] * [copies, True]).ravel() for w in workers]) > 0
     order = np.flatnonzero(has_held)[np.argsort(leaves[has_held], kind="stable")]
-    there, held = comes.copy(), np.zeros(len(comes))
-    there[order] = np.maximum.accumulate(comes[order])
-    held[order] = leaves[order] - np.maximum(there[order], np.insert(leaves[order][:-1], 0, -np.inf))
+    arrivals, held = comes.copy(), np.zeros(len(comes))
+    arrivals[order] = np.maximum.accumulate(comes[order])
+    held[order] = leaves[order] - np.maximum(arrivals[order], np.insert(leaves[order][:-1], 0, -np.inf))
     ends = np.cumsum([2 * len(w.work) for w in workers])[:-1]
-    for w, late, mine in zip(workers, np.split(there - comes, ends), np.split(held, ends), strict=True):
+    for w, late, mine in zip(workers, np.split(arrivals - comes, ends), np.split(held, ends), strict=True):
         w.work[:, [BATCH, COMPUTE]] += late.reshape(-1, 2)
         w.work[:, [READ, COMMIT]] = mine.reshape(-1, 2)
 
 
 def _leave_out_the_barrier(workers: list[_Worker]) -> None:
-    came = {version: max(w.bounds[w.version == version, COMMIT].max(initial=-np.inf) for w in workers)
+    round_arrivals = {version: max(w.bounds[w.version == version, COMMIT].max(initial=-np.inf) for w in workers)
             for version in np.unique(np.concatenate([w.version for w in workers]))}  # fmt: skip
     for w in workers:
-        last = np.array([came[version] for version in w.version]) == w.bounds[:, COMMIT]
+        last = np.array([round_arrivals[version] for version in w.version]) == w.bounds[:, COMMIT]
         w.counts[:, COMMIT] = last
         w.work[~last, COMMIT] = 0.0
 

@@ -117,7 +117,7 @@ def schedule(execution: Execution) -> Schedule:
 
 def _slots(committed: np.ndarray, rows: np.ndarray, version: np.ndarray, commits: int) -> tuple:
     """A slot for every commit, from its first gradient on: the one that was left last, or a new one."""
-    taken = [NOTHING] * commits  # by version
+    slot_of = [NOTHING] * commits  # by version
     free: list[int] = []
     slots = 0
     into, out, fresh = [], [], []
@@ -125,16 +125,16 @@ def _slots(committed: np.ndarray, rows: np.ndarray, version: np.ndarray, commits
     for commit, computed in zip(committed.tolist(), of_row.tolist(), strict=True):
         out.append(NOTHING)
         if commit != NOTHING:
-            out[-1] = taken[commit]
-            free.append(taken[commit])
+            out[-1] = slot_of[commit]
+            free.append(slot_of[commit])
         into.append(NOTHING)
         fresh.append(False)
         if computed != NOTHING:
-            if taken[computed] == NOTHING:
+            if slot_of[computed] == NOTHING:
                 if not free:
                     free.append(slots)
                     slots += 1
-                taken[computed] = free.pop()
+                slot_of[computed] = free.pop()
                 fresh[-1] = True
-            into[-1] = taken[computed]
+            into[-1] = slot_of[computed]
     return np.array(out, np.int32), np.array(into, np.int32), np.array(fresh, bool), slots

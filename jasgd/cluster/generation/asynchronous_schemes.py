@@ -8,7 +8,7 @@ from typing import Any
 
 from jasgd.checks import is_integer
 from jasgd.cluster.generation.run import ClusterRun
-from jasgd.cluster.generation.simulated_scheme import Mutex, SimulatedScheme, Steps
+from jasgd.cluster.generation.simulated_scheme import Activity, Mutex, SimulatedScheme
 
 
 class Sequential(SimulatedScheme):
@@ -21,12 +21,12 @@ class Sequential(SimulatedScheme):
         if run.workers != 1:
             raise ValueError(f"workers must be 1 for the scheme 'sequential', got {run.workers}")
 
-    def read(self, worker: int) -> Steps:
+    def read(self, worker: int) -> Activity:
         """Reads the current version, at its start."""
         self.run.reads(worker)
         yield self.run.read_s(worker)
 
-    def commit(self, worker: int) -> Steps:
+    def commit(self, worker: int) -> Activity:
         """Takes its time, then publishes the next version."""
         yield self.run.commit_s(worker)
         self.run.publish(worker)
@@ -41,12 +41,12 @@ class Hogwild(SimulatedScheme):
         super().__init__(run)
         self.max_staleness = _limit("max_staleness", max_staleness)
 
-    def read(self, worker: int) -> Steps:
+    def read(self, worker: int) -> Activity:
         """Reads the version that is current at its start, while others go on committing."""
         self.run.reads(worker)
         yield self.run.read_s(worker)
 
-    def commit(self, worker: int) -> Steps:
+    def commit(self, worker: int) -> Activity:
         """Claims a version, then applies the gradient while others read and commit."""
         run = self.run
         if run.staleness(worker) > self.max_staleness:
@@ -73,7 +73,7 @@ class Locked(SimulatedScheme):
         self.copies, self.max_staleness = reading == "copy", _limit("max_staleness", max_staleness)
         self._mutex = Mutex(run)
 
-    def read(self, worker: int) -> Steps:
+    def read(self, worker: int) -> Activity:
         """Reads the version that is current while the mutex is held."""
         yield from self._mutex.acquire(worker)
         try:
@@ -83,7 +83,7 @@ class Locked(SimulatedScheme):
         finally:
             self._mutex.release()
 
-    def commit(self, worker: int) -> Steps:
+    def commit(self, worker: int) -> Activity:
         """Applies the gradient while the mutex is held; a stale one is dropped as soon as it is."""
         run = self.run
         yield from self._mutex.acquire(worker)
@@ -109,12 +109,12 @@ class Leashed(SimulatedScheme):
             _limit("max_staleness", max_staleness),
         )
 
-    def read(self, worker: int) -> Steps:
+    def read(self, worker: int) -> Activity:
         """Reads a reference to the version that is current at its start."""
         self.run.reads(worker)
         yield self.run.read_s(worker)
 
-    def commit(self, worker: int) -> Steps:
+    def commit(self, worker: int) -> Activity:
         """Tries until no other has published between base and publication, or persistence is at its end."""
         run, tries = self.run, 0
         while True:
@@ -156,7 +156,7 @@ class BoundedStaleness(SimulatedScheme):
         """Counts the worker no more; another one may be the slowest now."""
         self._uncount(self._gradients.pop(worker))
 
-    def read(self, worker: int) -> Steps:
+    def read(self, worker: int) -> Activity:
         """Waits until the slowest is near enough; the version is that at the start of the read itself."""
         while (needed := self._gradients[worker] - self.slack) > self._slowest:
             self._waiting[needed].append(worker)
@@ -164,7 +164,7 @@ class BoundedStaleness(SimulatedScheme):
         self.run.reads(worker)
         yield self.run.read_s(worker)
 
-    def commit(self, worker: int) -> Steps:
+    def commit(self, worker: int) -> Activity:
         """Takes its time, then publishes; no worker waits for it to end."""
         yield self.run.commit_s(worker)
         self.run.publish(worker)

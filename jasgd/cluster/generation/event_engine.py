@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from jasgd.cluster.draws import Draws
 from jasgd.cluster.generation.run import ClusterRun, Trace, WorkerEnds
-from jasgd.cluster.generation.simulated_scheme import SimulatedScheme, Steps
+from jasgd.cluster.generation.simulated_scheme import Activity, SimulatedScheme
 
 
 def play(draws: Draws, scheme: SimulatedScheme) -> Trace:
@@ -17,7 +17,7 @@ def play(draws: Draws, scheme: SimulatedScheme) -> Trace:
     heap, push, pop, push_pop, cores = run.heap, heapq.heappush, heapq.heappop, heapq.heappushpop, cluster.cores
     changes = _changes(draws)
     tempos = [cluster.tempos.get(worker) for worker in range(run.workers)]
-    lives: list[Steps | None] = [None] * run.workers
+    lives: list[Activity | None] = [None] * run.workers
     tickets = itertools.count()
     # All busy workers progress at one rate, so in virtual time, which runs at that rate, each ends when it is known to
     # end from its beginning. Real time is since_s + (virtual - since_virtual) · stretch until the rate changes.
@@ -78,7 +78,7 @@ def play(draws: Draws, scheme: SimulatedScheme) -> Trace:
     return run.trace()
 
 
-def _life(run: ClusterRun, scheme: SimulatedScheme, worker: int, draws: Draws, tickets: Iterator[int]) -> Steps:
+def _life(run: ClusterRun, scheme: SimulatedScheme, worker: int, draws: Draws, tickets: Iterator[int]) -> Activity:
     batch_s, compute_s = (draws.durations(phase, worker) for phase in ("batch", "compute"))
     version_read, ticket, read, commit = run.version_read, run.ticket, scheme.read, scheme.commit
     while True:
@@ -93,7 +93,7 @@ def _life(run: ClusterRun, scheme: SimulatedScheme, worker: int, draws: Draws, t
             raise RuntimeError(f"scheme {scheme.name!r}: commit neither published nor dropped, for worker {worker}")
 
 
-def _part(run: ClusterRun, scheme: SimulatedScheme, worker: int, lives: list[Steps | None]) -> None:
+def _part(run: ClusterRun, scheme: SimulatedScheme, worker: int, lives: list[Activity | None]) -> None:
     life, lives[worker] = lives[worker], None
     if life is not None:
         life.close()

@@ -7,7 +7,7 @@ from typing import Any
 
 from jasgd.checks import is_integer
 from jasgd.cluster.generation.run import ClusterRun
-from jasgd.cluster.generation.simulated_scheme import SimulatedScheme, Steps
+from jasgd.cluster.generation.simulated_scheme import Activity, SimulatedScheme
 
 
 class Synchronous(SimulatedScheme):
@@ -34,13 +34,13 @@ class Synchronous(SimulatedScheme):
             for waiting in self._late if self._applying is None else [self._applying]:
                 self.run.wake(waiting)
 
-    def read(self, worker: int) -> Steps:
+    def read(self, worker: int) -> Activity:
         """Reads the version of the round."""
         yield from self._wait_for_the_commit(worker)
         self.run.reads(worker)
         yield self.run.read_s(worker)
 
-    def commit(self, worker: int) -> Steps:
+    def commit(self, worker: int) -> Activity:
         """Waits until the round is complete; the last to come commits it."""
         run = self.run
         yield from self._wait_for_the_commit(worker)
@@ -76,7 +76,7 @@ class Synchronous(SimulatedScheme):
         if 0 < self._needed() <= len(self._round):
             self._applying = self._round[-1]
 
-    def _wait_for_the_commit(self, worker: int) -> Steps:
+    def _wait_for_the_commit(self, worker: int) -> Activity:
         while self._applying is not None:
             self._late.append(worker)
             yield None

@@ -7,8 +7,8 @@ from collections.abc import Generator
 
 from jasgd.cluster.generation.run import ClusterRun
 
-#: What a scheme's generators yield: seconds that the worker is busy, or None to wait until ``run.wake`` names it.
-Steps = Generator[float | None, None, None]
+#: A worker's read or commit under way: it yields seconds that the worker is busy, or None to wait for ``run.wake``.
+Activity = Generator[float | None, None, None]
 
 
 class SimulatedScheme:
@@ -47,11 +47,11 @@ class SimulatedScheme:
     def __init__(self, run: ClusterRun):
         self.run = run
 
-    def read(self, worker: int) -> Steps:
+    def read(self, worker: int) -> Activity:
         """Reads the parameters: the version where ``run.reads`` is called."""
         raise NotImplementedError(f"{type(self).__name__} must define read(self, worker), a generator")
 
-    def commit(self, worker: int) -> Steps:
+    def commit(self, worker: int) -> Activity:
         """Applies or drops the worker's gradient."""
         raise NotImplementedError(f"{type(self).__name__} must define commit(self, worker), a generator")
 
@@ -74,7 +74,7 @@ class Mutex:
         self._holder: int | None = None
         self._queue: deque[int] = deque()
 
-    def acquire(self, worker: int) -> Steps:
+    def acquire(self, worker: int) -> Activity:
         """Waits until the worker holds the lock."""
         if self._holder is None:
             self._holder = worker

@@ -131,16 +131,16 @@ def _sorted(cycles: list[_Cycles], ends: list[float], steps: int) -> Trace:
         begins.append(c.begin[: np.searchsorted(c.begin, end, "right")])
     counts = np.array([len(events) for events in flat])
     starts = np.cumsum(counts) - counts
-    who = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    event_worker = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     order = np.argsort(np.concatenate(flat), kind="stable")
-    is_claim = ((np.arange(len(order)) - starts[who]) & 1).astype(bool)[order]
+    is_claim = ((np.arange(len(order)) - starts[event_worker]) & 1).astype(bool)[order]
     versions = np.cumsum(is_claim)
     cut = int(np.searchsorted(versions, steps)) + 1
     order, is_claim, versions = order[:cut], is_claim[:cut], (versions - is_claim)[:cut]
-    event_version = np.empty(len(who), np.int64)  # commits before each event
+    event_version = np.empty(len(event_worker), np.int64)  # commits before each event
     event_version[order] = versions
     claims = order[is_claim]
-    worker = who[claims]
+    worker = event_worker[claims]
     cycle = (claims - starts[worker]) // 2
     firsts = np.cumsum([0, *(len(c.end) for c in cycles)])[:-1]
     begin_firsts = np.cumsum([0, *map(len, begins)])[:-1]
@@ -155,7 +155,7 @@ def _sorted(cycles: list[_Cycles], ends: list[float], steps: int) -> Trace:
         "tries": np.ones(steps, np.int32),
         "time_s": np.concatenate([c.end for c in cycles])[firsts[worker] + cycle],
     }
-    happened = np.bincount(who[order], minlength=len(counts))
+    happened = np.bincount(event_worker[order], minlength=len(counts))
     reading = np.flatnonzero(happened & 1)
     in_flight = [[int(w), int(event_version[starts[w] + happened[w] - 1])] for w in reading]
     return Trace(applied, _NO_DROPS, in_flight)
