@@ -1,5 +1,5 @@
 """Comparisons of step-size functions: ``compare`` trains with threads, ``sweep`` on simulated clusters.
 
-Arms are what is compared; measures are the numbers of one run, conclusions the sentences about a table of them. A
-recipe is what a run of the command line was made of, from which its replay is made.
+An arm is a step-size function or a control of one; measures are the numbers of a run, conclusions sentences on a table
+of them. A recipe says what a run of the command line was made of, so that it can be replayed.
 """

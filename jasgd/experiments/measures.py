@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -95,7 +95,7 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(statistics.median(present), present[0], present[-1], len(present), len(values))
 
 
-def execution_numbers(execution: Any) -> dict[str, float]:
+def execution_numbers(execution: Execution) -> dict[str, float]:
     """The numbers of an execution without training, by name: commits, drops, conservation and staleness."""
     law = StalenessHistogram.from_staleness(execution.staleness).statistics()
     conserved = execution.conservation()
