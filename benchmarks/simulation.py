@@ -26,9 +26,9 @@ import optax  # noqa: E402
 from jasgd import cluster, problems  # noqa: E402
 from jasgd.core.admission import admit  # noqa: E402
 from jasgd.simulating.lanes import run_in_threads  # noqa: E402
-from jasgd.simulating.preparation import Lane, Task  # noqa: E402
+from jasgd.simulating.preparation import Lane, SimulationTask  # noqa: E402
 from jasgd.simulating.scan import Program, steps_of  # noqa: E402
-from jasgd.simulating.scan_batches import feed  # noqa: E402
+from jasgd.simulating.scan_batches import batches_for_scans  # noqa: E402
 from jasgd.simulating.schedule import schedule  # noqa: E402
 
 CHUNK = 1000
@@ -42,14 +42,14 @@ class Bench:
         self.compiled, self.leaves, self.state = admit(
             self.problem.loss_fn, self.problem.params, optax.sgd(1e-5), self.problem.batches(0)
         )
-        self.feed = feed([self.problem.batches], CHUNK)
-        self.program = Program(self.compiled, None, self.feed.take)
+        self.batches = batches_for_scans([self.problem.batches], CHUNK)
+        self.program = Program(self.compiled, None, self.batches.take)
         self.scan = jax.jit(self._sequential)
 
     def _sequential(self, leaves, state, shared, rows):
         def step(carry, row):
             leaves, state = carry
-            loss, _, grads = self.compiled.gradient(leaves, self.feed.take(shared, row))
+            loss, _, grads = self.compiled.gradient(leaves, self.batches.take(shared, row))
             leaves, state, _ = self.compiled.traced_apply(leaves, state, grads, np.int32(0), loss, ())
             return (leaves, state), loss
 
@@ -59,7 +59,9 @@ class Bench:
         """Seconds for the reference."""
         started, carry = time.perf_counter(), (self.leaves, self.state)
         for start in range(0, steps, CHUNK):
-            carry, losses = self.scan(*carry, self.feed.shared, self.feed.given(0, np.arange(start, start + CHUNK)))
+            carry, losses = self.scan(
+                *carry, self.batches.shared, self.batches.draw(0, np.arange(start, start + CHUNK))
+            )
             np.asarray(losses)
         jax.block_until_ready(carry)
         return time.perf_counter() - started
@@ -68,7 +70,9 @@ class Bench:
         """The job of a simulation."""
         model = cluster.Cluster(compute_s=cluster.gamma(0.01, 4))
         execution = cluster.generate(model, scheme="hogwild", workers=workers, steps=steps)
-        task = Task(self.program, self.feed, None, None, True, None, self.problem.batches(0), slots=0, chunk=CHUNK)
+        task = SimulationTask(
+            self.program, self.batches, None, None, True, None, self.problem.batches(0), slots=0, chunk=CHUNK
+        )
         return task, Lane(0, None, 0, execution, schedule(execution), self.leaves, self.state)
 
     def simulated(self, job):
@@ -103,9 +107,9 @@ def memory(options):
     for workers in options.workers:
         _, lane = bench.lane(workers, 10 * CHUNK)
         carry = bench.program.begin(bench.leaves, bench.state, lane.plan.slots)
-        batch = bench.feed.given(0, np.arange(CHUNK))
+        batch = bench.batches.draw(0, np.arange(CHUNK))
         steps = steps_of(lane.plan, 0, CHUNK, CHUNK, batch)
-        shared = jax.eval_shape(lambda: bench.feed.shared)
+        shared = jax.eval_shape(lambda: bench.batches.shared)
         used = bench.program.run.lower(carry, shared, steps, None, grouped=False).compile().memory_analysis()
         data = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves((shared, steps)))
         total = used.argument_size_in_bytes + used.output_size_in_bytes + used.temp_size_in_bytes

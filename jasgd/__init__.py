@@ -37,7 +37,7 @@ _WHERE = {
     "Outcome": "jasgd.record.result",
     "Progress": "jasgd.training.progress",
     "Replay": "jasgd.replaying.replayer",
-    "ReplayError": "jasgd.replaying.replayer",
+    "ReplayError": "jasgd.replaying.rerun",
     "Simulation": "jasgd.simulating.simulator",
     "Spectrum": "jasgd.experiments.spectrum",
     "StalenessAdaptiveState": "jasgd.transforms",

@@ -15,7 +15,7 @@ from jasgd import cluster, data, fits, problems, report, rules, schemes, specs, 
 from jasgd.cluster import parsing
 from jasgd.experiments import arms, comparison, conclusions, spectrum
 from jasgd.record import truncation
-from jasgd.replaying import replayer
+from jasgd.replaying import nonfinite, replayer
 from jasgd.rules import parsing as rules_in_text
 from jasgd.schemes import factories
 from jasgd.simulating import simulator
@@ -115,7 +115,7 @@ def public_functions():
     found = {}
     modules = (jasgd, rules, schemes, problems, report, fits, data, comparison, specs, replayer, cluster, parsing)
     modules = (*modules, rules_in_text, factories, staleness)
-    for module in (*modules, arms, simulator, spectrum, truncation):
+    for module in (*modules, arms, conclusions, nonfinite, simulator, spectrum, truncation):
         names = getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
         for name in names:
             thing = getattr(module, name)
@@ -135,7 +135,7 @@ def test_every_public_function_says_what_it_takes_gives_and_shows(name):
     assert first.rstrip()[-1] in ".:,"
     parameters = [p for p in inspect.signature(function).parameters if p != "self"]
     if "\n" not in text:  # one line is enough for the models, which share a signature, and for what is hardly public
-        assert function in {*fits.MODELS.values(), rules_in_text.canonical, conclusions.number}
+        assert function in {*fits.MODELS.values(), rules_in_text.canonical, conclusions.counted}
         return
     sections = re.findall(r"^(Args|Returns|Raises|Example|Source):", text, re.MULTILINE)
     assert len(sections) == len(set(sections))

@@ -1,1 +1,1 @@
-"""The commands of ``jasgd``, one a file; :mod:`jasgd.cli.main` offers them."""
+"""The command line ``jasgd``: one file a subcommand, their common options and output, and ``main`` that runs them."""

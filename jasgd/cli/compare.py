@@ -1,4 +1,4 @@
-"""``jasgd compare``."""
+"""``jasgd compare``: trains with several step-size functions and seeds."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import dataclasses
 import re
 from typing import Any
 
-from jasgd.cli.options import Task
-from jasgd.cli.output import INTERRUPTED, exit_code, stdout, tell, tell_files
+from jasgd.cli.options import TrainingOptions
+from jasgd.cli.output import INTERRUPTED, exit_code, print_files, stdout, write_json
 
 
 @dataclasses.dataclass(kw_only=True)
-class Compare(Task):
+class Compare(TrainingOptions):
     """Train with several step-size functions and seeds, so that nothing else differs; by default, the demo."""
 
     arms: tuple[str, ...] = ("constant", "tail", "tail:cdf=strict", "constant@tail:cdf=strict")
-    """The step-size functions; constant@RULE is the control of RULE: a constant step of the mean length it took."""
+    """Step-size functions; constant@RULE is the control of RULE: a constant step of the mean length it took."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Each arm runs once with each."""
+    """Seeds; every step-size function is trained once with each."""
 
     def run(self) -> int:
-        """Trains every arm with every seed, writes the run folder, tells."""
+        """Trains every arm with every seed, writes the run folder, prints the table and its conclusions."""
         from rich.console import Console
 
         from jasgd import report
         from jasgd.experiments.arms import BASELINE, Arm
         from jasgd.experiments.comparison import compare
         from jasgd.experiments.recipe import Recipe
-        from jasgd.report.progress_bars import Live
+        from jasgd.report.progress_bars import TrainingBar
         from jasgd.report.tables import comparison_table
         from jasgd.staleness import parse_law
 
@@ -35,12 +35,12 @@ class Compare(Task):
         arms = [Arm.parse(arm) for arm in self.arms]
         law = None if self.law is None else parse_law(self.law)
         runs, stops = len(arms) * len(self.seeds), self.stops()
-        live = Live(Console(stderr=True), runs=runs, steps=stops["steps"], time_limit_s=self.time_limit_s)
+        bar = TrainingBar(Console(stderr=True), runs=runs, steps=stops["steps"], time_limit_s=self.time_limit_s)
         means: dict[tuple[str, int], float] = {}  # E[C] by arm and seed, which controls take
-        with self.folder("compare") as folder, live:
+        with self.folder("compare") as folder, bar:
 
             def finish(arm: Arm, seed: int, result: Any) -> None:
-                live.finish(f"{arm.label}, seed {seed}", result)
+                bar.finish(f"{arm.label}, seed {seed}", result)
                 means[arm.label, seed] = result.metrics["mean_factor"]
                 constant = None if arm.rule != BASELINE else 1.0 if arm.mean_of is None else means[arm.mean_of, seed]
                 saved = result.save(folder / re.sub(r"[^\w.=@,-]", "_", arm.label) / f"seed-{seed}")
@@ -57,17 +57,17 @@ class Compare(Task):
                 optimizer=self.optimizer,
                 law=law,
                 evaluate_every_s=self.evaluate_every_s,
-                on_progress=lambda arm, seed, progress: live.show(f"{arm.label}, seed {seed}", progress),
+                on_progress=lambda arm, seed, progress: bar.show(f"{arm.label}, seed {seed}", progress),
                 on_result=finish,
                 **stops,
             )
         files = report.plot_comparison(comparison, folder) if self.plots else []
-        tell(self.json, comparison.record(), folder, "comparison.json", files)
+        write_json(self.json, comparison.record(), folder, "comparison.json", files)
         if not self.json:
             console = stdout()
             console.print(comparison_table(comparison))
             console.print(comparison.reading(), soft_wrap=True, highlight=False, markup=False)
-            tell_files(folder, files)
+            print_files(folder, files)
         outcomes = [str(r.outcome) for by_seed in comparison.runs.values() for r in by_seed.values()]
         # That a step size diverges is a finding of a comparison, not a failure of it.
         return INTERRUPTED if comparison.stopped else exit_code([o for o in outcomes if o != "diverged"])

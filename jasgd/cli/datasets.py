@@ -1,4 +1,4 @@
-"""``jasgd datasets``."""
+"""``jasgd datasets``: lists the data sets on this machine."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from jasgd.cli.output import FAILED, SUCCEEDED, stdout
 
 @dataclasses.dataclass(kw_only=True)
 class Datasets:
-    """Say which data sets are on this machine, and where."""
+    """List the data sets that are on this machine, and where they are."""
 
     data_dir: Path | None = None
-    """The only folder to look in; by default $JASGD_DATA_DIR, the cache and the system's folder are searched."""
+    """Only folder to look in; by default $JASGD_DATA_DIR, the cache and the system's folder are searched."""
     verify: bool = False
-    """Read the files, and hold them against their SHA-256."""
+    """Whether to read the files and check their SHA-256."""
     json: bool = False
     """Print one JSON object instead of a table, for scripts."""
 
     def run(self) -> int:
-        """Looks and tells."""
+        """Looks for the data sets and prints a table of them."""
         from rich import box
         from rich.table import Table
 
@@ -30,18 +30,18 @@ class Datasets:
         table = Table(box=box.SIMPLE_HEAVY)
         for column in ("data set", "what", "found by", "folder", "files"):
             table.add_column(column, overflow="fold")
-        told, wrong = {}, False
+        rows, wrong = {}, False
         for name in DATASETS:
-            place = locate(name, self.data_dir, verify=self.verify)
-            wrong |= any(file.status == "wrong" for file in place.files)
-            told[name] = dataclasses.asdict(place) | {"title": describe_dataset(name).title}
+            location = locate(name, self.data_dir, verify=self.verify)
+            wrong |= any(file.status == "wrong" for file in location.files)
+            rows[name] = dataclasses.asdict(location) | {"title": describe_dataset(name).title}
             counts = {s: n for s in ("missing", "present", "verified", "wrong")
-                      if (n := sum(file.status == s for file in place.files))}  # fmt: skip
+                      if (n := sum(file.status == s for file in location.files))}  # fmt: skip
             files = ", ".join(f"{n} {status}" for status, n in counts.items()) or "in scikit-learn's wheel"
-            problems = "".join(f"\n{file.problem}" for file in place.files if file.problem)
-            table.add_row(name, told[name]["title"], place.origin, str(place.folder or ""), files + problems)
+            problems = "".join(f"\n{file.problem}" for file in location.files if file.problem)
+            table.add_row(name, rows[name]["title"], location.origin, str(location.folder or ""), files + problems)
         if self.json:
-            print(json.dumps(told, indent=2, default=str))
+            print(json.dumps(rows, indent=2, default=str))
         else:
             stdout().print(table)
         return FAILED if wrong else SUCCEEDED

@@ -1,4 +1,4 @@
-"""The command ``jasgd``: train, compare, simulate, replay, datasets."""
+"""The command ``jasgd``, with its subcommands train, compare, simulate, replay and datasets."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
       0 where runs ended as they should; 1 where one failed or, in ``train``, diverged, where a replay comes to other
-      bits, or a data set's files are wrong; 2 for bad input, a run that is not to be replayed here among it; 130 after
-      Ctrl-C, behind which what was learned until then is written all the same.
+      bits, or a data set's files are wrong; 2 for bad input, a run that cannot be replayed here among it; 130 after
+      Ctrl-C, after which the results until then are written all the same.
 
     Example:
       >>> main(["train", "--workers", "0"])

@@ -14,25 +14,25 @@ STEPS = 1500  # where no stop condition is given
 
 @dataclasses.dataclass(kw_only=True)
 class ProblemOptions:
-    """What is trained."""
+    """Options that choose the training problem."""
 
     dataset: str = "digits"
-    """digits, mnist, fashion_mnist or cifar10."""
+    """Data set: digits, mnist, fashion_mnist or cifar10."""
     model: str = "mlp"
-    """mlp, lenet or lenet5."""
+    """Network: mlp, lenet or lenet5."""
     batch_size: int = 32
-    """Images per gradient."""
+    """Images in a mini-batch."""
     preset: Literal["published"] | None = None
-    """The published experiments' pixels, initial parameters and order of batches."""
+    """Settings of the published experiments: their pixels, initial parameters and order of mini-batches."""
     data_dir: Path | None = None
-    """The folder that has the data set; by default $JASGD_DATA_DIR, the cache and the system's folder are searched."""
+    """Folder that has the data set; by default $JASGD_DATA_DIR, the cache and the system's folder are searched."""
     download: bool = True
     """Whether a data set that is nowhere on this machine is downloaded."""
     test_examples: int | None = None
-    """Test images that evaluation uses, the first ones; by default all."""
+    """Number of test images that evaluation uses, from the first on; by default all."""
 
     def problem(self, seed: int) -> Any:
-        """The problem with a seed."""
+        """The training problem, with the initial parameters and mini-batches of a seed."""
         from jasgd import problems
 
         return problems.load(
@@ -49,23 +49,23 @@ class ProblemOptions:
 
 @dataclasses.dataclass(kw_only=True)
 class OutputOptions:
-    """Where results go."""
+    """Options of where results go."""
 
     out: Path | None = None
-    """The run folder; by default runs/ and the command and time."""
+    """Folder to write the results into; by default runs/COMMAND-TIME."""
     plots: bool = True
-    """Whether to draw PNGs into the run folder."""
+    """Whether to draw plots, as PNG files in the folder of the results."""
     json: bool = False
     """Print one JSON object instead of tables, for scripts."""
 
     def require_plots(self) -> None:
-        """A missing extra is said before anything is trained."""
+        """Raises the ImportError of a missing extra before anything is trained."""
         if self.plots:
             import jasgd.report.figures  # noqa: F401
 
     @contextlib.contextmanager
     def folder(self, command: str) -> Iterator[Path]:
-        """The run folder: made before anything is trained, so that a run is not lost; gone again if nothing came."""
+        """The run folder: made before anything is trained, so that no run is lost; removed if it stays empty."""
         folder = self.out or Path("runs") / time.strftime(f"{command}-%Y%m%d-%H%M%S")
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -76,21 +76,22 @@ class OutputOptions:
 
 
 @dataclasses.dataclass(kw_only=True)
-class Task(OutputOptions, ProblemOptions):
-    """What ``train`` and ``compare`` have in common."""
+class TrainingOptions(OutputOptions, ProblemOptions):
+    """Options of training with threads, which ``train`` and ``compare`` share."""
 
     scheme: str = "leashed"
-    """sequential, synchronous, locked, hogwild or leashed, with options as in leashed:persistence=3."""
+    """Scheme by which workers share parameters: sequential, synchronous, locked, hogwild or leashed, with options as in
+    leashed:persistence=3."""
     workers: int = 8
-    """Threads that compute gradients."""
+    """Number of threads that compute gradients."""
     optimizer: Literal["sgd", "adam"] = "sgd"
-    """SGD scales the gradient by C(τ); Adam's steps are scaled behind it."""
+    """Optimizer: with sgd C(τ) scales the gradient, with adam the step."""
     learning_rate: float = 0.07
-    """The step size that C(τ) multiplies."""
+    """Learning rate, which C(τ) multiplies."""
     momentum: float = 0.0
-    """Of SGD."""
+    """Momentum of SGD, 0 for none."""
     law: str | None = None
-    """How the staleness distribution is kept: window:length=1024, decay:half_life=512, or cumulative."""
+    """How the staleness distribution is measured: window:length=1024, decay:half_life=512, or cumulative."""
     steps: int | None = None
     """Commits after which a run ends; 1500 where no stop condition is given."""
     time_limit_s: float | None = None
@@ -98,9 +99,9 @@ class Task(OutputOptions, ProblemOptions):
     target_loss: float | None = None
     """Test loss at which a run ends."""
     evaluate_every_s: float = 1.0
-    """Seconds between evaluations on the test set, which go on beside the workers."""
+    """Seconds between evaluations on the test set, which run while the workers go on."""
 
     def stops(self) -> dict[str, Any]:
-        """The stop conditions."""
-        told = {"steps": self.steps, "time_limit_s": self.time_limit_s, "target_loss": self.target_loss}
-        return told if any(value is not None for value in told.values()) else told | {"steps": STEPS}
+        """The stop conditions, by name."""
+        stops = {"steps": self.steps, "time_limit_s": self.time_limit_s, "target_loss": self.target_loss}
+        return stops if any(value is not None for value in stops.values()) else stops | {"steps": STEPS}

@@ -1,4 +1,4 @@
-"""``jasgd simulate``."""
+"""``jasgd simulate``: trains on simulated clusters."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from jasgd.cli.options import OutputOptions, ProblemOptions
-from jasgd.cli.output import SUCCEEDED, stdout, tell, tell_files
-from jasgd.experiments.measures import execution_numbers
+from jasgd.cli.output import SUCCEEDED, print_files, stdout, write_json
 
 if TYPE_CHECKING:
     from jasgd.cluster import Cluster
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(kw_only=True)
 class Simulate(OutputOptions, ProblemOptions):
-    """Train on simulated clusters, with as many workers as you like: what parallelism does to each step-size function.
+    """Train on simulated clusters, with as many workers as you like, to compare step-size functions at each number.
 
     Durations are numbers of seconds, or laws such as exponential:mean_s=0.01, gamma:mean_s=0.01,shape=4,
     lognormal:mean_s=0.01,sigma=0.5.
@@ -34,52 +33,53 @@ class Simulate(OutputOptions, ProblemOptions):
         "exponential:beta=0.1",
         "exponential:beta=0.1,normalized=true",
     )
-    """The step-size functions; constant@RULE is the control of RULE: a constant step of the mean length it took."""
+    """Step-size functions; constant@RULE is the control of RULE: a constant step of the mean length it took."""
     workers: tuple[int, ...] = (1, 4, 16, 64)
-    """Numbers of workers; each is simulated."""
+    """Numbers of workers, each of which is simulated."""
     scheme: str = "leashed"
-    """sequential, synchronous, locked, hogwild, leashed, bounded_staleness:slack=1 or k_of_n:k=8, with options."""
+    """Scheme by which workers share parameters, with options: sequential, synchronous, locked, hogwild, leashed,
+    bounded_staleness:slack=1 or k_of_n:k=8."""
     compute: str = "gamma:mean_s=0.01,shape=4"
-    """How long a gradient takes; a duration."""
+    """Duration of computing a gradient."""
     batch: str = "0"
-    """How long it takes to draw a mini-batch; a duration."""
+    """Duration of drawing a mini-batch."""
     read: str = "0"
-    """How long it takes to read the parameters; a duration."""
+    """Duration of reading the parameters."""
     commit: str = "0"
-    """How long it takes to apply a gradient; a duration."""
+    """Duration of applying a gradient."""
     speeds: tuple[str, ...] = ("equal", "lognormal:sigma=0.7")
-    """How the workers' speeds are spread, equal or a law of mean 1; each makes a cluster of its own."""
+    """Distributions of the workers' speeds, equal or a law of mean 1; each makes a cluster of its own."""
     stragglers: str | None = None
     """Gradients that take longer, as in probability=0.01,slowdown=10."""
     pauses: str | None = None
-    """Interruptions while computing, as in every_s=1,duration_s=0.1."""
+    """Interruptions of computing, as in every_s=1,duration_s=0.1."""
     joins: str | None = None
     """Workers that begin later, as in 3=1.5,4=2: worker=seconds."""
     leaves: str | None = None
-    """Workers that leave, likewise."""
+    """Workers that leave before the end, as in 3=1.5,4=2: worker=seconds."""
     cores: int | None = None
-    """Processors that the workers share; by default each has one."""
+    """Number of processors that the workers share; by default each has one."""
     nodes: str | None = None
     """NUMA nodes, as in count=2,remote=1.5: reads and commits from another node take so many times as long."""
     steps: int = 400
-    """Commits of each run."""
+    """Number of commits of each run."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Each is a run of its own: other times, initial parameters and batches."""
+    """Seeds; each has its own times, initial parameters and mini-batches."""
     learning_rates: tuple[float, ...] = (0.02, 0.07)
-    """Each is tried; pictures show the best of each step-size function at each number of workers."""
+    """Learning rates to try; plots show the best of each step-size function at each number of workers."""
     optimizer: Literal["sgd", "adam"] = "sgd"
-    """SGD scales the gradient by C(τ); Adam's steps are scaled behind it."""
+    """Optimizer: with sgd C(τ) scales the gradient, with adam the step."""
     momentum: float = 0.0
-    """Of SGD."""
+    """Momentum of SGD, 0 for none."""
     law: str | None = None
-    """How the staleness distribution is kept; by default window:length=1024 with four bins for each worker."""
+    """How the staleness distribution is measured; by default window:length=1024 with four bins for each worker."""
     evaluate: bool = False
     """Whether to evaluate on the test set at the end of each run."""
     train: bool = True
-    """Whether to train; else only who reads and commits when is simulated, and the staleness is told."""
+    """Whether to train; else only the times of reads and commits are simulated, and the staleness is reported."""
 
     def run(self) -> int:
-        """Simulates, writes the run folder, tells."""
+        """Simulates, writes the run folder, prints tables."""
         self.require_plots()
         clusters = {speeds: self._cluster(speeds) for speeds in self.speeds}
         if len(clusters) < len(self.speeds):
@@ -110,11 +110,11 @@ class Simulate(OutputOptions, ProblemOptions):
 
         from jasgd import report
         from jasgd.experiments.spectrum import sweep
-        from jasgd.report.progress_bars import Bar
+        from jasgd.report.progress_bars import SimulationBar
         from jasgd.report.tables import spectrum_table
         from jasgd.staleness import parse_law
 
-        with Bar(Console(stderr=True), "updates") as bar:
+        with SimulationBar(Console(stderr=True), "updates") as bar:
             spectrum = sweep(
                 self.problem,
                 self.arms,
@@ -131,16 +131,17 @@ class Simulate(OutputOptions, ProblemOptions):
                 on_progress=bar.show,
             )
         files = report.plot_spectrum(spectrum, folder) if self.plots else []
-        tell(self.json, spectrum.record(), folder, "spectrum.json", files)
+        write_json(self.json, spectrum.record(), folder, "spectrum.json", files)
         if not self.json:
             console = stdout()
             for label in clusters:
                 console.print(spectrum_table(spectrum, label))
             console.print(spectrum.reading(), soft_wrap=True, highlight=False, markup=False)
-            tell_files(folder, files)
+            print_files(folder, files)
         return SUCCEEDED  # that a step size diverges is a finding
 
     def _generate(self, clusters: dict[str, Cluster], folder: Path) -> int:
+        from jasgd.experiments.measures import execution_numbers
         from jasgd.report.tables import executions_table
 
         rows = []
@@ -150,10 +151,10 @@ class Simulate(OutputOptions, ProblemOptions):
             path.parent.mkdir(parents=True, exist_ok=True)
             execution.save(path)
             rows.append({"cluster": label, "workers": count, "seed": seed} | execution_numbers(execution))
-        tell(self.json, {"executions": rows, "scheme": self.scheme}, folder, "executions.json", [])
+        write_json(self.json, {"executions": rows, "scheme": self.scheme}, folder, "executions.json", [])
         if not self.json:
             stdout().print(executions_table(rows))
-            tell_files(folder, [])
+            print_files(folder, [])
         return SUCCEEDED
 
     def _executions(self, clusters: dict[str, Cluster]) -> Iterator[tuple[str, int, int, Any]]:

@@ -1,35 +1,36 @@
-"""``jasgd train``."""
+"""``jasgd train``: trains one model once."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
 
-from jasgd.cli.options import Task
-from jasgd.cli.output import exit_code, stdout, tell, tell_files
+from jasgd.cli.options import TrainingOptions
+from jasgd.cli.output import exit_code, print_files, stdout, write_json
 
 
 @dataclasses.dataclass(kw_only=True)
-class Train(Task):
-    """Train one model with asynchronous SGD, and say what staleness did."""
+class Train(TrainingOptions):
+    """Train one model with asynchronous SGD, and report its loss and its staleness."""
 
     rule: str = "tail"
-    """The step-size function, with options as in exponential:beta=0.1,normalized=true."""
+    """Step-size function, with options as in exponential:beta=0.1,normalized=true."""
     seed: int = 0
-    """Of the initial parameters and the batches."""
+    """Seed of the initial parameters and of the order of mini-batches."""
 
     def run(self) -> int:
-        """Trains, writes the run folder, tells."""
+        """Trains, writes the run folder, prints a table."""
         from rich.console import Console
 
-        from jasgd import report, schemes, train
+        from jasgd import report, schemes
         from jasgd.experiments.recipe import Recipe, transformation
         from jasgd.fits import fit
-        from jasgd.report.progress_bars import Live
+        from jasgd.report.progress_bars import TrainingBar
         from jasgd.report.tables import run_table
         from jasgd.rules.parsing import parse_rule
         from jasgd.schemes.factories import parse_scheme
         from jasgd.staleness import parse_law
+        from jasgd.training.trainer import train
 
         self.require_plots()
         scheme = parse_scheme(self.scheme)
@@ -39,8 +40,8 @@ class Train(Task):
             rule, learning_rate=self.learning_rate, momentum=self.momentum, optimizer=self.optimizer, law=law
         )
         problem, stops = self.problem(self.seed), self.stops()
-        live = Live(Console(stderr=True), runs=1, steps=stops["steps"], time_limit_s=self.time_limit_s)
-        with self.folder("train") as folder, live:
+        bar = TrainingBar(Console(stderr=True), runs=1, steps=stops["steps"], time_limit_s=self.time_limit_s)
+        with self.folder("train") as folder, bar:
             result = train(
                 problem.loss_fn,
                 problem.params,
@@ -51,18 +52,18 @@ class Train(Task):
                 evaluate=problem.evaluate,
                 evaluate_every_s=self.evaluate_every_s,
                 throw=False,
-                on_progress=lambda progress: live.show(problem.name, progress),
+                on_progress=lambda progress: bar.show(problem.name, progress),
                 seed=self.seed,
                 **stops,
             )
-            live.finish(problem.name, result)
+            bar.finish(problem.name, result)
             Recipe.of(self).save(result.save(folder))
         fits = fit(result.law) if len(result.execution) else []
         files = report.plot(result, folder) if self.plots else []
         settings = {
             f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("json", "out", "plots")
         }
-        told = {
+        numbers = {
             "outcome": str(result.outcome),
             "message": result.message,
             "settings": settings | stops | {"data_dir": self.data_dir and str(self.data_dir)},
@@ -70,11 +71,11 @@ class Train(Task):
             "evaluations": result.evaluations,
             "fits": [{"model": f.model, "parameters": f.parameters, "distance": f.distance} for f in fits],
         }
-        tell(self.json, told, folder, "metrics.json", files)
+        write_json(self.json, numbers, folder, "metrics.json", files)
         if not self.json:
             title = f"{problem.name}, {schemes.describe(scheme)}, {self.workers} workers, {self.rule}"
             stdout().print(run_table(result, title, fits))
-            tell_files(folder, files)
+            print_files(folder, files)
             if result.traceback:
                 sys.stderr.write(result.traceback)
         return exit_code([str(result.outcome)])

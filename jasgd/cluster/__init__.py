@@ -1,4 +1,8 @@
-"""A cluster's times as a model, and the executions that it generates without any training."""
+"""A cluster's times as a model, and the executions that it generates without any training.
+
+The model says how long the phases of a worker's cycle take (laws of durations, measured ones among them) and which
+workers are present when; :mod:`jasgd.cluster.generation` plays schemes on it.
+"""
 
 from jasgd.cluster.calibration import measured_from
 from jasgd.cluster.changing_speeds import Tempo
@@ -7,7 +11,7 @@ from jasgd.cluster.generation.asynchronous_schemes import bounded_staleness
 from jasgd.cluster.generation.generator import generate
 from jasgd.cluster.generation.independent_draws import independent
 from jasgd.cluster.generation.round_schemes import k_of_n
-from jasgd.cluster.generation.run import Run
+from jasgd.cluster.generation.run import ClusterRun
 from jasgd.cluster.generation.scheme_names import SIMULATED
 from jasgd.cluster.generation.simulated_scheme import Mutex, SimulatedScheme
 from jasgd.cluster.model import Cluster, Nodes, Pauses, Stragglers
@@ -16,11 +20,11 @@ from jasgd.cluster.recorded_durations import measured
 __all__ = [
     "SIMULATED",
     "Cluster",
+    "ClusterRun",
     "Duration",
     "Mutex",
     "Nodes",
     "Pauses",
-    "Run",
     "SimulatedScheme",
     "Stragglers",
     "Tempo",

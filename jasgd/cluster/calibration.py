@@ -1,4 +1,4 @@
-"""A cluster of the times that a run measured."""
+"""A cluster's model from the times that a run of threads measured."""
 
 from __future__ import annotations
 
@@ -43,13 +43,14 @@ class _Worker:
 
 
 def measured_from(result: TrainResult, *, order: Order = "timed") -> Cluster:
-    r"""The cluster that a run was: its workers take the times that were measured, and begin when they began.
+    r"""The cluster that a recorded run was: its workers take the measured times, and begin when they began.
 
-    What the generated execution brings about by itself is taken out of the measured times. ``locked``: waiting for the
-    mutex. Of the reads and commits, in the order in which they left it at :math:`d_i`, one was there by
-    :math:`a_i = \max_{j \le i} (\text{its phase's begin})_j`, since who is overtaken has not come yet, and had it for
-    :math:`d_i - \max(a_i, d_{i-1})`. ``leashed``: attempts; a commit of n tries is n commits of 1/n of its time.
-    ``synchronous``: waiting for the others; a round's commit takes from when the last worker came until it was done.
+    The waiting that the generated execution brings about by itself is taken out of the measured times. ``locked``:
+    waiting for the mutex. Of the reads and commits, in the order in which they left it at :math:`d_i`, one was there by
+    :math:`a_i = \max_{j \le i} (\text{its phase's begin})_j`, since a worker that is overtaken has not come yet, and
+    had it for :math:`d_i - \max(a_i, d_{i-1})`. ``leashed``: attempts; a commit of n tries is n commits of 1/n of its
+    time. ``synchronous``: waiting for the others; a round's commit takes from when the last worker came until it was
+    done.
 
     All else stays in: waiting for Python's global lock, for a core, for an iterator of batches. Times of more workers
     than cores therefore hold for as many workers only.
@@ -57,8 +58,8 @@ def measured_from(result: TrainResult, *, order: Order = "timed") -> Cluster:
     Args:
       result: of a run with ``timings``, where each worker has made a gradient.
       order: ``"timed"``: a worker's phase takes its mean, at the speed which the worker had at that time of the run.
-        Where everyone computes the same over and over, the times differ because the machine is slower now and then,
-        and who lost a core does so also where it has got a little ahead.
+        Where all workers compute the same over and over, the times differ because the machine is slower now and
+        then, and a worker that loses a core does so also where it has got a little ahead.
         ``"recorded"``: each worker's times one after the other.
         ``"drawn"``: each worker's times independently of each other, as for a prediction.
 
@@ -90,7 +91,7 @@ def measured_from(result: TrainResult, *, order: Order = "timed") -> Cluster:
     tapes = [[w.tape(phase) for w in workers] for phase in range(len(PHASES))]
     for tapes_of_phase in tapes:
         pooled = np.concatenate(tapes_of_phase)
-        # Who was never the last of a round has committed none.
+        # A worker that was never the last of a round has committed none.
         tapes_of_phase[:] = [tape if len(tape) else pooled for tape in tapes_of_phase]
     begins_s = {worker: float(w.bounds[0, 0]) for worker, w in enumerate(workers) if w.bounds[0, 0] > 0}
     tempos: dict[int, Tempo] = {}
@@ -131,25 +132,25 @@ def _worker(result: TrainResult, worker: int, *, attempts: bool) -> _Worker:
 
 
 def _leave_out_the_queue(workers: list[_Worker], *, copies: bool) -> None:
-    # Who holds the mutex for an instant, to take a reference or to drop, has done nothing but wait.
+    # A worker that holds the mutex for an instant, to take a reference or to drop, has done nothing but wait.
     comes = np.concatenate([w.bounds[:, [READ, COMMIT]].ravel() for w in workers])
     leaves = np.concatenate([w.bounds[:, [READ + 1, COMMIT + 1]].ravel() for w in workers])
     has_held = np.concatenate([(w.counts[:, [READ, COMMIT]] * [copies, True]).ravel() for w in workers]) > 0
     order = np.flatnonzero(has_held)[np.argsort(leaves[has_held], kind="stable")]
-    there, held = comes.copy(), np.zeros(len(comes))
-    there[order] = np.maximum.accumulate(comes[order])
-    held[order] = leaves[order] - np.maximum(there[order], np.insert(leaves[order][:-1], 0, -np.inf))
+    arrivals, held = comes.copy(), np.zeros(len(comes))
+    arrivals[order] = np.maximum.accumulate(comes[order])
+    held[order] = leaves[order] - np.maximum(arrivals[order], np.insert(leaves[order][:-1], 0, -np.inf))
     ends = np.cumsum([2 * len(w.work) for w in workers])[:-1]
-    for w, late, mine in zip(workers, np.split(there - comes, ends), np.split(held, ends), strict=True):
+    for w, late, mine in zip(workers, np.split(arrivals - comes, ends), np.split(held, ends), strict=True):
         w.work[:, [BATCH, COMPUTE]] += late.reshape(-1, 2)
         w.work[:, [READ, COMMIT]] = mine.reshape(-1, 2)
 
 
 def _leave_out_the_barrier(workers: list[_Worker]) -> None:
-    came = {version: max(w.bounds[w.version == version, COMMIT].max(initial=-np.inf) for w in workers)
+    round_arrivals = {version: max(w.bounds[w.version == version, COMMIT].max(initial=-np.inf) for w in workers)
             for version in np.unique(np.concatenate([w.version for w in workers]))}  # fmt: skip
     for w in workers:
-        last = np.array([came[version] for version in w.version]) == w.bounds[:, COMMIT]
+        last = np.array([round_arrivals[version] for version in w.version]) == w.bounds[:, COMMIT]
         w.counts[:, COMMIT] = last
         w.work[~last, COMMIT] = 0.0
 
@@ -163,8 +164,8 @@ def _tempo(worker: _Worker, means: np.ndarray) -> Tempo:
         starts[:, phase] = ends[:, phase] - worker.work[:, phase]
     done = worker.counts * means
     speeds = np.divide(done, worker.work, out=np.ones_like(done), where=worker.work > 0)
-    at = np.maximum.accumulate(np.stack([starts, ends], axis=2).ravel())
-    # Behind a phase of no counts, a gradient too stale, it goes at the usual speed.
-    told = np.stack([np.ones_like(speeds), np.where(worker.counts > 0, speeds, 1.0)], axis=2).ravel()
-    longer = np.diff(at, prepend=0.0) > 0
-    return Tempo(at[longer], told[longer])
+    boundaries = np.maximum.accumulate(np.stack([starts, ends], axis=2).ravel())
+    # After a phase of no counts, a gradient too stale, it goes at the usual speed.
+    piece_speeds = np.stack([np.ones_like(speeds), np.where(worker.counts > 0, speeds, 1.0)], axis=2).ravel()
+    longer = np.diff(boundaries, prepend=0.0) > 0
+    return Tempo(boundaries[longer], piece_speeds[longer])

@@ -1,4 +1,4 @@
-"""How fast a worker goes when: speeds that change with time, as those of a machine that others use as well."""
+"""Speeds of workers that change with time, as on a machine that other programs use as well."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from jasgd.checks import is_integer
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tempo:
     r"""A worker's speed as a function of time, constant in pieces: seconds of work that it does in a second.
 
-    A phase of d seconds that begins at s ends at the first t with :math:`\int_s^t v(u)\,du = d`. Behind the last piece
-    all begins again with the first.
+    A phase of d seconds that begins at s ends at the first t with :math:`\int_s^t v(u)\,du = d`. After the last piece
+    the first begins again.
 
     Attributes:
       ends_s: where each piece ends, in seconds, > 0 and increasing; float64 of shape (n,). The first begins at 0.
@@ -52,7 +54,7 @@ class Tempo:
         object.__setattr__(self, "_done", done.tolist())
 
     def after(self, start_s: float, work_s: float) -> float:
-        """When work is done.
+        """The time at which work that begins at some time is done.
 
         Args:
           start_s: when it begins, in seconds, ≥ 0.
@@ -84,7 +86,7 @@ def checked_tempos(tempos: Any, cores: int | None) -> dict[int, Tempo]:
     if not hasattr(tempos, "items"):
         raise TypeError(f"tempos must be a mapping from workers to cluster.Tempo, got {tempos!r}")
     for worker, tempo in tempos.items():
-        if isinstance(worker, bool) or not isinstance(worker, (int, np.integer)) or worker < 0:
+        if not is_integer(worker) or worker < 0:
             raise ValueError(f"tempos must have workers ≥ 0 as keys, got {worker!r}")
         if not isinstance(tempo, Tempo):
             raise TypeError(f"tempos must be cluster.Tempo, got {tempo!r} for worker {worker}")

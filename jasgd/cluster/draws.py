@@ -1,7 +1,7 @@
-"""The random numbers of a generated execution: a stream of its own for every worker and phase.
+"""The random durations of a generated execution, drawn from a stream of its own for every worker and phase.
 
-They are drawn in blocks of one size, whoever asks, so both engines see the same durations, and what one worker draws
-does not depend on any other.
+They are drawn in blocks of one size, whichever engine draws, so both engines see the same durations, and
+what one worker draws does not depend on any other.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from jasgd.checks import integer
 from jasgd.cluster.durations import Constant
 from jasgd.cluster.model import Cluster
 
@@ -27,7 +28,15 @@ def generator(seed: int, worker: int, stream: str) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key))
 
 
-class Streams:
+def checked_seed(seed: Any) -> int:
+    """A seed that keys a stream; ValueError for anything but an integer in 0 … 2⁶⁴ − 1."""
+    seed = integer("seed", seed, 0)
+    if seed >= 1 << 64:
+        raise ValueError(f"seed must be < 2**64, got {seed}")
+    return seed
+
+
+class Draws:
     """The durations of all workers' phases, by worker and phase.
 
     Args:
@@ -55,7 +64,7 @@ class Streams:
         return law.mean_s / self.speeds[worker] if isinstance(law, Constant) and not varied else None
 
     def blocks(self, phase: str, worker: int) -> Callable[[], np.ndarray]:
-        """What gives the next :data:`BLOCK` durations of a phase, in seconds, at each call."""
+        """A function that gives the next :data:`BLOCK` durations of a phase, in seconds, at each call."""
         known = self.constant(phase, worker)
         if known is not None:
             same = np.full(BLOCK, known)
@@ -77,7 +86,7 @@ class Streams:
         return computing
 
     def durations(self, phase: str, worker: int) -> Iterator[float]:
-        """The same one after another, without end."""
+        """The durations of :meth:`blocks` one after another, without end."""
         known = self.constant(phase, worker)
         if known is not None:
             return itertools.repeat(known)

@@ -1,4 +1,4 @@
-"""How long the phases of a worker's cycle take: laws of durations, in seconds."""
+"""Laws of durations, in seconds: how long the phases of a worker's cycle take."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 @runtime_checkable
 class Duration(Protocol):
-    """A law of durations: what every argument that ends in ``_s`` takes, and what you write to have one of your own.
+    """A law of durations, which arguments whose names end in ``_s`` take; implement it to have a law of your own.
 
     Attributes:
       mean_s: its mean in seconds; engines guess from it how much to draw, and nothing else depends on it.
@@ -165,9 +165,14 @@ def lognormal(mean_s: float, sigma: float) -> Duration:
     return LogNormal(mean_s, sigma)
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number, Python's or NumPy's; a bool is none."""
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+
+
 def as_duration(name: str, value: Any) -> Duration:
-    """A law, of itself or of a number of seconds; TypeError naming the argument for anything else."""
-    if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
+    """The law that an argument is, or that its number of seconds means; TypeError naming it for anything else."""
+    if is_number(value):
         if not 0 <= value < math.inf:
             raise ValueError(f"{name} must be a finite number of seconds ≥ 0, got {value}")
         return Constant(float(value))
@@ -182,15 +187,14 @@ def describe_law(law: Any, *, kind: bool = True) -> dict[str, Any]:
     """A law as JSON holds it, with its kind or without."""
     if callable(getattr(law, "describe", None)):
         return law.describe()
-    told: dict[str, Any] = {"law": type(law).__name__.lower()} if kind else {}
+    description: dict[str, Any] = {"law": type(law).__name__.lower()} if kind else {}
     for field in dataclasses.fields(law) if dataclasses.is_dataclass(law) else ():
         value = getattr(law, field.name)
         value = value.item() if isinstance(value, np.generic) else value
-        told[field.name] = value if isinstance(value, (bool, int, float, str, type(None))) else repr(value)
-    return told
+        description[field.name] = value if isinstance(value, (bool, int, float, str, type(None))) else repr(value)
+    return description
 
 
 def _require(name: str, value: Any, *, least: float | None = None) -> None:
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or (value <= 0 if least is None else value < least):
+    if not is_number(value) or not math.isfinite(value) or (value <= 0 if least is None else value < least):
         raise ValueError(f"{name} must be a finite number {'> 0' if least is None else f'≥ {least:g}'}, got {value!r}")

@@ -1,4 +1,4 @@
-"""What a cluster is, as far as time goes: how long each phase takes, and who is there."""
+"""The model of a cluster: how long each phase of a worker's cycle takes, and which workers are present when."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from jasgd.checks import integer, is_integer
 from jasgd.cluster.changing_speeds import Tempo, checked_tempos
-from jasgd.cluster.durations import Constant, Duration, as_duration, describe_law
+from jasgd.cluster.durations import Constant, Duration, as_duration, describe_law, is_number
 
 #: The phases of a worker's cycle, in order.
 PHASES = ("batch", "read", "compute", "commit")
@@ -36,14 +37,14 @@ class Stragglers:
     slowdown: float
 
     def __post_init__(self):
-        if not _is_number(self.probability) or not 0 <= self.probability <= 1:
+        if not is_number(self.probability) or not 0 <= self.probability <= 1:
             raise ValueError(f"probability must lie in [0, 1], got {self.probability!r}")
-        if not _is_number(self.slowdown) or not 1 <= self.slowdown < math.inf:
+        if not is_number(self.slowdown) or not 1 <= self.slowdown < math.inf:
             raise ValueError(f"slowdown must be a finite number ≥ 1, got {self.slowdown!r}")
 
     @property
     def mean(self) -> float:
-        """By how much they lengthen computing on average."""
+        """The factor by which they lengthen computing on average."""
         return 1 + self.probability * (self.slowdown - 1)
 
 
@@ -68,7 +69,7 @@ class Pauses:
     duration_s: Any
 
     def __post_init__(self):
-        if not _is_number(self.every_s) or not 0 < self.every_s < math.inf:
+        if not is_number(self.every_s) or not 0 < self.every_s < math.inf:
             raise ValueError(f"every_s must be a finite number of seconds > 0, got {self.every_s!r}")
         object.__setattr__(self, "duration_s", as_duration("duration_s", self.duration_s))
 
@@ -95,11 +96,10 @@ class Nodes:
     home: int | None = None
 
     def __post_init__(self):
-        if not _is_int(self.count) or self.count < 1:
-            raise ValueError(f"count must be an integer ≥ 1, got {self.count!r}")
-        if not _is_number(self.remote) or not 1 <= self.remote < math.inf:
+        integer("count", self.count, 1)
+        if not is_number(self.remote) or not 1 <= self.remote < math.inf:
             raise ValueError(f"remote must be a finite number ≥ 1, got {self.remote!r}")
-        if self.home is not None and (not _is_int(self.home) or not 0 <= self.home < self.count):
+        if self.home is not None and (not is_integer(self.home) or not 0 <= self.home < self.count):
             raise ValueError(f"home must be a node in 0…{self.count - 1}, or None, got {self.home!r}")
 
     def of(self, worker: int, workers: int) -> int:
@@ -162,8 +162,8 @@ class Cluster:
         for name, kind in (("stragglers", Stragglers), ("pauses", Pauses), ("nodes", Nodes)):
             if not isinstance(value := getattr(self, name), (kind, type(None))):
                 raise TypeError(f"{name} must be a cluster.{kind.__name__} or None, got {value!r}")
-        if self.cores is not None and (not _is_int(self.cores) or self.cores < 1):
-            raise ValueError(f"cores must be an integer ≥ 1, or None, got {self.cores!r}")
+        if self.cores is not None:
+            integer("cores", self.cores, 1, optional=True)
         object.__setattr__(self, "speeds", _checked_speeds(self.speeds))
         object.__setattr__(self, "tempos", checked_tempos(self.tempos, self.cores))
         for name in ("joins_s", "leaves_s"):
@@ -180,32 +180,27 @@ class Cluster:
         return getattr(self, f"{phase}_s") == Constant(0.0)
 
     def describe(self) -> dict[str, Any]:
-        """The cluster as JSON holds it, with what is set; an execution's metadata has it under ``generated``."""
-        told: dict[str, Any] = {f"{phase}_s": describe_law(getattr(self, f"{phase}_s")) for phase in PHASES}
+        """The options that are set, as JSON holds them; an execution's metadata has them under ``generated``."""
+        description: dict[str, Any] = {f"{phase}_s": describe_law(getattr(self, f"{phase}_s")) for phase in PHASES}
         if self.speeds is not None:
-            told["speeds"] = list(self.speeds) if isinstance(self.speeds, tuple) else describe_law(self.speeds)
+            description["speeds"] = list(self.speeds) if isinstance(self.speeds, tuple) else describe_law(self.speeds)
         if self.stragglers is not None:
-            told["stragglers"] = describe_law(self.stragglers, kind=False)
+            description["stragglers"] = describe_law(self.stragglers, kind=False)
         if self.pauses is not None:
-            told["pauses"] = {"every_s": float(self.pauses.every_s), "duration_s": describe_law(self.pauses.duration_s)}
+            description["pauses"] = {
+                "every_s": float(self.pauses.every_s),
+                "duration_s": describe_law(self.pauses.duration_s),
+            }
         for name in ("joins_s", "leaves_s"):
             if getattr(self, name):
-                told[name] = {str(worker): time_s for worker, time_s in sorted(getattr(self, name).items())}
+                description[name] = {str(worker): time_s for worker, time_s in sorted(getattr(self, name).items())}
         if self.cores is not None:
-            told["cores"] = int(self.cores)
+            description["cores"] = int(self.cores)
         if self.nodes is not None:
-            told["nodes"] = describe_law(self.nodes, kind=False)
+            description["nodes"] = describe_law(self.nodes, kind=False)
         if self.tempos:
-            told["tempos"] = {str(worker): tempo.describe() for worker, tempo in sorted(self.tempos.items())}
-        return told
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+            description["tempos"] = {str(worker): tempo.describe() for worker, tempo in sorted(self.tempos.items())}
+        return description
 
 
 def _checked_speeds(speeds: Any) -> Any:
@@ -219,7 +214,7 @@ def _checked_speeds(speeds: Any) -> Any:
     if not isinstance(speeds, (Sequence, np.ndarray)) or isinstance(speeds, str):
         raise TypeError(f"speeds must be a sequence of numbers > 0, one for each worker, or a law, got {speeds!r}")
     for worker, speed in enumerate(speeds):
-        if not _is_number(speed) or not 0 < speed < math.inf:
+        if not is_number(speed) or not 0 < speed < math.inf:
             raise ValueError(f"speeds must be finite numbers > 0, got {speed!r} for worker {worker}")
     return tuple(float(speed) for speed in speeds)
 
@@ -228,8 +223,8 @@ def _checked_times(name: str, times: Any) -> Mapping[int, float]:
     if not isinstance(times, Mapping):
         raise TypeError(f"{name} must be a mapping from workers to seconds, got {times!r}")
     for worker, time_s in times.items():
-        if not _is_int(worker) or worker < 0:
+        if not is_integer(worker) or worker < 0:
             raise ValueError(f"{name} must have workers ≥ 0 as keys, got {worker!r}")
-        if not _is_number(time_s) or not 0 <= time_s < math.inf:
+        if not is_number(time_s) or not 0 <= time_s < math.inf:
             raise ValueError(f"{name} must be finite numbers of seconds ≥ 0, got {time_s!r} for worker {worker}")
     return {int(worker): float(time_s) for worker, time_s in times.items()}

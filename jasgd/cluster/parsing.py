@@ -42,18 +42,18 @@ def parse_duration(text: str, **defaults: float) -> Duration:
     name, options = parse_spec(text)
     if name not in DURATIONS:
         raise ValueError(f"a duration must be a number of seconds or one of {', '.join(DURATIONS)}, got {text!r}")
-    return _made(text, DURATIONS[name], options, defaults)
+    return _constructed(text, DURATIONS[name], options, defaults)
 
 
 def parse_options(text: str, kind: Callable[..., Any]) -> Any:
-    """What a text of options makes of a class, as ``probability=0.01,slowdown=10`` of :class:`Stragglers`.
+    """An object of a class, made with the options of a text, as ``probability=0.01,slowdown=10`` for Stragglers.
 
     Args:
       text: ``key=value,key=value``; a value is a number, or text.
-      kind: what takes them.
+      kind: the class, or a function that takes the options.
 
     Returns:
-      What it made.
+      The object.
 
     Raises:
       ValueError: for an unknown option, a missing one, or a value that is refused.
@@ -63,7 +63,7 @@ def parse_options(text: str, kind: Callable[..., Any]) -> Any:
       >>> parse_options("count=2,remote=1.5", Nodes)
       Nodes(count=2, remote=1.5, home=None)
     """
-    return _made(text, kind, parse_spec(f":{text}")[1], {})
+    return _constructed(text, kind, parse_spec(f":{text}")[1], {})
 
 
 def parse_times(text: str) -> dict[int, float]:
@@ -88,13 +88,13 @@ def parse_times(text: str) -> dict[int, float]:
         raise ValueError(f"times must be written worker=seconds,worker=seconds, got {text!r}") from None
 
 
-def _made(text: str, kind: Callable[..., Any], options: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
-    wanted = inspect.signature(kind).parameters
+def _constructed(text: str, kind: Callable[..., Any], options: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
+    parameters = inspect.signature(kind).parameters
     for key in options:
-        if key not in wanted:
-            raise ValueError(f"{text!r}: the options are {', '.join(wanted)}; got {key!r}")
-    chosen = {key: value for key, value in defaults.items() if key in wanted} | dict(options)
-    if missing := [key for key, one in wanted.items() if one.default is one.empty and key not in chosen]:
+        if key not in parameters:
+            raise ValueError(f"{text!r}: the options are {', '.join(parameters)}; got {key!r}")
+    chosen = {key: value for key, value in defaults.items() if key in parameters} | dict(options)
+    if missing := [key for key, one in parameters.items() if one.default is one.empty and key not in chosen]:
         raise ValueError(f"{text!r}: {', '.join(missing)} must be given")
     try:
         return kind(**chosen)

@@ -1,4 +1,4 @@
-"""Durations that somebody measured: drawn from, or played again."""
+"""Durations that were measured: drawn from at random, or played again in their order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Order = Literal["drawn", "recorded"]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Measured:
-    """Durations that somebody measured, see :func:`measured`; ``times_s`` by worker, or under None for all."""
+    """Measured durations, see :func:`measured`; ``times_s`` by worker, or under None for all workers."""
 
     times_s: Mapping[int | None, np.ndarray]
     order: Order = "drawn"
@@ -50,7 +50,7 @@ class Measured:
 
 
 class Recording:
-    """A tape of durations, played in order and over again; it remembers where it is."""
+    """A tape of durations, played in order and over again; it remembers its position."""
 
     def __init__(self, times_s: np.ndarray):
         self._times_s, self._next = times_s, 0

@@ -1,12 +1,11 @@
-"""What comparisons hold against each other: a step-size function, or the control that takes its mean step."""
+"""The arms of a comparison: step-size functions, and controls that take the mean step of one."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
-
+from jasgd.checks import is_integer
 from jasgd.rules.parsing import canonical
 
 BASELINE = "constant"
@@ -14,12 +13,12 @@ BASELINE = "constant"
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
-    """One of the things compared: a step-size function, or the control of one.
+    """One arm of a comparison: a step-size function, or the control of one.
 
     Attributes:
       label: its name in tables and plots, which is its text.
       rule: the rule, as :func:`parse_rule` reads it.
-      mean_of: label of the arm whose realised E[C], with the same seed, is the constant factor here; None otherwise.
+      mean_of: of a control, the label of the arm whose realised E[C], with the same seed, is its constant factor.
     """
 
     label: str
@@ -28,7 +27,7 @@ class Arm:
 
     @classmethod
     def parse(cls, text: str) -> Arm:
-        """An arm from text.
+        """The arm that a text names.
 
         ``constant@tail:cdf=strict`` is the control of ``tail:cdf=strict``: a constant step, of the mean length that the
         other one took. It shows what of a gain is due to a larger mean step only.
@@ -46,9 +45,9 @@ class Arm:
           >>> Arm.parse("constant@tail: cdf=strict")
           Arm(label='constant@tail:cdf=strict', rule='constant', mean_of='tail:cdf=strict')
         """
-        rule, at, base = text.partition("@")
+        rule, separator, base = text.partition("@")
         rule = canonical(rule)
-        if not at:
+        if not separator:
             return cls(rule, rule)
         if rule != BASELINE:
             raise ValueError(f"a control is written {BASELINE}@RULE, got {text!r}")
@@ -60,8 +59,8 @@ def check_arms(arms: Sequence[Arm], seeds: Sequence[int]) -> None:
     """Refuses arms and seeds that come twice, and controls of what is not run.
 
     Args:
-      arms: what is to be compared.
-      seeds: with which seeds.
+      arms: the arms of a comparison.
+      seeds: its seeds.
 
     Returns:
       None.
@@ -78,8 +77,7 @@ def check_arms(arms: Sequence[Arm], seeds: Sequence[int]) -> None:
     measured = {arm.label for arm in arms if arm.mean_of is None}
     for arm in arms:
         if arm.mean_of is not None and arm.mean_of not in measured:
-            told = f"{arm.label} needs the arm {arm.mean_of}, no control, whose mean step it takes"
-            raise ValueError(f"{told}; got {', '.join(labels)}")
-    whole = all(isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) for seed in seeds)
-    if not seeds or not whole or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+            need = f"{arm.label} needs the arm {arm.mean_of}, no control, whose mean step it takes"
+            raise ValueError(f"{need}; got {', '.join(labels)}")
+    if not seeds or not all(map(is_integer, seeds)) or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise ValueError(f"seeds must be one or more integers ≥ 0, and each once, got {list(seeds)}")

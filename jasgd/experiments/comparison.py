@@ -1,4 +1,4 @@
-"""Runs that differ in one thing, the step-size function, over several seeds, and what can be said about them."""
+"""``compare``: runs that differ in the step-size function only, over several seeds, and conclusions from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import optax
 
 from jasgd import rules, schemes
 from jasgd.experiments.arms import BASELINE, Arm, check_arms
-from jasgd.experiments.conclusions import held_against, number
+from jasgd.experiments.conclusions import counted, held_against
 from jasgd.experiments.measures import Spread, measures, spread
 from jasgd.experiments.recipe import transformation
 from jasgd.record.result import Outcome, TrainResult
@@ -44,13 +44,13 @@ def compare(
 ) -> Comparison:
     """Trains every arm with every seed, so that nothing but the rule differs.
 
-    Seeds are the outer loop, so that a machine which gets slower meanwhile does so for every arm; which arm comes first
-    goes round, but a control comes after the arm that it is the control of. Ctrl-C ends the comparison; what was run
-    until then is returned.
+    Seeds are the outer loop, so that a machine which gets slower meanwhile does so for every arm. The arms take turns
+    in coming first, but a control comes after the arm that it is the control of. Ctrl-C ends the comparison; the runs
+    until then are returned.
 
     Args:
-      problem: from a seed to what has a name, loss_fn, params, batches and evaluate, see :func:`jasgd.train`; for
-        instance ``lambda seed: problems.load("digits", "mlp", seed=seed)``.
+      problem: a function from a seed to an object with name, loss_fn, params, batches and evaluate, see
+        :func:`jasgd.train`; for instance ``lambda seed: problems.load("digits", "mlp", seed=seed)``.
       arms: the rules, see :meth:`Arm.parse`; each once.
       seeds: integers ≥ 0; each once.
       workers: number of workers, ≥ 1.
@@ -64,7 +64,7 @@ def compare(
       law: an empty law, for the rules that do not bring their own.
       evaluate_every_s: seconds between evaluations.
       on_progress: called as ``on_progress(arm, seed, progress)``.
-      on_result: called as ``on_result(arm, seed, result)`` behind every run.
+      on_result: called as ``on_result(arm, seed, result)`` after every run.
 
     Returns:
       The comparison, with every run in it, also those that failed or diverged.
@@ -75,9 +75,9 @@ def compare(
 
     Example:
       >>> from jasgd import problems
-      >>> told = compare(lambda seed: problems.load("digits", seed=seed), ["constant", "tail"], [0], workers=1,
+      >>> comparison = compare(lambda seed: problems.load("digits", seed=seed), ["constant", "tail"], [0], workers=1,
       ...                learning_rate=0.05, steps=3)
-      >>> [row["arm"] for row in told.rows], told.runs["tail"][0].outcome == "finished"
+      >>> [row["arm"] for row in comparison.rows], comparison.runs["tail"][0].outcome == "finished"
       (['constant', 'tail'], True)
     """
     chosen = tuple(Arm.parse(arm) if isinstance(arm, str) else arm for arm in arms)
@@ -135,7 +135,7 @@ def compare(
                 on_result(arm, seed, result)
             if stopped := result.outcome is Outcome.STOPPED:
                 break
-    except KeyboardInterrupt:  # between two runs, or while one was made ready or saved
+    except KeyboardInterrupt:  # between two runs, or while one was prepared or saved
         if not name:
             raise
         stopped = True
@@ -143,8 +143,8 @@ def compare(
 
 
 def _in_turn(arms: tuple[Arm, ...], seeds: tuple[int, ...]) -> Iterator[tuple[Arm, int]]:
-    for place, seed in enumerate(seeds):
-        first = place % len(arms)
+    for index, seed in enumerate(seeds):
+        first = index % len(arms)
         for arm in sorted(arms[first:] + arms[:first], key=lambda arm: arm.mean_of is not None):
             yield arm, seed
 
@@ -154,11 +154,11 @@ class Comparison:
     """The runs of a comparison.
 
     Attributes:
-      problem: name of what was trained.
-      arms: what was compared.
-      seeds: with which seeds.
-      settings: what was the same in every run.
-      runs: the results, by label of the arm and by seed; a run that Ctrl-C came before is missing.
+      problem: name of the training problem.
+      arms: the arms that were compared.
+      seeds: the seeds that each arm was run with.
+      settings: the options that all runs share.
+      runs: the results, by label of the arm and by seed; a run that Ctrl-C prevented is missing.
       stopped: whether Ctrl-C ended the comparison.
     """
 
@@ -184,28 +184,28 @@ class Comparison:
     def reading(self) -> str:
         """One sentence that reads the table, and claims a difference only where the ranges over seeds lie apart.
 
-        Every rule is held against the constant step, and against its control where there is one: by the updates to the
+        Every rule is compared with the constant step, and with its control where there is one: by the updates to the
         least share of the initial loss that all runs of both have reached, or else by the final training loss.
         """
         rows = {row["arm"]: row for row in self.rows if "final_loss" in row}
         controls = {arm.mean_of: arm.label for arm in self.arms if arm.mean_of is not None}
-        told, claims = [], []
+        sentences, claims = [], []
         for arm in self.arms:
             if arm.mean_of is None and arm.label != BASELINE and arm.label in rows:
                 for other in (BASELINE, controls.get(arm.label, "")):
                     if other in rows:
                         sentence, ways = held_against(rows[arm.label], rows[other])
-                        told.append(sentence)
+                        sentences.append(sentence)
                         claims += [] if ways is None else [ways]
-        where = f"On {self.problem} with {number(self.settings['workers'], 'worker')}, {self.settings['scheme']}"
-        if not told:
+        where = f"On {self.problem} with {counted(self.settings['workers'], 'worker')}, {self.settings['scheme']}"
+        if not sentences:
             return f"{where}: nothing to compare, as no rule was run beside {BASELINE} or a control."
         runs = max(row["final_loss"].runs for row in rows.values())
         if claims:
-            told.append(f"over {runs} seeds, ranges lie apart by chance alone in 1 of {min(claims)}")
+            sentences.append(f"over {runs} seeds, ranges lie apart by chance alone in 1 of {min(claims)}")
         elif runs == 1:
-            told.append("one seed cannot tell a difference from chance")
-        return f"{where}: {'; '.join(told)}."
+            sentences.append("one seed cannot tell a difference from chance")
+        return f"{where}: {'; '.join(sentences)}."
 
     def record(self) -> dict[str, Any]:
         """Everything but parameters and executions, as values that :func:`jasgd.record.trees.to_json` takes."""
@@ -215,5 +215,5 @@ class Comparison:
             for label, by_seed in self.runs.items()
             for seed, r in by_seed.items()
         ]
-        told = {"problem": self.problem, "seeds": self.seeds, "settings": self.settings, "reading": self.reading()}
-        return told | {"table": table, "runs": runs}
+        summary = {"problem": self.problem, "seeds": self.seeds, "settings": self.settings, "reading": self.reading()}
+        return summary | {"table": table, "runs": runs}

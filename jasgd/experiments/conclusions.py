@@ -1,4 +1,4 @@
-"""What a table says in words: which rule is ahead of which, and whether chance alone may have done it."""
+"""Conclusions from a table, in words: which rule is ahead of which, and whether that may be chance alone."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from jasgd.experiments.measures import SHARES, Spread
 
 
 def held_against(row: dict[str, Any], other: dict[str, Any]) -> tuple[str, int | None]:
-    """What one arm is beside another.
+    """How one arm did against another, in words.
 
     Args:
-      row: an arm's, of a comparison's or a spectrum's rows.
-      other: the arm that it is held against.
+      row: the arm's row of a comparison or a spectrum.
+      other: the row of the arm that it is compared with.
 
     Returns:
       A clause; and where that is a claim, in how many comparisons chance alone makes it once, else None.
 
     Example:
+      >>> from jasgd.experiments.measures import spread
       >>> def row(arm, losses):
       ...     reached = {f"updates_to_{share:.0%}": spread([math.nan]) for share in SHARES}
       ...     law = {"staleness_mean": spread([3.0]), "staleness_gini": spread([0.5])}
@@ -39,7 +40,7 @@ def held_against(row: dict[str, Any], other: dict[str, Any]) -> tuple[str, int |
     if not _apart(a, b):
         return f"{one} shows no clear difference from {two}, {figures}", None
     verdict = f"{one} is {'ahead of' if a.median < b.median else 'behind'} {two}, {figures}"
-    # A rule changes what a commit costs, hence who meets whom: then it is not the step size alone that differs.
+    # A rule changes what a commit costs, hence which workers meet: then it is not the step size alone that differs.
     shifted = [
         f"{what} {row[name].median:.2f} against {other[name].median:.2f}"
         for name, what in (("staleness_mean", "mean τ"), ("staleness_gini", "Gini"))
@@ -58,6 +59,6 @@ def _figure(s: Spread) -> str:
     return f"{s.median:.4g} ({s.low:.4g}–{s.high:.4g})"
 
 
-def number(count: int, noun: str) -> str:
-    """How many of what, as in "1 worker" and "2 workers"."""
+def counted(count: int, noun: str) -> str:
+    """A count with its noun, as in "1 worker" and "2 workers"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

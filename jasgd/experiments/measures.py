@@ -1,16 +1,17 @@
-"""What of a run is compared with others: how fast the loss fell, and what the execution was like."""
+"""The numbers of a run that are compared with others': how fast the loss fell, and what the execution was like."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from jasgd.record.execution import Execution
 from jasgd.record.result import Outcome, TrainResult
+from jasgd.staleness import StalenessHistogram
 
 SHARES = (0.5, 0.25, 0.1, 0.05)  # of the initial training loss, whose reaching is measured
 SMOOTHED = 20  # gradients that a smoothed loss is a mean over
@@ -35,17 +36,18 @@ def measures(result: TrainResult) -> dict[str, float]:
     m = result.metrics
     diverged, ended = result.outcome is Outcome.DIVERGED, result.outcome in (Outcome.FINISHED, Outcome.CONVERGED)
     last = result.evaluations[-1] if ended and result.evaluations else {}
-    told = {
+    numbers = {
         "final_loss": m["last_loss"] if ended else math.inf if diverged else math.nan,
         "test_accuracy": last.get("accuracy", math.nan),
     }
     for share in SHARES:
-        found = (math.inf, math.inf) if diverged else reached(result.execution, share)
-        told[f"updates_to_{share:.0%}"], told[f"time_to_{share:.0%}_s"] = found
-    applied = len(result.execution) > 0
+        numbers[f"updates_to_{share:.0%}"], numbers[f"time_to_{share:.0%}_s"] = (
+            (math.inf, math.inf) if diverged else reached(result.execution, share)
+        )
+    any_applied = len(result.execution) > 0
     for name in ("updates_per_s", "staleness_mean", "staleness_gini", "mean_factor"):
-        told[name] = m[name] if applied else math.nan
-    return told | {"dropped": float(len(result.execution.dropped))}
+        numbers[name] = m[name] if any_applied else math.nan
+    return numbers | {"dropped": float(len(result.execution.dropped))}
 
 
 def reached(execution: Execution, share: float) -> tuple[float, float]:
@@ -65,8 +67,8 @@ def reached(execution: Execution, share: float) -> tuple[float, float]:
 def committed(execution: Execution) -> np.ndarray:
     """When each gradient was committed, in seconds; shape and order kept, and never falling.
 
-    ``time_s`` is read behind the commit, by a thread that may have had to wait for it, while others went on: then it
-    lies behind the times of later versions.
+    ``time_s`` is read after the commit, by a thread that may have had to wait for it, while others went on: then it
+    is later than the times of later versions.
     """
     return np.minimum.accumulate(execution.time_s[::-1])[::-1]
 
@@ -87,16 +89,14 @@ def spread(values: Sequence[float]) -> Spread:
       >>> spread([3.0, 1.0, math.nan])
       Spread(median=2.0, low=1.0, high=3.0, count=2, runs=3)
     """
-    there = sorted(value for value in values if not math.isnan(value))
-    if not there:
+    present = sorted(value for value in values if not math.isnan(value))
+    if not present:
         return Spread(math.nan, math.nan, math.nan, 0, len(values))
-    return Spread(statistics.median(there), there[0], there[-1], len(there), len(values))
+    return Spread(statistics.median(present), present[0], present[-1], len(present), len(values))
 
 
-def execution_numbers(execution: Any) -> dict[str, float]:
-    """What is told of an execution without training."""
-    from jasgd.staleness import StalenessHistogram
-
+def execution_numbers(execution: Execution) -> dict[str, float]:
+    """The numbers of an execution without training, by name: commits, drops, conservation and staleness."""
     law = StalenessHistogram.from_staleness(execution.staleness).statistics()
     conserved = execution.conservation()
     total = conserved.pop("total")

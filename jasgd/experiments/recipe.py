@@ -1,4 +1,4 @@
-"""What a run of the command line was made of: written beside it, so that its replay is given the same."""
+"""The recipe of a run of the command line: written into its folder, so that its replay is made of the same."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ class Recipe:
     workers: int
 
     @classmethod
-    def of(cls, task: Any, **others: Any) -> Recipe:
-        """What a command was given, and besides it what it has no option for.
+    def of(cls, command: Any, **others: Any) -> Recipe:
+        """The recipe of a command's options, and of settings that it has no option for.
 
         Args:
-          task: has attributes of the names above.
-          **others: the remaining ones.
+          command: has attributes of the names above.
+          **others: the remaining ones, by name.
 
         Returns:
           The recipe.
         """
         names = {f.name for f in dataclasses.fields(cls)} - set(others) - {"constant"}
-        given = others | {name: getattr(task, name) for name in names}
-        return cls(**given | {"data_dir": given["data_dir"] and str(given["data_dir"])})
+        arguments = others | {name: getattr(command, name) for name in names}
+        return cls(**arguments | {"data_dir": arguments["data_dir"] and str(arguments["data_dir"])})
 
     def save(self, folder: Path) -> None:
         """Writes ``recipe.json`` into a run's folder; OSError where that cannot be done."""
@@ -69,7 +69,7 @@ class Recipe:
 
     @classmethod
     def load(cls, folder: Path) -> Recipe:
-        """Reads what :meth:`save` wrote.
+        """Reads the recipe in a run's folder.
 
         Args:
           folder: of a run.
@@ -82,7 +82,7 @@ class Recipe:
         """
         path = folder / FILE
         if not path.exists():
-            inside = sorted(found.parent for found in folder.rglob(FILE)) if folder.is_dir() else []
+            inside = sorted(file.parent for file in folder.rglob(FILE)) if folder.is_dir() else []
             hint = f"; a run in it is {inside[0]}" if inside else ""
             raise ValueError(f"folder must be one of a run of jasgd train or compare, got {folder}{hint}")
         try:
@@ -99,9 +99,9 @@ class Recipe:
         Returns:
           The problem.
         """
-        from jasgd import problems
+        from jasgd.problems.problem import load  # needs an extra
 
-        return problems.load(
+        return load(
             self.dataset,
             self.model,
             batch_size=self.batch_size,
@@ -135,7 +135,7 @@ def transformation(
     optimizer: Literal["sgd", "adam"] = "sgd",
     law: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """The optimizer with a rule in its place: before SGD and its momentum, after Adam, which would divide it away.
+    """The optimizer with a rule in its place: before SGD and its momentum, after Adam, which would cancel it.
 
     Args:
       rule: C(τ).

@@ -1,4 +1,4 @@
-"""What rules do to training over a range of worker counts, on clusters that are simulated."""
+"""``sweep``: what step-size functions do to training over a range of worker counts, on simulated clusters."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-import numpy as np
-
 from jasgd import rules
+from jasgd.checks import is_integer
 from jasgd.cluster import Cluster, generate
 from jasgd.experiments.arms import BASELINE, Arm, check_arms
-from jasgd.experiments.conclusions import held_against, number
+from jasgd.experiments.conclusions import counted, held_against
 from jasgd.experiments.measures import Spread, measures, spread
 from jasgd.experiments.recipe import transformation
 from jasgd.experiments.spectrum_jobs import Jobs, Point
@@ -28,13 +27,13 @@ class Spectrum:
     """The runs of a spectrum, in numbers.
 
     Attributes:
-      problem: name of what was trained.
-      arms: what was compared.
-      seeds: with which seeds.
-      workers: with how many workers.
+      problem: name of the training problem.
+      arms: the arms that were compared.
+      seeds: the seeds that each was run with.
+      workers: the numbers of workers.
       clusters: labels of the clusters.
-      settings: what was the same in every run.
-      learning_rates: with which learning rates.
+      settings: the options that all runs share.
+      learning_rates: the learning rates that each was run with.
       runs: :func:`jasgd.experiments.measures.measures` of each run, and its ``outcome``.
     """
 
@@ -49,46 +48,48 @@ class Spectrum:
 
     @functools.cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """Cluster, workers, arm, learning rate, the count of each outcome, and a :class:`Spread` per number."""
+        """The table: cluster, workers, arm, learning rate, the count of each outcome, a :class:`Spread` per number."""
         table = []
         for label, workers, arm, rate in itertools.product(self.clusters, self.workers, self.arms, self.learning_rates):
-            points = (Point(label, workers, seed, arm.label, rate) for seed in self.seeds)
-            told = [self.runs[point] for point in points if point in self.runs]
-            outcomes = {str(o): n for o in Outcome if (n := sum(one["outcome"] == str(o) for one in told))}
-            names = [name for name in (told[0] if told else ()) if name != "outcome"]
+            all_seeds = (Point(label, workers, seed, arm.label, rate) for seed in self.seeds)
+            runs = [self.runs[point] for point in all_seeds if point in self.runs]
+            outcomes = {str(o): n for o in Outcome if (n := sum(one["outcome"] == str(o) for one in runs))}
+            names = [name for name in (runs[0] if runs else ()) if name != "outcome"]
             row = {"cluster": label, "workers": workers, "arm": arm.label, "learning_rate": rate, "outcomes": outcomes}
-            table.append(row | {name: spread([one[name] for one in told]) for name in names})
+            table.append(row | {name: spread([one[name] for one in runs]) for name in names})
         return table
 
     @functools.cached_property
     def best(self) -> list[dict[str, Any]]:
         """Of the rows of each cluster, number of workers and arm, that whose median final loss is the lowest."""
-        found: dict[tuple[str, int, str], dict[str, Any]] = {}
+        lowest: dict[tuple[str, int, str], dict[str, Any]] = {}
         for row in self.rows:
             key = row["cluster"], row["workers"], row["arm"]
-            if "final_loss" in row and (key not in found or row["final_loss"].median < found[key]["final_loss"].median):
-                found[key] = row
-        return list(found.values())
+            if "final_loss" in row and (
+                key not in lowest or row["final_loss"].median < lowest[key]["final_loss"].median
+            ):
+                lowest[key] = row
+        return list(lowest.values())
 
     def reading(self) -> str:
         """A sentence per cluster on its largest number of workers, every arm at its best learning rate of those tried.
 
         Differences are claimed as by :meth:`jasgd.experiments.comparison.Comparison.reading`.
         """
-        told, most = [], max(self.workers)
+        sentences, most = [], max(self.workers)
         for label in self.clusters:
             rows = {row["arm"]: row for row in self.best if (row["cluster"], row["workers"]) == (label, most)}
             held = [held_against(row, rows[BASELINE])[0] for arm, row in rows.items() if arm != BASELINE in rows]
             what = "; ".join(held) or f"nothing to compare, as no rule was run beside {BASELINE}"
-            told.append(f"{label}, {number(most, 'worker')}: {what}.")
-        return "\n".join(told)
+            sentences.append(f"{label}, {counted(most, 'worker')}: {what}.")
+        return "\n".join(sentences)
 
     def record(self) -> dict[str, Any]:
         """Everything, as values that :func:`jasgd.record.trees.to_json` takes."""
-        told = {"problem": self.problem, "seeds": self.seeds, "settings": self.settings, "reading": self.reading()}
+        summary = {"problem": self.problem, "seeds": self.seeds, "settings": self.settings, "reading": self.reading()}
         table = [{k: v._asdict() if isinstance(v, Spread) else v for k, v in row.items()} for row in self.rows]
         runs = [point._asdict() | numbers for point, numbers in self.runs.items()]
-        return told | {"table": table, "runs": runs}
+        return summary | {"table": table, "runs": runs}
 
 
 def sweep(
@@ -127,7 +128,7 @@ def sweep(
         each worker, and 256 at least.
       evaluate: whether parameters are evaluated at the start and the end of each run.
       on_progress: called as ``on_progress(done, all)`` in updates of all runs together.
-      on_result: called as ``on_result(point, result)`` behind every run, by the thread that ran it.
+      on_result: called as ``on_result(point, result)`` after every run, by the thread that ran it.
 
     Returns:
       The numbers of every run, also of those that diverged.
@@ -138,9 +139,9 @@ def sweep(
     Example:
       >>> from jasgd import problems
       >>> from jasgd.cluster import Cluster, exponential
-      >>> told = sweep(lambda seed: problems.load("digits", seed=seed), ["constant", "tail"], [0], workers=[1, 4],
+      >>> spectrum = sweep(lambda seed: problems.load("digits", seed=seed), ["constant", "tail"], [0], workers=[1, 4],
       ...              clusters={"equal": Cluster(compute_s=exponential(1.0))}, learning_rates=[0.05], steps=20)
-      >>> [(row["arm"], row["workers"], round(row["staleness_mean"].median, 2)) for row in told.rows]
+      >>> [(row["arm"], row["workers"], round(row["staleness_mean"].median, 2)) for row in spectrum.rows]
       [('constant', 1, 0.0), ('tail', 1, 0.0), ('constant', 4, 2.6), ('tail', 4, 2.6)]
     """
     chosen = tuple(Arm.parse(arm) if isinstance(arm, str) else arm for arm in arms)
@@ -159,9 +160,9 @@ def sweep(
         for seed in seeds
     }
     problems = {seed: problem(seed) for seed in seeds}
-    studio = Jobs(problems, executions, make, rates, evaluate)
+    all_jobs = Jobs(problems, executions, make, rates, evaluate)
     runs: dict[Point, dict[str, Any]] = {}
-    order: list[Point] = []  # runs end in any order, and the same call tells them in one
+    order: list[Point] = []  # runs end in any order, and the same call returns them in one
     total, done = steps * len(executions) * len(chosen) * len(rates), 0
 
     def conclude(point: Point, result: TrainResult) -> None:
@@ -171,13 +172,13 @@ def sweep(
 
     for controls in (False, True):  # which take the mean steps of the others
         arms_now = [arm for arm in chosen if (arm.mean_of is not None) == controls]
-        jobs = studio.of(arms_now, runs)
+        jobs = all_jobs.of(arms_now, runs)
         order += jobs
-        points = {id(lane): point for point, (_, lane) in jobs.items()}
+        point_of = {id(lane): point for point, (_, lane) in jobs.items()}
         run_in_threads(
             list(jobs.values()),
             None if on_progress is None else functools.partial(_shifted, on_progress, done, total),
-            lambda lane, result, points=points: conclude(points[id(lane)], result),
+            lambda lane, result, point_of=point_of: conclude(point_of[id(lane)], result),
         )
         done += steps * len(jobs)
     settings = {
@@ -187,8 +188,8 @@ def sweep(
         "steps": steps,
         "clusters": {label: one.describe() for label, one in clusters.items()},
     }
-    told = {point: runs[point] for point in order}
-    return Spectrum(problems[seeds[0]].name, chosen, seeds, counts, tuple(clusters), rates, settings, told)
+    ordered = {point: runs[point] for point in order}
+    return Spectrum(problems[seeds[0]].name, chosen, seeds, counts, tuple(clusters), rates, settings, ordered)
 
 
 def _shifted(on_progress: Callable[[int, int], None], before: int, total: int, done: int, _: int) -> None:
@@ -199,8 +200,7 @@ def _checked(
     workers: Sequence[int], clusters: Mapping[str, Cluster], learning_rates: Sequence[float]
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
     counts, rates = tuple(workers), tuple(learning_rates)
-    whole = all(isinstance(count, (int, np.integer)) and not isinstance(count, bool) for count in counts)
-    if not counts or not whole or len(set(counts)) < len(counts) or min(counts) < 1:
+    if not counts or not all(map(is_integer, counts)) or len(set(counts)) < len(counts) or min(counts) < 1:
         raise ValueError(f"workers must be one or more integers ≥ 1, and each once, got {list(counts)}")
     if not rates or len(set(rates)) < len(rates) or not all(0 < rate < math.inf for rate in rates):
         raise ValueError(f"learning_rates must be one or more finite numbers > 0, and each once, got {list(rates)}")

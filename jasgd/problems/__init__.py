@@ -1,4 +1,8 @@
-"""Training problems to try things on: data sets, small networks, and both together."""
+"""Training problems to try things on: images classified by small networks.
+
+``load`` gives a problem of a data set and a model. Data sets are looked for (locations), downloaded (sources) and read
+(files) with their checksums; models are Flax networks, LeNet's with convolutions that suit CPUs.
+"""
 
 from jasgd.problems.datasets import DATASETS, Dataset, load_dataset
 from jasgd.problems.models import MODELS

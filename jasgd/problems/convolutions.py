@@ -1,4 +1,4 @@
-"""Convolution, ReLU and max-pooling as LeNet has them, on CPUs in a form that beats XLA's convolutions.
+"""LeNet's convolution, ReLU and max-pooling, on CPUs in a form that is faster than XLA's convolutions.
 
 An output tile of s × s pixels depends on (s + 4) × (s + 4) pixels of the input. Written as one row of numbers each, the
 tiles of all images are a matrix product away from their inputs, and products are what a CPU does best: the kernel is
@@ -93,8 +93,8 @@ def _tiled_in_parts(parts: Any, *flat: Any) -> jax.Array:
     def backward(kept: tuple[Any, Any], cotangents: Any) -> tuple[Any, Any]:
         parts, packed = kept
 
-        def add(total: Any, given: tuple[Any, Any]) -> tuple[Any, Any]:
-            images, cotangent = given
+        def add(total: Any, part: tuple[Any, Any]) -> tuple[Any, Any]:
+            images, cotangent = part
             of_images, of_packed = jax.vjp(features_of, images, packed)[1](cotangent)
             return total + of_packed, of_images
 

@@ -74,9 +74,9 @@ class DatasetInfo:
 
 
 def load_dataset(name: str, data_dir: str | os.PathLike[str] | None = None, download: bool = True) -> Dataset:
-    """Loads a data set; every file is held against its published SHA-256.
+    """Loads a data set; every file is compared with its published SHA-256.
 
-    It is looked for in the folder ``data_dir``, and nowhere else if that is given; otherwise in the folder NAME of
+    It is looked for in the folder ``data_dir``, and nowhere else if that is not None; otherwise in the folder NAME of
     ``$JASGD_DATA_DIR``, of the cache (``~/.cache/jasgd/datasets``, or below ``$XDG_CACHE_HOME``) and of
     ``/usr/share/datasets``; otherwise it is downloaded into the cache. Files may be raw or compressed.
 
@@ -115,9 +115,9 @@ def load_dataset(name: str, data_dir: str | os.PathLike[str] | None = None, down
                 argument = "download=False" if data_dir is None else f"data_dir={os.fspath(data_dir)!r}"
                 raise DatasetError(f"{argument}: {describe_absence(location)}")
             folder = cache_folder() / info.source.folders[0]
-            there = find_files(folder, info.source)
+            present = find_files(folder, info.source)
             for archive in info.source.archives:
-                if any(there[held] is None for held in archive.holds):
+                if any(present[held] is None for held in archive.holds):
                     fetch(archive, info.source.mirrors, folder)
         paths = {file: path for file, path in find_files(folder, info.source).items() if path is not None}
         contents = read_files(paths, info.source.files)
@@ -128,12 +128,12 @@ def load_dataset(name: str, data_dir: str | os.PathLike[str] | None = None, down
 
 
 def locate(name: str, data_dir: str | os.PathLike[str] | None = None, *, verify: bool = False) -> Location:
-    """Tells where :func:`load_dataset` would read a data set from, without downloading.
+    """The place where :func:`load_dataset` would read a data set from; nothing is downloaded.
 
     Args:
       name: a key of :data:`DATASETS`.
       data_dir: as for :func:`load_dataset`.
-      verify: whether to read the files found and hold them against their SHA-256.
+      verify: whether to read the files and compare them with their SHA-256.
 
     Returns:
       The folder and the status of each file.

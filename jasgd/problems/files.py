@@ -1,4 +1,4 @@
-"""Reading published files: found raw or compressed, held against their checksum, parsed without unpickling."""
+"""Reading published files: raw or compressed ones are found, checked by their SHA-256 and parsed without unpickling."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_files(paths: Mapping[str, Path], files: Iterable[DataFile]) -> dict[str
 
     Args:
       paths: for each file, by name, the path to read it from, as :func:`find_files` gives it.
-      files: what each of them has to be.
+      files: their published sizes and checksums.
 
     Returns:
       The decompressed bytes of each file, by name; their SHA-256 is the published one.
@@ -75,11 +75,11 @@ def read_files(paths: Mapping[str, Path], files: Iterable[DataFile]) -> dict[str
 
 
 def check_files(paths: Mapping[str, Path], files: Iterable[DataFile]) -> dict[str, str]:
-    """Verifies files as :func:`read_files` does; returns, for each file, what is wrong, or ``""``.
+    """Verifies files as :func:`read_files` does, without raising.
 
     Args:
       paths: for each file, by name, the path to read it from.
-      files: what each of them has to be.
+      files: their published sizes and checksums.
 
     Returns:
       For each file, by name, the message that :func:`read_files` would raise, or ``""``.
@@ -109,7 +109,7 @@ def _read_one(path: Path, file: DataFile) -> bytes:
 
 
 def _read_up_to(stream: BufferedIOBase, size: int) -> bytes:
-    """What can be decompressed; a stream that breaks off shows by its size, and a bomb does not fill the memory."""
+    """The bytes that can be decompressed; a broken stream shows by its size, and a bomb does not fill the memory."""
     chunks: list[bytes] = []
     try:
         # Unlike `read`, `read1` does not lose what precedes the break.
@@ -121,13 +121,13 @@ def _read_up_to(stream: BufferedIOBase, size: int) -> bytes:
     return b"".join(chunks)
 
 
-def _read_archive(path: Path, wanted: Mapping[str, DataFile]) -> dict[str, bytes]:
-    """The wanted members of a .tar.gz, read in memory: nothing is unpacked to where a member's name points."""
+def _read_archive(path: Path, members: Mapping[str, DataFile]) -> dict[str, bytes]:
+    """The chosen members of a .tar.gz, read in memory: nothing is unpacked to where a member's name points."""
     contents: dict[str, bytes] = {}
     try:
         with tarfile.open(path, "r|gz") as archive:
             for member in archive:
-                file = wanted.get(Path(member.name).name)
+                file = members.get(Path(member.name).name)
                 stream = archive.extractfile(member) if file and member.isfile() else None
                 if file and stream:
                     contents[file.name] = _read_up_to(cast(BufferedIOBase, stream), file.size + 1)
@@ -137,16 +137,16 @@ def _read_archive(path: Path, wanted: Mapping[str, DataFile]) -> dict[str, bytes
 
 
 def _problem(path: Path, file: DataFile, content: bytes) -> str:
-    found = hashlib.sha256(content).hexdigest()
-    if found == file.sha256:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest == file.sha256:
         return ""
     where = str(path) if path.name in (file.name, file.name + ".gz") else f"{file.name} in {path}"
-    sums = f"expected SHA-256 {file.sha256}, found {found}"
+    sums = f"expected SHA-256 {file.sha256}, found {digest}"
     if len(content) < file.size:
         measured = "bytes once decompressed" if path.suffix == ".gz" else "bytes"
         return f"{where} is truncated or damaged: expected {file.size} {measured}, found {len(content)}; {sums}"
     known = {"MNIST": MNIST, "Fashion-MNIST": FASHION_MNIST, "CIFAR-10": CIFAR10}
-    owner = [title for title, source in known.items() if found in {f.sha256 for f in source.files}]
+    owner = [title for title, source in known.items() if digest in {f.sha256 for f in source.files}]
     hint = f" (which is a file of {owner[0]})" if owner else ""
     return f"{where} is not the published file: {sums}{hint}"
 

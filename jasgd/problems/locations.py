@@ -16,7 +16,7 @@ SYSTEM_FOLDER = Path("/usr/share/datasets")  # where Debian's packages put data 
 
 @dataclass(frozen=True)
 class FileStatus:
-    """A data set's file.
+    """A file of a data set, and whether it is there.
 
     Attributes:
       name: its published name.
@@ -38,8 +38,8 @@ class Location:
     Attributes:
       name: the data set.
       folder: the folder that has all its files, or None where none has.
-      origin: what named that folder: ``"data_dir"``, ``"$JASGD_DATA_DIR"``, ``"cache"``, ``"system"``; ``"package"``
-        for a data set that is not read from a folder, ``"nowhere"`` for one that is not there.
+      origin: where that folder came from: ``"data_dir"``, ``"$JASGD_DATA_DIR"``, ``"cache"``, ``"system"``;
+        ``"package"`` for a data set that is not read from a folder, ``"nowhere"`` for one that is not there.
       files: the status of each file in that folder; where no folder has all of them, in the one that has most.
       searched: the folders looked at, in order.
     """
@@ -65,7 +65,7 @@ def search(
       name: the data set.
       source: its files; None where they come with a package.
       data_dir: the only folder to look in, with its subfolders named after the data set; None for the usual ones.
-      verify: whether to read the files found and hold them against their SHA-256.
+      verify: whether to read the files and compare them with their SHA-256.
 
     Returns:
       The first folder that has all the files, and the status of each file.
@@ -78,28 +78,28 @@ def search(
     """
     if source is None:
         return Location(name, None, "package", (), ())
-    places = [(folder, origin, find_files(folder, source)) for folder, origin in _places(source, data_dir)]
-    folder, origin, found = max(places, key=lambda place: sum(path is not None for path in place[2].values()))
-    complete = all(path is not None for path in found.values())
+    folders = [(folder, origin, find_files(folder, source)) for folder, origin in _folders(source, data_dir)]
+    folder, origin, paths = max(folders, key=lambda one: sum(path is not None for path in one[2].values()))
+    complete = all(path is not None for path in paths.values())
     return Location(
         name=name,
         folder=folder if complete else None,
         origin=origin if complete else "nowhere",
-        files=_statuses(found, source, verify),
-        searched=tuple(folder for folder, _, _ in places),
+        files=_statuses(paths, source, verify),
+        searched=tuple(folder for folder, _, _ in folders),
     )
 
 
 def describe_absence(location: Location) -> str:
-    """What was looked for, where, and what part of it there is, in one line."""
-    folders = ", ".join(map(str, location.searched))
-    wanted = ", ".join(file.name for file in location.files)
-    found = ", ".join(str(file.path) for file in location.files if file.path is not None)
-    partly = f"; there is only {found}" if found else ""
-    return f"{location.name} was not found: looked in {folders} for {wanted}, raw or compressed{partly}"
+    """A sentence on a data set that is not complete: its files, the folders searched, and the files that exist."""
+    searched = ", ".join(map(str, location.searched))
+    names = ", ".join(file.name for file in location.files)
+    present = ", ".join(str(file.path) for file in location.files if file.path is not None)
+    partly = f"; there is only {present}" if present else ""
+    return f"{location.name} was not found: looked in {searched} for {names}, raw or compressed{partly}"
 
 
-def _places(source: Source, data_dir: str | os.PathLike[str] | None) -> list[tuple[Path, str]]:
+def _folders(source: Source, data_dir: str | os.PathLike[str] | None) -> list[tuple[Path, str]]:
     def below(root: Path, origin: str) -> list[tuple[Path, str]]:
         return [(root / folder, origin) for folder in source.folders]
 
@@ -108,12 +108,12 @@ def _places(source: Source, data_dir: str | os.PathLike[str] | None) -> list[tup
         # The subfolder first: MNIST's and Fashion-MNIST's files have the same names.
         return [*below(root, "data_dir"), (root, "data_dir")]
     named = os.environ.get("JASGD_DATA_DIR")
-    places = below(Path(named).expanduser(), "$JASGD_DATA_DIR") if named else []
-    return [*places, *below(cache_folder(), "cache"), *below(SYSTEM_FOLDER, "system")]
+    folders = below(Path(named).expanduser(), "$JASGD_DATA_DIR") if named else []
+    return [*folders, *below(cache_folder(), "cache"), *below(SYSTEM_FOLDER, "system")]
 
 
-def _statuses(found: Mapping[str, Path | None], source: Source, verify: bool) -> tuple[FileStatus, ...]:
-    paths = {name: path for name, path in found.items() if path is not None}
+def _statuses(all_paths: Mapping[str, Path | None], source: Source, verify: bool) -> tuple[FileStatus, ...]:
+    paths = {name: path for name, path in all_paths.items() if path is not None}
     present = [file for file in source.files if file.name in paths]
     problems = check_files(paths, present) if verify else {}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jasgd.checks import integer
 from jasgd.data import Batches, minibatches
 from jasgd.problems.datasets import Dataset, describe_dataset, load_dataset
 from jasgd.problems.models import MODELS, Apply, Params, functional
@@ -24,7 +24,7 @@ _LABEL_OF_PADDING = -1
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Everything that training needs but the optimizer and the scheme.
+    """A training problem: all that training needs but the optimizer and the scheme.
 
     Attributes:
       name: data set and model, for instance ``"digits/mlp"``.
@@ -37,7 +37,7 @@ class Problem:
       evaluate: ``evaluate(params) -> {"loss": …, "accuracy": …}`` on the test images: mean cross-entropy in nats,
         share of images classified rightly.
       batch_size: images per batch, b.
-      seed: what ``params`` and ``batches`` come from.
+      seed: the seed of ``params`` and ``batches``.
       preset: None or ``"published"``.
     """
 
@@ -109,14 +109,14 @@ def load(
         raise ValueError(f"model must be one of {', '.join(MODELS)}, got {model!r}")
     if preset is not None and preset not in PRESETS:
         raise ValueError(f"preset must be None or one of {', '.join(PRESETS)}, got {preset!r}")
-    batch_size = _whole("batch_size", batch_size, 1)
-    seed = _whole("seed", seed, 0)
+    batch_size = integer("batch_size", batch_size, 1)
+    seed = integer("seed", seed, 0)
     if test_examples is not None:
-        test_examples = _whole("test_examples", test_examples, 1)
+        test_examples = integer("test_examples", test_examples, 1)
     data = load_dataset(dataset, data_dir, download)
-    _whole("batch_size", batch_size, 1, len(data.train_images))
+    _refuse_more("batch_size", batch_size, len(data.train_images))
     if test_examples is not None:
-        _whole("test_examples", test_examples, 1, len(data.test_images))
+        _refuse_more("test_examples", test_examples, len(data.test_images))
 
     published = preset == "published"
     params, apply = functional(model, data.shape, data.classes, seed, initial="published" if published else "default")
@@ -146,26 +146,20 @@ def load(
     )
 
 
-def _whole(name: str, value: Any, least: int, most: int | None = None) -> int:
-    """The value as an int; ValueError naming the argument where it is none, or lies outside least … most."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or number < least or (most is not None and number > most):
-        allowed = f"≥ {least}" if most is None else f"in {least}…{most}"
-        raise ValueError(f"{name} must be a whole number {allowed}, got {value!r}")
-    return number
+def _refuse_more(name: str, value: int, most: int) -> None:
+    """ValueError naming the argument where the data set does not have so many images."""
+    if value > most:
+        raise ValueError(f"{name} must be an integer in 1…{most}, got {value!r}")
 
 
 def _standardised_pixels(data: Dataset) -> np.ndarray:
-    """What each of the 256 pixel values becomes in each channel, float32 [C, 256]."""
+    """The standardised number of each of the 256 pixel values in each channel, float32 [C, 256]."""
     mean, std = data.pixel_statistics()
     return ((np.arange(256) / 255 - mean[:, None]) / std[:, None]).astype(np.float32)
 
 
 def _published_pixels(data: Dataset) -> np.ndarray:
-    """As above, for the published code's pixels."""
+    """The published code's number of each of the 256 pixel values in each channel, float32 [C, 256]."""
     return np.tile((np.arange(256) / data.published_divisor).astype(np.float32), (data.shape[2], 1))
 
 

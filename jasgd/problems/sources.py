@@ -47,7 +47,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class Source:
-    """Everything there is to know about a data set's files before they are read.
+    """The files of a data set and the addresses that serve them.
 
     Attributes:
       files: the published files.
@@ -164,7 +164,7 @@ CIFAR10 = Source(
 def fetch(archive: Archive, mirrors: Sequence[str], folder: Path) -> Path:
     """Downloads one archive into a folder, from the first mirror that serves the right bytes.
 
-    What an interrupted download left behind (``NAME.part``) is continued, since one server gives tens of kB/s. The
+    The part that an interrupted download left (``NAME.part``) is continued, since one server gives tens of kB/s. The
     archive takes its name only once its SHA-256 is right; a part with wrong bytes is deleted.
 
     Args:
@@ -188,23 +188,23 @@ def fetch(archive: Archive, mirrors: Sequence[str], folder: Path) -> Path:
     reasons = []
     for mirror in mirrors:
         url = mirror.rstrip("/") + "/" + archive.name
-        for _ in range(2):  # a part that turns out to be wrong is asked for once more, from the start
+        for _ in range(2):  # a part that turns out to be wrong is requested once more, from the start
             start = part.stat().st_size if part.exists() else 0
             headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
             download = pooch.HTTPDownloader(chunk_size=1 << 16, timeout=TIMEOUT_S, headers=headers)
             try:
                 with part.open("ab") as out:
                     download(url, out, None)
-                found = pooch.file_hash(str(part))
+                digest = pooch.file_hash(str(part))
             except OSError as error:  # requests' errors are OSErrors as well
                 reasons.append(f"{url}: {error}")
                 if getattr(getattr(error, "response", None), "status_code", None) != RANGE_REFUSED:
                     break
             else:
-                if found == archive.sha256:
+                if digest == archive.sha256:
                     os.replace(part, target)
                     return target
-                reasons.append(f"{url}: expected SHA-256 {archive.sha256}, found {found}")
+                reasons.append(f"{url}: expected SHA-256 {archive.sha256}, found {digest}")
             part.unlink(missing_ok=True)
             if not start:
                 break

@@ -1,4 +1,4 @@
-"""first_nonfinite(): the commit that made the first number that is not finite, found by running a run again."""
+"""``first_nonfinite``: the commit that made the first number that is not finite, found by running a run again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jasgd.replaying.rerun import Rerun
 
 @dataclasses.dataclass(frozen=True)
 class NonFinite:
-    """The first commit behind which a parameter or the optimizer state is not finite.
+    """The first commit after which a parameter or the optimizer state is not finite.
 
     Attributes:
       version: commits before it; ``replay(..., upto=version)`` gives the last finite state.
@@ -40,11 +40,11 @@ def first_nonfinite(
     strict: bool = True,
     device: Any = None,
 ) -> NonFinite | None:
-    """The commit that made the first number that is not finite, found in one replay that looks behind every commit.
+    """The commit that made the first number that is not finite, found in one replay that looks after every commit.
 
     Args:
       result: as of :func:`jasgd.replay`, as are the others.
-      loss_fn: as the run was given it.
+      loss_fn: that of the run.
       tx: the Optax transformation.
       batches: a function of a ticket, or an iterator.
       upto: commits to look at, None for all.
@@ -64,7 +64,7 @@ def first_nonfinite(
       ...     return w.sum()
       >>> tx = optax.sgd(2e38)  # every gradient is 1, and two such steps are too much for float32
       >>> result = jasgd.train(loss_fn, jnp.zeros(1), tx, jnp.float32, workers=1, steps=9, throw=False)
-      >>> jasgd.replaying.replayer.first_nonfinite(result, loss_fn, tx, jnp.float32)
+      >>> first_nonfinite(result, loss_fn, tx, jnp.float32)
       NonFinite(version=1, row=1, where=('params',), gradient=False)
     """
     rerun = Rerun(result, loss_fn, tx, batches, upto=upto, strict=strict, device=device)
@@ -87,29 +87,29 @@ def first_nonfinite(
     return None
 
 
-def tell_nonfinite(found: NonFinite | None, result: TrainResult, upto: int | None = None) -> str:
-    """What :func:`first_nonfinite` found, in a sentence.
+def describe_nonfinite(first: NonFinite | None, result: TrainResult, upto: int | None = None) -> str:
+    """The outcome of :func:`first_nonfinite`, in a sentence.
 
     Args:
-      found: what it gave.
-      result: what it was given.
-      upto: likewise.
+      first: what it returned.
+      result: the run that was searched.
+      upto: commits that were looked at, None for all.
 
     Returns:
       The sentence.
 
     Example:
-      >>> tell_nonfinite(None, result=None, upto=3)
+      >>> describe_nonfinite(None, result=None, upto=3)
       'every version up to 3 is finite'
     """
-    if found is None:
+    if first is None:
         if upto is not None:
             return f"every version up to {upto} is finite"
         return f"every version up to {result.execution.commits} is finite; the run: {result.message}"
-    ex, row = result.execution, found.row
-    why = "its gradient was not finite" if found.gradient else "its gradient was finite, its update was not"
+    ex, row = result.execution, first.row
+    why = "its gradient was not finite" if first.gradient else "its gradient was finite, its update was not"
     return (
-        f"commit {found.version} made numbers that are not finite in {', '.join(found.where)}: {why}\n"
+        f"commit {first.version} made numbers that are not finite in {', '.join(first.where)}: {why}\n"
         f"  worker {ex.worker[row]}, ticket {ex.ticket[row]}, staleness {ex.staleness[row]}, factor "
-        f"{ex.factor[row]:.4g}, loss {ex.loss[row]:.4g}; --upto {found.version} is the last finite version"
+        f"{ex.factor[row]:.4g}, loss {ex.loss[row]:.4g}; --upto {first.version} is the last finite version"
     )

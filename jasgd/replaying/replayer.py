@@ -1,4 +1,4 @@
-"""replay(): a recorded execution, run again with the trainer's own compiled functions."""
+"""``replay``: a recorded execution, run again with the trainer's own compiled functions."""
 
 from __future__ import annotations
 
@@ -14,15 +14,12 @@ from jasgd.data import Batches
 from jasgd.record.environment import Mismatch
 from jasgd.record.result import TrainResult
 from jasgd.record.trees import digest, plain
-from jasgd.replaying.nonfinite import NonFinite, first_nonfinite, tell_nonfinite
-from jasgd.replaying.rerun import ReplayError, Rerun
-
-__all__ = ["NonFinite", "Replay", "ReplayError", "first_nonfinite", "replay", "tell_nonfinite"]
+from jasgd.replaying.rerun import Rerun
 
 
 @dataclasses.dataclass(frozen=True)
 class Replay:
-    """What came of a replay.
+    """The outcome of a replay.
 
     Attributes:
       params: the parameters after ``version`` commits.
@@ -36,8 +33,8 @@ class Replay:
       max_difference: largest absolute difference of a final parameter from the recorded one; NaN where the replay
         ended before it.
       relative_difference: Euclidean norm of the difference of the final parameters over that of the recorded ones.
-      compared: what was held against the record at the end: params, opt_state, both, or neither.
-      irreproducible: for Hogwild, what the record does not tell, by name, with how often it happened.
+      compared: what was compared with the record at the end: params, opt_state, both, or neither.
+      irreproducible: for Hogwild, counts of what the record does not hold, by name.
       environment: what differs from where the run was made; empty but for ``strict=False``.
     """
 
@@ -55,7 +52,7 @@ class Replay:
     environment: tuple[Mismatch, ...] = ()
 
     def summary(self) -> str:
-        """A few lines for people.
+        """The outcome in a few lines of text.
 
         Returns:
           Whether the bits are the same, and else where they part and how far.
@@ -72,8 +69,8 @@ class Replay:
                 f"{self.relative_difference:.3g} of their norm"
             )
         if self.irreproducible:
-            told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in self.irreproducible.items())
-            lines.append(f"  Hogwild, whose torn reads and lost additions leave no record: {told}")
+            counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in self.irreproducible.items())
+            lines.append(f"  Hogwild, whose torn reads and lost additions leave no record: {counts}")
         return "\n".join([*lines, *(f"  {difference}" for difference in self.environment)])
 
 
@@ -99,7 +96,7 @@ def replay(
 
     Args:
       result: of :func:`jasgd.train`, or loaded with ``TrainResult.load(folder, params_like=params)``.
-      loss_fn: as the run was given it, as are ``tx``, ``batches`` and ``device``.
+      loss_fn: that of the run, as are ``tx``, ``batches`` and ``device``.
       tx: the Optax transformation.
       batches: a function of a ticket, or an iterator.
       upto: commits after which to stop, 0 … all; None for all.
@@ -140,7 +137,7 @@ def replay(
     params, opt_state = rerun.now()
     if rerun.upto == commits:
         final.compare_opt_state(opt_state)
-    told = [*rerun.differences.values(), *final.differences]
+    differences = [*rerun.differences.values(), *final.differences]
     rows = int(np.searchsorted(result.execution.version, rerun.upto))
     irreproducible = {}
     if rerun.is_hogwild:
@@ -149,8 +146,8 @@ def replay(
         params=params,
         opt_state=opt_state,
         version=rerun.upto,
-        exact=not told,
-        difference=told[0] if told else "",
+        exact=not differences,
+        difference=differences[0] if differences else "",
         rows=rows,
         rows_that_differ=len(rerun.differences),
         max_difference=final.max_difference,
@@ -162,7 +159,7 @@ def replay(
 
 
 class _Final:
-    """The end of a replay against the end of the run."""
+    """The comparison of the end of a replay with the end of the run."""
 
     def __init__(self, result: TrainResult):
         self._result = result
@@ -171,10 +168,10 @@ class _Final:
         self.max_difference = self.relative_difference = math.nan
 
     def compare_params(self, params: Any) -> None:
-        found, recorded = self._compare("params", params, self._result.params)
+        leaves, recorded = self._compare("params", params, self._result.params)
         if recorded is None:
             return
-        apart = [a.astype(np.float64) - b.astype(np.float64) for a, b in zip(found, recorded, strict=True)]
+        apart = [a.astype(np.float64) - b.astype(np.float64) for a, b in zip(leaves, recorded, strict=True)]
         self.max_difference = float(max((np.abs(d).max() for d in apart if d.size), default=0.0))
         norm = math.sqrt(sum(float(np.sum(b.astype(np.float64) ** 2)) for b in recorded))
         distance = math.sqrt(sum(float(np.sum(d**2)) for d in apart))
@@ -187,20 +184,19 @@ class _Final:
     def _compare(self, name: str, tree: Any, recorded_tree: Any) -> tuple[list[np.ndarray], list[np.ndarray] | None]:
         self.compared.append(name)
         with_paths = jax.tree_util.tree_leaves_with_path(tree)
-        found = [plain(leaf) for _, leaf in with_paths]
+        leaves = [plain(leaf) for _, leaf in with_paths]
         paths = [jax.tree_util.keystr(path) for path, _ in with_paths]
         if isinstance(recorded_tree, dict) and sorted(recorded_tree) == sorted(paths):  # loaded without a structure
             recorded_tree = [recorded_tree[path] for path in paths]
         recorded = [plain(leaf) for leaf in jax.tree.leaves(recorded_tree)]
-        told = [(a.dtype, a.shape) for a in found], [(b.dtype, b.shape) for b in recorded]
-        if told[0] != told[1]:
+        if [(a.dtype, a.shape) for a in leaves] != [(b.dtype, b.shape) for b in recorded]:
             self.differences.append(f"final {name} has other leaves than were recorded")
-            return found, None
-        for path, a, b in zip(paths, found, recorded, strict=True):
+            return leaves, None
+        for path, a, b in zip(paths, leaves, recorded, strict=True):
             if a.tobytes() != b.tobytes():
                 self.differences.append(f"final {name}{path} has other bits than were recorded")
                 break
         else:
-            if digest(found) != self._result.execution.metadata[f"final_{name}"]:
+            if digest(leaves) != self._result.execution.metadata[f"final_{name}"]:
                 self.differences.append(f"final_{name} in the metadata is the digest of others")
-        return found, recorded
+        return leaves, recorded

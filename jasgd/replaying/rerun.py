@@ -1,4 +1,4 @@
-"""A recorded execution under way a second time: one commit after another, each held against its rows."""
+"""A recorded execution under way a second time: one commit after another, each compared with its rows."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jasgd.checks import is_integer
 from jasgd.core.admission import admit
 from jasgd.core.compiled import Leaves
 from jasgd.data import as_batches
@@ -21,7 +22,7 @@ from jasgd.replaying.stores import Computed, Shared, Versions
 
 
 class ReplayError(ValueError):
-    """A run cannot be replayed here; the message names what differs, with both values."""
+    """Raised where a run cannot be replayed here; the message names what differs, with both values."""
 
 
 class Commit(NamedTuple):
@@ -36,8 +37,8 @@ class Rerun:
     """A replay under way; arguments as of :func:`jasgd.replay`, which is a loop over :meth:`commits`.
 
     Attributes:
-      differences: by row of the execution, what has other bits than were recorded.
-      environment: what decides bits and is not as it was.
+      differences: by row of the execution, a sentence on what has other bits than were recorded.
+      environment: the settings that decide bits and are not as they were.
     """
 
     def __init__(
@@ -64,10 +65,10 @@ class Rerun:
         )
         self.environment = _differences(metadata, device, params=params, opt_state=state, batch=first)
         if self.environment:
-            told = "this is not what the run was made with: " + "; ".join(map(str, self.environment))
+            warning = "this is not what the run was made with: " + "; ".join(map(str, self.environment))
             if strict:
-                raise ReplayError(f"{told}. Give strict=False to replay it all the same, perhaps to other bits")
-            warnings.warn(told, RuntimeWarning, stacklevel=4)
+                raise ReplayError(f"{warning}. Give strict=False to replay it all the same, perhaps to other bits")
+            warnings.warn(warning, RuntimeWarning, stacklevel=4)
         scheme = str(metadata["scheme"])
         self.is_hogwild = scheme.partition("(")[0] == "hogwild"
         self._store = (
@@ -75,7 +76,7 @@ class Rerun:
         )
 
     def commits(self) -> Iterator[Commit]:
-        """Runs one commit after another; between two, :meth:`now` gives what the first of them made."""
+        """Runs one commit after another; between two, :meth:`now` gives the state that the first of them made."""
         ex, versions = self.execution, np.arange(self.upto)
         starts = np.searchsorted(ex.version, versions).tolist()
         stops = np.searchsorted(ex.version, versions, side="right").tolist()
@@ -91,12 +92,12 @@ class Rerun:
                     continue
                 computed = []
                 for row in rows:
-                    at = int(ex.version_read[row])
-                    gradient = self.compiled.gradient(kept[at], self._batch_of(int(ex.ticket[row])))
-                    computed.append(Computed(kept[at], *gradient))
-                    waiting[at] -= 1
-                    if not waiting[at]:
-                        del kept[at]
+                    version_read = int(ex.version_read[row])
+                    gradient = self.compiled.gradient(kept[version_read], self._batch_of(int(ex.ticket[row])))
+                    computed.append(Computed(kept[version_read], *gradient))
+                    waiting[version_read] -= 1
+                    if not waiting[version_read]:
+                        del kept[version_read]
                 factor = self._store.commit(computed, version - int(ex.version_read[start]))
                 for row, one in zip(rows, computed, strict=True):
                     self._compare(row, one, factor)
@@ -112,15 +113,15 @@ class Rerun:
 
     def _compare(self, row: int, computed: Computed, factor: Any) -> None:
         ex = self.execution
-        found: dict[str, Any] = {
+        computed_numbers: dict[str, Any] = {
             "loss": np.float32(np.asarray(computed.loss)),
             "factor": np.float32(np.asarray(factor)),
         }
         recorded: dict[str, Any] = {"loss": ex.loss[row], "factor": ex.factor[row]}
-        # Columns of aux lie in the order of its leaves; a result without them has nothing to hold these against.
+        # Columns of aux lie in the order of its leaves; a result without them has nothing to compare these with.
         for (name, column), leaf in zip(self.result.aux.items(), jax.tree.leaves(computed.aux), strict=False):
-            found[f"aux {name}"], recorded[f"aux {name}"] = np.asarray(leaf), column[row]
-        for name, value in found.items():
+            computed_numbers[f"aux {name}"], recorded[f"aux {name}"] = np.asarray(leaf), column[row]
+        for name, value in computed_numbers.items():
             if value.tobytes() != recorded[name].tobytes():
                 self.differences[row] = (
                     f"row {row} (version {ex.version[row]}, worker {ex.worker[row]}, ticket {ex.ticket[row]}): "
@@ -132,8 +133,7 @@ class Rerun:
 def _checked(upto: Any, commits: int) -> int:
     if upto is None:
         return commits
-    whole = isinstance(upto, (int, np.integer)) and not isinstance(upto, bool)
-    if not whole or not 0 <= upto <= commits:
+    if not is_integer(upto) or not 0 <= upto <= commits:
         raise ValueError(f"upto must be an integer in 0…{commits} (the run's commits), or None for all, got {upto!r}")
     return int(upto)
 
@@ -147,11 +147,13 @@ def _is_by_path(tree: Any) -> bool:
 
 
 def _differences(metadata: dict[str, Any], device: Any, **trees: Any) -> tuple[Mismatch, ...]:
-    """What decides bits and is not as it was, from the libraries to the dtypes."""
-    found = mismatches(metadata["environment"], describe_environment(device))
+    """The settings that decide bits and are not as they were, from the libraries to the dtypes."""
+    differences = mismatches(metadata["environment"], describe_environment(device))
     for name, dtypes in describe_dtypes(**trees).items():
         if dtypes != metadata["dtypes"][name]:
-            found.append(Mismatch(f"dtypes of {name}", metadata["dtypes"][name], dtypes))
-    if not found and digest(trees["opt_state"]) != metadata["initial_opt_state"]:
-        found.append(Mismatch("digest of tx.init(params)", metadata["initial_opt_state"], digest(trees["opt_state"])))
-    return tuple(found)
+            differences.append(Mismatch(f"dtypes of {name}", metadata["dtypes"][name], dtypes))
+    if not differences and digest(trees["opt_state"]) != metadata["initial_opt_state"]:
+        differences.append(
+            Mismatch("digest of tx.init(params)", metadata["initial_opt_state"], digest(trees["opt_state"]))
+        )
+    return tuple(differences)

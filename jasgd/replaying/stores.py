@@ -46,11 +46,11 @@ class Versions:
         reads, losses, _, grads = zip(*computed, strict=True)
         read = reads[0] if compiled.wants_read_params else ()
         if self._always_mean or len(grads) > 1:
-            told = compiled.apply_mean(self._params, self._state, list(grads), list(losses), read)
+            updated = compiled.apply_mean(self._params, self._state, list(grads), list(losses), read)
         else:
             apply = compiled.apply_in_place if self._in_place else compiled.apply
-            told = apply(self._params, self._state, grads[0], np.int32(staleness), losses[0], read)
-        self._params, self._state, factor = told
+            updated = apply(self._params, self._state, grads[0], np.int32(staleness), losses[0], read)
+        self._params, self._state, factor = updated
         return factor
 
 

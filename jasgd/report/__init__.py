@@ -1,4 +1,4 @@
-"""What a run or a comparison looks like: plots and tables, functions of a result. They need the extra ``cli``."""
+"""Figures and tables of runs, comparisons and spectra: functions of a result, which need the extra ``cli``."""
 
 from __future__ import annotations
 
@@ -54,11 +54,12 @@ def plot_comparison(comparison: Comparison, folder: str | PathLike[str]) -> list
 
     Example:
       >>> import tempfile
-      >>> from jasgd import comparison, problems
-      >>> told = comparison.compare(lambda seed: problems.load("digits", seed=seed), ["constant", "inverse"], [0],
-      ...                           workers=1, learning_rate=0.05, steps=30)
+      >>> import jasgd
+      >>> from jasgd import problems
+      >>> comparison = jasgd.compare(lambda seed: problems.load("digits", seed=seed), ["constant", "inverse"], [0],
+      ...                            workers=1, learning_rate=0.05, steps=30)
       >>> with tempfile.TemporaryDirectory() as folder:
-      ...     [file.name for file in plot_comparison(told, folder)]
+      ...     [file.name for file in plot_comparison(comparison, folder)]
       ['loss.png', 'staleness.png', 'step_size.png']
     """
     from jasgd.report import comparison_figures
@@ -84,11 +85,12 @@ def plot_spectrum(spectrum: Spectrum, folder: str | PathLike[str]) -> list[Path]
 
     Example:
       >>> import tempfile
-      >>> from jasgd import cluster, problems, spectrum
-      >>> told = spectrum.sweep(lambda seed: problems.load("digits", seed=seed), ["constant"], [0], workers=[1, 2],
-      ...                       clusters={"equal": cluster.Cluster(compute_s=1.0)}, learning_rates=[0.05], steps=10)
+      >>> import jasgd
+      >>> from jasgd import cluster, problems
+      >>> spectrum = jasgd.sweep(lambda seed: problems.load("digits", seed=seed), ["constant"], [0], workers=[1, 2],
+      ...                        clusters={"equal": cluster.Cluster(compute_s=1.0)}, learning_rates=[0.05], steps=10)
       >>> with tempfile.TemporaryDirectory() as folder:
-      ...     [file.name for file in plot_spectrum(told, folder)]
+      ...     [file.name for file in plot_spectrum(spectrum, folder)]
       ['spectrum.png']
     """
     from jasgd.report import spectrum_figures

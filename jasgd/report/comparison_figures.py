@@ -1,4 +1,4 @@
-"""The pictures of a comparison: per arm the loss, the staleness, and the step-size function."""
+"""The figures of a comparison: per arm the loss, the staleness, and the step-size function."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from jasgd.experiments.comparison import Comparison
-from jasgd.experiments.conclusions import number
+from jasgd.experiments.conclusions import counted
 from jasgd.experiments.measures import SMOOTHED, committed, smoothed
 from jasgd.record.execution import Execution
 from jasgd.record.result import Outcome, TrainResult
@@ -82,8 +82,9 @@ def _losses(comparison: Comparison, looks: dict[str, Look]) -> Figure:
     right.set(xlabel="time (s)")
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=columns_of(labels, 110))
-    told = f"{comparison.problem}, {comparison.settings['scheme']}, {number(comparison.settings['workers'], 'worker')}"
-    headline(figure, f"Training loss on {told}: {f'median and range over {seeds} seeds' if seeds > 1 else 'one seed'}")
+    settings, runs = comparison.settings, f"median and range over {seeds} seeds" if seeds > 1 else "one seed"
+    setting = f"{comparison.problem}, {settings['scheme']}, {counted(settings['workers'], 'worker')}"
+    headline(figure, f"Training loss on {setting}: {runs}")
     return figure
 
 
@@ -94,9 +95,9 @@ def _lasting(label: str, runs: list[TrainResult]) -> tuple[str, list[Execution]]
     """
     ended = [r for r in runs if r.outcome in (Outcome.FINISHED, Outcome.CONVERGED) and len(r.execution)]
     others = Counter(str(r.outcome) for r in runs if r.outcome not in (Outcome.FINISHED, Outcome.CONVERGED))
-    told = ", ".join(f"{count} {outcome}" for outcome, count in others.items())
-    if told:
-        label += f" ({told}{', not drawn' if ended else ''})"
+    early = ", ".join(f"{count} {outcome}" for outcome, count in others.items())
+    if early:
+        label += f" ({early}{', not drawn' if ended else ''})"
     return label, [r.execution for r in ended or runs if len(r.execution)]
 
 
@@ -108,8 +109,8 @@ def _laws(arms: dict[str, list[Execution]], looks: dict[str, Look]) -> Figure:
     reach, log = max(map(reach_of, pooled.values())), any(map(is_peaked, pooled.values()))
     for axes, (label, staleness) in zip(grid.flat, pooled.items(), strict=False):
         draw_histogram(axes, staleness, looks[label]["color"], reach, log)
-        told = f"{label}: mean τ {staleness.mean():.1f}, median {np.median(staleness):.0f}"
-        axes.set_title(wrapped(told, 4.6))
+        title = f"{label}: mean τ {staleness.mean():.1f}, median {np.median(staleness):.0f}"
+        axes.set_title(wrapped(title, 4.6))
         axes.legend(loc="upper right", fontsize=9)
     for axes in grid.flat[len(pooled) :]:
         axes.set_axis_off()
@@ -128,8 +129,8 @@ def _step_sizes(arms: dict[str, list[Execution]], looks: dict[str, Look]) -> Fig
         tops.append(draw_factors(axes, executions, looks[label], reach, f"{label}: E[C] = {mean:.2f}", np.mean))
     finish_factors(axes, reach, max(tops))
     one = max(map(len, arms.values())) == 1
-    told = "means, and 10 to 90 % of the factors" if one else "means over seeds, and 10 to 90 % of the factors"
-    axes.set_title(f"The step-size functions used: {told}")
+    curves = "means, and 10 to 90 % of the factors" if one else "means over seeds, and 10 to 90 % of the factors"
+    axes.set_title(f"The step-size functions used: {curves}")
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=columns_of(labels, 90))
     return figure

@@ -1,4 +1,4 @@
-"""What the plots of :mod:`jasgd.report` share: their style, and how they draw a law and a step-size function.
+"""The common part of the plots of :mod:`jasgd.report`: their style, laws and step-size functions.
 
 They are drawn without pyplot, so that no state outlives a call. Matplotlib is imported through here, where the extra is
 named if it is missing.
@@ -79,7 +79,7 @@ def looks_of() -> Iterator[Look]:
 
 
 def headline(figure: Figure, text: str) -> None:
-    """Writes above a figure what it shows."""
+    """Writes a title above a figure."""
     figure.suptitle(wrapped(text, figure.get_figwidth()), x=0.01, ha="left", fontsize=12)
 
 
@@ -131,10 +131,10 @@ def draw_factors(axes: Any, executions: Sequence[Execution], look: Look, reach: 
     for ex in executions:
         factor = ex.factor.astype(np.float64)
         members = [factor[(ex.staleness >= first) & (ex.staleness <= last)] for first, last in groups]
-        there = [place for place, m in enumerate(members) if len(m)]
-        told = [(centre(members[k]), *np.quantile(members[k], [0.1, 0.9])) for k in there]
-        if told:
-            curves.append([np.interp(x, x[there], column) for column in zip(*told, strict=True)])
+        filled = [k for k, member in enumerate(members) if len(member)]
+        statistics = [(centre(members[k]), *np.quantile(members[k], [0.1, 0.9])) for k in filled]
+        if statistics:
+            curves.append([np.interp(x, x[filled], column) for column in zip(*statistics, strict=True)])
     middle, low, high = np.array(curves).transpose(1, 0, 2)
     marker = {"marker": "o", "markersize": 3.5 if len(x) <= MARKED else 2}
     axes.plot(x, middle.mean(axis=0), label=label, **look, **marker)
@@ -149,10 +149,10 @@ def finish_factors(axes: Any, reach: int, top: float) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def scale_loss(axes: Any, curve: np.ndarray, points: np.ndarray, below: float) -> None:
-    """A logarithmic axis down to ``below`` times the least of the curve, where points lie more than tenfold above."""
+def scale_loss(axes: Any, curve: np.ndarray, losses: np.ndarray, below: float) -> None:
+    """A logarithmic axis down to ``below`` times the least of the curve, where losses lie more than tenfold above."""
     least = curve[np.isfinite(curve)].min(initial=np.inf)
-    most = points[np.isfinite(points)].max(initial=-np.inf)
+    most = losses[np.isfinite(losses)].max(initial=-np.inf)
     if least > 0 and most > 10 * least:
         axes.set_yscale("log")
         axes.set_ylim(bottom=below * least)

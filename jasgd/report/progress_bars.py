@@ -1,4 +1,4 @@
-"""What is shown while a run goes on: a bar with updates/s, loss, mean staleness, E[C] and drops."""
+"""Progress of runs on a terminal: a bar with updates/s, loss, mean staleness, E[C] and drops."""
 
 from __future__ import annotations
 
@@ -10,47 +10,53 @@ from jasgd.training.progress import Progress
 
 try:
     from rich.console import Console
-    from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 except ImportError as error:
     raise ImportError('progress bars need rich: pip install "jasgd[cli]"') from error
 
 
-class Live:
-    """One bar for the runs of a command, and one line behind each of them; a terminal gets both, a file the lines.
+class _Bar:
+    """One bar on a console, which starts and stops with a ``with`` block; nothing where there is no terminal."""
+
+    def __init__(self, console: Console, task: str, *more_columns: ProgressColumn):
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[status]}"))
+        self._bars = Bars(*columns, *more_columns, console=console, transient=True, disable=not console.is_terminal)
+        self._name, self._task = task, TaskID(0)
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        # Without a total, as while a model is compiled, the bar pulses.
+        self._task = self._bars.add_task(self._name, total=None, status="compiling")
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | types.TracebackType | None) -> None:
+        self._bars.stop()
+
+
+class TrainingBar(_Bar):
+    """One bar for the runs of a command, and one line after each of them; a terminal gets both, a file the lines.
 
     Args:
-      console: where to; standard error, as standard output is for results.
+      console: the console to write to; standard error, as standard output is for results.
       runs: how many runs there will be.
       steps: commits after which each ends, or None.
       time_limit_s: seconds after which each ends, or None.
     """
 
     def __init__(self, console: Console, *, runs: int, steps: int | None, time_limit_s: float | None):
-        self._console, self._runs, self._steps, self._time_limit_s = console, runs, steps, time_limit_s
+        super().__init__(console, "starting")
+        self._runs, self._steps, self._time_limit_s = runs, steps, time_limit_s
         self._done = 0
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[told]}"))
-        self._bars = Bars(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        # Without a total, as while a model is compiled, the bar pulses.
-        self._task = self._bars.add_task("starting", total=None, told="compiling")
-        return self
-
-    def __exit__(self, *_: type[BaseException] | BaseException | types.TracebackType | None) -> None:
-        self._bars.stop()
 
     def show(self, name: str, progress: Progress) -> None:
-        """Moves the bar."""
-        assert self._task is not None
+        """Moves the bar to the current progress."""
         shares = [
             now / end
             for now, end in ((progress.updates, self._steps), (progress.time_s, self._time_limit_s))
             if end is not None
         ]
-        told = (
+        status = (
             f"{progress.updates:,} updates, {progress.updates_per_s:,.0f}/s  loss {progress.loss:.3f}  "
             f"mean τ {progress.mean_staleness:.1f}  E\\[C] {progress.mean_factor:.2f}  dropped {progress.dropped}"
         )
@@ -59,45 +65,35 @@ class Live:
             description=f"{name} ({self._done + 1}/{self._runs})" if self._runs > 1 else name,
             total=self._runs if shares else None,
             completed=self._done + min(1.0, max(shares, default=0.0)),
-            told=told,
+            status=status,
         )
 
     def finish(self, name: str, result: TrainResult) -> None:
-        """Says how a run ended."""
+        """Prints a line on how a run ended."""
         self._done += 1
         m = result.metrics
-        told = f"loss {m['last_loss']:.4f}, mean τ {m['staleness_mean']:.1f}, E[C] {m['mean_factor']:.2f}"
+        status = f"loss {m['last_loss']:.4f}, mean τ {m['staleness_mean']:.1f}, E[C] {m['mean_factor']:.2f}"
         self._bars.console.print(
-            f"{name}: {result.outcome}, {m['updates']:,} updates in {result.duration_s:.1f} s, {told}",
+            f"{name}: {result.outcome}, {m['updates']:,} updates in {result.duration_s:.1f} s, {status}",
             markup=False,
             highlight=False,
             soft_wrap=True,
         )
 
 
-class Bar:
+class SimulationBar(_Bar):
     """One bar for all runs of a simulation, which end in no order; nothing where there is no terminal.
 
     Args:
-      console: where to; standard error, as standard output is for results.
+      console: the console to write to; standard error, as standard output is for results.
       unit: what is counted.
     """
 
     def __init__(self, console: Console, unit: str):
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[told]}"))
-        self._bars = Bars(*columns, TimeRemainingColumn(), console=console, transient=True,
-                          disable=not console.is_terminal)  # fmt: skip
-        self._unit, self._task = unit, TaskID(0)
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        self._task = self._bars.add_task("simulating", total=None, told="compiling")
-        return self
-
-    def __exit__(self, *_: type[BaseException] | BaseException | types.TracebackType | None) -> None:
-        self._bars.stop()
+        super().__init__(console, "simulating", TimeRemainingColumn())
+        self._unit = unit
 
     def show(self, done: int, total: int) -> None:
-        """Moves the bar."""
-        told = f"{done:,} of {total:,} {self._unit}"
-        self._bars.update(self._task, total=total if done else None, completed=done, told=told)
+        """Moves the bar to the current progress."""
+        status = f"{done:,} of {total:,} {self._unit}"
+        self._bars.update(self._task, total=total if done else None, completed=done, status=status)

@@ -1,4 +1,4 @@
-"""The pictures of a run: its loss, its staleness, and the step-size function that was used."""
+"""The figures of a run: its loss, its staleness, and the step-size function that was used."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jasgd.experiments.conclusions import number
+from jasgd.experiments.conclusions import counted
 from jasgd.experiments.measures import SMOOTHED, committed, smoothed
 from jasgd.record.execution import Execution
 from jasgd.record.result import TrainResult
@@ -50,10 +50,10 @@ def _loss(result: TrainResult) -> Figure:
     for axes, x, evaluated in ((left, ex.version + 1, "version"), (right, committed(ex), "time_s")):
         axes.plot(x, ex.loss, ".", color=FAINT, markersize=2.5, label="mini-batch", rasterized=True)
         axes.plot(x, means, color=COLOURS[0], label=f"mean over {SMOOTHED} mini-batches")
-        told = [(e[evaluated], e["loss"]) for e in result.evaluations if math.isfinite(e.get("loss", math.nan))]
-        if told:
+        evaluations = [(e[evaluated], e["loss"]) for e in result.evaluations if math.isfinite(e.get("loss", math.nan))]
+        if evaluations:
             style = {"marker": "o", "markersize": 5, "linewidth": 1, "linestyle": "--"}
-            axes.plot(*zip(*told, strict=True), color=COLOURS[1], label="evaluated", **style)
+            axes.plot(*zip(*evaluations, strict=True), color=COLOURS[1], label="evaluated", **style)
         axes.margins(x=0.02)
         axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
     # Cut below the curve, since single mini-batches reach far down.
@@ -63,9 +63,9 @@ def _loss(result: TrainResult) -> Figure:
     handles, labels = left.get_legend_handles_labels()
     right.legend(handles, labels, loc="upper right")
     m = result.metrics
-    told = f"Training loss from {m['first_loss']:.3g} to {m['last_loss']:.3g} in {m['updates']:,} updates"
-    scheme = f"{ex.metadata.get('scheme', '')}, {number(ex.workers, 'worker')}"
-    headline(figure, f"{told} and {result.duration_s:.1f} s: {scheme}")
+    training = f"Training loss from {m['first_loss']:.3g} to {m['last_loss']:.3g} in {m['updates']:,} updates"
+    scheme = f"{ex.metadata.get('scheme', '')}, {counted(ex.workers, 'worker')}"
+    headline(figure, f"{training} and {result.duration_s:.1f} s: {scheme}")
     return figure
 
 

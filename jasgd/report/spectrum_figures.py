@@ -1,4 +1,4 @@
-"""The picture of a spectrum: what parallelism does to each step-size function."""
+"""The figure of a spectrum: what parallelism does to each step-size function."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jasgd.experiments.conclusions import number
+from jasgd.experiments.conclusions import counted
 from jasgd.experiments.spectrum import Spectrum
 from jasgd.report.figures import INK, STYLE, columns_of, headline, looks_of, new_figure, rc_context, save
 
@@ -29,8 +29,8 @@ def _spectrum(spectrum: Spectrum) -> Any:
     least = min((loss for loss in first if math.isfinite(loss)), default=worst)
     # Beyond ten thousand times the best loss nothing is learned, and how much less than that is of no interest.
     top = min(2 * worst, 1e4 * least)
-    for place, label in enumerate(spectrum.clusters):
-        losses, factors = grid[0, place], grid[1, place]
+    for column, label in enumerate(spectrum.clusters):
+        losses, factors = grid[0, column], grid[1, column]
         for arm in spectrum.arms:
             rows = [row for row in spectrum.best if (row["cluster"], row["arm"]) == (label, arm.label)]
             m = np.array([row["workers"] for row in rows])
@@ -59,8 +59,8 @@ def _spectrum(spectrum: Spectrum) -> Any:
     rates = ", ".join(f"{rate:g}" for rate in spectrum.learning_rates)
     seeds = f"median and range over {len(spectrum.seeds)} seeds" if len(spectrum.seeds) > 1 else "one seed"
     of = "learning rate" if len(spectrum.learning_rates) == 1 else "best of the learning rates"
-    told = f"{spectrum.problem}, {spectrum.settings['scheme']}, {number(spectrum.settings['steps'], 'update')}"
-    headline(figure, f"Training with more and more workers: {told}, {of} {rates}; {seeds}")
+    setting = f"{spectrum.problem}, {spectrum.settings['scheme']}, {counted(spectrum.settings['steps'], 'update')}"
+    headline(figure, f"Training with more and more workers: {setting}, {of} {rates}; {seeds}")
     return figure
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jasgd.experiments.comparison import Comparison
-from jasgd.experiments.conclusions import number
+from jasgd.experiments.conclusions import counted
 from jasgd.experiments.measures import SHARES, Spread
 from jasgd.experiments.spectrum import Spectrum
 from jasgd.fits import LawFit
@@ -20,7 +20,7 @@ try:
 except ImportError as error:
     raise ImportError('tables need rich: pip install "jasgd[cli]"') from error
 
-#: measure of :func:`jasgd.experiments.measures.measures` → what it is called, how it is written, and in what unit.
+#: measure of :func:`jasgd.experiments.measures.measures` → its title, its format, and the factor to its unit.
 ROWS: dict[str, tuple[str, str, float]] = {
     "final_loss": ("final training loss", ".2g", 1),
     "test_accuracy": ("test accuracy (%)", ".1f", 100),
@@ -53,28 +53,28 @@ def run_table(result: TrainResult, title: str, fits: list[LawFit]) -> Table:
       >>> run_table(result, "a parabola", []).row_count
       6
     """
-    m, applied = result.metrics, len(result.execution) > 0
+    m, any_applied = result.metrics, len(result.execution) > 0
     table = Table(title=_title(title), title_justify="left", show_header=False, box=box.SIMPLE_HEAVY)
     table.add_column(style="dim")
     table.add_column()
 
-    def add(name: str, told: str) -> None:
-        table.add_row(name, Text(told))  # which, unlike a string, is no markup: messages have brackets in them
+    def add(name: str, text: str) -> None:
+        table.add_row(name, Text(text))  # which, unlike a string, is no markup: messages have brackets in them
 
     add("outcome", f"{result.outcome}: {result.message}")
-    speed = f", {m['updates_per_s']:,.0f} a second" if applied else ""
+    speed = f", {m['updates_per_s']:,.0f} a second" if any_applied else ""
     add("updates", f"{m['updates']:,} in {result.duration_s:.2f} s{speed}")
-    if applied:
+    if any_applied:
         add("training loss", f"{m['first_loss']:.4g} → {m['last_loss']:.4g} (mean of the last 100 gradients)")
     if result.evaluations:
         named = {k: v for k, v in result.evaluations[-1].items() if k not in ("time_s", "version")}
         add("test set", ", ".join(f"{name} {value:.4g}" for name, value in named.items()))
-    if applied:
+    if any_applied:
         shape = f"median {m['staleness_median']}, largest {m['staleness_max']}, Gini {m['staleness_gini']:.3f}"
         add("staleness τ", f"mean {m['staleness_mean']:.2f}, {shape}")
     if fits:
         add("nearest model", f"{fits[0]}, Bhattacharyya distance {fits[0].distance:.4f}")
-    if applied:
+    if any_applied:
         add("step size", f"E[C] {m['mean_factor']:.3f}, E[τC] {m['mean_staleness_factor']:.3f}")
     add("dropped", f"{m['dropped_stale']} too stale, {m['dropped_contended']} contended")
     return table
@@ -92,14 +92,14 @@ def comparison_table(comparison: Comparison) -> Table:
     Returns:
       The table.
     """
-    s, seeds = comparison.settings, number(len(comparison.seeds), "seed")
-    title = f"{comparison.problem}, {s['scheme']}, {number(s['workers'], 'worker')}, {seeds}: median (range)"
+    s, seeds = comparison.settings, counted(len(comparison.seeds), "seed")
+    title = f"{comparison.problem}, {s['scheme']}, {counted(s['workers'], 'worker')}, {seeds}: median (range)"
     table = Table(title=_title(title), title_justify="left", box=box.SIMPLE_HEAVY)
     table.add_column("", no_wrap=True)
     for row in comparison.rows:
         table.add_column(Text(row["arm"].replace("@", "@\n")), justify="right", overflow="fold")
     outcomes = (row["outcomes"] for row in comparison.rows)
-    table.add_row("runs", *(", ".join(f"{n} {name}" for name, n in told.items()) or "–" for told in outcomes))
+    table.add_row("runs", *(", ".join(f"{n} {name}" for name, n in counts.items()) or "–" for counts in outcomes))
     for name, (measure, form, unit) in ROWS.items():
         spreads = [row.get(name) for row in comparison.rows]
         table.add_row(measure, *(_cell(spread, form, unit) if spread else "–" for spread in spreads))
@@ -116,15 +116,15 @@ def spectrum_table(spectrum: Spectrum, cluster: str) -> Table:
     Returns:
       The table; a loss is the median over seeds with their range.
     """
-    seeds = number(len(spectrum.seeds), "seed")
-    told = (
+    seeds = counted(len(spectrum.seeds), "seed")
+    setting = (
         f"speeds {cluster}, {spectrum.settings['steps']:,} updates, {seeds}: final training loss; learning rate, E[C]"
     )
-    table = Table(title=_title(f"{spectrum.problem}, {spectrum.settings['scheme']}, {told}"), title_justify="left",
+    table = Table(title=_title(f"{spectrum.problem}, {spectrum.settings['scheme']}, {setting}"), title_justify="left",
                   box=box.SIMPLE_HEAVY)  # fmt: skip
     table.add_column("", no_wrap=True)
     for workers in spectrum.workers:
-        table.add_column(number(workers, "worker"), justify="right")
+        table.add_column(counted(workers, "worker"), justify="right")
     for arm in spectrum.arms:
         cells = []
         for workers in spectrum.workers:
@@ -179,8 +179,8 @@ def _cell(spread: Spread, form: str, unit: float) -> str:
     if not spread.count:
         return "–"
     median, low, high = (_written(unit * x, form) for x in spread[:3])
-    told = median if low == high else f"{median} ({low}–{high})"
-    return told if spread.count == spread.runs else f"{told} {spread.count}/{spread.runs}"
+    text = median if low == high else f"{median} ({low}–{high})"
+    return text if spread.count == spread.runs else f"{text} {spread.count}/{spread.runs}"
 
 
 def _written(x: float, form: str) -> str:

@@ -1,4 +1,4 @@
-"""The result of a simulated run, from what its scan gave."""
+"""The result of a simulated run, from the outputs of its scan."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from jasgd.record.execution import Execution
 from jasgd.record.result import Outcome, TrainResult
 from jasgd.record.trees import digest
 from jasgd.record.truncation import truncated
-from jasgd.simulating.preparation import Lane, Task
-from jasgd.simulating.scan import Made
+from jasgd.simulating.preparation import Lane, SimulationTask
+from jasgd.simulating.scan import StepOutputs
 from jasgd.simulating.schedule import NOTHING
 
 
-def with_rows(lane: Lane, made: Made) -> tuple[Execution, Any]:
-    """The execution with losses and factors, and the aux of its rows."""
+def with_rows(lane: Lane, outputs: StepOutputs) -> tuple[Execution, Any]:
+    """The execution with the losses and factors of its rows, and their aux."""
     plan, ex = lane.plan, lane.execution
     computes, commits = np.flatnonzero(plan.row != NOTHING), np.flatnonzero(plan.version != NOTHING)
     of_row = computes[np.argsort(plan.row[computes])]  # the step of each row
     factor = np.full(ex.commits, np.nan, np.float32)
-    factor[plan.version[commits]] = made.factor[commits]
-    aux = None if made.aux is None else jax.tree.map(lambda leaf: leaf[of_row], made.aux)
-    return ex.replaced(loss=made.loss[of_row], factor=factor[ex.version]), aux
+    factor[plan.version[commits]] = outputs.factor[commits]
+    aux = None if outputs.aux is None else jax.tree.map(lambda leaf: leaf[of_row], outputs.aux)
+    return ex.replaced(loss=outputs.loss[of_row], factor=factor[ex.version]), aux
 
 
 def first_nonfinite(execution: Execution) -> int | None:
@@ -44,9 +44,9 @@ def good_version(execution: Execution, row: int) -> int:
 
 
 def lane_result(
-    task: Task,
+    task: SimulationTask,
     lane: Lane,
-    told: tuple[Execution, Any],
+    computed: tuple[Execution, Any],
     bad: int | None,
     good: int,
     end: tuple[Leaves, Leaves],
@@ -57,7 +57,7 @@ def lane_result(
     Args:
       task: what it has in common with others.
       lane: the run.
-      told: the execution with losses and factors, and the aux of its rows.
+      computed: the execution with losses and factors, and the aux of its rows.
       bad: its first row whose loss is not finite, or None.
       good: the newest version that a finite loss was computed on before that.
       end: parameters and optimizer state at the end.
@@ -66,7 +66,7 @@ def lane_result(
     Returns:
       The result; of a run that diverged without what came from that row on.
     """
-    (execution, aux), (params, state), compiled = told, end, task.program.compiled
+    (execution, aux), (params, state), compiled = computed, end, task.program.compiled
     outcome, message = Outcome.FINISHED, f"all {execution.commits} steps were taken"
     more: dict[str, Any] = {}
     if bad is not None:
@@ -79,7 +79,7 @@ def lane_result(
         kept = execution.version < commits
         aux = None if aux is None else jax.tree.map(lambda leaf: leaf[kept], aux)
         execution, more = truncated(execution, commits), {"params_version": good}
-    # What a recorded run that diverged says of its parameters is not so of these.
+    # Where a recorded run that diverged took its parameters from does not hold for these.
     recorded = {name: value for name, value in execution.metadata.items() if name != "params_version"}
     metadata = recorded | {
         "seed": lane.seed,
@@ -88,7 +88,7 @@ def lane_result(
         "initial_opt_state": digest(lane.state),
         "environment": describe_environment(task.device),
         "has_aux": compiled.has_aux,
-        "dtypes": describe_dtypes(params=lane.params, opt_state=lane.state, batch=task.batch),
+        "dtypes": describe_dtypes(params=lane.params, opt_state=lane.state, batch=task.example_batch),
         "simulated": True,
         "final_params": digest(params),
         "final_opt_state": digest(state),

@@ -17,8 +17,8 @@ from jasgd.jax_settings import inherited, processors
 from jasgd.record.evaluations import named_numbers
 from jasgd.record.result import TrainResult
 from jasgd.simulating.lane_results import first_nonfinite, good_version, lane_result, with_rows
-from jasgd.simulating.preparation import Lane, Task, evaluation_marks
-from jasgd.simulating.scan import Carry, Made, Steps, steps_of
+from jasgd.simulating.preparation import Lane, SimulationTask, evaluation_marks
+from jasgd.simulating.scan import Carry, StepOutputs, Steps, steps_of
 from jasgd.simulating.schedule import NOTHING
 
 POLL_S = 0.1
@@ -29,18 +29,18 @@ AtMark = Callable[[int, int, Leaves, Leaves], None]
 class _Scans:
     """One lane, or several that are vectorised, from the first version to the last."""
 
-    def __init__(self, task: Task, lanes: Sequence[Lane], tick: Callable[[int], None], *, vectorised: bool):
+    def __init__(self, task: SimulationTask, lanes: Sequence[Lane], tick: Callable[[int], None], *, vectorised: bool):
         self.task, self.lanes, self._tick, self._vectorised = task, lanes, tick, vectorised
         self._slots = max(task.slots, *(lane.plan.slots for lane in lanes))
         self._plans = [dataclasses.replace(lane.plan, slots=self._slots) for lane in lanes]
         self._grouped = any((p.gradients > 1).any() for p in self._plans)
-        self.made: list[list[Made]] = [[] for _ in lanes]
+        self.outputs: list[list[StepOutputs]] = [[] for _ in lanes]
         self.bad = [lane.execution.commits for lane in lanes]  # the first version of a gradient with a loss not finite
 
     def run(self, marks: Sequence[Sequence[int]], at_mark: AtMark, *, keep: bool) -> None:
         """Scans from mark to mark, versions of each lane that do not fall.
 
-        ``at_mark(lane, version, params, state)`` is called at each; ``keep`` keeps what the scans give.
+        ``at_mark(lane, version, params, state)`` is called at each; ``keep`` keeps the outputs of the scans.
         """
         carry, length = self._begin(), self.task.chunk
         starts = [0] * len(self.lanes)
@@ -56,7 +56,7 @@ class _Scans:
                     at_mark(lane, version, *self._own(carry, lane))
 
     def _own(self, carry: Carry, lane: int) -> tuple[Leaves, Leaves]:
-        # Copied, as the next scan is given the memory of what this one leaves behind.
+        # Copied, as the next scan reuses the memory of this carry.
         own = (lambda leaf: jnp.copy(leaf[lane])) if self._vectorised else jnp.copy
         return tuple(map(own, carry.params)), tuple(map(own, carry.state))
 
@@ -65,25 +65,25 @@ class _Scans:
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *carries) if self._vectorised else carries[0]
 
     def _chunk(self, carry: Carry, spans: list[tuple[int, int]], keep: bool) -> Carry:
-        program, source = self.task.program, self.task.feed
-        told = []
+        program, batches = self.task.program, self.task.batches
+        steps_of_lanes = []
         for lane, plan, (start, stop) in zip(self.lanes, self._plans, spans, strict=True):
             idle = np.full(self.task.chunk - (stop - start), NOTHING)
-            batch = source.given(lane.source, np.concatenate([plan.ticket[start:stop], idle]))
-            told.append(steps_of(plan, start, stop, self.task.chunk, batch))
+            batch = batches.draw(lane.seed_index, np.concatenate([plan.ticket[start:stop], idle]))
+            steps_of_lanes.append(steps_of(plan, start, stop, self.task.chunk, batch))
         sizes = [lane.step_size for lane in self.lanes]  # Python's numbers, whose type is weak when traced
         if self._vectorised:
-            steps: Steps = _stacked(told)
-            carry, made = program.run_lanes(carry, source.shared, steps, _stacked(sizes), grouped=self._grouped)
+            steps: Steps = _stacked(steps_of_lanes)
+            carry, outputs = program.run_lanes(carry, batches.shared, steps, _stacked(sizes), grouped=self._grouped)
         else:
-            carry, made = program.run(carry, source.shared, told[0], sizes[0], grouped=self._grouped)
-        made = jax.tree.map(np.asarray, made)  # waits
+            carry, outputs = program.run(carry, batches.shared, steps_of_lanes[0], sizes[0], grouped=self._grouped)
+        outputs = jax.tree.map(np.asarray, outputs)  # waits
         for lane, (start, stop) in enumerate(spans):
             if keep:
                 count = stop - start
                 pick = (lambda leaf: leaf[lane, :count]) if self._vectorised else (lambda leaf: leaf[:count])  # noqa: B023
-                self.made[lane].append(jax.tree.map(pick, made))
-                self._note_nonfinite(lane, self._plans[lane].row[start:stop], self.made[lane][-1].loss)
+                self.outputs[lane].append(jax.tree.map(pick, outputs))
+                self._note_nonfinite(lane, self._plans[lane].row[start:stop], self.outputs[lane][-1].loss)
             self._tick(int(np.sum(self._plans[lane].version[start:stop] != NOTHING)))
         return carry
 
@@ -96,23 +96,23 @@ OnProgress = Callable[[int, int], None]
 
 
 def run_in_threads(
-    jobs: Sequence[tuple[Task, Lane]],
+    jobs: Sequence[tuple[SimulationTask, Lane]],
     on_progress: OnProgress | None = None,
     conclude: Callable[[Lane, TrainResult], Any] = lambda lane, result: result,
 ) -> list[Any]:
     """A scan for each lane, on as many threads as there are processors.
 
     Args:
-      jobs: the runs, each with what it has in common with others.
+      jobs: the runs, each with its task.
       on_progress: called by this thread as ``on_progress(done, all)``, in updates.
-      conclude: called by the run's thread with what came of it.
+      conclude: called as ``conclude(lane, result)`` by the run's thread.
 
     Returns:
-      What ``conclude`` gave for each.
+      The value of ``conclude`` for each run.
     """
     progress, settings = _Progress(on_progress, [lane for _, lane in jobs]), inherited()
 
-    def one(task: Task, lane: Lane) -> Any:
+    def one(task: SimulationTask, lane: Lane) -> Any:
         with settings():
             return conclude(lane, _run(task, [lane], progress.tick, vectorised=False)[0])
 
@@ -132,7 +132,9 @@ def run_in_threads(
     return [future.result() for future in futures]
 
 
-def run_vectorised(jobs: Sequence[tuple[Task, Lane]], on_progress: OnProgress | None = None) -> list[TrainResult]:
+def run_vectorised(
+    jobs: Sequence[tuple[SimulationTask, Lane]], on_progress: OnProgress | None = None
+) -> list[TrainResult]:
     """One scan, vectorised over the lanes.
 
     Args:
@@ -160,7 +162,7 @@ def _stacked(trees: Sequence[Any]) -> Any:
 
 
 class Cancelled(RuntimeError):
-    """Another run of the simulation failed, or it was interrupted."""
+    """Raised in a run whose simulation was interrupted, or had another run fail."""
 
 
 class _Progress:
@@ -180,7 +182,9 @@ class _Progress:
             self._on_progress(min(self._done, self._all), self._all)
 
 
-def _run(task: Task, lanes: Sequence[Lane], tick: Callable[[int], None], *, vectorised: bool) -> list[TrainResult]:
+def _run(
+    task: SimulationTask, lanes: Sequence[Lane], tick: Callable[[int], None], *, vectorised: bool
+) -> list[TrainResult]:
     scans = _Scans(task, lanes, tick, vectorised=vectorised)
     evaluations: list[list[dict[str, float]]] = [[] for _ in lanes]
     ends: list[tuple[Leaves, Leaves]] = [((), ()) for _ in lanes]
@@ -190,19 +194,19 @@ def _run(task: Task, lanes: Sequence[Lane], tick: Callable[[int], None], *, vect
         ends[lane] = params, state
         if task.evaluate is not None and not (task.check_finite and scans.bad[lane] < version):
             before = lanes[lane].execution.time_s[lanes[lane].execution.version < version]
-            told = {"time_s": float(before.max()) if len(before) else 0.0, "version": version}
+            when = {"time_s": float(before.max()) if len(before) else 0.0, "version": version}
             tree = jax.tree.unflatten(task.program.compiled.params_structure, params)
-            evaluations[lane].append(told | named_numbers(task.evaluate(tree), set(told)))
+            evaluations[lane].append(when | named_numbers(task.evaluate(tree), set(when)))
 
     scans.run(marks, evaluate, keep=True)
-    made = [jax.tree.map(lambda *leaves: np.concatenate(leaves), *of_lane) for of_lane in scans.made]
-    told = [with_rows(lane, of_lane) for lane, of_lane in zip(lanes, made, strict=True)]
-    bad = [first_nonfinite(execution) if task.check_finite else None for execution, _ in told]
+    outputs = [jax.tree.map(lambda *leaves: np.concatenate(leaves), *of_lane) for of_lane in scans.outputs]
+    computed = [with_rows(lane, of_lane) for lane, of_lane in zip(lanes, outputs, strict=True)]
+    bad = [first_nonfinite(execution) if task.check_finite else None for execution, _ in computed]
     goods = [lane.execution.commits for lane in lanes]
     if any(row is not None for row in bad):
         limits = [
             (good_version(execution, row), int(execution.version[row])) if row is not None else (0,)
-            for row, (execution, _) in zip(bad, told, strict=True)
+            for row, (execution, _) in zip(bad, computed, strict=True)
         ]
 
         again: list[list[tuple[Leaves, Leaves]]] = [[] for _ in lanes]
@@ -210,4 +214,6 @@ def _run(task: Task, lanes: Sequence[Lane], tick: Callable[[int], None], *, vect
         for lane in [lane for lane, row in enumerate(bad) if row is not None]:
             (good, _), (_, last) = again[lane]
             ends[lane], goods[lane] = (good, last), limits[lane][0]
-    return [lane_result(task, lane, told[i], bad[i], goods[i], ends[i], evaluations[i]) for i, lane in enumerate(lanes)]
+    return [
+        lane_result(task, lane, computed[i], bad[i], goods[i], ends[i], evaluations[i]) for i, lane in enumerate(lanes)
+    ]

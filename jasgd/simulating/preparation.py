@@ -1,46 +1,167 @@
-"""One assembly of a simulated run, for ``simulate`` and for spectra."""
+"""One assembly of simulated runs, for ``simulate`` and for spectra: from arguments to what the scans need."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from jasgd.aligned_memory import aligned
+from jasgd.core.admission import admit
 from jasgd.core.compiled import Leaves
+from jasgd.data import Batches
 from jasgd.record.execution import Execution
 from jasgd.simulating.scan import Program
-from jasgd.simulating.scan_batches import Feed
-from jasgd.simulating.schedule import Schedule
+from jasgd.simulating.scan_batches import ScanBatches, batches_for_scans
+from jasgd.simulating.schedule import Schedule, schedule
+
+Key = TypeVar("Key")
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
-    """What the runs of a simulation have in common."""
+class SimulationTask:
+    """The common part of several runs of a simulation: the scan, its mini-batches, and how it is evaluated."""
 
     program: Program
-    feed: Feed
+    batches: ScanBatches
     evaluate: Callable[[Any], float | Mapping[str, float]] | None
     evaluate_every: int | None
     check_finite: bool
     device: Any
-    batch: Any  # any
+    example_batch: Any
     slots: int  # at least so many, so that executions with fewer are not compiled for
     chunk: int  # steps of one call, see chunk_of; what is not filled does nothing
 
 
 @dataclasses.dataclass(frozen=True)
 class Lane:
-    """One run: a seed and a step size."""
+    """One run: a seed and a step size, with the execution that it follows."""
 
     seed: int
     step_size: Any  # a pytree of numbers, what the program's tx takes; None where that takes none
-    source: int  # which of the feed's
+    seed_index: int  # of its mini-batches among those of the task
     execution: Execution
     plan: Schedule
     params: Leaves
     state: Leaves
+
+
+class Preparation(Generic[Key]):
+    """The parts that simulated runs share, each made once: mini-batches, initial parameters, schedules.
+
+    Args:
+      batches: a function of a ticket for each seed.
+      params: a pytree of initial parameters for each seed, of the same structure, shapes and dtypes.
+      executions: the executions to follow, by a key of the caller's choice.
+      longest: steps of one call of a scan, at most.
+      device: a jax device; None for JAX's default.
+
+    Raises:
+      ExecutionError: for an execution that contradicts itself or was altered.
+      ValueError: where the mini-batches of two seeds differ in structure, shape or dtype.
+    """
+
+    def __init__(
+        self,
+        batches: Mapping[int, Batches],
+        params: Mapping[int, Any],
+        executions: Mapping[Key, Execution],
+        *,
+        longest: int,
+        device: Any = None,
+    ):
+        self._executions, self._trees, self._device = executions, params, device
+        self._schedules = {key: schedule(execution) for key, execution in executions.items()}
+        self._seed_indices = {seed: index for index, seed in enumerate(batches)}
+        self._example = aligned(next(iter(batches.values()))(0))
+        self._batches = batches_for_scans(list(batches.values()), longest)
+        self._leaves: dict[int, Leaves] = {}  # by seed
+
+    def program(self, loss_fn: Any, tx: Any, step_size: Any = None, *, has_aux: bool = False) -> Program:
+        """The compiled scan of a training problem, its arguments checked as :func:`jasgd.train` checks them.
+
+        Args:
+          loss_fn: ``loss_fn(params, batch)``.
+          tx: an Optax transformation; where ``step_size`` is not None, a function from one to a transformation.
+          step_size: a number, or a pytree of numbers, that ``tx`` is checked with; None where it takes none.
+          has_aux: whether ``loss_fn`` returns ``(loss, aux)``.
+
+        Returns:
+          The scan.
+
+        Raises:
+          TypeError, ValueError: as :func:`jasgd.core.admission.admit`.
+        """
+        params, transformation = next(iter(self._trees.values())), tx if step_size is None else tx(step_size)
+        compiled, _, _ = admit(loss_fn, params, transformation, self._example, has_aux=has_aux, device=self._device)
+        return Program(compiled, None if step_size is None else tx, self._batches.take)
+
+    def lane(self, program: Program, key: Key, seed: int, step_size: Any = None) -> Lane:
+        """One run: an execution, followed by a seed with a step size.
+
+        Args:
+          program: its scan.
+          key: of its execution.
+          seed: of its mini-batches and initial parameters.
+          step_size: what the program's transformation takes; None where it takes nothing.
+
+        Returns:
+          The run, with its initial optimizer state.
+
+        Raises:
+          ValueError: for initial parameters that differ from the first seed's in structure, shape or dtype.
+        """
+        if seed not in self._leaves:
+            self._leaves[seed] = _leaves(self._trees[seed], next(iter(self._trees.values())), self._device)
+        params = self._leaves[seed]
+        return Lane(
+            seed,
+            step_size,
+            self._seed_indices[seed],
+            self._executions[key],
+            self._schedules[key],
+            params,
+            program.init(params, step_size),
+        )
+
+    def task(
+        self,
+        program: Program,
+        lanes: Sequence[Lane] | None = None,
+        *,
+        evaluate: Callable[[Any], float | Mapping[str, float]] | None = None,
+        evaluate_every: int | None = None,
+        check_finite: bool = True,
+    ) -> SimulationTask:
+        """The common part of runs of one program.
+
+        Args:
+          program: their scan.
+          lanes: the runs, to whose lengths the calls of the scan are fitted; None for the longest calls, which are the
+            same for all executions.
+          evaluate: ``evaluate(params)``, or None.
+          evaluate_every: updates between evaluations, or None for the first and the last version only.
+          check_finite: whether a run ends as diverged at a loss that is not finite.
+
+        Returns:
+          The task.
+        """
+        longest = self._batches.longest
+        return SimulationTask(
+            program,
+            self._batches,
+            evaluate,
+            evaluate_every,
+            check_finite,
+            self._device,
+            self._example,
+            slots=max(one.slots for one in self._schedules.values()),
+            chunk=longest if lanes is None else chunk_of(lanes, evaluate_every, longest),
+        )
 
 
 def chunk_of(lanes: Sequence[Lane], every: int | None, longest: int) -> int:
@@ -65,3 +186,14 @@ def chunk_of(lanes: Sequence[Lane], every: int | None, longest: int) -> int:
 def evaluation_marks(commits: int, every: int | None) -> list[int]:
     """The versions at which a run is evaluated: 0, every so many updates, and the last."""
     return [*range(0, commits, commits if every is None else every), commits]
+
+
+def _leaves(tree: Any, like: Any, device: Any) -> tuple[jax.Array, ...]:
+    leaves, structure = jax.tree.flatten(tree)
+    shapes, expected = (
+        [(np.shape(leaf), jnp.result_type(leaf)) for leaf in jax.tree.leaves(one)] for one in (tree, like)
+    )
+    if structure != jax.tree.structure(like) or shapes != expected:
+        raise ValueError(f"params must have the same structure, shapes and dtypes for every seed, got {shapes}")
+    arrays = tuple(jnp.array(leaf, dtype=jnp.result_type(leaf)) for leaf in leaves)
+    return arrays if device is None else tuple(jax.device_put(leaf, device) for leaf in arrays)

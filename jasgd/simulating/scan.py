@@ -17,7 +17,7 @@ from jasgd.simulating.schedule import NOTHING, Schedule
 
 
 class Carry(NamedTuple):
-    """What goes from one step of the scan to the next."""
+    """The state that one step of the scan hands to the next."""
 
     params: Leaves
     state: Leaves
@@ -27,7 +27,7 @@ class Carry(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """What each step of the scan is told; arrays over steps."""
+    """The inputs of the scan's steps; arrays over steps."""
 
     commits: Any  # bool
     commit_slot: Any
@@ -36,11 +36,11 @@ class Steps(NamedTuple):
     computes: Any  # bool
     slot: Any
     fresh: Any
-    batch: Any  # as the source of batches gives it
+    batch: Any  # as ScanBatches.draw gives it
 
 
-class Made(NamedTuple):
-    """What each step of the scan gives; arrays over steps."""
+class StepOutputs(NamedTuple):
+    """The outputs of the scan's steps; arrays over steps."""
 
     loss: Any
     aux: Any
@@ -82,18 +82,20 @@ class Program:
         return tuple(jnp.array(leaf, dtype=jnp.result_type(leaf)) for leaf in leaves)  # no weak types, as in admit
 
     @functools.cached_property
-    def run(self) -> Callable[..., tuple[Carry, Made]]:
-        """``run(carry, shared, steps, step_size, grouped=…) -> (carry, made)``; the carry is donated.
+    def run(self) -> Callable[..., tuple[Carry, StepOutputs]]:
+        """The compiled scan, ``run(carry, shared, steps, step_size, grouped=…) -> (carry, outputs)``.
 
-        ``grouped`` is static: whether several gradients may share a commit.
+        The carry is donated. ``grouped`` is static: whether several gradients may share a commit.
         """
         return jax.jit(self._scan, static_argnames="grouped", donate_argnums=0)
 
     @functools.cached_property
-    def run_lanes(self) -> Callable[..., tuple[Carry, Made]]:
+    def run_lanes(self) -> Callable[..., tuple[Carry, StepOutputs]]:
         """Like :attr:`run`, over a leading axis of carry, steps and step size."""
 
-        def lanes(carry: Carry, shared: Any, steps: Steps, step_size: Any, *, grouped: bool) -> tuple[Carry, Made]:
+        def lanes(
+            carry: Carry, shared: Any, steps: Steps, step_size: Any, *, grouped: bool
+        ) -> tuple[Carry, StepOutputs]:
             one = functools.partial(self._scan, grouped=grouped)
             return jax.vmap(one, in_axes=(0, None, 0, 0))(carry, shared, steps, step_size)
 
@@ -104,10 +106,12 @@ class Program:
             return self.compiled
         return dataclasses.replace(self.compiled, tx=with_extras(self.tx(step_size)))
 
-    def _scan(self, carry: Carry, shared: Any, steps: Steps, step_size: Any, *, grouped: bool) -> tuple[Carry, Made]:
+    def _scan(
+        self, carry: Carry, shared: Any, steps: Steps, step_size: Any, *, grouped: bool
+    ) -> tuple[Carry, StepOutputs]:
         compiled = self._with(step_size)
 
-        def step(carry: Carry, now: Steps) -> tuple[Carry, Made]:
+        def step(carry: Carry, now: Steps) -> tuple[Carry, StepOutputs]:
             def gradient(params: Leaves) -> Any:
                 return compiled.gradient(params, self.take(shared, now.batch))
 
@@ -124,9 +128,9 @@ def steps_of(plan: Schedule, start: int, stop: int, length: int, batch: Any) -> 
     Args:
       plan: the schedule.
       start: the first step.
-      stop: behind the last one; at most ``start + length``.
-      length: how many steps are made of them.
-      batch: what the source of batches gives for the tickets of these steps, of ``length`` already.
+      stop: after the last one; at most ``start + length``.
+      length: number of steps in all, those that do nothing included.
+      batch: of ``ScanBatches.draw`` for the tickets of these steps, of ``length`` already.
 
     Returns:
       The steps; int32 and bool.
@@ -164,9 +168,9 @@ def _begin(params: Leaves, state: Leaves, slots: int, wants_read_params: bool) -
 
 
 def _commit(compiled: Compiled, carry: Carry, now: Steps, grouped: bool, dtype: Any) -> tuple[Carry, jax.Array]:
-    """The waiting gradient of this step's commit, applied; where it has none, nothing changes.
+    """Applies the waiting gradient of this step's commit; where the step has no commit, nothing changes.
 
-    All within a branch, or else XLA would slice the gradient out anew for each of its uses, also behind the next
+    All within a branch, or else XLA would slice the gradient out anew for each of its uses, also after the next
     filling of its slot, and for that copy all slots in every step, as soon as the optimizer has moments.
     """
 
@@ -176,7 +180,7 @@ def _commit(compiled: Compiled, carry: Carry, now: Steps, grouped: bool, dtype: 
         if grouped:
             grads = tuple(leaf / now.gradients.astype(leaf.dtype) for leaf in grads)
             loss = loss / now.gradients.astype(loss.dtype)
-        loss = loss.astype(dtype)  # that of the loss, which the transformation is given in the trainer
+        loss = loss.astype(dtype)  # that of the loss, as the trainer passes it to the transformation
         params, state, factor = compiled.traced_apply(carry.params, carry.state, grads, now.staleness, loss, read)
         return params, state, factor.astype(jnp.float32)
 
@@ -187,8 +191,8 @@ def _commit(compiled: Compiled, carry: Carry, now: Steps, grouped: bool, dtype: 
 
 def _compute(
     carry: Carry, now: Steps, grouped: bool, gradient: Callable[[Leaves], Any], shapes: Any, factor: jax.Array
-) -> tuple[Carry, Made]:
-    """A gradient on the newest parameters, put where it will wait."""
+) -> tuple[Carry, StepOutputs]:
+    """Computes a gradient on the newest parameters and puts it into its slot."""
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     loss, aux, grads = jax.lax.cond(now.computes, lambda: gradient(carry.params), lambda: nothing)
     waiting = loss.astype(carry.losses.dtype)
@@ -201,7 +205,7 @@ def _compute(
         losses=carry.losses.at[now.slot].set(waiting),
         reads=_put(carry.reads, carry.params, now.slot) if carry.reads else (),
     )
-    return carry, Made(loss.astype(jnp.float32), aux, factor)
+    return carry, StepOutputs(loss.astype(jnp.float32), aux, factor)
 
 
 def _at(slots: jax.Array, index: Any) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Mini-batches as a compiled scan takes them: drawn by it from arrays on the device, or drawn before, and stacked."""
+"""Mini-batches as a compiled scan takes them: rows of arrays on the device, or batches drawn before and stacked."""
 
 from __future__ import annotations
 
@@ -15,33 +15,41 @@ from jasgd.record.trees import plain
 STACKED_BYTES = 64 << 20  # of mini-batches that are drawn at once
 
 
-class Feed(Protocol):
-    """Where the scans of one or more seeds take their mini-batches from."""
+class ScanBatches(Protocol):
+    """The mini-batches of one or more seeds, from which compiled scans take those of their steps."""
 
     @property
     def shared(self) -> Any:
-        """What lies on the device for the whole run, a pytree."""
+        """The pytree of arrays that lie on the device for the whole run."""
 
     @property
     def longest(self) -> int:
-        """Steps that may be given to :meth:`given` at once."""
+        """Steps that :meth:`draw` may be called for at once."""
 
-    def given(self, lane: int, tickets: np.ndarray) -> Any:
-        """What a scan is given for these tickets of a seed, with a leading axis; -1 for steps without one."""
+    def draw(self, seed_index: int, tickets: np.ndarray) -> Any:
+        """The inputs of a scan for these tickets of a seed, with a leading axis; ticket -1 for steps without one."""
 
-    def take(self, shared: Any, given: Any) -> Any:
-        """The mini-batch of one step; traced."""
+    def take(self, shared: Any, drawn: Any) -> Any:
+        """The mini-batch of one step; traced.
+
+        Args:
+          shared: :attr:`shared`.
+          drawn: of what :meth:`draw` gave, the part for this step.
+
+        Returns:
+          The mini-batch.
+        """
 
 
-def feed(batches: Sequence[Batches], longest: int) -> Feed:
-    """The way that suits what the mini-batches are.
+def batches_for_scans(batches: Sequence[Batches], longest: int) -> ScanBatches:
+    """The mini-batches of one or more seeds, as compiled scans take them.
 
     Args:
       batches: a function of a ticket for each seed.
-      longest: steps that are given at once, at most.
+      longest: steps whose mini-batches are drawn at once, at most.
 
     Returns:
-      Where scans take them from: rows of arrays where all are :func:`jasgd.minibatches` of the same arrays.
+      Rows of arrays on the device where all are :func:`jasgd.minibatches` of the same arrays, else stacked batches.
 
     Raises:
       ValueError: where the mini-batches of one are of another structure or shape than those of another.
@@ -49,13 +57,13 @@ def feed(batches: Sequence[Batches], longest: int) -> Feed:
     firsts = [one(0) for one in batches]
     for first in firsts:
         if _shapes(first) != _shapes(firsts[0]):
-            told = f"got {_told(firsts[0])} for the first and {_told(first)} for another"
-            raise ValueError(f"batches must have the same structure, shapes and dtypes for every seed, {told}")
-    # Not isinstance: what a class derived from it makes of the rows is not known here.
+            shapes = f"got {_written(firsts[0])} for the first and {_written(first)} for another"
+            raise ValueError(f"batches must have the same structure, shapes and dtypes for every seed, {shapes}")
+    # Not isinstance: a derived class may do something else with the rows.
     minibatches = [one for one in batches if type(one) is Minibatches]
     if len(minibatches) == len(batches) and all(_same(minibatches[0].arrays, one.arrays) for one in minibatches):
-        return _Gathered(minibatches, longest)
-    return _Stacked(batches, longest, firsts[0])
+        return _GatheredRows(minibatches, longest)
+    return _StackedBatches(batches, longest, firsts[0])
 
 
 def _same(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> bool:
@@ -69,28 +77,28 @@ def _shapes(batch: Any) -> Any:
     return structure, [(np.shape(leaf), jnp.result_type(leaf)) for leaf in leaves]
 
 
-def _told(batch: Any) -> str:
+def _written(batch: Any) -> str:
     return str(jax.tree.map(lambda leaf: f"{jnp.result_type(leaf)}{list(np.shape(leaf))}", batch))
 
 
-class _Gathered:
-    """The arrays lie on the device, and a step is told rows; nothing but indices is made per step."""
+class _GatheredRows:
+    """The arrays lie on the device, and each step receives the indices of its rows."""
 
     def __init__(self, batches: Sequence[Minibatches], longest: int):
         self._batches, self.longest = batches, longest
         self.shared = tuple(jnp.asarray(array) for array in batches[0].arrays)
         self._nothing = np.zeros_like(batches[0].rows(0))
 
-    def given(self, lane: int, tickets: np.ndarray) -> Any:
-        rows = [self._nothing if t < 0 else self._batches[lane].rows(t) for t in tickets.tolist()]
+    def draw(self, seed_index: int, tickets: np.ndarray) -> Any:
+        rows = [self._nothing if t < 0 else self._batches[seed_index].rows(t) for t in tickets.tolist()]
         return np.stack(rows).astype(np.int32)
 
-    def take(self, shared: Any, given: Any) -> Any:
-        return tuple(jnp.take(array, given, axis=0, mode="clip") for array in shared)
+    def take(self, shared: Any, drawn: Any) -> Any:
+        return tuple(jnp.take(array, drawn, axis=0, mode="clip") for array in shared)
 
 
-class _Stacked:
-    """Any function of a ticket: called for as many steps as fit into 64 MiB, and their mini-batches stacked."""
+class _StackedBatches:
+    """Any function of a ticket, called for as many steps as fit into 64 MiB; their mini-batches are stacked."""
 
     def __init__(self, batches: Sequence[Batches], longest: int, nothing: Any):
         self._batches, self._nothing = batches, nothing
@@ -98,21 +106,21 @@ class _Stacked:
         self.longest = max(1, min(longest, STACKED_BYTES // max(size, 1)))
         self.shared = ()
 
-    def given(self, lane: int, tickets: np.ndarray) -> Any:
-        drawn = [self._nothing if t < 0 else self._batches[lane](t) for t in tickets.tolist()]
+    def draw(self, seed_index: int, tickets: np.ndarray) -> Any:
+        drawn = [self._nothing if t < 0 else self._batches[seed_index](t) for t in tickets.tolist()]
         for ticket, batch in zip(tickets.tolist(), drawn, strict=True):
             if _shapes(batch) != _shapes(self._nothing):
-                told = f"got {_told(self._nothing)} for ticket 0 and {_told(batch)} for ticket {ticket}"
-                raise ValueError(f"batches must have the same structure, shapes and dtypes for every ticket, {told}")
+                shapes = f"got {_written(self._nothing)} for ticket 0 and {_written(batch)} for ticket {ticket}"
+                raise ValueError(f"batches must have the same structure, shapes and dtypes for every ticket, {shapes}")
         return jax.tree.map(lambda *leaves: _stacked(leaves), *drawn)
 
-    def take(self, shared: Any, given: Any) -> Any:
+    def take(self, shared: Any, drawn: Any) -> Any:
         del shared
-        return given
+        return drawn
 
 
 def _stacked(leaves: Sequence[Any]) -> Any:
-    """With a leading axis; numbers of Python's, and other weak types, stay weak, and keys stay keys."""
+    """Leaves along a new leading axis; Python's numbers, and other weak types, stay weak, and keys stay keys."""
     first = leaves[0]
     stacked = np.stack([plain(leaf) for leaf in leaves])
     if isinstance(first, jax.Array) and jax.dtypes.issubdtype(first.dtype, jax.dtypes.prng_key):

@@ -46,10 +46,10 @@ class Schedule:
         return len(self.version)
 
     def steps_to(self, version: int) -> int:
-        """Steps behind which a version is the newest; of a commit that did not end, those to the version before."""
-        at = np.flatnonzero(self.version != NOTHING)
-        made = int(np.searchsorted(self.version[at], version))
-        return int(at[made - 1]) + 1 if made else 0
+        """Steps after which a version is the newest; of a commit that did not end, those to the version before."""
+        committing = np.flatnonzero(self.version != NOTHING)
+        commits = int(np.searchsorted(self.version[committing], version))
+        return int(committing[commits - 1]) + 1 if commits else 0
 
 
 def schedule(execution: Execution) -> Schedule:
@@ -83,26 +83,26 @@ def schedule(execution: Execution) -> Schedule:
     same = np.flatnonzero((np.diff(version) == 0) & (np.diff(read) != 0))
     if len(same):
         row = int(same[0]) + 1
-        told = f"version_read {read[row]} is not that of the other gradients of version {version[row]}"
-        raise ExecutionError(f"row {row}: {told}")
+        difference = f"version_read {read[row]} is not that of the other gradients of version {version[row]}"
+        raise ExecutionError(f"row {row}: {difference}")
     reads = np.bincount(read, minlength=commits + 1)
     # A version begins with the commit that makes it, and lasts for as many steps as gradients are computed on it.
     lasts = np.maximum(reads, 1)
     lasts[0] = reads[0]
     starts = np.cumsum(lasts) - lasts
     order = np.argsort(read, kind="stable")
-    places = starts[read[order]] + np.arange(len(order)) - (np.cumsum(reads) - reads)[read[order]]
+    steps = starts[read[order]] + np.arange(len(order)) - (np.cumsum(reads) - reads)[read[order]]
 
     total = int(lasts.sum())
     columns = {name: np.full(total, NOTHING, np.int64) for name in ("version", "row", "ticket")}
-    columns["row"][places], columns["ticket"][places] = order, execution.ticket[order]
+    columns["row"][steps], columns["ticket"][steps] = order, execution.ticket[order]
     first_rows = np.flatnonzero(np.diff(version, prepend=-1))  # of each commit that has rows
-    made = version[first_rows]
-    at = starts[made + 1]
-    columns["version"][at] = made
+    committed = version[first_rows]
+    commit_steps = starts[committed + 1]
+    columns["version"][commit_steps] = committed
     staleness, gradients = np.zeros(total, np.int32), np.ones(total, np.int32)
-    staleness[at] = execution.staleness[first_rows]
-    gradients[at] = np.diff(np.append(first_rows, len(version)))
+    staleness[commit_steps] = execution.staleness[first_rows]
+    gradients[commit_steps] = np.diff(np.append(first_rows, len(version)))
     commit_slot, slot, fresh, slots = _slots(columns["version"], columns["row"], version, commits)
     return Schedule(
         **columns,
@@ -117,7 +117,7 @@ def schedule(execution: Execution) -> Schedule:
 
 def _slots(committed: np.ndarray, rows: np.ndarray, version: np.ndarray, commits: int) -> tuple:
     """A slot for every commit, from its first gradient on: the one that was left last, or a new one."""
-    taken = [NOTHING] * commits  # by version
+    slot_of = [NOTHING] * commits  # by version
     free: list[int] = []
     slots = 0
     into, out, fresh = [], [], []
@@ -125,16 +125,16 @@ def _slots(committed: np.ndarray, rows: np.ndarray, version: np.ndarray, commits
     for commit, computed in zip(committed.tolist(), of_row.tolist(), strict=True):
         out.append(NOTHING)
         if commit != NOTHING:
-            out[-1] = taken[commit]
-            free.append(taken[commit])
+            out[-1] = slot_of[commit]
+            free.append(slot_of[commit])
         into.append(NOTHING)
         fresh.append(False)
         if computed != NOTHING:
-            if taken[computed] == NOTHING:
+            if slot_of[computed] == NOTHING:
                 if not free:
                     free.append(slots)
                     slots += 1
-                taken[computed] = free.pop()
+                slot_of[computed] = free.pop()
                 fresh[-1] = True
-            into[-1] = taken[computed]
+            into[-1] = slot_of[computed]
     return np.array(out, np.int32), np.array(into, np.int32), np.array(fresh, bool), slots

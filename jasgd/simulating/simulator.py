@@ -1,4 +1,4 @@
-"""simulate(): training under a model of a cluster, in one compiled scan for each seed and step size."""
+"""``simulate``: training under a model of a cluster, in one compiled scan for each seed and step size."""
 
 from __future__ import annotations
 
@@ -8,20 +8,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jasgd.aligned_memory import aligned
+from jasgd.checks import integer, is_integer
 from jasgd.cluster import Cluster, generate
-from jasgd.core.admission import admit
 from jasgd.record.execution import Execution
 from jasgd.record.result import TrainResult
 from jasgd.simulating.lanes import run_in_threads, run_vectorised
-from jasgd.simulating.preparation import Lane, Task, chunk_of
-from jasgd.simulating.scan import Program
-from jasgd.simulating.scan_batches import feed
-from jasgd.simulating.schedule import schedule
+from jasgd.simulating.preparation import Preparation
+
+LONGEST = 1024  # steps of one call of a scan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,10 +31,10 @@ def by_seed(of: Callable[[int], Any]) -> BySeed:
     """Parameters, mini-batches or an execution of their own for every seed of :func:`simulate`.
 
     Args:
-      of: from a seed to what the argument is for it.
+      of: a function from a seed to the argument's value for it.
 
     Returns:
-      What ``simulate`` takes in place of the argument.
+      A mark that ``simulate`` takes in place of the argument.
 
     Raises:
       TypeError: where ``of`` is no function.
@@ -59,8 +55,8 @@ class Simulation:
     Times are those of the cluster's model, and ``execution.metadata["generated"]`` says of which.
 
     Attributes:
-      seeds: with which it was run.
-      step_sizes: with which; (None,) where the transformation takes none.
+      seeds: the seeds that were run.
+      step_sizes: the step sizes that were run; (None,) where the transformation takes none.
       results: the runs, by seed and step size.
       scan_s: seconds that the scans took, compilation included.
     """
@@ -130,7 +126,7 @@ def simulate(
       steps: commits, ≥ 1.
       execution: in place of the last four, an execution to follow: a recorded one, one that
         :func:`jasgd.cluster.independent` drew, or one :func:`by_seed`.
-      seeds: of the cluster's times, and of what is given by seed; integers ≥ 0, each once.
+      seeds: of the cluster's times, and of every argument that is :func:`by_seed`; integers ≥ 0, each once.
       step_sizes: simulated each with each seed; each once. None where ``tx`` is a transformation.
       evaluate: ``evaluate(params)``, a loss or a mapping with the key ``loss``; called at the start and at the end, by
         several threads at once.
@@ -138,7 +134,7 @@ def simulate(
       has_aux: whether ``loss_fn`` returns ``(loss, aux)``, see :func:`jasgd.train`.
       on_nonfinite: ``"stop"`` ends a run as diverged before the first commit of a gradient whose loss is not finite,
         ``"pass"`` goes on.
-      on_progress: called as ``on_progress(done, all)``, in updates of all runs together, by the thread that called.
+      on_progress: called as ``on_progress(done, all)``, in updates of all runs together, by the caller's thread.
       lanes: how several runs share the machine: in a thread each (``"threads"``), or in one vectorised scan
         (``"vmap"``); ``"auto"`` takes threads on CPUs, where vectorised slots are slow, and vmap elsewhere.
       device: a jax device; None for JAX's default.
@@ -153,11 +149,11 @@ def simulate(
     Example:
       >>> import jax.numpy as jnp, optax, jasgd
       >>> from jasgd.cluster import Cluster, exponential
-      >>> told = jasgd.simulate(lambda w, b: jnp.mean((w - b) ** 2), jnp.zeros(3),
+      >>> runs = jasgd.simulate(lambda w, b: jnp.mean((w - b) ** 2), jnp.zeros(3),
       ...                       optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(0.1)),
       ...                       lambda ticket: jnp.ones(3), cluster=Cluster(compute_s=exponential(1.0)),
       ...                       scheme="leashed", workers=4, steps=200, seeds=range(2))
-      >>> [(run.execution.commits, bool(run.execution.loss[-1] < 0.01)) for run in told]
+      >>> [(run.execution.commits, bool(run.execution.loss[-1] < 0.01)) for run in runs]
       [(200, True), (200, True)]
     """
     seeds, sizes = _check(seeds, step_sizes, tx, evaluate_every, on_nonfinite, lanes)
@@ -174,37 +170,21 @@ def simulate(
         assert steps is not None
         return generate(cluster, scheme=scheme, workers=workers, steps=steps, seed=seed)
 
-    executions = [execution_of(seed) for seed in seeds]
-    plans = [schedule(one) for one in executions]  # refuses those that contradict themselves
-    drawn = [_drawn(batches.of(seed) if isinstance(batches, BySeed) else batches) for seed in seeds]
-    initial = [params.of(seed) if isinstance(params, BySeed) else params for seed in seeds]
-
-    first = aligned(drawn[0](0))
-    chosen = tx if sizes[0] is None else tx(sizes[0])
-    compiled, _, _ = admit(loss_fn, initial[0], chosen, first, has_aux=has_aux, device=device)
-    source = feed(drawn, longest=1024)
-    program = Program(compiled, None if sizes[0] is None else tx, source.take)
-    given: list[Lane] = []
-    for i, (seed, one, plan, tree) in enumerate(zip(seeds, executions, plans, initial, strict=True)):
-        leaves = _leaves(tree, initial[0], device)
-        given += [Lane(seed, size, i, one, plan, leaves, program.init(leaves, size)) for size in sizes]
-    task = Task(
-        program,
-        source,
-        evaluate,
-        evaluate_every,
-        check_finite=on_nonfinite == "stop",
-        device=device,
-        batch=first,
-        slots=max(plan.slots for plan in plans),
-        chunk=chunk_of(given, evaluate_every, source.longest),
+    executions = {seed: execution_of(seed) for seed in seeds}
+    drawn = {seed: _function(batches.of(seed) if isinstance(batches, BySeed) else batches) for seed in seeds}
+    initial = {seed: params.of(seed) if isinstance(params, BySeed) else params for seed in seeds}
+    preparation = Preparation(drawn, initial, executions, longest=LONGEST, device=device)
+    program = preparation.program(loss_fn, tx, sizes[0], has_aux=has_aux)
+    runs = [preparation.lane(program, seed, seed, size) for seed in seeds for size in sizes]
+    task = preparation.task(
+        program, runs, evaluate=evaluate, evaluate_every=evaluate_every, check_finite=on_nonfinite == "stop"
     )
-    (platform,) = {one.platform for one in given[0].params[0].devices()}
+    (platform,) = {one.platform for one in runs[0].params[0].devices()}
     vectorised = lanes == "vmap" or (lanes == "auto" and platform != "cpu")
-    run = run_vectorised if vectorised and len(given) > 1 else run_in_threads
+    run = run_vectorised if vectorised and len(runs) > 1 else run_in_threads
     started = time.perf_counter()
-    results = run([(task, lane) for lane in given], on_progress)
-    keys = [(lane.seed, lane.step_size) for lane in given]
+    results = run([(task, lane) for lane in runs], on_progress)
+    keys = [(lane.seed, lane.step_size) for lane in runs]
     return Simulation(seeds, sizes, dict(zip(keys, results, strict=True)), time.perf_counter() - started)
 
 
@@ -216,30 +196,20 @@ def _followed(execution: Any) -> Execution:
     return execution
 
 
-def _drawn(batches: Any) -> Any:
+def _function(batches: Any) -> Any:
     if not callable(batches):
         raise TypeError(f"batches must be a function of a ticket, or by_seed of such, got {type(batches).__name__}")
     return batches
-
-
-def _leaves(tree: Any, like: Any, device: Any) -> tuple[jax.Array, ...]:
-    leaves, structure = jax.tree.flatten(tree)
-    shapes = [(np.shape(leaf), jnp.result_type(leaf)) for leaf in leaves]
-    wanted = [(np.shape(leaf), jnp.result_type(leaf)) for leaf in jax.tree.leaves(like)]
-    if structure != jax.tree.structure(like) or shapes != wanted:
-        raise ValueError(f"params must have the same structure, shapes and dtypes for every seed, got {shapes}")
-    arrays = tuple(jnp.array(leaf, dtype=jnp.result_type(leaf)) for leaf in leaves)
-    return arrays if device is None else tuple(jax.device_put(leaf, device) for leaf in arrays)
 
 
 def _check(
     seeds: Any, step_sizes: Any, tx: Any, evaluate_every: Any, on_nonfinite: Any, lanes: Any
 ) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
     seeds = _several("seeds", seeds)
-    if not seeds or not all(map(_is_whole, seeds)) or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+    if not seeds or not all(map(is_integer, seeds)) or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise ValueError(f"seeds must be one or more integers ≥ 0, and each once, got {list(seeds)}")
-    if evaluate_every is not None and (not _is_whole(evaluate_every) or evaluate_every < 1):
-        raise ValueError(f"evaluate_every must be an integer ≥ 1 in updates, or None, got {evaluate_every!r}")
+    if evaluate_every is not None:
+        integer("evaluate_every", evaluate_every, 1, unit="in updates", optional=True)
     if on_nonfinite not in ("stop", "pass"):
         raise ValueError(f"on_nonfinite must be 'stop' or 'pass', got {on_nonfinite!r}")
     if lanes not in ("auto", "threads", "vmap"):
@@ -253,10 +223,10 @@ def _check(
         raise TypeError("tx must be a function of a step size where step_sizes are given, got a transformation")
     if not callable(tx):
         raise TypeError(f"tx must be a function of a step size where step_sizes are given, got {type(tx).__name__}")
-    given = _several("step_sizes", step_sizes)
-    sizes = tuple(float(size) for size in given if isinstance(size, (int, float, np.number)))
-    if not sizes or len(set(sizes)) < len(given) or not all(map(math.isfinite, sizes)):
-        raise ValueError(f"step_sizes must be one or more finite numbers, and each once, got {list(given)}")
+    values = _several("step_sizes", step_sizes)
+    sizes = tuple(float(size) for size in values if isinstance(size, (int, float, np.number)))
+    if not sizes or len(set(sizes)) < len(values) or not all(map(math.isfinite, sizes)):
+        raise ValueError(f"step_sizes must be one or more finite numbers, and each once, got {list(values)}")
     return tuple(int(seed) for seed in seeds), sizes
 
 
@@ -268,14 +238,12 @@ def _several(name: str, values: Any) -> tuple[Any, ...]:
 
 
 def _check_source(cluster: Any, scheme: Any, workers: Any, steps: Any, execution: Any) -> None:
-    given = {"cluster": cluster, "workers": workers, "steps": steps}
+    arguments = {"cluster": cluster, "workers": workers, "steps": steps}
     if execution is not None:
-        given["scheme"] = None if isinstance(scheme, str) and scheme == "leashed" else scheme  # which is the default
-        if set_too := [name for name, value in given.items() if value is not None]:
+        arguments["scheme"] = (
+            None if isinstance(scheme, str) and scheme == "leashed" else scheme
+        )  # which is the default
+        if set_too := [name for name, value in arguments.items() if value is not None]:
             raise ValueError(f"{', '.join(set_too)} must be left out where an execution is given, which has its own")
-    elif missing := [name for name, value in given.items() if value is None]:
+    elif missing := [name for name, value in arguments.items() if value is None]:
         raise ValueError(f"{', '.join(missing)} must be given, or an execution")
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)

@@ -140,7 +140,7 @@ BAD = {
     "rate": (["--learning-rate", "nan"], "learning_rate must be a finite number > 0, got nan"),
     "steps": (["--steps", "0"], "steps must be an integer ≥ 1, got 0"),
     "time": (["--time-limit-s", "-1"], "time_limit_s must be > 0 seconds, got -1.0"),
-    "batch": (["--batch-size", "1438"], "batch_size must be a whole number in 1…1437, got 1438"),
+    "batch": (["--batch-size", "1438"], "batch_size must be an integer in 1…1437, got 1438"),
     "data dir": (
         ["--dataset", "mnist", "--data-dir", "/nonexistent", "--no-download"],
         "mnist was not found: .*/nonex",
@@ -258,16 +258,16 @@ def test_python_m_jasgd_starts_jax_configured_and_gives_its_exit_code(tmp_path):
 def test_ctrl_c_exits_with_130_and_writes_what_was_learned(tmp_path):
 
     script = (
-        "import os, signal, threading, jasgd.report.progress_bars as live\n"
+        "import os, signal, threading, jasgd.report.progress_bars as bars\n"
         "from jasgd.cli.main import main\n"
-        "show = live.Live.show\n"
+        "show = bars.TrainingBar.show\n"
         "pressed = []\n"
         "def interrupt(self, name, progress):\n"
         "    show(self, name, progress)\n"
         "    if progress.updates > 20 and not pressed:\n"
         "        pressed.append(True)\n"
         "        os.kill(os.getpid(), signal.SIGINT)\n"
-        "live.Live.show = interrupt\n"
+        "bars.TrainingBar.show = interrupt\n"
         "raise SystemExit(main(['train', '--workers', '2', '--time-limit-s', '100', '--out', 'run', '--no-plots']))\n"
     )
     told = subprocess.run(

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from jasgd import cluster
-from jasgd.cluster.draws import BLOCK, Streams
+from jasgd.cluster.draws import BLOCK, Draws
 
 DRAWS = 400 * BLOCK
 
 
 def drawn(model, phase="compute", worker=0, seed=0, count=DRAWS):
-    block = Streams(model, worker + 1, seed).blocks(phase, worker)
+    block = Draws(model, worker + 1, seed).blocks(phase, worker)
     return np.concatenate([block() for _ in range(count // BLOCK)])
 
 
@@ -68,11 +68,11 @@ def test_the_rate_of_commits_is_that_of_the_means():
 
 
 def test_speeds_from_a_law_divide_all_times():
-    streams = Streams(cluster.Cluster(compute_s=1.0, commit_s=2.0, speeds=cluster.gamma(1.0, 4.0)), 2000, 0)
-    within_five_standard_errors(streams.speeds, 1.0, 0.5)
+    draws = Draws(cluster.Cluster(compute_s=1.0, commit_s=2.0, speeds=cluster.gamma(1.0, 4.0)), 2000, 0)
+    within_five_standard_errors(draws.speeds, 1.0, 0.5)
     for worker in (0, 7):
-        assert streams.constant("compute", worker) == 1.0 / streams.speeds[worker]
-        assert streams.constant("commit", worker) == 2.0 / streams.speeds[worker]
+        assert draws.constant("compute", worker) == 1.0 / draws.speeds[worker]
+        assert draws.constant("commit", worker) == 2.0 / draws.speeds[worker]
 
 
 def test_recorded_times_go_round_and_drawn_ones_do_not():

@@ -339,7 +339,9 @@ def test_one_worker_and_one_seed_are_not_several():
     assert told.reading().startswith("On by hand with 1 worker, leashed: ")
 
 
-@pytest.mark.parametrize(("missing", "module"), [("matplotlib", "plots"), ("rich", "tables"), ("rich", "live")])
+@pytest.mark.parametrize(
+    ("missing", "module"), [("matplotlib", "figures"), ("rich", "tables"), ("rich", "progress_bars")]
+)
 def test_a_missing_extra_is_named(missing, module):
     script = f"import sys; sys.modules[{missing!r}] = None\nimport jasgd.report.{module}"
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)

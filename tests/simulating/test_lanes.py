@@ -23,7 +23,7 @@ import jasgd
 from jasgd import cluster, rules
 from jasgd.core.admission import admit
 from jasgd.simulating.scan import Program, steps_of
-from jasgd.simulating.scan_batches import feed
+from jasgd.simulating.scan_batches import batches_for_scans
 from jasgd.simulating.schedule import schedule
 
 PLAIN = optax.sgd(0.03, momentum=0.5)
@@ -540,11 +540,11 @@ def test_no_step_copies_the_slots(optimizer, scheme):
     """XLA's own account: what a scan holds beyond its arguments does not grow with the number of slots."""
     size, params = 4096, jnp.zeros(4096)
     tx = adaptive() if optimizer == "momentum" else optax.chain(jasgd.delay_compensated(0.5), adaptive())
-    source = feed([lambda ticket: np.float32(ticket)], 64)
+    source = batches_for_scans([lambda ticket: np.float32(ticket)], 64)
     compiled, leaves, state = admit(lambda w, b: jnp.mean((w - b) ** 2), params, tx, np.float32(0))
     program = Program(compiled, None, source.take)
     plan = schedule(cluster.generate(CLUSTER, scheme=scheme, workers=40, steps=64))
     carry = program.begin(leaves, state, 40)
-    steps = steps_of(plan, 0, 64, 64, source.given(0, plan.ticket[:64]))
+    steps = steps_of(plan, 0, 64, 64, source.draw(0, plan.ticket[:64]))
     lowered = program.run.lower(carry, source.shared, steps, None, grouped=scheme == "synchronous")
     assert lowered.compile().memory_analysis().temp_size_in_bytes < 8 * 4 * size

@@ -12,7 +12,7 @@ from support.references import CLUSTER, assert_close, follow, full, x64
 
 import jasgd
 from jasgd.data import Minibatches
-from jasgd.simulating.scan_batches import STACKED_BYTES, feed
+from jasgd.simulating.scan_batches import STACKED_BYTES, batches_for_scans
 
 ARRAYS = (
     np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32),
@@ -79,8 +79,8 @@ def test_a_class_derived_from_minibatches_is_a_function_like_any_other():
 def test_minibatches_of_other_arrays_by_seed():
     arrays = {5: ARRAYS, 6: (ARRAYS[0] + 1, ARRAYS[1]), 7: (ARRAYS[0].copy(), ARRAYS[1])}
     kinds = {seed: jasgd.minibatches(of, 4, seed=seed) for seed, of in arrays.items()}
-    assert feed([kinds[5], kinds[7]], 10).shared != ()
-    assert feed([kinds[5], kinds[6]], 10).shared == ()
+    assert batches_for_scans([kinds[5], kinds[7]], 10).shared != ()
+    assert batches_for_scans([kinds[5], kinds[6]], 10).shared == ()
     for lanes, seeds in (("threads", [5, 6]), ("vmap", [5, 7])):
         told = simulated(jasgd.by_seed(kinds.__getitem__), seeds=seeds, lanes=lanes)
         for seed in seeds:
@@ -94,7 +94,7 @@ def test_equal_arrays_of_another_dtype_are_other_arrays():
         whole = np.arange(40.0)[:, None] * np.ones(3)
         kinds = [(whole, ARRAYS[1]), (whole.astype(np.float32), ARRAYS[1])]
         with pytest.raises(ValueError, match=r"same structure, shapes and dtypes for every seed.*float64\[4, 3\]"):
-            feed([jasgd.minibatches(one, 4) for one in kinds], 10)
+            batches_for_scans([jasgd.minibatches(one, 4) for one in kinds], 10)
 
 
 def shapes():
@@ -166,7 +166,7 @@ def test_large_mini_batches_are_drawn_a_few_at_a_time():
             calls.append(ticket)
             return {"x": large, "n": np.float32(ticket)}
 
-    source = feed([Counted()], 1024)
+    source = batches_for_scans([Counted()], 1024)
     assert source.longest == 4  # with the other leaf, no fifth
     (run,) = simulated(Counted(), jnp.zeros(()), lambda w, b: (w - b["n"] - b["x"][0]) ** 2, steps=10, workers=1)
     expected = follow(

@@ -1,17 +1,14 @@
-"""The asynchronous schemes as far as time goes: sequential, Hogwild, locked, Leashed-SGD and bounded staleness."""
+"""Simulated asynchronous schemes: sequential, Hogwild, locked, Leashed-SGD and bounded staleness."""
 
 from __future__ import annotations
 
 import functools
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from jasgd.cluster.generation.simulated_scheme import Mutex, SimulatedScheme, Steps
-
-if TYPE_CHECKING:
-    from jasgd.cluster.generation.run import Run
+from jasgd.checks import is_integer
+from jasgd.cluster.generation.run import ClusterRun
+from jasgd.cluster.generation.simulated_scheme import Activity, Mutex, SimulatedScheme
 
 
 class Sequential(SimulatedScheme):
@@ -19,18 +16,18 @@ class Sequential(SimulatedScheme):
 
     name = "sequential"
 
-    def __init__(self, run: Run):
+    def __init__(self, run: ClusterRun):
         super().__init__(run)
         if run.workers != 1:
             raise ValueError(f"workers must be 1 for the scheme 'sequential', got {run.workers}")
 
-    def read(self, worker: int) -> Steps:
-        """The current version."""
+    def read(self, worker: int) -> Activity:
+        """Reads the current version, at its start."""
         self.run.reads(worker)
         yield self.run.read_s(worker)
 
-    def commit(self, worker: int) -> Steps:
-        """Takes its time, then publishes."""
+    def commit(self, worker: int) -> Activity:
+        """Takes its time, then publishes the next version."""
         yield self.run.commit_s(worker)
         self.run.publish(worker)
 
@@ -40,16 +37,16 @@ class Hogwild(SimulatedScheme):
 
     name = "hogwild"
 
-    def __init__(self, run: Run, *, max_staleness: int | None = None):
+    def __init__(self, run: ClusterRun, *, max_staleness: int | None = None):
         super().__init__(run)
         self.max_staleness = _limit("max_staleness", max_staleness)
 
-    def read(self, worker: int) -> Steps:
-        """Goes on while others commit; the version is that at its start."""
+    def read(self, worker: int) -> Activity:
+        """Reads the version that is current at its start, while others go on committing."""
         self.run.reads(worker)
         yield self.run.read_s(worker)
 
-    def commit(self, worker: int) -> Steps:
+    def commit(self, worker: int) -> Activity:
         """Claims a version, then applies the gradient while others read and commit."""
         run = self.run
         if run.staleness(worker) > self.max_staleness:
@@ -69,15 +66,15 @@ class Locked(SimulatedScheme):
 
     name = "locked"
 
-    def __init__(self, run: Run, *, reading: str = "copy", max_staleness: int | None = None):
+    def __init__(self, run: ClusterRun, *, reading: str = "copy", max_staleness: int | None = None):
         super().__init__(run)
         if reading not in ("copy", "reference"):
             raise ValueError(f"reading must be 'copy' or 'reference', got {reading!r}")
         self.copies, self.max_staleness = reading == "copy", _limit("max_staleness", max_staleness)
         self._mutex = Mutex(run)
 
-    def read(self, worker: int) -> Steps:
-        """The version that is current while the mutex is held."""
+    def read(self, worker: int) -> Activity:
+        """Reads the version that is current while the mutex is held."""
         yield from self._mutex.acquire(worker)
         try:
             self.run.reads(worker)
@@ -86,7 +83,7 @@ class Locked(SimulatedScheme):
         finally:
             self._mutex.release()
 
-    def commit(self, worker: int) -> Steps:
+    def commit(self, worker: int) -> Activity:
         """Applies the gradient while the mutex is held; a stale one is dropped as soon as it is."""
         run = self.run
         yield from self._mutex.acquire(worker)
@@ -105,19 +102,19 @@ class Leashed(SimulatedScheme):
 
     name = "leashed"
 
-    def __init__(self, run: Run, *, persistence: int | None = None, max_staleness: int | None = None):
+    def __init__(self, run: ClusterRun, *, persistence: int | None = None, max_staleness: int | None = None):
         super().__init__(run)
         self.persistence, self.max_staleness = (
             _limit("persistence", persistence),
             _limit("max_staleness", max_staleness),
         )
 
-    def read(self, worker: int) -> Steps:
-        """A reference to the version that is current at the start."""
+    def read(self, worker: int) -> Activity:
+        """Reads a reference to the version that is current at its start."""
         self.run.reads(worker)
         yield self.run.read_s(worker)
 
-    def commit(self, worker: int) -> Steps:
+    def commit(self, worker: int) -> Activity:
         """Tries until no other has published between base and publication, or persistence is at its end."""
         run, tries = self.run, 0
         while True:
@@ -140,45 +137,47 @@ class BoundedStaleness(SimulatedScheme):
 
     name = "bounded_staleness"
 
-    def __init__(self, run: Run, *, slack: int = 1):
+    def __init__(self, run: ClusterRun, *, slack: int = 1):
         super().__init__(run)
         self.slack = int(_limit("slack", slack, none=False))
-        self._made: dict[int, int] = {}  # gradients made, of each worker that is there
-        self._with: Counter[int] = Counter()  # how many workers have made so many
+        self._gradients: dict[int, int] = {}  # how many each present worker has made
+        self._workers_with: Counter[int] = Counter()  # how many workers have made so many
         self._slowest = 0
-        self._waiting: defaultdict[int, list[int]] = defaultdict(list)  # by what the slowest must have made
+        self._waiting: defaultdict[int, list[int]] = defaultdict(
+            list
+        )  # by how many gradients the slowest must have made
 
     def joined(self, worker: int) -> None:
         """A worker that comes counts as if it had made as many gradients as the slowest."""
-        self._made[worker] = self._slowest
-        self._with[self._slowest] += 1
+        self._gradients[worker] = self._slowest
+        self._workers_with[self._slowest] += 1
 
     def left(self, worker: int) -> None:
-        """The slowest may be another one now."""
-        self._uncount(self._made.pop(worker))
+        """Counts the worker no more; another one may be the slowest now."""
+        self._uncount(self._gradients.pop(worker))
 
-    def read(self, worker: int) -> Steps:
+    def read(self, worker: int) -> Activity:
         """Waits until the slowest is near enough; the version is that at the start of the read itself."""
-        while (needed := self._made[worker] - self.slack) > self._slowest:
+        while (needed := self._gradients[worker] - self.slack) > self._slowest:
             self._waiting[needed].append(worker)
             yield None
         self.run.reads(worker)
         yield self.run.read_s(worker)
 
-    def commit(self, worker: int) -> Steps:
-        """Takes its time, then publishes; nobody waits for it to end."""
+    def commit(self, worker: int) -> Activity:
+        """Takes its time, then publishes; no worker waits for it to end."""
         yield self.run.commit_s(worker)
         self.run.publish(worker)
-        made = self._made[worker]
-        self._made[worker] = made + 1
-        self._with[made + 1] += 1
-        self._uncount(made)
+        count = self._gradients[worker]
+        self._gradients[worker] = count + 1
+        self._workers_with[count + 1] += 1
+        self._uncount(count)
 
-    def _uncount(self, made: int) -> None:
-        self._with[made] -= 1
-        if not self._with[made]:
-            del self._with[made]
-        while self._with and self._slowest not in self._with:
+    def _uncount(self, count: int) -> None:
+        self._workers_with[count] -= 1
+        if not self._workers_with[count]:
+            del self._workers_with[count]
+        while self._workers_with and self._slowest not in self._workers_with:
             self._slowest += 1
             for worker in self._waiting.pop(self._slowest, ()):
                 self.run.wake(worker)
@@ -188,14 +187,14 @@ def bounded_staleness(*, slack: int = 1) -> Any:
     r"""Stale synchronous parallel (SSP): a worker reads once its gradients are at most the slowest's plus ``slack``.
 
     So :math:`\tau \le (m - 1)(2 \cdot \text{slack} + 1)`. Workers that have left count no more; one that joins counts
-    as if it had made as many gradients as the slowest then. Reads and commits themselves wait for nobody, and a commit
-    makes its version at its end.
+    as if it had made as many gradients as the slowest then. Reads and commits themselves wait for no worker, and a
+    commit makes its version at its end.
 
     Args:
       slack: in gradients, ≥ 0; 0 lets none begin its next gradient before all have made the last one.
 
     Returns:
-      What ``generate(scheme=...)`` takes; values are checked there.
+      A factory for ``generate(scheme=...)``, which checks the value.
 
     Example:
       >>> from jasgd import cluster
@@ -212,6 +211,6 @@ def bounded_staleness(*, slack: int = 1) -> Any:
 def _limit(name: str, value: Any, *, none: bool = True) -> float:
     if value is None and none:
         return float("inf")
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+    if not is_integer(value) or value < 0:
         raise ValueError(f"{name} must be an integer ≥ 0{', or None for no bound' if none else ''}, got {value!r}")
     return int(value)

@@ -6,18 +6,18 @@ import heapq
 import itertools
 from collections.abc import Iterator
 
-from jasgd.cluster.draws import Streams
-from jasgd.cluster.generation.run import Closed, Run, Trace
-from jasgd.cluster.generation.simulated_scheme import SimulatedScheme, Steps
+from jasgd.cluster.draws import Draws
+from jasgd.cluster.generation.run import ClusterRun, Trace, WorkerEnds
+from jasgd.cluster.generation.simulated_scheme import Activity, SimulatedScheme
 
 
-def play(streams: Streams, scheme: SimulatedScheme) -> Trace:
-    """Plays a scheme's run to its end, event by event; ValueError where it has none."""
-    run, cluster = scheme.run, streams.cluster
+def play(draws: Draws, scheme: SimulatedScheme) -> Trace:
+    """Plays a scheme's run to its end, event by event; ValueError where it never ends."""
+    run, cluster = scheme.run, draws.cluster
     heap, push, pop, push_pop, cores = run.heap, heapq.heappush, heapq.heappop, heapq.heappushpop, cluster.cores
-    changes = _changes(streams)
+    changes = _changes(draws)
     tempos = [cluster.tempos.get(worker) for worker in range(run.workers)]
-    lives: list[Steps | None] = [None] * run.workers
+    lives: list[Activity | None] = [None] * run.workers
     tickets = itertools.count()
     # All busy workers progress at one rate, so in virtual time, which runs at that rate, each ends when it is known to
     # end from its beginning. Real time is since_s + (virtual - since_virtual) · stretch until the rate changes.
@@ -35,7 +35,7 @@ def play(streams: Streams, scheme: SimulatedScheme) -> Trace:
             run.virtual_s = since_virtual + (run.now_s - since_s) / stretch
             if joins:
                 run.present[worker] = True
-                lives[worker] = _life(run, scheme, worker, streams, tickets)
+                lives[worker] = _life(run, scheme, worker, draws, tickets)
                 scheme.joined(worker)
                 run.wake(worker)
             else:
@@ -53,7 +53,7 @@ def play(streams: Streams, scheme: SimulatedScheme) -> Trace:
                 time_s = next(life)
                 while time_s == 0:  # at once
                     time_s = next(life)
-            except Closed:
+            except WorkerEnds:
                 time_s = None
             run.running = -1
             if time_s is None:
@@ -78,8 +78,8 @@ def play(streams: Streams, scheme: SimulatedScheme) -> Trace:
     return run.trace()
 
 
-def _life(run: Run, scheme: SimulatedScheme, worker: int, streams: Streams, tickets: Iterator[int]) -> Steps:
-    batch_s, compute_s = (streams.durations(phase, worker) for phase in ("batch", "compute"))
+def _life(run: ClusterRun, scheme: SimulatedScheme, worker: int, draws: Draws, tickets: Iterator[int]) -> Activity:
+    batch_s, compute_s = (draws.durations(phase, worker) for phase in ("batch", "compute"))
     version_read, ticket, read, commit = run.version_read, run.ticket, scheme.read, scheme.commit
     while True:
         ticket[worker] = next(tickets)
@@ -93,7 +93,7 @@ def _life(run: Run, scheme: SimulatedScheme, worker: int, streams: Streams, tick
             raise RuntimeError(f"scheme {scheme.name!r}: commit neither published nor dropped, for worker {worker}")
 
 
-def _part(run: Run, scheme: SimulatedScheme, worker: int, lives: list[Steps | None]) -> None:
+def _part(run: ClusterRun, scheme: SimulatedScheme, worker: int, lives: list[Activity | None]) -> None:
     life, lives[worker] = lives[worker], None
     if life is not None:
         life.close()
@@ -103,15 +103,15 @@ def _part(run: Run, scheme: SimulatedScheme, worker: int, lives: list[Steps | No
     scheme.left(worker)
 
 
-def _changes(streams: Streams) -> list[tuple[float, bool, int]]:
-    """Who comes and goes when, the last first; at one instant they go before they come, and before all else."""
-    cluster = streams.cluster
-    comes = [(cluster.joins_s.get(worker, 0.0), True, worker) for worker in range(streams.workers)]
+def _changes(draws: Draws) -> list[tuple[float, bool, int]]:
+    """Which workers join and leave when, the last first; at one instant leaving precedes joining, and both all else."""
+    cluster = draws.cluster
+    comes = [(cluster.joins_s.get(worker, 0.0), True, worker) for worker in range(draws.workers)]
     goes = [(time_s, False, worker) for worker, time_s in cluster.leaves_s.items()]
     return sorted(comes + goes, reverse=True)
 
 
-def _stalled(run: Run, scheme: SimulatedScheme) -> str:
+def _stalled(run: ClusterRun, scheme: SimulatedScheme) -> str:
     done = f"after {run.version} of {run.steps} commits"
     if not any(run.present):
         return f"leaves_s must leave workers for all steps, but all have left {done}"

@@ -1,4 +1,4 @@
-"""Executions without training: of a cluster's times and a scheme."""
+"""``generate``: an execution of a scheme on a cluster's model, without any training."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from jasgd.cluster.draws import Streams
+from jasgd.checks import integer
+from jasgd.cluster.draws import Draws, checked_seed
 from jasgd.cluster.generation import event_engine, scheme_names, sorting_engine
-from jasgd.cluster.generation.run import Run, Trace
+from jasgd.cluster.generation.run import ClusterRun, Trace
 from jasgd.cluster.model import Cluster
 from jasgd.record.execution import Execution, row_dtype
 
@@ -34,17 +35,17 @@ def generate(cluster: Cluster, *, scheme: Any = "leashed", workers: int, steps: 
     ============================ ================================== ==================================================
 
     Args:
-      cluster: how long everything takes, and who is there when.
-      scheme: a name or a text such as ``"leashed:persistence=3"``; what ``jasgd.schemes.leashed(...)`` and its like
-        return; :func:`bounded_staleness` or :func:`k_of_n` of something; or a class derived from
+      cluster: how long everything takes, and which workers are present when.
+      scheme: a name or a text such as ``"leashed:persistence=3"``; a result of ``jasgd.schemes.leashed(...)``
+        and its like, of :func:`bounded_staleness` or of :func:`k_of_n`; or a class derived from
         :class:`SimulatedScheme`.
       workers: number of workers, m, ≥ 1.
       steps: number of commits, T, ≥ 1; a synchronous one has a row for each of its workers.
       seed: of all durations, 0 ≤ seed < 2⁶⁴.
 
     Returns:
-      The execution. Its losses and factors are NaN; ``metadata["in_flight"]`` has [worker, version] for whoever had
-      read and not committed at the last commit, or when leaving; ``metadata["generated"]`` has the cluster.
+      The execution. Its losses and factors are NaN; ``metadata["in_flight"]`` has [worker, version] for each worker
+      that had read and not committed at the last commit, or when leaving; ``metadata["generated"]`` has the cluster.
 
     Raises:
       ValueError: for an argument out of its range, and where the run has no end: all workers have left, or wait for
@@ -62,25 +63,21 @@ def generate(cluster: Cluster, *, scheme: Any = "leashed", workers: int, steps: 
     """
     if not isinstance(cluster, Cluster):
         raise TypeError(f"cluster must be a jasgd.Cluster, got {cluster!r}")
-    for name, value, least in (("workers", workers, 1), ("steps", steps, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"{name} must be an integer ≥ {least}, got {value!r}")
-    if seed >= 1 << 64:
-        raise ValueError(f"seed must be < 2**64, got {seed}")
+    workers, steps, seed = integer("workers", workers, 1), integer("steps", steps, 1), checked_seed(seed)
     for name in ("joins_s", "leaves_s", "tempos"):
         for worker in getattr(cluster, name):
             if worker >= workers:
                 raise ValueError(f"{name} must name workers in 0…{workers - 1}, got {worker}")
-    told, make = scheme_names.resolve(scheme)
-    streams = Streams(cluster, int(workers), int(seed))
-    simulated = make(Run(streams, int(steps)))
-    play = sorting_engine.play if sorting_engine.applies(streams, simulated) else event_engine.play
-    metadata = {"scheme": told, "workers": int(workers), "seed": int(seed), "generated": cluster.describe()}
-    return execution_of(play(streams, simulated), metadata)
+    name, make = scheme_names.resolve(scheme)
+    draws = Draws(cluster, workers, seed)
+    simulated = make(ClusterRun(draws, steps))
+    play = sorting_engine.play if sorting_engine.applies(draws, simulated) else event_engine.play
+    metadata = {"scheme": name, "workers": workers, "seed": seed, "generated": cluster.describe()}
+    return execution_of(play(draws, simulated), metadata)
 
 
 def execution_of(trace: Trace, metadata: dict[str, Any]) -> Execution:
-    """The execution of what an engine found."""
+    """The execution of an engine's trace, with metadata."""
     applied, dropped = _rows(trace.applied, dropped=False), _rows(trace.dropped, dropped=True)
     return Execution.from_rows(applied, dropped, metadata | {"in_flight": trace.in_flight})
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from jasgd.checks import integer
+from jasgd.cluster.draws import checked_seed
 from jasgd.record.execution import Execution, row_dtype
 from jasgd.staleness import StalenessHistogram
 
@@ -34,31 +36,27 @@ def independent(law: Any, *, steps: int, seed: int = 0) -> Execution:
       >>> independent(lambda rng, size: rng.poisson(3.0, size), steps=4).worker.tolist()
       [-1, -1, -1, -1]
     """
-    for name, value, least in (("steps", steps, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"{name} must be an integer ≥ {least}, got {value!r}")
-    if seed >= 1 << 64:
-        raise ValueError(f"seed must be < 2**64, got {seed}")
+    steps, seed = integer("steps", steps, 1), checked_seed(seed)
     rng = np.random.Generator(np.random.Philox(key=np.array([seed, (1 << 64) - 1], np.uint64)))
     if callable(law):
-        drawn = np.asarray(law(rng, int(steps)))
+        drawn = np.asarray(law(rng, steps))
         if drawn.shape != (steps,) or not np.issubdtype(drawn.dtype, np.integer) or drawn.min() < 0:
             raise ValueError(
                 f"law must give {steps} integers ≥ 0, got {drawn.dtype} of shape {drawn.shape}: {drawn.ravel()[:5]}"
             )
-        told: dict[str, Any] = {"function": getattr(law, "__qualname__", type(law).__name__)}
+        description: dict[str, Any] = {"function": getattr(law, "__qualname__", type(law).__name__)}
     else:
         pmf = _pmf(law)
         cumulative = np.cumsum(pmf)
-        drawn = np.searchsorted(cumulative, rng.random(int(steps)) * cumulative[-1], "right")
-        told = {"pmf": pmf.tolist()}
-    rows = np.zeros(int(steps), row_dtype(dropped=False))
+        drawn = np.searchsorted(cumulative, rng.random(steps) * cumulative[-1], "right")
+        description = {"pmf": pmf.tolist()}
+    rows = np.zeros(steps, row_dtype(dropped=False))
     rows["worker"], rows["tries"] = -1, 1
     rows["ticket"] = rows["version"] = np.arange(steps)
     rows["staleness"] = np.minimum(drawn, rows["version"])
     rows["version_read"] = rows["version"] - rows["staleness"]
     rows["factor"] = rows["loss"] = rows["time_s"] = np.nan
-    metadata = {"scheme": "independent", "workers": 0, "seed": int(seed), "in_flight": [], "generated": {"law": told}}
+    metadata = {"scheme": "independent", "workers": 0, "seed": seed, "in_flight": [], "generated": {"law": description}}
     return Execution.from_rows(rows, np.zeros(0, row_dtype(dropped=True)), metadata)
 
 

@@ -1,16 +1,13 @@
-"""The schemes that go in rounds, as far as time goes: synchronous SGD, with and without backup workers."""
+"""Simulated schemes that go in rounds: synchronous SGD, with and without backup workers."""
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from jasgd.cluster.generation.simulated_scheme import SimulatedScheme, Steps
-
-if TYPE_CHECKING:
-    from jasgd.cluster.generation.run import Run
+from jasgd.checks import is_integer
+from jasgd.cluster.generation.run import ClusterRun
+from jasgd.cluster.generation.simulated_scheme import Activity, SimulatedScheme
 
 
 class Synchronous(SimulatedScheme):
@@ -18,15 +15,15 @@ class Synchronous(SimulatedScheme):
 
     name = "synchronous"
 
-    def __init__(self, run: Run):
+    def __init__(self, run: ClusterRun):
         super().__init__(run)
         self._there = 0
-        self._round: list[int] = []  # who has handed in a gradient, in the order of coming
+        self._round: list[int] = []  # workers that have handed in a gradient, in the order of arrival
         self._applying: int | None = None
-        self._late: list[int] = []  # who waits for the commit under way to end
+        self._late: list[int] = []  # workers that wait for the commit under way to end
 
     def joined(self, worker: int) -> None:
-        """It takes part in this round, or in the next where this one is being committed."""
+        """The worker takes part in this round, or in the next where this one is being committed."""
         self._there += 1
 
     def left(self, worker: int) -> None:
@@ -37,13 +34,13 @@ class Synchronous(SimulatedScheme):
             for waiting in self._late if self._applying is None else [self._applying]:
                 self.run.wake(waiting)
 
-    def read(self, worker: int) -> Steps:
-        """The version of the round."""
+    def read(self, worker: int) -> Activity:
+        """Reads the version of the round."""
         yield from self._wait_for_the_commit(worker)
         self.run.reads(worker)
         yield self.run.read_s(worker)
 
-    def commit(self, worker: int) -> Steps:
+    def commit(self, worker: int) -> Activity:
         """Waits until the round is complete; the last to come commits it."""
         run = self.run
         yield from self._wait_for_the_commit(worker)
@@ -79,7 +76,7 @@ class Synchronous(SimulatedScheme):
         if 0 < self._needed() <= len(self._round):
             self._applying = self._round[-1]
 
-    def _wait_for_the_commit(self, worker: int) -> Steps:
+    def _wait_for_the_commit(self, worker: int) -> Activity:
         while self._applying is not None:
             self._late.append(worker)
             yield None
@@ -90,9 +87,9 @@ class KOfN(Synchronous):
 
     name = "k_of_n"
 
-    def __init__(self, run: Run, *, k: int):
+    def __init__(self, run: ClusterRun, *, k: int):
         super().__init__(run)
-        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= run.workers:
+        if not is_integer(k) or not 1 <= k <= run.workers:
             raise ValueError(f"k must be an integer in 1…{run.workers} (the number of workers), got {k!r}")
         self._k = int(k)
 
@@ -110,7 +107,7 @@ def k_of_n(*, k: int) -> Any:
       k: gradients in a round, 1 ≤ k ≤ workers.
 
     Returns:
-      What ``generate(scheme=...)`` takes; values are checked there.
+      A factory for ``generate(scheme=...)``, which checks the value.
 
     Example:
       >>> from jasgd import cluster

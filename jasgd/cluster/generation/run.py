@@ -1,4 +1,4 @@
-"""A run in progress: versions, rows, and what a simulated scheme may ask of it."""
+"""A generated run in progress: its versions and rows, and the methods by which a simulated scheme reads and commits."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jasgd.cluster.draws import Streams
+from jasgd.cluster.draws import Draws
 from jasgd.record.execution import DROP_REASONS
 
 _APPLIED = ("worker", "ticket", "version_read", "version", "tries", "time_s")
 
 
 class Trace(NamedTuple):
-    """What an engine found: columns of the rows, and who had read which version when the last commit was made."""
+    """The outcome of an engine: columns of the rows, and which workers had read which version at the last commit."""
 
     applied: dict[str, np.ndarray]
     dropped: dict[str, np.ndarray]
     in_flight: list[list[int]]
 
 
-class Closed(Exception):
-    """The worker goes no further: the run has all its commits, or the worker has left."""
+class WorkerEnds(Exception):
+    """Raised where a worker goes no further: the run has all its commits, or the worker has left."""
 
 
-class Run:
-    """A run in progress, as a simulated scheme sees it.
+class ClusterRun:
+    """A generated run in progress, as a simulated scheme sees it.
 
     Attributes:
       workers: number of workers, m.
@@ -38,8 +38,8 @@ class Run:
       version_read: which version each worker has read and not yet committed on, -1 for none; a list of ints.
     """
 
-    def __init__(self, streams: Streams, steps: int):
-        self.workers, self.steps = streams.workers, steps
+    def __init__(self, draws: Draws, steps: int):
+        self.workers, self.steps = draws.workers, steps
         self.version = 0
         self.now_s = self.virtual_s = 0.0
         self.present = [False] * self.workers
@@ -48,16 +48,16 @@ class Run:
         self.asleep = [True] * self.workers
         self.running = self.roused = -1
         self.busy = 0
-        self.heap: list[tuple[float, int]] = []  # when each busy worker is done, in virtual time, and who it is
+        self.heap: list[tuple[float, int]] = []  # when each busy worker is done, in virtual time, and its number
         self.claimed: dict[int, tuple] = {}  # the rows of commits that have not ended, by worker
         self.in_flight: list[list[int]] = []
         self.applied: list[tuple] = []
         self.dropped: list[tuple] = []
         self._drops, self._most_drops = 0, 1000 + 10 * self.workers
         self._reads_s, self._commits_s = (
-            [streams.durations(phase, worker) for worker in range(self.workers)] for phase in ("read", "commit")
+            [draws.durations(phase, worker) for worker in range(self.workers)] for phase in ("read", "commit")
         )
-        nodes = streams.cluster.nodes
+        nodes = draws.cluster.nodes
         self._moves, self._remote = nodes is not None and nodes.home is None, nodes.remote if nodes else 1.0
         self._node = [nodes.of(worker, self.workers) if nodes else 0 for worker in range(self.workers)]
         self._home = nodes.home or 0 if nodes else 0
@@ -100,12 +100,12 @@ class Run:
         """Ends the commit that the worker has claimed; one that has begun ends even where its worker leaves."""
         self.applied.append((*self.claimed.pop(worker), self.now_s))
         if not self.present[worker]:
-            raise Closed
+            raise WorkerEnds
 
     def drop(self, worker: int, reason: str, tries: int = 1) -> None:
         """The worker's gradient is not applied; ``reason`` is one of ``jasgd.record.execution.DROP_REASONS``."""
         if self.version >= self.steps:
-            raise Closed
+            raise WorkerEnds
         if reason not in DROP_REASONS:
             raise ValueError(f"reason must be one of {', '.join(DROP_REASONS)}, got {reason!r}")
         row = self._row(worker, self.version, tries)
@@ -118,7 +118,7 @@ class Run:
             )
 
     def wake(self, worker: int) -> None:
-        """Lets a worker that waits go on, at this instant; who wakes itself goes on from its next ``yield None``."""
+        """Lets a waiting worker go on, at this instant; one that wakes itself goes on from its next ``yield None``."""
         if worker == self.running:
             self.roused = worker
         elif self.asleep[worker] and self.present[worker]:
@@ -127,7 +127,7 @@ class Run:
             heapq.heappush(self.heap, (self.virtual_s, worker))
 
     def trace(self) -> Trace:
-        """The rows as columns."""
+        """The rows so far, as columns."""
         applied, dropped = (
             dict(zip(names, np.array(rows, np.float64).reshape(-1, len(names)).T, strict=True))
             for names, rows in ((_APPLIED, self.applied), ((*_APPLIED, "reason"), self.dropped))
@@ -137,7 +137,7 @@ class Run:
     def _next_version(self, worker: int) -> int:
         version = self.version
         if version >= self.steps:
-            raise Closed
+            raise WorkerEnds
         self.version = version + 1
         self._drops = 0
         if self._moves:

@@ -1,4 +1,4 @@
-"""Which simulated scheme a name, a text or a factory means."""
+"""The simulated scheme that a name, a text or a factory stands for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from jasgd import schemes
 from jasgd.cluster.generation.asynchronous_schemes import BoundedStaleness, Hogwild, Leashed, Locked, Sequential
 from jasgd.cluster.generation.round_schemes import KOfN, Synchronous
-from jasgd.cluster.generation.run import Run
+from jasgd.cluster.generation.run import ClusterRun
 from jasgd.cluster.generation.simulated_scheme import SimulatedScheme
 from jasgd.specs import parse_spec
 
@@ -19,15 +19,15 @@ SIMULATED: dict[str, type[SimulatedScheme]] = {
 }
 
 
-def resolve(scheme: Any) -> tuple[str, Callable[[Run], SimulatedScheme]]:
-    """What ``generate(scheme=...)`` means.
+def resolve(scheme: Any) -> tuple[str, Callable[[ClusterRun], SimulatedScheme]]:
+    """The simulated scheme that ``generate(scheme=...)`` stands for.
 
     Args:
       scheme: a name or a text such as ``"leashed:persistence=3"``; what ``jasgd.schemes.leashed(...)`` and its like
         return; what :func:`bounded_staleness` and :func:`k_of_n` return; or a class of your own.
 
     Returns:
-      The scheme as executions record it, and what makes it for a run.
+      The scheme as executions record it, and a function that makes it for a run.
 
     Raises:
       ValueError: for an unknown name or option.
@@ -56,7 +56,7 @@ def resolve(scheme: Any) -> tuple[str, Callable[[Run], SimulatedScheme]]:
                 f"scheme must be one that is simulated, {', '.join(SIMULATED)}, or a class derived from "
                 f"jasgd.cluster.SimulatedScheme, got {name}"
             )
-    parameters = list(inspect.signature(kind).parameters.values())[1:]  # behind the run
+    parameters = list(inspect.signature(kind).parameters.values())[1:]  # after the run
     allowed = [p.name for p in parameters]
     for key in options:
         if key not in allowed:
@@ -65,5 +65,5 @@ def resolve(scheme: Any) -> tuple[str, Callable[[Run], SimulatedScheme]]:
     for parameter in parameters:
         if parameter.default is parameter.empty and parameter.name not in options:
             raise ValueError(f"scheme {name!r} needs the option {parameter.name}")
-    told = ", ".join(f"{key}={value!r}" for key, value in options.items() if value is not None)
-    return f"{name}({told})" if told else str(name), lambda run: kind(run, **options)
+    options_text = ", ".join(f"{key}={value!r}" for key, value in options.items() if value is not None)
+    return f"{name}({options_text})" if options_text else str(name), lambda run: kind(run, **options)

@@ -1,31 +1,29 @@
-"""What a simulated scheme is, and what it may ask of the run: the small protocol to write one of your own."""
+"""The base class of simulated schemes, to be derived from for a scheme of your own, and a lock for them."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from jasgd.cluster.generation.run import Run
+from jasgd.cluster.generation.run import ClusterRun
 
-#: Seconds that the worker is busy for, or None: it waits until ``run.wake`` names it.
-Steps = Generator[float | None, None, None]
+#: A worker's read or commit under way: it yields seconds that the worker is busy, or None to wait for ``run.wake``.
+Activity = Generator[float | None, None, None]
 
 
 class SimulatedScheme:
-    """How reading and committing are made atomic, as far as time goes: the base of every simulated scheme.
+    """The base class of simulated schemes: how reading and committing are made atomic, as far as time goes.
 
     :meth:`read` and :meth:`commit` are generators, run for one worker after the other as if each had a thread of its
     own. ``yield seconds`` keeps the worker busy for so long; ``yield None`` lets it wait until ``run.wake(worker)``,
-    behind which it looks again whether it may go on. Nothing else happens between two yields, so what lies between
+    after which it checks again whether it may go on. Nothing else happens between two yields, so what lies between
     them is atomic. Where a worker leaves, its generator is closed: release in ``finally`` what it holds.
 
     ``read`` calls ``run.reads(worker)`` once, where it takes the version. ``commit`` ends with one of
     ``run.publish(worker)``, ``run.publish_all(workers)``, or ``run.drop(worker, reason)``.
 
     Args:
-      run: what the scheme works with, see :class:`jasgd.cluster.Run`; options of a scheme are keywords behind it.
+      run: what the scheme works with, see :class:`jasgd.cluster.ClusterRun`; options of a scheme are keywords after it.
 
     Example:
       >>> class Sluggish(SimulatedScheme):
@@ -46,37 +44,37 @@ class SimulatedScheme:
 
     name = "simulated"
 
-    def __init__(self, run: Run):
+    def __init__(self, run: ClusterRun):
         self.run = run
 
-    def read(self, worker: int) -> Steps:
+    def read(self, worker: int) -> Activity:
         """Reads the parameters: the version where ``run.reads`` is called."""
         raise NotImplementedError(f"{type(self).__name__} must define read(self, worker), a generator")
 
-    def commit(self, worker: int) -> Steps:
+    def commit(self, worker: int) -> Activity:
         """Applies or drops the worker's gradient."""
         raise NotImplementedError(f"{type(self).__name__} must define commit(self, worker), a generator")
 
     def joined(self, worker: int) -> None:
-        """Called when a worker has come, before it begins; at 0 for those that are there from the start."""
+        """Called when a worker has joined, before it begins; at time 0 for those present from the start."""
 
     def left(self, worker: int) -> None:
-        """Called when a worker has gone, behind the closing of its generator: wake whom that lets go on."""
+        """Called when a worker has left, after its generator was closed; it wakes the workers that may now go on."""
 
 
 class Mutex:
-    """A lock that those who wait get in the order in which they came.
+    """A lock that waiting workers get in the order in which they came.
 
     Args:
       run: the run whose workers it is for.
     """
 
-    def __init__(self, run: Run):
+    def __init__(self, run: ClusterRun):
         self._run = run
         self._holder: int | None = None
         self._queue: deque[int] = deque()
 
-    def acquire(self, worker: int) -> Steps:
+    def acquire(self, worker: int) -> Activity:
         """Waits until the worker holds the lock."""
         if self._holder is None:
             self._holder = worker

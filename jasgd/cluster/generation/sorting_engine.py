@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jasgd.cluster.draws import BLOCK, Streams
+from jasgd.cluster.draws import BLOCK, Draws
 from jasgd.cluster.generation import asynchronous_schemes, round_schemes
 from jasgd.cluster.generation.run import Trace
 from jasgd.cluster.generation.simulated_scheme import SimulatedScheme
@@ -15,10 +15,10 @@ from jasgd.cluster.model import PHASES
 _NO_DROPS = {name: np.zeros(0) for name in ("worker", "ticket", "version_read", "version", "tries", "time_s", "reason")}
 
 
-def applies(streams: Streams, scheme: SimulatedScheme) -> bool:
+def applies(draws: Draws, scheme: SimulatedScheme) -> bool:
     """Whether the times of each worker depend on no other's, but for the barrier of synchronous rounds."""
-    cluster, kind = streams.cluster, type(scheme)
-    if cluster.cores is not None and cluster.cores < streams.workers:
+    cluster, kind = draws.cluster, type(scheme)
+    if cluster.cores is not None and cluster.cores < draws.workers:
         return False
     if cluster.tempos:
         return False
@@ -35,11 +35,11 @@ def applies(streams: Streams, scheme: SimulatedScheme) -> bool:
     return alone and getattr(scheme, "max_staleness", None) == float("inf")
 
 
-def play(streams: Streams, scheme: SimulatedScheme) -> Trace:
-    """What the event engine gives for the same, without going through the events."""
+def play(draws: Draws, scheme: SimulatedScheme) -> Trace:
+    """The same trace as the event engine's, without going through the events."""
     if isinstance(scheme, round_schemes.Synchronous):
-        return _rounds(streams, scheme.run.steps)
-    return _asynchronous(streams, scheme.run.steps, claims_first=isinstance(scheme, asynchronous_schemes.Hogwild))
+        return _rounds(draws, scheme.run.steps)
+    return _asynchronous(draws, scheme.run.steps, claims_first=isinstance(scheme, asynchronous_schemes.Hogwild))
 
 
 class _Cycles(NamedTuple):
@@ -54,10 +54,10 @@ class _Cycles(NamedTuple):
 class _Worker:
     """One worker's cycles, drawn as far as they are needed."""
 
-    def __init__(self, streams: Streams, worker: int, *, claims_first: bool):
-        cluster = streams.cluster
+    def __init__(self, draws: Draws, worker: int, *, claims_first: bool):
+        cluster = draws.cluster
         phases = [phase for phase in PHASES if not cluster.is_zero(phase)]
-        self._blocks = [streams.blocks(phase, worker) for phase in phases]
+        self._blocks = [draws.blocks(phase, worker) for phase in phases]
         self._read = phases.index("batch") + 1 if "batch" in phases else 0
         self._claim = phases.index("compute") + 1 if claims_first else len(phases)
         self.joins_s = self._now_s = cluster.joins_s.get(worker, 0.0)
@@ -84,10 +84,10 @@ class _Worker:
         return self._parts[0] if self._parts else _Cycles(*[np.zeros(0)] * 4)
 
 
-def _asynchronous(streams: Streams, steps: int, *, claims_first: bool) -> Trace:
-    workers = [_Worker(streams, worker, claims_first=claims_first) for worker in range(streams.workers)]
+def _asynchronous(draws: Draws, steps: int, *, claims_first: bool) -> Trace:
+    workers = [_Worker(draws, worker, claims_first=claims_first) for worker in range(draws.workers)]
     last_leaves_s = max(worker.leaves_s for worker in workers)
-    horizon_s = _guess(streams, workers, steps + 4 * steps**0.5 + 10)
+    horizon_s = _guess(draws, workers, steps + 4 * steps**0.5 + 10)
     while True:
         cycles = [worker.until(horizon_s, steps) for worker in workers]
         # Events beyond the horizon are cut off, since those of others there may not have been drawn; and so are those
@@ -102,23 +102,23 @@ def _asynchronous(streams: Streams, steps: int, *, claims_first: bool) -> Trace:
         horizon_s *= min(max(1.1, 1.1 * steps / max(claims, 1)), 4.0)
 
 
-def _guess(streams: Streams, workers: list[_Worker], commits: float) -> float:
-    """By when so many commits are made, about; or when the last leaves, if that is before."""
-    rates = streams.rates()
+def _guess(draws: Draws, workers: list[_Worker], commits: float) -> float:
+    """About when so many commits are made; or when the last worker leaves, if that is before."""
+    rates = draws.rates()
     joins_s = np.array([worker.joins_s for worker in workers])
     leaves_s = np.array([worker.leaves_s for worker in workers])
 
-    def made(time_s: float) -> float:
+    def commits_by(time_s: float) -> float:
         return float(np.sum(np.maximum(rates * np.maximum(np.minimum(time_s, leaves_s) - joins_s, 0.0) - 0.5, 0.0)))
 
     low, high, last_s = 0.0, float(joins_s.min() + commits / rates.sum()), float(leaves_s.max())
-    while made(high) < commits:
+    while commits_by(high) < commits:
         low, high = high, 2 * high
         if low > last_s:
             return last_s
     for _ in range(30):
         middle = (low + high) / 2
-        low, high = (low, middle) if made(middle) >= commits else (middle, high)
+        low, high = (low, middle) if commits_by(middle) >= commits else (middle, high)
     return min(high, last_s)
 
 
@@ -131,16 +131,16 @@ def _sorted(cycles: list[_Cycles], ends: list[float], steps: int) -> Trace:
         begins.append(c.begin[: np.searchsorted(c.begin, end, "right")])
     counts = np.array([len(events) for events in flat])
     starts = np.cumsum(counts) - counts
-    who = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    event_worker = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     order = np.argsort(np.concatenate(flat), kind="stable")
-    is_claim = ((np.arange(len(order)) - starts[who]) & 1).astype(bool)[order]
+    is_claim = ((np.arange(len(order)) - starts[event_worker]) & 1).astype(bool)[order]
     versions = np.cumsum(is_claim)
     cut = int(np.searchsorted(versions, steps)) + 1
     order, is_claim, versions = order[:cut], is_claim[:cut], (versions - is_claim)[:cut]
-    at = np.empty(len(who), np.int64)  # version at which an event happens
-    at[order] = versions
+    event_version = np.empty(len(event_worker), np.int64)  # commits before each event
+    event_version[order] = versions
     claims = order[is_claim]
-    worker = who[claims]
+    worker = event_worker[claims]
     cycle = (claims - starts[worker]) // 2
     firsts = np.cumsum([0, *(len(c.end) for c in cycles)])[:-1]
     begin_firsts = np.cumsum([0, *map(len, begins)])[:-1]
@@ -150,31 +150,31 @@ def _sorted(cycles: list[_Cycles], ends: list[float], steps: int) -> Trace:
     applied = {
         "worker": worker,
         "ticket": tickets[begin_firsts[worker] + cycle],
-        "version_read": at[claims - 1],
+        "version_read": event_version[claims - 1],
         "version": np.arange(steps),
         "tries": np.ones(steps, np.int32),
         "time_s": np.concatenate([c.end for c in cycles])[firsts[worker] + cycle],
     }
-    happened = np.bincount(who[order], minlength=len(counts))
+    happened = np.bincount(event_worker[order], minlength=len(counts))
     reading = np.flatnonzero(happened & 1)
-    in_flight = [[int(w), int(at[starts[w] + happened[w] - 1])] for w in reading]
+    in_flight = [[int(w), int(event_version[starts[w] + happened[w] - 1])] for w in reading]
     return Trace(applied, _NO_DROPS, in_flight)
 
 
-def _rounds(streams: Streams, steps: int) -> Trace:
-    m = streams.workers
-    phases = [phase for phase in ("batch", "read", "compute") if not streams.cluster.is_zero(phase)]
-    blocks = [[streams.blocks(phase, worker) for worker in range(m)] for phase in phases]
-    commits = [streams.durations("commit", worker) for worker in range(m)]
+def _rounds(draws: Draws, steps: int) -> Trace:
+    m = draws.workers
+    phases = [phase for phase in ("batch", "read", "compute") if not draws.cluster.is_zero(phase)]
+    blocks = [[draws.blocks(phase, worker) for worker in range(m)] for phase in phases]
+    commits = [draws.durations("commit", worker) for worker in range(m)]
     now_s, times_s, drawn = 0.0, np.empty(steps), np.empty((BLOCK, len(phases), m))
     for version in range(steps):
         if version % BLOCK == 0:
             drawn[:] = np.array([[block() for block in of_phase] for of_phase in blocks]).transpose(2, 0, 1)
-        here = np.full(m, now_s)
+        arrivals_s = np.full(m, now_s)
         for phase in drawn[version % BLOCK]:
-            here = here + phase
-        last = m - 1 - int(np.argmax(here[::-1]))  # of those who come at one instant, in the order of workers
-        now_s = float(here[last]) + next(commits[last])
+            arrivals_s = arrivals_s + phase
+        last = m - 1 - int(np.argmax(arrivals_s[::-1]))  # of those who come at one instant, in the order of workers
+        now_s = float(arrivals_s[last]) + next(commits[last])
         times_s[version] = now_s
     version = np.repeat(np.arange(steps), m)
     applied = {

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 import jasgd
 from jasgd import cluster
-from jasgd.cluster.draws import BLOCK, Streams
+from jasgd.cluster.draws import BLOCK, Draws
 from jasgd.cluster.generation import event_engine, scheme_names, sorting_engine
 from jasgd.cluster.generation.generator import execution_of
-from jasgd.cluster.generation.run import Run
+from jasgd.cluster.generation.run import ClusterRun
 
 TICK = 0.25  # multiples of it are exact, so that many things happen at one instant
 
@@ -66,10 +66,10 @@ def clusters(draw, workers, *, contended, changes):
 
 def with_both(model, scheme, workers, steps, seed):
     def with_one(engine):
-        streams = Streams(model, workers, seed)
-        simulated = scheme_names.resolve(scheme)[1](Run(streams, steps))
-        assert sorting_engine.applies(streams, simulated)
-        return execution_of(engine.play(streams, simulated), {"workers": workers})
+        draws = Draws(model, workers, seed)
+        simulated = scheme_names.resolve(scheme)[1](ClusterRun(draws, steps))
+        assert sorting_engine.applies(draws, simulated)
+        return execution_of(engine.play(draws, simulated), {"workers": workers})
 
     return with_one(sorting_engine), with_one(event_engine)
 
