@@ -9,7 +9,7 @@ import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.helpers import moved
+from support.optax_loop import moved
 
 import jasgd
 from jasgd import StalenessHistogram, rules, schemes

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.helpers import moved
+from support.optax_loop import moved
 from support.rule_examples import EXAMPLES
 
 import jasgd

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.helpers import result_of
+from support.results import result_of
 
 import jasgd
 from jasgd import cluster

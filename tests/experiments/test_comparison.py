@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.helpers import Parabola, Task, by_hand, overtaken, result_of
+from support.every_scheme import overtaken
+from support.problems import Parabola, Task
+from support.results import by_hand, result_of
 
 import jasgd
 from jasgd.experiments.arms import Arm

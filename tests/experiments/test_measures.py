@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.helpers import result_of, with_times
+from support.results import result_of, with_times
 
 from jasgd.experiments.measures import SHARES, SMOOTHED, Spread, committed, measures, reached, smoothed, spread
 from jasgd.record.result import Outcome

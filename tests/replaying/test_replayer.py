@@ -13,8 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.helpers import counting, needs_compiler, network, plain_optax, same_bits
-from support.replays import SCHEMES, Case
+from support.agreement import same_bits
+from support.every_scheme import needs_compiler
+from support.optax_loop import plain_optax
+from support.problems import counting, network
+from support.random_runs import SCHEMES, Case
 
 import jasgd
 from jasgd.record.environment import DECIDES_BITS

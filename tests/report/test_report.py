@@ -13,7 +13,9 @@ import numpy as np
 import optax
 import pytest
 from rich.console import Console
-from support.helpers import Parabola, Task, by_hand, overtaken, result_of, with_times
+from support.every_scheme import overtaken
+from support.problems import Parabola, Task
+from support.results import by_hand, result_of, with_times
 
 import jasgd
 from jasgd import report

@@ -5,7 +5,7 @@ import threading
 import jax.numpy as jnp
 import numpy as np
 import optax
-from support.helpers import counting
+from support.problems import counting
 
 import jasgd
 from jasgd.core.buffers import Buffers

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.helpers import EVERY, counting, ids, network
+from support.every_scheme import EVERY, ids
+from support.problems import counting, network
 
 import jasgd
 from jasgd.core.admission import admit

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.helpers import needs_compiler
+from support.every_scheme import needs_compiler
 
 import jasgd
 from jasgd.core.recycling import LARGE

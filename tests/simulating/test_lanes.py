@@ -16,8 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.helpers import same_bits
-from support.references import CLUSTER, assert_close, follow, full, smooth, x64
+from support.agreement import assert_close, same_bits
+from support.problems import smooth
+from support.reference_loop import follow
+from support.simulations import CLUSTER, full, x64
 
 import jasgd
 from jasgd import cluster, rules

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.helpers import same_bits
-from support.references import CLUSTER, assert_close, follow, full, x64
+from support.agreement import assert_close, same_bits
+from support.reference_loop import follow
+from support.simulations import CLUSTER, full, x64
 
 import jasgd
 from jasgd.data import Minibatches

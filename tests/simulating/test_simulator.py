@@ -13,9 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.helpers import same_bits
+from support.agreement import assert_close, same_bits
+from support.digests_script import digests
+from support.problems import smooth
 from support.random_executions import without
-from support.references import CLUSTER, assert_close, digests, follow, full, smooth, x64
+from support.reference_loop import follow
+from support.simulations import CLUSTER, full, x64
 
 import jasgd
 from jasgd import cluster, rules, schemes

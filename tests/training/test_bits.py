@@ -4,7 +4,10 @@ import jax
 import numpy as np
 import optax
 import pytest
-from support.helpers import EVERY, NATIVE, ids, needs_compiler, network, optimizers, plain_optax, same_bits
+from support.agreement import same_bits
+from support.every_scheme import EVERY, NATIVE, ids, needs_compiler
+from support.optax_loop import optimizers, plain_optax
+from support.problems import network
 
 import jasgd
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.helpers import EVERY, ids
+from support.every_scheme import EVERY, ids
 
 import jasgd
 from jasgd import TrainResult

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.helpers import EVERY, NATIVE, ids, network
+from support.every_scheme import EVERY, NATIVE, ids
+from support.problems import network
 
 import jasgd
 from jasgd import rules

@@ -20,7 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.helpers import counting, needs_compiler, network, optimizers, same_bits
+from support.agreement import same_bits
+from support.every_scheme import needs_compiler
+from support.optax_loop import optimizers
+from support.problems import counting, network
 
 import jasgd
 from jasgd.core.admission import admit
