@@ -4,8 +4,6 @@ import importlib.util
 import json
 import os
 import re
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from support.python_process import run_python
 
 import jasgd
 from jasgd.testing import Interleaving, watched
@@ -132,12 +131,9 @@ def test_the_table_has_every_example():
 
 @pytest.mark.parametrize("name", SHOWS)
 def test_an_example_runs_and_shows_what_it_says(name, tmp_path):
-    told = subprocess.run(
-        [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py")],
-        env={k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_"))} | {"PYTHONIOENCODING": "utf-8"},
-        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert told.returncode == 0, told.stderr
+    configuration = [name for name in os.environ if name.startswith(("JAX_", "XLA_"))]
+    told = run_python("-W", "error", EXAMPLES / f"{name}.py", cwd=tmp_path, without=configuration,
+                      env={"PYTHONIOENCODING": "utf-8"})  # fmt: skip
     assert told.stderr == ""
     SHOWS[name](told.stdout)
     assert list(tmp_path.iterdir()) == []

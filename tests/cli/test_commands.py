@@ -1,13 +1,11 @@
 """The command line: what it writes, what it prints, how it ends."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from support.python_process import run_python
 
 from jasgd import TrainResult
 from jasgd.cli.main import main
@@ -234,8 +232,9 @@ def test_datasets_says_what_is_there_and_verify_what_is_wrong(capsys, tmp_path):
     assert "4 wrong" in out
 
 
-def subprocess_environment(tmp_path):
-    return {k: v for k, v in os.environ.items() if k not in ("NPROC", "JAX_PLATFORMS")} | {"HOME": str(tmp_path)}
+def in_a_home_of_its_own(tmp_path, *arguments, **options):
+    """Python in a process whose configuration of JAX is what the command line makes it."""
+    return run_python(*arguments, without=("NPROC", "JAX_PLATFORMS"), env={"HOME": str(tmp_path)}, **options)
 
 
 @pytest.mark.newest
@@ -248,10 +247,8 @@ def test_python_m_jasgd_starts_jax_configured_and_gives_its_exit_code(tmp_path):
         "except SystemExit as left:\n"
         "    print('exit code', left.code, 'async', jax.config.read('jax_cpu_enable_async_dispatch'))\n"
     )
-    told = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script, *TRAIN, "--no-plots", "--out", str(tmp_path / "run")],
-        env=subprocess_environment(tmp_path), capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
+    options = [*TRAIN, "--no-plots", "--out", tmp_path / "run"]
+    told = in_a_home_of_its_own(tmp_path, "-W", "error", "-c", script, *options)
     assert told.stdout.splitlines()[-1] == "exit code 0 async False", told.stderr
 
 
@@ -270,10 +267,7 @@ def test_ctrl_c_exits_with_130_and_writes_what_was_learned(tmp_path):
         "live.Live.show = interrupt\n"
         "raise SystemExit(main(['train', '--workers', '2', '--time-limit-s', '100', '--out', 'run', '--no-plots']))\n"
     )
-    told = subprocess.run(
-        [sys.executable, "-c", script],
-        env=subprocess_environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    told = in_a_home_of_its_own(tmp_path, "-c", script, cwd=tmp_path, check=False)
     assert told.returncode == 130, told.stderr
     result = TrainResult.load(tmp_path / "run")
     assert result.outcome == "stopped"
@@ -289,10 +283,6 @@ def test_a_missing_extra_is_one_line(tmp_path):
             "from jasgd.cli.main import main\n"
             f"raise SystemExit(main([{command!r}]))\n"
         )
-        environment = subprocess_environment(tmp_path)
-        told = subprocess.run(
-            [sys.executable, "-c", script],
-            env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+        told = in_a_home_of_its_own(tmp_path, "-c", script, cwd=tmp_path, check=False)
         assert told.returncode == 2, told.stderr
         assert re.fullmatch(r"jasgd: .*pip install \"jasgd\[(cli|problems)\]\".*\n", told.stderr), told.stderr

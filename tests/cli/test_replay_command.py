@@ -1,15 +1,11 @@
 """jasgd replay: what it says of runs that train and compare wrote, and how it ends."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from support.python_process import run_python
 
-import jasgd
 from jasgd.cli.main import main
 
 SMALL = ["--workers", "3", "--steps", "40", "--batch-size", "16", "--no-plots", "--evaluate-every-s", "60"]
@@ -55,12 +51,7 @@ def test_a_run_comes_to_the_same_bits(capsys, trained):
 
 
 def test_it_does_so_in_a_process_of_its_own(trained):
-    told = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "jasgd", "replay", str(trained)],
-        env=os.environ | {"PYTHONPATH": str(Path(jasgd.__file__).parent.parent)},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert told.returncode == 0, told.stderr
+    told = run_python("-W", "error", "-m", "jasgd", "replay", trained)
     assert "the same bits" in told.stdout
 
 

@@ -1,14 +1,13 @@
 """Models: their sizes, their initial parameters, and that each is a pure function of them."""
 
 import itertools
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from support.python_process import run_python
 
 from jasgd.problems import convolutions
 from jasgd.problems.convolutions import features, max_pool
@@ -207,7 +206,7 @@ def test_refusals(arguments, message):
 @pytest.mark.parametrize("asked", ["import jasgd.problems", "import jasgd; jasgd.problems.load"])
 def test_a_missing_flax_is_one_line(asked):
     code = f"import sys; sys.modules['flax'] = None; {asked}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    done = run_python("-c", code, check=False)
     assert done.returncode == 1
     assert done.stderr.strip().endswith('ImportError: jasgd.problems needs Flax: pip install "jasgd[problems]"')
 

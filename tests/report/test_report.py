@@ -4,8 +4,6 @@ import dataclasses
 import io
 import itertools
 import math
-import subprocess
-import sys
 
 import jax.numpy as jnp
 import matplotlib.image
@@ -15,6 +13,7 @@ import pytest
 from rich.console import Console
 from support.every_scheme import overtaken
 from support.problems import Parabola, Task
+from support.python_process import run_python
 from support.results import by_hand, result_of, with_times
 
 import jasgd
@@ -344,6 +343,6 @@ def test_one_worker_and_one_seed_are_not_several():
 @pytest.mark.parametrize(("missing", "module"), [("matplotlib", "plots"), ("rich", "tables"), ("rich", "live")])
 def test_a_missing_extra_is_named(missing, module):
     script = f"import sys; sys.modules[{missing!r}] = None\nimport jasgd.report.{module}"
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    told = run_python("-c", script, check=False)
     assert told.returncode == 1
     assert told.stderr.strip().splitlines()[-1].endswith('pip install "jasgd[cli]"')

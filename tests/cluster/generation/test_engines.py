@@ -2,15 +2,13 @@
 
 import dataclasses
 import functools
-import os
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.python_process import run_python
 
 import jasgd
 from jasgd import cluster
@@ -158,13 +156,8 @@ print(cluster.independent([0.25, 0.75], steps=50, seed=7).hashes()["staleness"])
 
 
 def test_the_same_call_gives_the_same_execution_in_every_process():
-    def told(hash_seed):
-        environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
-        return subprocess.run(
-            [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
-        ).stdout
-
-    assert told("1") == told("2")
+    printed = [run_python("-c", PROGRAM, env={"PYTHONHASHSEED": seed}).stdout for seed in ("1", "2")]
+    assert printed[0] == printed[1]
 
 
 def test_seeds_differ():
