@@ -105,10 +105,10 @@ def shows_simulated_cluster(out):
     assert speed["hogwild", "64"] > 5000
     assert speed["locked", "64"] <= 2000  # the lock is held for half a millisecond
     assert speed["leashed(persistence=2)", "64"] <= 2000
-    told = dict(zip(rows, zip(mean, tries, dropped, strict=True), strict=True))
-    assert told["leashed(persistence=2)", "64"][2] > 5000
-    assert told["leashed(persistence=2)", "64"][1] > told["leashed(persistence=2)", "8"][1] > 1
-    assert told["hogwild", "64"][0] > told["hogwild", "8"][0]
+    numbers = dict(zip(rows, zip(mean, tries, dropped, strict=True), strict=True))
+    assert numbers["leashed(persistence=2)", "64"][2] > 5000
+    assert numbers["leashed(persistence=2)", "64"][1] > numbers["leashed(persistence=2)", "8"][1] > 1
+    assert numbers["hogwild", "64"][0] > numbers["hogwild", "8"][0]
     losses = {line.split()[0]: [float(x) for x in line.split()[1:]] for line in out.splitlines()[11:13]}
     assert losses["constant"][3] == 1
     assert 0.85 < losses["tail"][3] < 1
@@ -132,10 +132,10 @@ def test_the_table_has_every_example():
 @pytest.mark.parametrize("name", SHOWS)
 def test_an_example_runs_and_shows_what_it_says(name, tmp_path):
     configuration = [name for name in os.environ if name.startswith(("JAX_", "XLA_"))]
-    told = run_python("-W", "error", EXAMPLES / f"{name}.py", cwd=tmp_path, without=configuration,
+    process = run_python("-W", "error", EXAMPLES / f"{name}.py", cwd=tmp_path, without=configuration,
                       env={"PYTHONIOENCODING": "utf-8"})  # fmt: skip
-    assert told.stderr == ""
-    SHOWS[name](told.stdout)
+    assert process.stderr == ""
+    SHOWS[name](process.stdout)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -155,7 +155,7 @@ def train(scheme, batches=lambda ticket: np.float32(1), **options):
 
 
 class AllButWorker0Wait:
-    """Holds worker 0 behind its first read until every other worker waits for it, and does then what it is told."""
+    """Holds worker 0 behind its first read until every other worker waits for it, and then does what it is asked."""
 
     def __init__(self, workers, then=lambda: None):
         self.others, self.then, self.waiting = workers - 1, then, threading.Semaphore(0)
@@ -180,8 +180,8 @@ def test_stale_synchronous_keeps_its_bound_and_takes_exactly_the_steps(own_schem
     assert execution.staleness.max() <= (workers - 1) * (2 * slack + 1)
     made = np.cumsum(execution.worker[:, None] == np.arange(workers), axis=0)
     assert (made.max(axis=1) - made.min(axis=1)).max() <= slack + 1
-    told = execution.conservation()
-    assert told["applied"] + told["in_flight"] + told["gaps"] == told["total"] == (workers - 1) * 400
+    balance = execution.conservation()
+    assert balance["applied"] + balance["in_flight"] + balance["gaps"] == balance["total"] == (workers - 1) * 400
 
 
 def test_no_smaller_bound_holds_for_stale_synchronous(own_scheme):

@@ -92,8 +92,8 @@ def test_a_generated_execution_is_generated_again_from_its_timings(name, options
     np.testing.assert_array_equal(again.dropped.ticket[:lost], first.dropped.ticket[:lost])
     assert (lost > 0) == bool(options.keys() & {"max_staleness", "persistence"})
     again.validate()
-    told = again.conservation()
-    assert sum(told[name] for name in ("applied", "dropped", "in_flight", "gaps")) == told["total"]
+    balance = again.conservation()
+    assert sum(balance[name] for name in ("applied", "dropped", "in_flight", "gaps")) == balance["total"]
 
 
 def test_the_measured_laws_are_those_of_the_model():
@@ -140,8 +140,8 @@ def test_threads_as_a_cluster(scheme, order):
     )  # fmt: skip
     execution = cluster.generate(measured_from(result, order=order), scheme=scheme, workers=2, steps=400)
     execution.validate()
-    told = execution.conservation()
-    assert sum(told[name] for name in ("applied", "dropped", "in_flight", "gaps")) == told["total"]
+    balance = execution.conservation()
+    assert sum(balance[name] for name in ("applied", "dropped", "in_flight", "gaps")) == balance["total"]
     assert execution.commits == result.execution.commits
 
 

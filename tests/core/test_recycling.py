@@ -87,8 +87,8 @@ def test_old_memory_is_written_to_and_no_update_is_lost(scheme, written):
     )  # fmt: skip
     np.testing.assert_array_equal(result.params, -float(steps))
     if scheme != "hogwild":
-        for told in result.aux.values():  # nobody wrote to what a worker computed on
-            np.testing.assert_array_equal(told, -result.execution.version_read)
+        for column in result.aux.values():  # nobody wrote to what a worker computed on
+            np.testing.assert_array_equal(column, -result.execution.version_read)
     assert written[WRITTEN[scheme]] > steps / 2
 
 

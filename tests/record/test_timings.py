@@ -61,7 +61,7 @@ def test_every_gradient_has_its_phases_and_they_fit_into_the_run(scheme):
 
 
 def spin(seconds):
-    """Takes at least so long; told is how long."""
+    """Takes at least so long; returns how long."""
     began = time.perf_counter()
     while (took := time.perf_counter() - began) < seconds:
         pass
@@ -106,9 +106,9 @@ def test_waiting_for_the_lock_is_time_of_the_commit_and_not_of_the_gradient():
                 computed = time.perf_counter() - read[-1]
                 with self._mutex:
                     waited.append((gradient.ticket, computed, spin(0.05)))
-            told = super().commit(gradient)
+            committed = super().commit(gradient)
             done.set()
-            return told
+            return committed
 
     read, waited, done = [], [], threading.Event()
     result = train(scheme=Contended)
@@ -199,11 +199,11 @@ def test_tickets_are_matched_in_any_order():
     for worker, ticket in ((0, 5), (2, 3), (0, 0), (2, 9)):
         began = 100.0 * ticket
         phases.note(worker, ticket, began, began + 1, began + 3, began + 6, began + 10 + ticket)
-    told = phases.of(np.array([9, 4, 0, 5, 10]))
-    np.testing.assert_array_equal(told["batch_s"], [1, np.nan, 1, 1, np.nan])
-    np.testing.assert_array_equal(told["read_s"], [2, np.nan, 2, 2, np.nan])
-    np.testing.assert_array_equal(told["compute_s"], [3, np.nan, 3, 3, np.nan])
-    np.testing.assert_array_equal(told["commit_s"], [13, np.nan, 4, 9, np.nan])
+    timings = phases.of(np.array([9, 4, 0, 5, 10]))
+    np.testing.assert_array_equal(timings["batch_s"], [1, np.nan, 1, 1, np.nan])
+    np.testing.assert_array_equal(timings["read_s"], [2, np.nan, 2, 2, np.nan])
+    np.testing.assert_array_equal(timings["compute_s"], [3, np.nan, 3, 3, np.nan])
+    np.testing.assert_array_equal(timings["commit_s"], [13, np.nan, 4, 9, np.nan])
     assert [len(column) for column in phases.of(np.zeros(0, np.int64)).values()] == [0, 0, 0, 0]
     assert np.isnan(Phases(workers=1).of(np.arange(2))["read_s"]).all()
 

@@ -23,9 +23,9 @@ def test_it_is_a_valid_execution_that_loses_no_staleness(part):
             assert (cut.version < commits).all()
             assert len(cut) == np.sum(whole.version < commits)
             assert all(read <= commits for _, read in cut.metadata["in_flight"])
-            told = cut.conservation()
+            balance = cut.conservation()
             if not lost:
-                assert told["total"] == sum(told[name] for name in ("applied", "dropped", "in_flight", "gaps"))
+                assert balance["total"] == sum(balance[name] for name in ("applied", "dropped", "in_flight", "gaps"))
 
 
 def test_what_was_dropped_before_the_last_commit_stays():

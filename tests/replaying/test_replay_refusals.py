@@ -56,12 +56,12 @@ def test_a_process_with_other_flags_refuses(tmp_path, flag):
         "    print(error)\n"
     )
     env = {"XLA_FLAGS": "--xla_cpu_enable_fast_math=true"} if flag == "xla_flags" else {}
-    told = run_python("-c", script, tmp_path, 1 + (flag == "threads"), env=env)
+    process = run_python("-c", script, tmp_path, 1 + (flag == "threads"), env=env)
     expected = {
         "threads": "threads is 2, recorded was 1",
         "xla_flags": "xla_flags is '--xla_cpu_enable_fast_math=true', recorded was ''",
     }
-    assert expected[flag] in told.stdout, told.stderr
+    assert expected[flag] in process.stdout, process.stderr
 
 
 @pytest.mark.parametrize("upto", [-1, 121, 2.0, True])

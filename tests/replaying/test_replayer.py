@@ -52,9 +52,9 @@ def test_the_default_suite_tries_every_scheme():
 def test_a_saved_run_comes_to_the_same_bits_in_a_process_of_its_own(tmp_path, indices):
     for index in indices:
         Case.of(index).train().save(tmp_path / str(index))
-    told = json.loads(run_python("-W", "error", TESTS / "support" / "replay_script.py", tmp_path, *indices).stdout)
+    outcomes = json.loads(run_python("-W", "error", TESTS / "support" / "replay_script.py", tmp_path, *indices).stdout)
     same = {"exact": True, "compared": ["params", "opt_state"], "difference": ""}
-    assert told == {str(index): same for index in indices}
+    assert outcomes == {str(index): same for index in indices}
 
 
 def test_the_replay_of_one_worker_is_plain_optax():

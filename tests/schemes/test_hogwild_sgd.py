@@ -25,9 +25,11 @@ def test_staleness_is_exact_and_overlapped_reads_are_counted():
     execution = result.execution
     execution.validate()
     assert execution.version.tolist() == list(range(steps))
-    told = execution.conservation()
+    balance = execution.conservation()
     assert (
-        told["applied"] + told["dropped"] + told["in_flight"] + told["gaps"] == told["total"] == (workers - 1) * steps
+        balance["applied"] + balance["dropped"] + balance["in_flight"] + balance["gaps"]
+        == balance["total"]
+        == (workers - 1) * steps
     )
     assert result.counters["overlapped_reads"] > 0
     assert 0 <= result.counters["lost_state_updates"] < steps

@@ -70,7 +70,7 @@ def test_versions_form_a_chain_and_staleness_is_what_the_parameters_say(scheme):
             assert values.tolist() == [event.outcome.version]
     np.testing.assert_array_equal(result.aux["min"], result.aux["max"])
 
-    # τ, told by the loss, which is the version that the gradient was computed on.
+    # τ from the loss, which is the version that the gradient was computed on.
     np.testing.assert_array_equal(execution.staleness, execution.version - execution.loss.astype(np.int64))
     np.testing.assert_array_equal(execution.version_read, result.aux["min"].astype(np.int64))
 
@@ -80,9 +80,9 @@ def test_versions_form_a_chain_and_staleness_is_what_the_parameters_say(scheme):
     for ticket, version, tau in zip(execution.ticket, execution.version, execution.staleness, strict=True):
         assert committed[int(ticket)][:2] == (version, tau)
 
-    told = execution.conservation()
-    assert told["applied"] + told["dropped"] + told["in_flight"] + told["gaps"] == told["total"]
-    assert told["total"] == (0 if scheme == "synchronous" else (workers - 1) * steps)
+    balance = execution.conservation()
+    assert balance["applied"] + balance["dropped"] + balance["in_flight"] + balance["gaps"] == balance["total"]
+    assert balance["total"] == (0 if scheme == "synchronous" else (workers - 1) * steps)
     if scheme == "synchronous":
         assert not execution.staleness.any()
     else:
@@ -96,8 +96,10 @@ def test_staleness_is_conserved_also_with_drops(scheme):
     factory = jasgd.schemes.named(scheme, max_staleness=2)
     tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.constant()), optax.sgd(1.0))
     result = jasgd.train(loss_fn, params, tx, batches, scheme=factory, workers=8, steps=2000, has_aux=True)
-    told = result.execution.conservation()
-    assert told["applied"] + told["dropped"] + told["in_flight"] + told["gaps"] == told["total"] == 7 * 2000
+    balance = result.execution.conservation()
+    assert (
+        balance["applied"] + balance["dropped"] + balance["in_flight"] + balance["gaps"] == balance["total"] == 7 * 2000
+    )
     assert result.execution.staleness.max() <= 2
     drops = result.execution.dropped
     assert (drops.staleness > 2).all()
@@ -189,7 +191,7 @@ def two_worker_store(factory):
 
 
 class Compilations(logging.Handler):
-    """Which thread has told JAX's log of a compilation, and when."""
+    """Which thread compiled, as JAX's log says, and when."""
 
     def __init__(self):
         super().__init__()

@@ -28,11 +28,11 @@ def test_a_run_that_diverges_stops_at_its_last_good_version_and_leaves_others_al
             return 0.0
 
         given = {"problem": problem, "seeds": seeds, "lanes": lanes, "has_aux": True}
-        told = simulated(**given, evaluate=evaluate, evaluate_every=every)
+        runs = simulated(**given, evaluate=evaluate, evaluate_every=every)
         calm = simulated(**given | {"problem": diverging({})}, evaluate=evaluate, evaluate_every=every)
         assert np.isfinite(seen).all()
         for seed in seeds:
-            run, whole = told[seed], calm[seed].execution
+            run, whole = runs[seed], calm[seed].execution
             if seed not in at:
                 assert run.outcome == "finished"
                 assert same_bits((run.params, run.opt_state), (calm[seed].params, calm[seed].opt_state))
@@ -80,11 +80,11 @@ def test_gradients_that_are_not_finite_may_pass():
         return loss_fn(params, batch)[0] * (1.0 + jnp.where(batch["bad"], jnp.nan, 0.0) * params["offset"])
 
     tx = optax.apply_if_finite(optax.sgd(0.03), 5)
-    told = simulated(tx, (params, loss, by_seed), on_nonfinite="pass", seeds=[0, 1])
-    assert [run.outcome for run in told] == ["finished"] * 2
-    assert not np.isfinite(told[0].execution.loss[told[0].execution.ticket == 14]).any()
-    assert int(told[0].opt_state.total_notfinite) == 1
-    assert int(told[1].opt_state.total_notfinite) == 0
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(told[0].params))
-    expected = follow(loss, params, tx, by_seed.of(0), told[0].execution)
-    assert_close(told[0].params, expected.params[-1], 1e-4)
+    runs = simulated(tx, (params, loss, by_seed), on_nonfinite="pass", seeds=[0, 1])
+    assert [run.outcome for run in runs] == ["finished"] * 2
+    assert not np.isfinite(runs[0].execution.loss[runs[0].execution.ticket == 14]).any()
+    assert int(runs[0].opt_state.total_notfinite) == 1
+    assert int(runs[1].opt_state.total_notfinite) == 0
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(runs[0].params))
+    expected = follow(loss, params, tx, by_seed.of(0), runs[0].execution)
+    assert_close(runs[0].params, expected.params[-1], 1e-4)

@@ -15,10 +15,10 @@ from support.simulations import full
 
 @pytest.mark.parametrize("lanes", ["threads", full("vmap")])
 def test_progress_is_told_to_the_thread_that_called_up_to_the_end(lanes):
-    told = []
+    reports = []
 
     def note(*args):
-        told.append((*args, threading.get_ident()))
+        reports.append((*args, threading.get_ident()))
 
     simulated(
         optax.sgd(0.01),
@@ -26,9 +26,9 @@ def test_progress_is_told_to_the_thread_that_called_up_to_the_end(lanes):
         lanes=lanes,
         on_progress=note,
     )
-    assert told[-1][:2] == (120, 120)
-    assert [one[0] for one in told] == sorted(one[0] for one in told)
-    assert {one[2] for one in told} == {threading.get_ident()}
+    assert reports[-1][:2] == (120, 120)
+    assert [one[0] for one in reports] == sorted(one[0] for one in reports)
+    assert {one[2] for one in reports} == {threading.get_ident()}
 
 
 class Odd(Exception):

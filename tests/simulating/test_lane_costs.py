@@ -58,8 +58,8 @@ def test_seeds_step_sizes_and_evaluations_share_one_compilation(lanes):
 
 def test_a_run_that_diverges_compiles_nothing_more():
     with Compilations() as compiled:
-        told = simulated(problem=diverging({1: 9}), seeds=range(3), has_aux=True)
-    assert told[1].outcome == "diverged"
+        runs = simulated(problem=diverging({1: 9}), seeds=range(3), has_aux=True)
+    assert runs[1].outcome == "diverged"
     assert compiled.scans == 1
 
 
@@ -110,9 +110,9 @@ def test_memory_is_that_of_the_gradients_that_wait():
     size, found = 500_000, []
     processes = [start_python("-c", MEMORY, size, workers) for workers in (1, 64)]
     for process in processes:
-        told, error = process.communicate(timeout=120)
+        output, error = process.communicate(timeout=120)
         assert process.returncode == 0, error
-        found.append(json.loads(told) / (4 * size))
+        found.append(json.loads(output) / (4 * size))
     one, many = found
     assert one < 40
     assert many - one <= 1.2 * (63 + 4), (one, many)

@@ -19,14 +19,14 @@ import jasgd
 def test_threads_and_vmap_agree():
     with x64():
         loss_of = smooth()[1]
-        told = {
+        runs = {
             lanes: simulated(
                 adaptive, seeds=[5, 1, 3], step_sizes=[0.02, 0.04], lanes=lanes, evaluate_every=17,
                 evaluate=lambda params: loss_of(params, smooth()[2](0)),
             )
             for lanes in ("threads", "vmap")
         }  # fmt: skip
-        for a, b in zip(told["threads"], told["vmap"], strict=True):
+        for a, b in zip(runs["threads"], runs["vmap"], strict=True):
             assert_close((a.params, a.opt_state), (b.params, b.opt_state))
             np.testing.assert_allclose(a.execution.loss, b.execution.loss, rtol=1e-6)
             assert (a.execution.factor == b.execution.factor).all()
@@ -43,20 +43,20 @@ def test_threads_and_vmap_agree():
 def test_lanes_of_other_lengths(lanes, every):
     with x64():
         params, loss_fn, batches = problem = smooth()
-        told = simulated(
+        runs = simulated(
             problem=problem, execution=jasgd.by_seed(of_other_lengths), seeds=[0, 1, 2], lanes=lanes,
             evaluate=lambda params: float(params["offset"]), evaluate_every=every,
         )  # fmt: skip
         for seed in range(3):
             execution = of_other_lengths(seed)
             expected = follow(loss_fn, params, PLAIN, batches, execution)
-            assert_close(told[seed].params, expected.params[-1])
-            assert_close(told[seed].opt_state, expected.states[-1])
-            assert told[seed].execution.commits == execution.commits
+            assert_close(runs[seed].params, expected.params[-1])
+            assert_close(runs[seed].opt_state, expected.states[-1])
+            assert runs[seed].execution.commits == execution.commits
             versions = [*range(0, execution.commits, every or execution.commits), execution.commits]
-            assert [one["version"] for one in told[seed].evaluations] == versions
+            assert [one["version"] for one in runs[seed].evaluations] == versions
             offsets = [float(expected.params[version]["offset"]) for version in versions]
-            np.testing.assert_allclose([one["loss"] for one in told[seed].evaluations], offsets, 1e-9, 1e-12)
+            np.testing.assert_allclose([one["loss"] for one in runs[seed].evaluations], offsets, 1e-9, 1e-12)
 
 
 @pytest.mark.parametrize("lanes", ["threads", full("vmap")])
@@ -83,17 +83,17 @@ def test_settings_of_the_calling_thread_are_those_of_the_runs(lanes):
     device = jax.devices()[0]
     with x64(), jax.default_matmul_precision("highest"), jax.default_device(device):
         problem = smooth()
-        told = simulated(problem=(problem[0], loss, drawn), seeds=range(3), lanes=lanes, evaluate=evaluate, steps=5)
+        runs = simulated(problem=(problem[0], loss, drawn), seeds=range(3), lanes=lanes, evaluate=evaluate, steps=5)
     assert set(seen) == {("highest", True, device)}
-    assert told[2].params["offset"].dtype == np.float64
-    assert told[2].execution.metadata["environment"]["default_matmul_precision"] == "highest"
+    assert runs[2].params["offset"].dtype == np.float64
+    assert runs[2].execution.metadata["environment"]["default_matmul_precision"] == "highest"
 
 
 @pytest.mark.parametrize("lanes", ["threads", full("vmap")])
 def test_a_device_that_was_named_has_everything(lanes):
     device = jax.devices()[0]
-    told = simulated(optax.sgd(0.01, momentum=0.5), seeds=range(2), device=device, lanes=lanes)
-    leaves = jax.tree.leaves((told[1].params, told[1].opt_state))
+    runs = simulated(optax.sgd(0.01, momentum=0.5), seeds=range(2), device=device, lanes=lanes)
+    leaves = jax.tree.leaves((runs[1].params, runs[1].opt_state))
     assert all(leaf.committed and leaf.devices() == {device} for leaf in leaves)
 
 
@@ -113,13 +113,13 @@ def test_another_device_of_the_process_in_a_process_with_two():
         "second = jax.devices()[1]\n"
         "batches = jasgd.minibatches(test_scan_batches.ARRAYS, 4)\n"
         "for lanes in ('threads', 'vmap'):\n"
-        "    told = [*simulated(seeds=range(2), device=second, lanes=lanes),\n"
+        "    runs = [*simulated(seeds=range(2), device=second, lanes=lanes),\n"
         "            *test_scan_batches.simulated(batches, seeds=range(2), device=second, lanes=lanes)]\n"
         "    with jax.default_device(second):\n"
-        "        told += [*simulated(seeds=range(2), lanes=lanes)]\n"
-        "    leaves = jax.tree.leaves([(run.params, run.opt_state) for run in told])\n"
+        "        runs += [*simulated(seeds=range(2), lanes=lanes)]\n"
+        "    leaves = jax.tree.leaves([(run.params, run.opt_state) for run in runs])\n"
         "    print(*sorted({d.id for leaf in leaves for d in leaf.devices()}))\n"
     )
     env = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    told = run_python("-W", "error", "-c", script, TESTS / "simulating", env=env)
-    assert told.stdout.split() == ["1", "1"]
+    process = run_python("-W", "error", "-c", script, TESTS / "simulating", env=env)
+    assert process.stdout.split() == ["1", "1"]

@@ -83,11 +83,11 @@ def test_minibatches_of_other_arrays_by_seed():
     assert feed([kinds[5], kinds[7]], 10).shared != ()
     assert feed([kinds[5], kinds[6]], 10).shared == ()
     for lanes, seeds in (("threads", [5, 6]), ("vmap", [5, 7])):
-        told = simulated(jasgd.by_seed(kinds.__getitem__), seeds=seeds, lanes=lanes)
+        runs = simulated(jasgd.by_seed(kinds.__getitem__), seeds=seeds, lanes=lanes)
         for seed in seeds:
             tx = optax.sgd(0.05, momentum=0.5)
-            expected = follow(loss_fn, jnp.zeros(3), tx, kinds[seed], told[seed].execution)
-            assert_close(told[seed].params, expected.params[-1], 1e-4)
+            expected = follow(loss_fn, jnp.zeros(3), tx, kinds[seed], runs[seed].execution)
+            assert_close(runs[seed].params, expected.params[-1], 1e-4)
 
 
 def test_equal_arrays_of_another_dtype_are_other_arrays():
@@ -136,11 +136,11 @@ def test_mini_batches_of_any_kind(kind, lanes):
         return loss(w, batch)
 
     tx = optax.sgd(0.01)
-    told = jasgd.simulate(
+    runs = jasgd.simulate(
         loss_fn, jnp.ones(2), tx, batches, cluster=CLUSTER, workers=2, steps=9, seeds=[3, 4], lanes=lanes
     )
     assert len(seen) == 1, seen  # as at the door, so the type of a number of Python's is weak
-    for run in told:
+    for run in runs:
         expected = follow(loss, jnp.ones(2), tx, batches, run.execution)
         assert_close(run.params, expected.params[-1], 1e-4)
 
@@ -177,15 +177,15 @@ def test_large_mini_batches_are_drawn_a_few_at_a_time():
 
 
 @pytest.mark.parametrize(
-    ("odd", "told"),
+    ("odd", "message"),
     [
         (np.ones(4, np.float32), r"float32\[3\] for ticket 0 and float32\[4\] for ticket 7"),
         ({"a": np.ones(3, np.float32)}, r"float32\[3\] for ticket 0 and \{'a': 'float32\[3\]'\} for ticket 7"),
         (np.ones(3, np.int32), r"float32\[3\] for ticket 0 and int32\[3\] for ticket 7"),
     ],
 )
-def test_mini_batches_that_change_their_shape_are_refused_by_ticket(odd, told):
-    with pytest.raises(ValueError, match=rf"batches must have the same .* for every ticket, got {told}"):
+def test_mini_batches_that_change_their_shape_are_refused_by_ticket(odd, message):
+    with pytest.raises(ValueError, match=rf"batches must have the same .* for every ticket, got {message}"):
         simulated(lambda t: odd if t == 7 else np.ones(3, np.float32), loss_fn=lambda w, b: jnp.sum((w - b) ** 2))
 
 
@@ -203,9 +203,9 @@ def test_the_arrays_of_the_caller_stay_as_they_were():
     for lanes in ("threads", "vmap"):
         simulated(jasgd.minibatches(arrays, 4), params, lambda p, b: loss_fn(p["w"], b), seeds=[0, 1], lanes=lanes)
         kept = jnp.zeros(3)
-        told = simulated(lambda t: (arrays[0][:2], arrays[1][:2]), kept, seeds=[0, 1], lanes=lanes)
+        runs = simulated(lambda t: (arrays[0][:2], arrays[1][:2]), kept, seeds=[0, 1], lanes=lanes)
         assert not kept.is_deleted()
         assert (np.asarray(kept) == 0).all()
-        assert all((np.asarray(run.initial_params) == 0).all() for run in told)
+        assert all((np.asarray(run.initial_params) == 0).all() for run in runs)
     assert all((a == b).all() for a, b in zip(arrays, ARRAYS, strict=True))
     assert (params["w"] == 0).all()

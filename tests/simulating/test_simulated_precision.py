@@ -77,9 +77,9 @@ def test_a_step_size_has_the_precision_and_the_weak_type_of_pythons_numbers(lane
 
     with x64():
         params, loss_fn, batches = smooth()
-        told = simulated(make, seeds=[4, 2], step_sizes=[0.04, 0.03], lanes=lanes)
-        expected = follow(loss_fn, params, make(0.03), batches, told[2, 0.03].execution)
-        assert_close(told[2, 0.03].params, expected.params[-1])
+        runs = simulated(make, seeds=[4, 2], step_sizes=[0.04, 0.03], lanes=lanes)
+        expected = follow(loss_fn, params, make(0.03), batches, runs[2, 0.03].execution)
+        assert_close(runs[2, 0.03].params, expected.params[-1])
     dtypes = []
 
     def noted(size):

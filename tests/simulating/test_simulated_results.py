@@ -29,9 +29,9 @@ from jasgd import cluster, rules
 
 @pytest.mark.parametrize("lanes", ["threads", full("vmap")])
 def test_the_same_call_gives_the_same_bits_in_another_process_too(lanes):
-    told = run_python("-W", "error", TESTS / "support" / "digests_script.py", lanes)
+    process = run_python("-W", "error", TESTS / "support" / "digests_script.py", lanes)
     first = digests(lanes=lanes)
-    assert first == json.loads(told.stdout)
+    assert first == json.loads(process.stdout)
     assert first == digests(lanes=lanes)
     assert len({run[0] for run in first}) == 4  # each seed and step size has bits of its own
 
@@ -47,8 +47,8 @@ def test_the_loss_that_evaluate_finds_is_that_of_its_version():
             seen.append(params)
             return {"loss": loss_fn(params, batches(10**6)), "norm": optax.tree.norm(params)}
 
-        told = simulated(tx, problem, workers=3, seeds=[5], evaluate=evaluate, evaluate_every=7)
-        run = told[5]
+        runs = simulated(tx, problem, workers=3, seeds=[5], evaluate=evaluate, evaluate_every=7)
+        run = runs[5]
         expected = follow(loss_fn, params, tx, batches, run.execution)
         versions = [*range(0, STEPS, 7), STEPS]
         assert [one["version"] for one in run.evaluations] == versions
@@ -76,15 +76,15 @@ def test_a_simulated_result_is_a_result(execution, tmp_path):
         tx = OPTIMIZERS["momentum"](rules.inverse())
         options = {"steps": 20} if execution is None else {"execution": execution}
         (run,) = simulated(tx, problem, has_aux=True, evaluate=lambda p: 1.0, evaluate_every=5, **options)
-        told = run.summary()
-        assert "finished: all 20 steps were taken" in told
-        assert "20 updates" in told
+        summary = run.summary()
+        assert "finished: all 20 steps were taken" in summary
+        assert "20 updates" in summary
         assert run.metrics["updates"] == 20
         loaded = jasgd.TrainResult.load(run.save(tmp_path), params_like=problem[0], opt_state_like=tx.init(problem[0]))
         assert same_bits((run.params, run.opt_state), (loaded.params, loaded.opt_state))
     assert loaded.execution.hashes() == run.execution.hashes()
     assert loaded.execution.metadata == json.loads(json.dumps(run.execution.metadata))
-    assert loaded.summary() == told
+    assert loaded.summary() == summary
     assert sorted(map(str, loaded.metrics.items())) == sorted(map(str, run.metrics.items()))
     assert [one["version"] for one in loaded.evaluations] == [0, 5, 10, 15, 20]
     loaded.execution.unaltered()
@@ -112,22 +112,22 @@ def test_results_come_by_seed_and_step_size():
     def make(size):
         return optax.sgd(size)
 
-    told = simulated(make, seeds=[7, np.int64(2)], step_sizes=[0.1, np.float32(0.5)], steps=5)
-    assert (told.seeds, told.step_sizes) == ((7, 2), (0.1, 0.5))
-    assert len(told) == 4
-    order = [(run.execution.metadata["seed"], run.execution.metadata["step_size"]) for run in told]
+    runs = simulated(make, seeds=[7, np.int64(2)], step_sizes=[0.1, np.float32(0.5)], steps=5)
+    assert (runs.seeds, runs.step_sizes) == ((7, 2), (0.1, 0.5))
+    assert len(runs) == 4
+    order = [(run.execution.metadata["seed"], run.execution.metadata["step_size"]) for run in runs]
     assert order == [(7, 0.1), (7, 0.5), (2, 0.1), (2, 0.5)]
-    assert told[2, 0.5] is list(told)[3]
+    assert runs[2, 0.5] is list(runs)[3]
     with pytest.raises(KeyError, match=r"2 step sizes were simulated: ask for \[seed, step_size\]"):
-        told[7]
+        runs[7]
     with pytest.raises(KeyError, match=r"seed and step size must be of \(7, 2\) and \(0.1, 0.5\), got \(7, 0.2\)"):
-        told[7, 0.2]
+        runs[7, 0.2]
     one = simulated(make, seeds=[7, 2], step_sizes=[0.1], steps=5)
     assert one[7] is one[7, 0.1]
     assert [run.execution.metadata["seed"] for run in one] == [7, 2]
     with pytest.raises(KeyError, match="seed"):
         one[3]
-    assert same_bits(dataclasses.replace(one[7], aux={}).params, told[7, 0.1].params)
+    assert same_bits(dataclasses.replace(one[7], aux={}).params, runs[7, 0.1].params)
 
 
 @pytest.mark.parametrize("lanes", ["threads", full("vmap")])
@@ -139,7 +139,7 @@ def test_parameters_batches_and_executions_by_seed(lanes):
             seed: cluster.generate(CLUSTER, scheme="leashed", workers=seed, steps=STEPS + seed, seed=seed)
             for seed in (3, 8)
         }
-        told = jasgd.simulate(
+        results = jasgd.simulate(
             loss_fn,
             jasgd.by_seed(lambda seed: problems[seed][0]),
             tx,
@@ -149,6 +149,6 @@ def test_parameters_batches_and_executions_by_seed(lanes):
             lanes=lanes,
         )
         for seed, (params, _, batches) in problems.items():
-            assert told[seed].execution.worker.tolist() == runs[seed].worker.tolist()
-            assert_close(told[seed].params, follow(loss_fn, params, tx, batches, runs[seed]).params[-1])
-            assert_close(told[seed].initial_params, params, 0)
+            assert results[seed].execution.worker.tolist() == runs[seed].worker.tolist()
+            assert_close(results[seed].params, follow(loss_fn, params, tx, batches, runs[seed]).params[-1])
+            assert_close(results[seed].initial_params, params, 0)

@@ -60,18 +60,18 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("options", "error", "told"), BAD)
-def test_what_cannot_work_is_refused_at_the_door(options, error, told):
+@pytest.mark.parametrize(("options", "error", "message"), BAD)
+def test_what_cannot_work_is_refused_at_the_door(options, error, message):
     given = {
         "loss_fn": lambda w, b: jnp.sum((w - b) ** 2), "params": jnp.zeros(2), "tx": optax.sgd(0.1),
         "batches": lambda ticket: np.ones(2, np.float32), "cluster": CLUSTER, "workers": 2, "steps": 3, "seeds": [0, 1],
     }  # fmt: skip
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         jasgd.simulate(**given | options)
 
 
 @pytest.mark.parametrize(
-    ("execution", "options", "error", "told"),
+    ("execution", "options", "error", "message"),
     [
         (3, {}, TypeError, "execution must be an Execution, or by_seed of such, got int"),
         (jasgd.by_seed(lambda seed: None), {}, TypeError, "execution must be an Execution, .* got NoneType"),
@@ -85,8 +85,8 @@ def test_what_cannot_work_is_refused_at_the_door(options, error, told):
         ),
     ],
 )
-def test_an_execution_that_cannot_be_followed_is_refused(execution, options, error, told):
-    with pytest.raises(error, match=told):
+def test_an_execution_that_cannot_be_followed_is_refused(execution, options, error, message):
+    with pytest.raises(error, match=message):
         simulated(execution=execution, **options)
 
 

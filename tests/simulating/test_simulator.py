@@ -80,9 +80,11 @@ def test_aux_is_that_of_each_row(scheme):
     run, expected = held_against_the_loop(tx, problem, scheme=SCHEMES[scheme], workers=5, has_aux=True)
     assert list(run.aux) == ["more/0", "more/1", "offset"]
     for name, column in run.aux.items():
-        told = [{"more/0": a["more"][0], "more/1": a["more"][1], "offset": a["offset"]}[name] for a in expected.aux]
-        assert column.dtype == told[0].dtype
-        np.testing.assert_allclose(column, told, rtol=1e-9)
+        expected_column = [
+            {"more/0": a["more"][0], "more/1": a["more"][1], "offset": a["offset"]}[name] for a in expected.aux
+        ]
+        assert column.dtype == expected_column[0].dtype
+        np.testing.assert_allclose(column, expected_column, rtol=1e-9)
 
 
 @pytest.mark.parametrize("scheme", ["leashed", "synchronous", full("k_of_n")])
@@ -166,7 +168,7 @@ def test_commits_of_hogwild_that_did_not_end_change_nothing(lost):
     cut = without(whole, list(lost))
     run, expected = held_against_the_loop(
         tx, execution=cut, evaluate=lambda params: float(params["offset"]), evaluate_every=1,
-        on_progress=lambda *told: done.append(told),
+        on_progress=lambda *progress: done.append(progress),
     )  # fmt: skip
     assert run.execution.commits == 12
     assert [one["version"] for one in run.evaluations] == list(range(13))

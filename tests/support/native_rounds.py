@@ -45,13 +45,13 @@ def store(name, *, workers=2, rule=None):
 
 def in_threads(*bodies):
     """What each body returns or raises; each runs in a thread of its own."""
-    told = [None] * len(bodies)
+    outcomes = [None] * len(bodies)
 
     def run(number):
         try:
-            told[number] = bodies[number]()
+            outcomes[number] = bodies[number]()
         except Exception as error:
-            told[number] = error
+            outcomes[number] = error
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(len(bodies))]
     for thread in threads:
@@ -59,7 +59,7 @@ def in_threads(*bodies):
     for thread in threads:
         thread.join(60)
     assert not any(thread.is_alive() for thread in threads)
-    return told
+    return outcomes
 
 
 def until(condition):

@@ -46,14 +46,16 @@ def follow(loss_fn, params, tx, batches, execution, *, has_aux=False, upto=None)
             states.append(states[-1])
             continue
         read = versions[execution.version_read[rows[0]]]
-        told = [gradient(versions[execution.version_read[row]], batches(int(execution.ticket[row]))) for row in rows]
-        values = [value[0] if has_aux else value for value, _ in told]
-        mean = jax.tree.map(lambda *parts: sum(parts) / len(parts), *(grads for _, grads in told))
+        gradients = [
+            gradient(versions[execution.version_read[row]], batches(int(execution.ticket[row]))) for row in rows
+        ]
+        values = [value[0] if has_aux else value for value, _ in gradients]
+        mean = jax.tree.map(lambda *parts: sum(parts) / len(parts), *(grads for _, grads in gradients))
         tau = np.int32(version - execution.version_read[rows[0]])
         made, state = apply(versions[-1], states[-1], mean, tau, sum(values) / len(values), read)
         versions.append(made)
         states.append(state)
         losses += map(float, values)
         factors += [float(optax.tree.get(state, "factor", 1.0))] * len(rows)
-        aux += [value[1] for value, _ in told if has_aux]
+        aux += [value[1] for value, _ in gradients if has_aux]
     return Followed(versions, states, losses, factors, aux)

@@ -33,11 +33,11 @@ def full(*values):
 def digests(*, lanes="threads", seeds=(3, 1)):
     """What a simulation comes to, bit by bit."""
     params, loss_fn, batches = smooth()
-    told = jasgd.simulate(
+    runs = jasgd.simulate(
         loss_fn, params, lambda size: optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(size)),
         batches, cluster=CLUSTER, workers=5, steps=80, seeds=seeds, step_sizes=[0.01, 0.03], lanes=lanes,
     )  # fmt: skip
-    return [[digest(run.params), digest(run.opt_state), *run.execution.hashes().values()] for run in told]
+    return [[digest(run.params), digest(run.opt_state), *run.execution.hashes().values()] for run in runs]
 
 
 STEPS = 60

@@ -1,4 +1,4 @@
-"""What goes wrong inside a run is told, and what was learned until then is kept."""
+"""A run in which something goes wrong says what it was, and keeps what was learned until then."""
 
 import itertools
 import re
@@ -81,8 +81,8 @@ def test_a_hole_that_a_failed_hogwild_commit_leaves_is_recorded(tmp_path):
     (hole,) = result.execution.metadata["unfinished"]
     assert hole not in result.execution.version
     assert len(result.execution) == result.execution.commits - 1
-    told = TrainResult.load(result.save(tmp_path)).execution.conservation()
-    assert told["applied"] + told["dropped"] + told["in_flight"] + told["gaps"] == told["total"]
+    balance = TrainResult.load(result.save(tmp_path)).execution.conservation()
+    assert balance["applied"] + balance["dropped"] + balance["in_flight"] + balance["gaps"] == balance["total"]
     # Any other gap is still found.
     with pytest.raises(jasgd.ExecutionError, match="does not follow"):
         type(result.execution)(

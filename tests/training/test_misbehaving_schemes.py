@@ -68,18 +68,18 @@ def test_a_scheme_whose_workers_give_several_gradients_to_a_version_trains():
     assert result.execution.commits == 40
 
 
-@pytest.mark.parametrize("told", [None, "done"])
-def test_a_scheme_whose_commit_returns_nothing_of_use_is_named(told):
+@pytest.mark.parametrize("returned", [None, "done"])
+def test_a_scheme_whose_commit_returns_nothing_of_use_is_named(returned):
     class Silent(Leashed):
         name = "silent"
 
         def commit(self, gradient):
             super().commit(gradient)
-            return told
+            return returned
 
     result = train(scheme=Silent)
     assert result.outcome == "failed"
-    message = f"commit of the scheme 'silent' must return Committed or Dropped, got {type(told).__name__}"
+    message = f"commit of the scheme 'silent' must return Committed or Dropped, got {type(returned).__name__}"
     assert message in result.message
     assert isinstance(result.error, TypeError)
 
@@ -153,6 +153,6 @@ def test_aux_of_a_ticket_that_nobody_drew_does_not_hide_what_went_wrong():
 def test_a_scheme_that_is_watched_and_logged_keeps_its_name_in_the_record():
     scheme = jasgd.schemes.leashed(persistence=3)
     events = []
-    for told in (watched(scheme, nowhere), logged(scheme, events), logged(watched(scheme, nowhere), events)):
-        assert train(scheme=told).execution.metadata["scheme"] == "leashed(persistence=3)"
+    for wrapped in (watched(scheme, nowhere), logged(scheme, events), logged(watched(scheme, nowhere), events)):
+        assert train(scheme=wrapped).execution.metadata["scheme"] == "leashed(persistence=3)"
     assert jasgd.schemes.describe(watched(Leashed, nowhere)) == "leashed"

@@ -164,10 +164,10 @@ def test_evaluation_that_raises_fails_the_run_with_its_traceback():
 
 @pytest.mark.parametrize("when", ["while the workers run", "at the last report"])
 def test_an_on_progress_that_raises_fails_the_run_and_keeps_what_was_learned(when):
-    told = []
+    reports = []
 
     def on_progress(progress):
-        told.append(progress)
+        reports.append(progress)
         if when == "while the workers run" or progress.updates == 2000:
             raise OSError("no space left on the display")
 

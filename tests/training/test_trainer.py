@@ -111,17 +111,17 @@ def test_an_aux_that_is_one_scalar_is_named_aux():
 
 
 def test_progress_is_told_by_the_calling_thread():
-    told, threads = [], set()
+    reports, threads = [], set()
 
     def on_progress(progress):
-        told.append(progress)
+        reports.append(progress)
         threads.add(threading.current_thread())
 
     jasgd.train(quadratic, start(), adaptive(), ones, workers=2, steps=3000, on_progress=on_progress)
     assert threads == {threading.current_thread()}
-    assert told[-1].updates == 3000
-    assert told[-1].updates_per_s > 0
-    assert all(p.time_s <= q.time_s for p, q in itertools.pairwise(told))
+    assert reports[-1].updates == 3000
+    assert reports[-1].updates_per_s > 0
+    assert all(p.time_s <= q.time_s for p, q in itertools.pairwise(reports))
 
 
 @pytest.mark.parametrize("scheme", ids(SCHEMES))
@@ -143,11 +143,11 @@ def test_nothing_compiles_once_the_workers_run():
     class Compilations(logging.Handler):
         def __init__(self):
             super().__init__()
-            self.told = []
+            self.messages = []
 
         def emit(self, record):
             if "Compiling" in record.getMessage() and threading.current_thread().name.startswith("jasgd-worker"):
-                self.told.append(record.getMessage())
+                self.messages.append(record.getMessage())
 
     handler = Compilations()
     logger = logging.getLogger("jax._src.interpreters.pxla")
@@ -160,4 +160,4 @@ def test_nothing_compiles_once_the_workers_run():
                 jasgd.train(loss_fn, params, tx, batches, **of(scheme), steps=30)
     finally:
         logger.removeHandler(handler)
-    assert handler.told == []
+    assert handler.messages == []

@@ -17,8 +17,8 @@ def generate(scheme, steps, workers=3, compute_s=FOUR_SIX_NINE, **times):
     model = cluster.Cluster(compute_s=compute_s, **times)
     execution = cluster.generate(model, scheme=scheme, workers=workers, steps=steps)
     execution.validate()
-    told = execution.conservation()
-    assert told["applied"] + told["dropped"] + told["in_flight"] + told["gaps"] == told["total"]
+    balance = execution.conservation()
+    assert balance["applied"] + balance["dropped"] + balance["in_flight"] + balance["gaps"] == balance["total"]
     return execution
 
 

@@ -42,8 +42,12 @@ def test_versions_form_a_chain_and_staleness_is_what_the_parameters_say(name):
     np.testing.assert_array_equal(result.aux["min"], result.aux["max"])  # no torn read
     np.testing.assert_array_equal(execution.version_read, result.aux["min"].astype(np.int64))
     np.testing.assert_array_equal(execution.staleness, execution.version - execution.loss.astype(np.int64))
-    told = execution.conservation()
-    assert told["applied"] + told["dropped"] + told["in_flight"] + told["gaps"] == told["total"] == (8 - rows) * steps
+    balance = execution.conservation()
+    assert (
+        balance["applied"] + balance["dropped"] + balance["in_flight"] + balance["gaps"]
+        == balance["total"]
+        == (8 - rows) * steps
+    )
     assert (execution.staleness.max() > 0) == (name != "synchronous")
     assert int(np.asarray(result.opt_state[0].law.updates)) == steps
 
@@ -160,8 +164,10 @@ def test_gradients_that_are_too_stale_are_dropped_and_leave_no_trace(name):
     assert result.execution.staleness.max() <= 2
     assert (drops.staleness > 2).all()
     assert (drops.staleness == drops.version - drops.version_read).all()
-    told = result.execution.conservation()
-    assert told["applied"] + told["dropped"] + told["in_flight"] + told["gaps"] == told["total"] == 7 * 2000
+    balance = result.execution.conservation()
+    assert (
+        balance["applied"] + balance["dropped"] + balance["in_flight"] + balance["gaps"] == balance["total"] == 7 * 2000
+    )
     if name != "hogwild":
         assert np.unique(np.asarray(result.params["a"])).tolist() == [2000]
 
@@ -318,5 +324,5 @@ result = jasgd.train(lambda w, b: ((w - b) ** 2).sum(), jnp.zeros(3), optax.sgd(
 result.execution.validate()
 print(result.outcome.value, round(float(result.params[0]), 3))
 """
-    told = run_python("-c", script)
-    assert told.stdout.split() == ["finished", "1.0"], told.stderr
+    process = run_python("-c", script)
+    assert process.stdout.split() == ["finished", "1.0"], process.stderr

@@ -41,8 +41,8 @@ file.write_bytes(b"cut off")
 result = jasgd.train(lambda w, b: (w ** 2).sum(), jnp.ones(3), optax.sgd(0.1), lambda t: 0.0, workers=2, steps=9)
 print(result.execution.metadata["native"], result.execution.metadata["why_not_native"], len(file.read_bytes()) > 10_000)
 """
-    told = run_python("-c", script, env={"XDG_CACHE_HOME": str(tmp_path)})
-    assert told.stdout.split() == ["True", "True"], told.stderr
+    process = run_python("-c", script, env={"XDG_CACHE_HOME": str(tmp_path)})
+    assert process.stdout.split() == ["True", "True"], process.stderr
 
 
 def test_a_folder_that_cannot_be_written_to_is_no_obstacle(tmp_path):

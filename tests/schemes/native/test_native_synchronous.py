@@ -29,8 +29,8 @@ def waiting(scheme):
 def test_synchronous_workers_that_compute_the_gradient_themselves_meet():
     scheme, gradient = store("synchronous", workers=3)
     first = [gradient(worker) for worker in range(3)]
-    told = in_threads(*(functools.partial(scheme.commit, given) for given in first))
-    assert [(d.version, d.staleness, d.factor, d.tries) for d in told] == [(0, 0, 1.0, 1)] * 3
+    outcomes = in_threads(*(functools.partial(scheme.commit, given) for given in first))
+    assert [(d.version, d.staleness, d.factor, d.tries) for d in outcomes] == [(0, 0, 1.0, 1)] * 3
     version, params, _ = scheme.snapshot()
     assert version == 1
     np.testing.assert_array_equal(params[0], 1.0)  # the mean of three times 1
@@ -56,8 +56,8 @@ def test_a_synchronous_worker_that_is_late_computes_the_update_of_its_round_and_
 
     scheme._again = late
     for version in range(3):
-        told = in_threads(*(functools.partial(scheme.commit, gradient(worker)) for worker in range(2)))
-        assert [(d.version, d.factor) for d in told] == [(version, pytest.approx(1 / (version + 1)))] * 2
+        outcomes = in_threads(*(functools.partial(scheme.commit, gradient(worker)) for worker in range(2)))
+        assert [(d.version, d.factor) for d in outcomes] == [(version, pytest.approx(1 / (version + 1)))] * 2
     assert order == [0, 1] * 3
 
 
@@ -68,9 +68,9 @@ def test_closing_gives_up_a_synchronous_round_that_has_not_met_and_wakes_who_wai
         until(lambda: waiting(scheme) == 2)
         scheme.close("enough")
 
-    told = in_threads(*(functools.partial(scheme.commit, gradient(worker)) for worker in range(2)), close)
-    assert [str(error) for error in told[:2]] == ["enough", "enough"]
-    assert all(isinstance(error, Closed) for error in told[:2])
+    outcomes = in_threads(*(functools.partial(scheme.commit, gradient(worker)) for worker in range(2)), close)
+    assert [str(error) for error in outcomes[:2]] == ["enough", "enough"]
+    assert all(isinstance(error, Closed) for error in outcomes[:2])
     with pytest.raises(Closed, match="enough"):
         scheme.commit(gradient(2))
     assert scheme.snapshot().version == 0
