@@ -95,7 +95,7 @@ def test_every_name_of_the_package_that_a_page_mentions_exists(page):
 
 def public_functions():
     """Everything that users call: functions by name, and the classes' own public methods."""
-    found = {}
+    functions = {}
     modules = (jasgd, rules, schemes, problems, report, fits, data, comparison, specs, replayer, cluster, parsing)
     for module in (*modules, arms, simulator, spectrum, truncation):
         names = getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
@@ -103,8 +103,8 @@ def public_functions():
             thing = getattr(module, name)
             exported = hasattr(module, "__all__") or getattr(thing, "__module__", "") == module.__name__
             if inspect.isfunction(thing) and exported:
-                found[f"{thing.__module__}.{name}"] = thing
-    return found
+                functions[f"{thing.__module__}.{name}"] = thing
+    return functions
 
 
 @pytest.mark.parametrize("name", public_functions())

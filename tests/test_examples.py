@@ -71,10 +71,10 @@ def shows_own_rule(out):
 def shows_adam_after_leashed(out):
     rows = re.findall(r"τ = (\d+) C = ([\d.]+)" + r" +before Adam ([\d.]+), behind ([\d.]+)" * 2, out)
     assert [int(row[0]) for row in rows] == [0, 1, 3, 9]
-    for _, wanted, before_once, behind_once, before_always, behind_always in rows:
+    for _, expected, before_once, behind_once, before_always, behind_always in rows:
         assert 0.9 <= float(before_once) <= 1
         assert float(before_always) == 1
-        assert float(behind_once) == float(behind_always) == float(wanted)
+        assert float(behind_once) == float(behind_always) == float(expected)
     tries = json.loads(re.search(r"third try: (\[.*?\])", out)[1])
     assert len(tries) == 3
     assert sum(tries) == 1000
@@ -178,8 +178,8 @@ def test_stale_synchronous_keeps_its_bound_and_takes_exactly_the_steps(own_schem
     assert result.outcome == "finished"
     assert execution.version.tolist() == list(range(400))
     assert execution.staleness.max() <= (workers - 1) * (2 * slack + 1)
-    made = np.cumsum(execution.worker[:, None] == np.arange(workers), axis=0)
-    assert (made.max(axis=1) - made.min(axis=1)).max() <= slack + 1
+    committed = np.cumsum(execution.worker[:, None] == np.arange(workers), axis=0)
+    assert (committed.max(axis=1) - committed.min(axis=1)).max() <= slack + 1
     balance = execution.conservation()
     assert balance["applied"] + balance["in_flight"] + balance["gaps"] == balance["total"] == (workers - 1) * 400
 

@@ -43,11 +43,11 @@ def at(text, tau, *values):
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "parsed"),
     [("tail", ("tail", {})), (" tail : cdf = strict ", ("tail", {"cdf": "strict"})), ("a:b=1", ("a", {"b": 1}))],
 )
-def test_a_text_is_a_name_and_options(text, wanted):
-    assert parse_spec(text) == wanted
+def test_a_text_is_a_name_and_options(text, parsed):
+    assert parse_spec(text) == parsed
 
 
 def test_a_value_is_a_number_a_switch_none_or_else_a_string():
@@ -173,9 +173,9 @@ def test_rules_of_ones_own_are_read_whatever_their_annotations(monkeypatch):
 
 def test_every_law_has_a_text():
     assert set(LAW_TEXTS) == set(LAWS)
-    for text, wanted in LAW_TEXTS.values():
+    for text, described in LAW_TEXTS.values():
         law = parse_law(text)
-        assert {name: getattr(law, name) for name in wanted} == wanted
+        assert {name: getattr(law, name) for name in described} == described
         assert float(law.total) == 0
 
 

@@ -89,8 +89,8 @@ def test_of_a_slightly_larger_staleness_nothing_is_compiled_anew(ask, caplog):
 def test_distribution_functions_equal_exact_rationals(values, tau):
     law = StalenessHistogram.from_staleness(values, bins=20)
     below = Fraction(sum(v < tau for v in values), len(values))
-    at = Fraction(sum(v == tau for v in values), len(values))
-    for kind, exact in (("strict", below), ("mid", below + at / 2), ("inclusive", below + at)):
+    equal = Fraction(sum(v == tau for v in values), len(values))
+    for kind, exact in (("strict", below), ("mid", below + equal / 2), ("inclusive", below + equal)):
         assert float(law.cdf(tau, kind)) == np.float32(float(exact))
     np.testing.assert_allclose(law.cdf(jnp.array([tau, tau]), "mid"), float(law.cdf(tau, "mid")), rtol=2e-7)
 

@@ -137,14 +137,14 @@ def test_another_environment_is_refused_by_name_and_allowed_without_strict(capsy
     np.savez(folder / "execution.npz", **arrays | {"header": np.array(json.dumps(header))})
     code, _, err = run(capsys, "replay", folder)
     assert code == 2
-    here = json.loads(str(arrays["header"]))["metadata"]["environment"]["jaxlib"]
-    assert f"jaxlib is '{here}', recorded was '0.0.1'" in err
+    installed = json.loads(str(arrays["header"]))["metadata"]["environment"]["jaxlib"]
+    assert f"jaxlib is '{installed}', recorded was '0.0.1'" in err
     code, out, err = run(capsys, "replay", folder, "--no-strict")
     assert (code, err) == (0, "")
     assert "the same bits" in out
-    assert f"jaxlib is '{here}', recorded was '0.0.1'" in out
+    assert f"jaxlib is '{installed}', recorded was '0.0.1'" in out
     _, report, _ = replayed(capsys, folder, "--no-strict")
-    assert report["environment"] == [{"name": "jaxlib", "recorded": "0.0.1", "found": here}]
+    assert report["environment"] == [{"name": "jaxlib", "recorded": "0.0.1", "found": installed}]
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")

@@ -36,10 +36,10 @@ def written(monkeypatch):
     counts = dict.fromkeys(WRITTEN.values(), 0)
 
     def counted(name):
-        made = Compiled.__dict__[name].func
+        compile = Compiled.__dict__[name].func
 
         def of(self):
-            function = made(self)
+            function = compile(self)
 
             def call(*args):
                 counts[name] += threading.current_thread().name.startswith("jasgd-worker")
@@ -47,9 +47,9 @@ def written(monkeypatch):
 
             return call
 
-        found = functools.cached_property(of)
-        found.__set_name__(Compiled, name)
-        return found
+        wrapped = functools.cached_property(of)
+        wrapped.__set_name__(Compiled, name)
+        return wrapped
 
     for name in counts:
         monkeypatch.setattr(Compiled, name, counted(name))
@@ -232,4 +232,4 @@ def test_no_more_is_kept_than_workers_can_hold():
         assert copies.unheld() is None
     held.clear()
     del leaf
-    assert len(list(itertools.takewhile(lambda found: found is not None, iter(copies.unheld, 0)))) == 8
+    assert len(list(itertools.takewhile(lambda memory: memory is not None, iter(copies.unheld, 0)))) == 8

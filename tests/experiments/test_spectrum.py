@@ -135,7 +135,14 @@ def test_evaluation_on_the_test_set_is_asked_for():
     ],
 )
 def test_bad_input_is_refused(change, message):
-    given = {"arms": ["constant"], "seeds": [0], "workers": [2], "clusters": EQUAL, "learning_rates": [0.1], "steps": 5}
-    given |= change
+    options = {
+        "arms": ["constant"],
+        "seeds": [0],
+        "workers": [2],
+        "clusters": EQUAL,
+        "learning_rates": [0.1],
+        "steps": 5,
+    }
+    options |= change
     with pytest.raises(ValueError, match=message):
-        sweep(load, given.pop("arms"), given.pop("seeds"), **given)
+        sweep(load, options.pop("arms"), options.pop("seeds"), **options)

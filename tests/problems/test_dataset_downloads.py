@@ -23,8 +23,8 @@ class Mirrors:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 _, behaviour, name = self.path.split("/")
-                wanted = self.headers["Range"]
-                mirrors.requests.append((behaviour, name, wanted))
+                requested_range = self.headers["Range"]
+                mirrors.requests.append((behaviour, name, requested_range))
                 content = files.get(name)
                 if content is None or behaviour == "broken":
                     return self.answer(404, b"<html>Not found</html>")
@@ -32,8 +32,8 @@ class Mirrors:
                     return self.answer(200, b"<html>Please log in</html>")
                 if behaviour == "cut":
                     return self.answer(200, content[: len(content) // 2], len(content))
-                if behaviour == "ranges" and wanted:
-                    start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+                if behaviour == "ranges" and requested_range:
+                    start = int(requested_range.removeprefix("bytes=").removesuffix("-"))
                     return self.answer(206, content[start:]) if start < len(content) else self.answer(416, b"")
                 return self.answer(200, content)
 
@@ -89,10 +89,10 @@ def test_the_second_mirror_serves_what_the_first_does_not(first, mirrors, mnist_
     assert data.train_images.tobytes() == mnist_files["train-images-idx3-ubyte"][16:]
     cache = nowhere / "xdg" / "jasgd" / "datasets" / "mnist"
     assert listing(cache) == sorted(f"{name}.gz" for name in mnist_files)
-    asked = len(mirrors.requests)
-    assert asked == (4 if first == "unreachable" else 8)
+    requests = len(mirrors.requests)
+    assert requests == (4 if first == "unreachable" else 8)
     load_dataset("mnist")
-    assert len(mirrors.requests) == asked  # from the cache
+    assert len(mirrors.requests) == requests  # from the cache
 
 
 def test_an_archive_of_several_files_is_downloaded_once(mirrors, cifar_files, nowhere, monkeypatch):
@@ -142,7 +142,7 @@ def test_an_interrupted_download_is_continued(part, behaviour, ranges, mirrors, 
     path = fetch(A, [mirrors.url(behaviour)], folder)
     assert path.read_bytes() == b"0123456789"
     assert listing(folder) == ["a.gz"]
-    assert [wanted for _, _, wanted in mirrors.requests] == ranges
+    assert [requested for _, _, requested in mirrors.requests] == ranges
 
 
 def test_a_mirror_that_does_not_answer_costs_no_progress(mirrors, tmp_path):

@@ -103,9 +103,9 @@ def test_truncated_file_is_told_with_its_sizes(compress, mnist_files, nowhere):
     assert f"{path} is truncated" in message
     assert f"expected {len(content)} bytes" in message
     assert sha256(content) in message
-    found = int(message.split("found ")[1].split(";")[0])
-    assert found == 1000 or (compress and 0 < found < len(content))
-    assert sha256(content[:found]) in message
+    length = int(message.split("found ")[1].split(";")[0])
+    assert length == 1000 or (compress and 0 < length < len(content))
+    assert sha256(content[:length]) in message
 
 
 @pytest.mark.parametrize("compress", [False, True])

@@ -83,9 +83,9 @@ def test_time_to_draw_and_to_read_is_in_the_row_of_its_ticket():
 
     drawn, took = [], {}
     result = train(batches, scheme=SlowRead, workers=1, steps=30)
-    at = {int(ticket): row for row, ticket in enumerate(result.execution.ticket)}
-    assert result.timings["batch_s"][at[7]] >= took[7]
-    assert result.timings["read_s"][at[11]] >= took[11]
+    row_of = {int(ticket): row for row, ticket in enumerate(result.execution.ticket)}
+    assert result.timings["batch_s"][row_of[7]] >= took[7]
+    assert result.timings["read_s"][row_of[11]] >= took[11]
 
 
 def test_waiting_for_the_lock_is_time_of_the_commit_and_not_of_the_gradient():
@@ -122,17 +122,17 @@ def overtaken(persistence):
     """Worker 1 publishes between worker 0's base and publication; how long worker 0 waited for that."""
     again = [(0, "base"), (0, "publish")] * persistence
     begins = [(0, "read"), (1, "read"), (0, "base"), (1, "base"), (1, "publish"), (1, "read")]
-    at = Interleaving([*begins, (0, "publish"), (0, "lost"), *again, (0, "read"), (1, "base")])
+    interleaving = Interleaving([*begins, (0, "publish"), (0, "lost"), *again, (0, "read"), (1, "base")])
     waited = []
 
     def noted(point, worker):
         began = time.perf_counter()
-        at(point, worker)
+        interleaving(point, worker)
         if (point, worker) == ("publish", 0):
             waited.append(time.perf_counter() - began)
 
     result = train(scheme=watched(jasgd.schemes.leashed(persistence=persistence), noted))
-    assert at.complete
+    assert interleaving.complete
     return result, waited[0]
 
 

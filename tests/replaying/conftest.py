@@ -11,5 +11,5 @@ import jasgd
 def recorded():
     """A run of four workers, and what it was given."""
     params, loss_fn, batches = network()
-    given = loss_fn, tail(), batches
-    return jasgd.train(loss_fn, params, given[1], batches, workers=4, steps=120), given
+    arguments = loss_fn, tail(), batches
+    return jasgd.train(loss_fn, params, arguments[1], batches, workers=4, steps=120), arguments

@@ -29,16 +29,16 @@ class Dropping(jasgd.schemes.Locked):
 def dropping():
     """A run that dropped some gradients, and what it was given."""
     params, loss_fn, batches = network()
-    given = loss_fn, tail(), batches
-    result = jasgd.train(loss_fn, params, given[1], batches, workers=3, steps=60, scheme=Dropping)
+    arguments = loss_fn, tail(), batches
+    result = jasgd.train(loss_fn, params, arguments[1], batches, workers=3, steps=60, scheme=Dropping)
     assert len(result.execution.dropped) > 20
-    assert jasgd.replay(result, *given).exact
-    return result, given
+    assert jasgd.replay(result, *arguments).exact
+    return result, arguments
 
 
 @pytest.mark.parametrize("column", [*COLUMNS, "dropped.loss", "dropped.reason", "row_hash", "dropped.row_hash"])
 def test_one_flipped_bit_in_any_column_is_found_in_its_row(dropping, column):
-    result, given = dropping
+    result, arguments = dropping
     ex, row = result.execution, 3
     inner = column.removeprefix("dropped.")
     table = ex.dropped if inner != column else ex
@@ -47,12 +47,12 @@ def test_one_flipped_bit_in_any_column_is_found_in_its_row(dropping, column):
     altered = dataclasses.replace(table, **{inner: values})
     changes = {"dropped": altered} if inner != column else {inner: values}
     with pytest.raises(jasgd.ExecutionError, match=rf"row {row}: "):
-        jasgd.replay(without(result, **changes), *given)
+        jasgd.replay(without(result, **changes), *arguments)
 
 
 @pytest.mark.parametrize("column", ["ticket", "version_read", "factor", "loss"])
 def test_a_column_altered_together_with_its_hashes_is_found_by_what_is_computed(recorded, column):
-    result, given = recorded
+    result, arguments = recorded
     ex, row = result.execution, 57
     values = getattr(ex, column).copy()
     changes = {column: values, "row_hash": None}
@@ -63,7 +63,7 @@ def test_a_column_altered_together_with_its_hashes_is_found_by_what_is_computed(
         values[row] = 10**6
     else:
         values.view(np.int32)[row] ^= 1
-    again = jasgd.replay(without(result, **changes), *given)
+    again = jasgd.replay(without(result, **changes), *arguments)
     assert not again.exact
     assert again.difference.startswith(f"row {row} (version {row}, ")
     assert again.rows_that_differ == 1 or column in ("ticket", "version_read")
@@ -80,10 +80,10 @@ def flipped(tree, leaf=0):
 
 @pytest.mark.parametrize("leaf", [0, 5])
 def test_one_flipped_bit_in_the_initial_or_final_parameters_is_found(recorded, leaf):
-    result, given = recorded
+    result, arguments = recorded
     with pytest.raises(jasgd.ReplayError, match="initial_params of the result must be those that the run began with"):
-        jasgd.replay(dataclasses.replace(result, initial_params=flipped(result.initial_params, leaf)), *given)
-    again = jasgd.replay(dataclasses.replace(result, params=flipped(result.params, leaf)), *given)
+        jasgd.replay(dataclasses.replace(result, initial_params=flipped(result.initial_params, leaf)), *arguments)
+    again = jasgd.replay(dataclasses.replace(result, params=flipped(result.params, leaf)), *arguments)
     path = jax.tree_util.keystr(jax.tree_util.tree_leaves_with_path(result.params)[leaf][0])
     assert not again.exact
     assert again.difference == f"final params{path} has other bits than were recorded"
@@ -93,12 +93,12 @@ def test_one_flipped_bit_in_the_initial_or_final_parameters_is_found(recorded, l
 
 
 def test_a_flipped_bit_in_the_final_optimizer_state_or_the_digests_is_found(recorded):
-    result, given = recorded
-    again = jasgd.replay(dataclasses.replace(result, opt_state=flipped(result.opt_state)), *given)
+    result, arguments = recorded
+    again = jasgd.replay(dataclasses.replace(result, opt_state=flipped(result.opt_state)), *arguments)
     assert again.difference.startswith("final opt_state[0]")
     for name in ("final_params", "final_opt_state"):
         metadata = result.execution.metadata | {name: "0" * 64}
-        assert not jasgd.replay(without(result, metadata=metadata), *given).exact
+        assert not jasgd.replay(without(result, metadata=metadata), *arguments).exact
 
 
 def test_another_loss_or_step_size_is_found_in_the_first_row_that_it_changes(recorded):
@@ -126,11 +126,11 @@ def test_a_flipped_aux_is_found():
 
 @pytest.mark.parametrize("column", ["worker", "version", "version_read", "staleness"])
 def test_an_inconsistent_execution_is_refused_with_its_first_row(recorded, column):
-    result, given = recorded
+    result, arguments = recorded
     values = getattr(result.execution, column).copy()
     values[[41, 60]] = 10**4
     with pytest.raises(jasgd.ExecutionError, match=rf"^row 41: {column} 10000"):
-        jasgd.replay(without(result, **{column: values}), *given)
+        jasgd.replay(without(result, **{column: values}), *arguments)
 
 
 def test_a_bad_hash_in_a_file_names_its_column_and_row(recorded, tmp_path):

@@ -33,16 +33,16 @@ def test_a_diverged_run_comes_to_its_last_good_parameters_and_to_its_end():
 def test_the_first_commit_that_is_not_finite_is_found():
     params, loss_fn, tx, batches, workers = diverging()
     result = jasgd.train(loss_fn, params, tx, batches, workers=workers, steps=400, on_nonfinite="pass")
-    found = first_nonfinite(result, loss_fn, tx, batches)
-    assert found.where == ("params['w']",)
-    before = jasgd.replay(result, loss_fn, tx, batches, upto=found.version)
-    behind = jasgd.replay(result, loss_fn, tx, batches, upto=found.version + 1)
+    first = first_nonfinite(result, loss_fn, tx, batches)
+    assert first.where == ("params['w']",)
+    before = jasgd.replay(result, loss_fn, tx, batches, upto=first.version)
+    behind = jasgd.replay(result, loss_fn, tx, batches, upto=first.version + 1)
     assert before.exact
     assert behind.exact
     assert np.isfinite(before.params["w"]).all()
     assert not np.isfinite(behind.params["w"]).all()
-    assert not found.gradient or not np.isfinite(result.execution.loss[found.row])
-    assert first_nonfinite(result, loss_fn, tx, batches, upto=found.version) is None
+    assert not first.gradient or not np.isfinite(result.execution.loss[first.row])
+    assert first_nonfinite(result, loss_fn, tx, batches, upto=first.version) is None
 
 
 def test_a_gradient_that_is_not_finite_is_told_from_an_update_that_is_not():
@@ -51,6 +51,6 @@ def test_a_gradient_that_is_not_finite_is_told_from_an_update_that_is_not():
 
     tx, batches = optax.sgd(0.0), lambda ticket: np.float32(ticket == 7)
     result = jasgd.train(loss_fn, jnp.zeros(2), tx, batches, workers=1, steps=9, on_nonfinite="pass")
-    found = first_nonfinite(result, loss_fn, tx, batches)
-    assert found is not None
-    assert found.gradient
+    first = first_nonfinite(result, loss_fn, tx, batches)
+    assert first is not None
+    assert first.gradient

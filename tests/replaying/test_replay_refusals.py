@@ -16,7 +16,7 @@ from jasgd.record.environment import DECIDES_BITS
 
 @pytest.mark.parametrize("name", [*DECIDES_BITS, "dtypes of batch", "digest of tx.init(params)"])
 def test_what_decides_bits_and_is_not_as_it_was_is_refused_by_name(recorded, name):
-    result, given = recorded
+    result, arguments = recorded
     metadata = dict(result.execution.metadata)
     if name in DECIDES_BITS:
         metadata["environment"] = metadata["environment"] | {name: "other"}
@@ -28,9 +28,9 @@ def test_what_decides_bits_and_is_not_as_it_was_is_refused_by_name(recorded, nam
         was = ["float64[16,12]", "int32[16]"]
     elsewhere = without(result, metadata=metadata)
     with pytest.raises(jasgd.ReplayError, match=rf"{re.escape(name)} is .*, recorded was {re.escape(repr(was))}"):
-        jasgd.replay(elsewhere, *given)
+        jasgd.replay(elsewhere, *arguments)
     with pytest.warns(RuntimeWarning, match="not what the run was made with"):
-        again = jasgd.replay(elsewhere, *given, strict=False, upto=None if name == "jaxlib" else 0)
+        again = jasgd.replay(elsewhere, *arguments, strict=False, upto=None if name == "jaxlib" else 0)
     assert again.exact  # nothing really is another
     assert [m.name for m in again.environment] == [name]
 
@@ -66,20 +66,20 @@ def test_a_process_with_other_flags_refuses(tmp_path, flag):
 
 @pytest.mark.parametrize("upto", [-1, 121, 2.0, True])
 def test_upto_is_a_number_of_commits(recorded, upto):
-    result, given = recorded
+    result, arguments = recorded
     with pytest.raises(ValueError, match=r"upto must be an integer in 0…120 \(the run's commits\).*got"):
-        jasgd.replay(result, *given, upto=upto)
+        jasgd.replay(result, *arguments, upto=upto)
 
 
 def test_a_result_without_initial_parameters_says_so(recorded, tmp_path):
-    result, given = recorded
+    result, arguments = recorded
     with pytest.raises(jasgd.ReplayError, match="must have initial_params"):
-        jasgd.replay(dataclasses.replace(result, initial_params=None), *given)
+        jasgd.replay(dataclasses.replace(result, initial_params=None), *arguments)
     result.save(tmp_path)
     with pytest.raises(jasgd.ReplayError, match="must be loaded with params_like"):
-        jasgd.replay(jasgd.TrainResult.load(tmp_path), *given)
+        jasgd.replay(jasgd.TrainResult.load(tmp_path), *arguments)
     loaded = jasgd.TrainResult.load(tmp_path, params_like=result.params)  # the optimizer state comes by path
-    assert jasgd.replay(loaded, *given).exact
+    assert jasgd.replay(loaded, *arguments).exact
 
 
 def test_settings_of_the_thread_that_trained_are_held_against_the_record():

@@ -97,8 +97,8 @@ def test_gradients_dropped_by_leashed_leave_no_trace():
     params, loss_fn, batches = network()
     # Worker 1 holds the base that worker 0 then replaces, so that its only try fails; worker 0 waits until it has.
     zero, one = [(0, "read"), (0, "base"), (1, "base"), (0, "publish"), (0, "read")], [(1, "publish"), (1, "lost")]
-    at = jasgd.testing.Interleaving([*zero, *one, (0, "base")])
-    scheme = jasgd.testing.watched(jasgd.schemes.leashed(persistence=0), at)
+    interleaving = jasgd.testing.Interleaving([*zero, *one, (0, "base")])
+    scheme = jasgd.testing.watched(jasgd.schemes.leashed(persistence=0), interleaving)
     result = jasgd.train(loss_fn, params, tail(), batches, workers=2, steps=40, scheme=scheme)
     assert len(result.execution.dropped) > 0
     assert jasgd.replay(result, loss_fn, tail(), batches).exact
@@ -110,8 +110,8 @@ def test_a_transformation_that_asks_for_the_read_parameters_gets_those_of_the_re
     tx = optax.chain(jasgd.delay_compensated(2.0, mean_square_decay=0.95), tail())
     # Worker 1 reads before the first commit of worker 0, and commits behind it.
     before = {"locked": "commit", "leashed": "base"}[scheme]
-    at = jasgd.testing.Interleaving([(0, "read"), (1, "read"), (0, before), (0, "read"), (1, before)])
-    watched = jasgd.testing.watched(jasgd.schemes.named(scheme), at)
+    interleaving = jasgd.testing.Interleaving([(0, "read"), (1, "read"), (0, before), (0, "read"), (1, before)])
+    watched = jasgd.testing.watched(jasgd.schemes.named(scheme), interleaving)
     result = jasgd.train(loss_fn, params, tx, batches, workers=2, steps=80, scheme=watched)
     assert result.execution.staleness[result.execution.worker == 1][0] > 0
     named = without(result, metadata=result.execution.metadata | {"scheme": scheme})
@@ -140,8 +140,10 @@ def test_hogwild_says_how_far_off_it_is():
     tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.constant()), optax.sgd(1.0))
     # Worker 1 reads while worker 0 has added to the first leaf only: it sees a version that no record holds.
     torn = [(0, "added 0"), (1, "read"), (1, "copied"), (0, "add 1")]
-    at = jasgd.testing.Interleaving([(0, "read"), *torn, (1, "added 1"), (0, "read")])  # and worker 1's row is written
-    scheme = jasgd.testing.watched(jasgd.schemes.hogwild(), at)
+    interleaving = jasgd.testing.Interleaving(
+        [(0, "read"), *torn, (1, "added 1"), (0, "read")]
+    )  # and worker 1's row is written
+    scheme = jasgd.testing.watched(jasgd.schemes.hogwild(), interleaving)
     torn = jasgd.train(loss_fn, params, tx, batches, workers=2, steps=12, scheme=scheme, has_aux=True)
     named = without(torn, metadata=torn.execution.metadata | {"scheme": "hogwild"})
     again = jasgd.replay(named, loss_fn, tx, batches)

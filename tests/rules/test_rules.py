@@ -23,9 +23,9 @@ class ExactLaw:
         self.values = values
 
     def cdf(self, tau, kind):
-        below, at = sum(v < tau for v in self.values), sum(v == tau for v in self.values)
+        below, equal = sum(v < tau for v in self.values), sum(v == tau for v in self.values)
         share = {"strict": Fraction(0), "mid": Fraction(1, 2), "inclusive": Fraction(1)}[kind]
-        return (below + share * at) / Fraction(len(self.values))
+        return (below + share * equal) / Fraction(len(self.values))
 
 
 class Sympy:

@@ -233,7 +233,7 @@ def test_nothing_is_compiled_once_the_workers_work(scheme, optimizer):
         log.removeHandler(handler)
     before = "round" if "native" in scheme else "gradient"
     assert any(before in text for _, _, text in handler.seen)  # what was compiled before is seen
-    assert [(thread, text) for at, thread, text in handler.seen if at > min(began)] == []
+    assert [(thread, text) for time_s, thread, text in handler.seen if time_s > min(began)] == []
 
 
 @pytest.mark.parametrize("scheme", ids(["locked", "hogwild", "leashed", "leashed, native"]))

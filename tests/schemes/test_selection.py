@@ -40,8 +40,8 @@ def test_small_networks_have_native_rounds_where_nothing_is_said(name, monkeypat
     for scheme in (name, named(name), named(name, native=None), *more):
         metadata = metadata_of(scheme)
         assert (metadata["native"], metadata["why_not_native"]) == (True, "")
-    asked, refused = metadata_of(named(name, native=True)), metadata_of(named(name, native=False))
-    assert (asked["native"], asked["scheme"]) == (True, f"{name}(native=True)")
+    requested, refused = metadata_of(named(name, native=True)), metadata_of(named(name, native=False))
+    assert (requested["native"], requested["scheme"]) == (True, f"{name}(native=True)")
     assert (refused["native"], refused["scheme"]) == (False, f"{name}(native=False)")
 
 
@@ -85,10 +85,10 @@ def test_just_below_the_size_rounds_are_native():
 
 
 def test_without_a_compiler_rounds_are_python_s_and_it_is_looked_for_once(monkeypatch):
-    asked = []
+    lookups = []
 
     def compiled(folder):
-        asked.append(folder)
+        lookups.append(folder)
         raise build.CannotCompile("native must be False where there is no C++ compiler")
 
     monkeypatch.setattr(build, "compiled", compiled)
@@ -102,7 +102,7 @@ def test_without_a_compiler_rounds_are_python_s_and_it_is_looked_for_once(monkey
             metadata_of(named("leashed", native=True))
     finally:
         build._loaded.cache_clear()
-    assert len(asked) == 1
+    assert len(lookups) == 1
 
 
 @pytest.mark.parametrize("setting", ["jax_debug_nans", "jax_debug_infs"])

@@ -16,41 +16,41 @@ from jasgd import cluster
 
 @pytest.mark.parametrize(("lanes", "every"), [("threads", 7), ("vmap", None), full("threads", None), full("vmap", 7)])
 def test_a_run_that_diverges_stops_at_its_last_good_version_and_leaves_others_alone(lanes, every):
-    seeds, at = [3, 0, 1, 4, 7], {}
+    seeds, bad_ticket = [3, 0, 1, 4, 7], {}
     for seed, row in ((1, 0), (3, 23), (4, 38), (7, 39)):
-        at[seed] = int(cluster.generate(CLUSTER, workers=4, steps=40, seed=seed).ticket[row])
+        bad_ticket[seed] = int(cluster.generate(CLUSTER, workers=4, steps=40, seed=seed).ticket[row])
     with x64():
-        params, loss_fn, by_seed = problem = diverging(at)
+        params, loss_fn, by_seed = problem = diverging(bad_ticket)
         seen = []
 
         def evaluate(params):
             seen.append(float(params["offset"]))
             return 0.0
 
-        given = {"problem": problem, "seeds": seeds, "lanes": lanes, "has_aux": True}
-        runs = simulated(**given, evaluate=evaluate, evaluate_every=every)
-        calm = simulated(**given | {"problem": diverging({})}, evaluate=evaluate, evaluate_every=every)
+        options = {"problem": problem, "seeds": seeds, "lanes": lanes, "has_aux": True}
+        runs = simulated(**options, evaluate=evaluate, evaluate_every=every)
+        calm = simulated(**options | {"problem": diverging({})}, evaluate=evaluate, evaluate_every=every)
         assert np.isfinite(seen).all()
         for seed in seeds:
             run, whole = runs[seed], calm[seed].execution
-            if seed not in at:
+            if seed not in bad_ticket:
                 assert run.outcome == "finished"
                 assert same_bits((run.params, run.opt_state), (calm[seed].params, calm[seed].opt_state))
                 assert run.execution.hashes() == calm[seed].execution.hashes()
                 continue
-            row = int(np.flatnonzero(whole.ticket == at[seed])[0])
+            row = int(np.flatnonzero(whole.ticket == bad_ticket[seed])[0])
             last, read = int(whole.version[row]), int(whole.version_read[row])
             assert run.outcome == "diverged"
-            expected = f"the loss at version {read} (ticket {at[seed]}, worker {whole.worker[row]}) is inf"
+            expected = f"the loss at version {read} (ticket {bad_ticket[seed]}, worker {whole.worker[row]}) is inf"
             assert run.message == expected
             good = int(whole.version_read[:row].max(initial=0))
             assert run.execution.metadata["params_version"] == good
-            found = follow(loss_fn, params, PLAIN, by_seed.of(seed), whole, has_aux=True, upto=last)
-            assert_close(run.params, found.params[good])
-            assert_close(run.opt_state, found.states[last])
+            reference = follow(loss_fn, params, PLAIN, by_seed.of(seed), whole, has_aux=True, upto=last)
+            assert_close(run.params, reference.params[good])
+            assert_close(run.opt_state, reference.states[last])
             assert run.execution.commits == len(run.execution) == len(run.aux["aux"]) == last
             assert np.isfinite(run.execution.loss).all()
-            np.testing.assert_allclose(run.aux["aux"], found.aux, rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(run.aux["aux"], reference.aux, rtol=1e-9, atol=1e-12)
             run.execution.validate()
             run.execution.unaltered()
             told_of = run.execution.conservation()

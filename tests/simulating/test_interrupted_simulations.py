@@ -48,11 +48,11 @@ def raising(name, after):
 
         return failing
 
-    given = {"evaluate": lambda params: 0.0, "evaluate_every": 5, "on_progress": lambda done, of: None}
-    if name in given:
-        given[name] = fail(given[name])
+    options = {"evaluate": lambda params: 0.0, "evaluate_every": 5, "on_progress": lambda done, of: None}
+    if name in options:
+        options[name] = fail(options[name])
     problem = params, fail(loss_fn) if name == "loss_fn" else loss_fn, fail(batches) if name == "batches" else batches
-    return problem, given
+    return problem, options
 
 
 FAILING = [("loss_fn", 0), ("loss_fn", 1), ("batches", 0), ("batches", 30), ("evaluate", 4), ("on_progress", 0)]
@@ -63,10 +63,10 @@ FAILING = [("loss_fn", 0), ("loss_fn", 1), ("batches", 0), ("batches", 30), ("ev
     [(*failing, "threads") for failing in FAILING] + [full(*failing, "vmap") for failing in FAILING],
 )
 def test_what_is_raised_inside_reaches_the_caller_and_nothing_is_left_running(name, after, lanes):
-    problem, given = raising(name, after)
+    problem, options = raising(name, after)
     before, started = set(threading.enumerate()), time.perf_counter()
     with pytest.raises(Odd, match=name):
-        simulated(problem=problem, seeds=range(5), lanes=lanes, **given)
+        simulated(problem=problem, seeds=range(5), lanes=lanes, **options)
     assert time.perf_counter() - started < 20
     assert set(threading.enumerate()) <= before
 

@@ -44,13 +44,13 @@ class Compilations:
 @pytest.mark.parametrize("lanes", ["threads", full("vmap")])
 def test_seeds_step_sizes_and_evaluations_share_one_compilation(lanes):
     model = cluster.Cluster(compute_s=cluster.lognormal(1.0, 0.9), commit_s=0.1)
-    given = {"cluster": model, "scheme": jasgd.schemes.leashed(persistence=0), "workers": 9, "steps": 100}
-    plans = [schedule(cluster.generate(**given, seed=seed)) for seed in range(6)]
+    settings = {"cluster": model, "scheme": jasgd.schemes.leashed(persistence=0), "workers": 9, "steps": 100}
+    plans = [schedule(cluster.generate(**settings, seed=seed)) for seed in range(6)]
     assert len({plan.slots for plan in plans}) > 1
     assert len({len(plan) for plan in plans}) > 1
     with Compilations() as compiled:
         simulated(
-            adaptive, **given, seeds=range(6), step_sizes=[0.01, 0.02], lanes=lanes, evaluate=lambda params: 0.0,
+            adaptive, **settings, seeds=range(6), step_sizes=[0.01, 0.02], lanes=lanes, evaluate=lambda params: 0.0,
             evaluate_every=35,
         )  # fmt: skip
     assert compiled.scans == 1, compiled.names
@@ -107,13 +107,13 @@ json.dump(peak() - before, sys.stdout)
 def test_memory_is_that_of_the_gradients_that_wait():
     """Peak resident memory of a process, above that of the same call with few parameters, for 64 workers and for one,
     in units of the 2 MB of parameters: what 63 more workers cost is a slot each, and no copy of them all."""
-    size, found = 500_000, []
+    size, peaks = 500_000, []
     processes = [start_python("-c", MEMORY, size, workers) for workers in (1, 64)]
     for process in processes:
         output, error = process.communicate(timeout=120)
         assert process.returncode == 0, error
-        found.append(json.loads(output) / (4 * size))
-    one, many = found
+        peaks.append(json.loads(output) / (4 * size))
+    one, many = peaks
     assert one < 40
     assert many - one <= 1.2 * (63 + 4), (one, many)
 

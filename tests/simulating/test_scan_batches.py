@@ -27,9 +27,9 @@ def loss_fn(w, batch):
 
 
 def simulated(batches, params=None, loss_fn=loss_fn, **options):
-    given = {"cluster": CLUSTER, "workers": 3, "steps": 25} | options
+    settings = {"cluster": CLUSTER, "workers": 3, "steps": 25} | options
     params = jnp.zeros(3) if params is None else params
-    return jasgd.simulate(loss_fn, params, optax.sgd(0.05, momentum=0.5), batches, **given)
+    return jasgd.simulate(loss_fn, params, optax.sgd(0.05, momentum=0.5), batches, **settings)
 
 
 @pytest.mark.parametrize(
@@ -148,9 +148,9 @@ def test_mini_batches_of_any_kind(kind, lanes):
 def test_a_run_of_several_calls_and_ones_that_evaluations_cut():
     batches = jasgd.minibatches(ARRAYS, 4, seed=3)
     with x64():
-        for given in (batches, lambda ticket: batches(ticket)):
-            (whole,) = simulated(given, jnp.zeros(3), steps=2500, evaluate=lambda w: 0.0)
-            (cut,) = simulated(given, jnp.zeros(3), steps=2500, evaluate=lambda w: 0.0, evaluate_every=391)
+        for source in (batches, lambda ticket: batches(ticket)):
+            (whole,) = simulated(source, jnp.zeros(3), steps=2500, evaluate=lambda w: 0.0)
+            (cut,) = simulated(source, jnp.zeros(3), steps=2500, evaluate=lambda w: 0.0, evaluate_every=391)
             assert_close(whole.params, cut.params)
             assert_close(whole.opt_state, cut.opt_state)
             np.testing.assert_allclose(whole.execution.loss, cut.execution.loss, rtol=1e-6)

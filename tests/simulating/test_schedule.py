@@ -86,8 +86,8 @@ def test_steps_to_a_version_end_behind_the_commit_that_makes_it(index):
     plan = schedule(execution)
     for version in range(execution.commits + 1):
         steps = plan.steps_to(version)
-        made = set(execution.version[execution.version < version].tolist())
-        assert set(plan.version[:steps].tolist()) - {NOTHING} == made
+        committed = set(execution.version[execution.version < version].tolist())
+        assert set(plan.version[:steps].tolist()) - {NOTHING} == committed
         assert steps == 0 or plan.version[steps - 1] != NOTHING
 
 

@@ -62,12 +62,12 @@ BAD = [
 
 @pytest.mark.parametrize(("options", "error", "message"), BAD)
 def test_what_cannot_work_is_refused_at_the_door(options, error, message):
-    given = {
+    arguments = {
         "loss_fn": lambda w, b: jnp.sum((w - b) ** 2), "params": jnp.zeros(2), "tx": optax.sgd(0.1),
         "batches": lambda ticket: np.ones(2, np.float32), "cluster": CLUSTER, "workers": 2, "steps": 3, "seeds": [0, 1],
     }  # fmt: skip
     with pytest.raises(error, match=message):
-        jasgd.simulate(**given | options)
+        jasgd.simulate(**arguments | options)
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ def same_bits(a, b) -> bool:
     )
 
 
-def assert_close(found, expected, rtol=1e-9):
+def assert_close(actual, expected, rtol=1e-9):
     """Leaf by leaf; of a leaf that is no array to NumPy, its data."""
-    leaves, others = ([jasgd.record.trees.plain(leaf) for leaf in jax.tree.leaves(tree)] for tree in (found, expected))
+    leaves, others = ([jasgd.record.trees.plain(leaf) for leaf in jax.tree.leaves(tree)] for tree in (actual, expected))
     assert len(leaves) == len(others)
     for leaf, other in zip(leaves, others, strict=True):
         assert (leaf.dtype, leaf.shape) == (other.dtype, other.shape)

@@ -18,8 +18,8 @@ def adaptive(size=0.03):
 
 def simulated(tx=None, problem=None, **options):
     params, loss_fn, batches = problem or smooth()
-    given = {"cluster": CLUSTER, "workers": 4, "steps": 40} if "execution" not in options else {}
-    return jasgd.simulate(loss_fn, params, PLAIN if tx is None else tx, batches, **(given | options))
+    settings = {"cluster": CLUSTER, "workers": 4, "steps": 40} if "execution" not in options else {}
+    return jasgd.simulate(loss_fn, params, PLAIN if tx is None else tx, batches, **(settings | options))
 
 
 def of_other_lengths(seed):
@@ -28,7 +28,7 @@ def of_other_lengths(seed):
     return cluster.generate(CLUSTER, scheme=scheme, workers=2 + 3 * seed, steps=[11, 64, 30][seed], seed=seed)
 
 
-def diverging(at):
+def diverging(bad_ticket):
     """A problem whose loss is not finite for one ticket of some seeds."""
     params, smooth_loss, smooth_batches = smooth()
 
@@ -36,6 +36,6 @@ def diverging(at):
         return jnp.where(batch["bad"], jnp.inf, smooth_loss(params, batch)), params["offset"]
 
     def batches(seed):
-        return lambda ticket: smooth_batches(ticket) | {"bad": np.bool_(ticket == at.get(seed))}
+        return lambda ticket: smooth_batches(ticket) | {"bad": np.bool_(ticket == bad_ticket.get(seed))}
 
     return params, loss_fn, jasgd.by_seed(batches)

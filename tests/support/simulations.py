@@ -70,8 +70,8 @@ RULES = {
 
 def simulated(tx, problem=None, **options):
     params, loss_fn, batches = problem or smooth()
-    given = {"cluster": CLUSTER, "workers": 4, "steps": STEPS} if "execution" not in options else {}
-    return jasgd.simulate(loss_fn, params, tx, batches, **(given | options))
+    settings = {"cluster": CLUSTER, "workers": 4, "steps": STEPS} if "execution" not in options else {}
+    return jasgd.simulate(loss_fn, params, tx, batches, **(settings | options))
 
 
 def held_against_the_loop(tx, problem=None, *, rtol=1e-9, **options):

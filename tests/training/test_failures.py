@@ -18,12 +18,12 @@ from jasgd import TrainResult
 PARALLEL = [name for name in EVERY if name != "sequential"]
 
 
-def failing(at, error="the disk is gone"):
-    """A transformation whose update raises when it runs for the ``at``-th time."""
+def failing(call, error="the disk is gone"):
+    """A transformation whose update raises when it is called for the ``call``-th time."""
     calls = itertools.count(1)
 
     def check(x):
-        if next(calls) == at:
+        if next(calls) == call:
             raise OSError(error)
         return x
 
@@ -172,7 +172,7 @@ def test_an_evaluation_cannot_take_the_record_s_own_names(name):
 
 
 @pytest.mark.parametrize(
-    ("given", "got"),
+    ("evaluation", "got"),
     [
         ((0.5, 0.9), "tuple"),
         (jnp.ones(1), r"float32\[1\]"),
@@ -182,17 +182,17 @@ def test_an_evaluation_cannot_take_the_record_s_own_names(name):
         ({"loss": 0.5, "accuracy": (1, 2)}, "tuple for 'accuracy'"),
     ],
 )
-def test_an_evaluation_that_is_no_number_names_evaluate(given, got):
-    result = train(evaluate=lambda w: given)
+def test_an_evaluation_that_is_no_number_names_evaluate(evaluation, got):
+    result = train(evaluate=lambda w: evaluation)
     assert result.outcome == "failed"
     message = rf"evaluate must give a number, or a mapping of names to numbers, got {got}$"
     assert re.search(message, result.message)
     assert isinstance(result.error, TypeError)
 
 
-@pytest.mark.parametrize("given", [1, True, np.float32(1), jnp.ones(()), np.ones((), np.int32)])
-def test_an_evaluation_may_be_any_scalar(given):
-    assert train(evaluate=lambda w: given).evaluations[0]["loss"] == 1.0
+@pytest.mark.parametrize("evaluation", [1, True, np.float32(1), jnp.ones(()), np.ones((), np.int32)])
+def test_an_evaluation_may_be_any_scalar(evaluation):
+    assert train(evaluate=lambda w: evaluation).evaluations[0]["loss"] == 1.0
 
 
 def test_minibatches_take_jax_arrays_and_refuse_a_size_that_is_no_integer():

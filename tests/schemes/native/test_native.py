@@ -93,7 +93,9 @@ def test_a_transformation_gets_the_current_and_the_read_parameters(name):
     seen = []
 
     def update(updates, state, params=None, *, read_params, staleness, value, **extra):
-        jax.debug.callback(lambda *given: seen.append(given), params["w"][0], read_params["w"][0], value, ordered=False)
+        jax.debug.callback(
+            lambda *values: seen.append(values), params["w"][0], read_params["w"][0], value, ordered=False
+        )
         return jax.tree.map(lambda p, g: 1.0 + 0 * p + 0 * g, params, updates), state
 
     tx = optax.GradientTransformationExtraArgs(optax.init_empty_state, update)

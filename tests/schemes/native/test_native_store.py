@@ -41,10 +41,10 @@ def test_whoever_computes_the_gradient_itself_reads_and_commits(name):
 def test_a_function_in_a_thread_of_xla_s_pool_does_not_wait_for_the_lock():
     """There it could wait for itself: the thread that has the lock may need the pool to let go of it."""
     scheme, gradient = store("locked")
-    given, done = gradient(1), []
+    computed, done = gradient(1), []
     scheme._library.JasgdWait(scheme._store, 0)  # as if worker 0 were between Begin and End
     assert not scheme._entered[1]  # so a thread that commits for it is none of its own
-    thread = threading.Thread(target=lambda: done.append(scheme.commit(given)))
+    thread = threading.Thread(target=lambda: done.append(scheme.commit(computed)))
     thread.start()
     deadline = time.monotonic() + 30
     while scheme._told(1).attempts < 1:  # until its first attempt has ended

@@ -29,7 +29,7 @@ def waiting(scheme):
 def test_synchronous_workers_that_compute_the_gradient_themselves_meet():
     scheme, gradient = store("synchronous", workers=3)
     first = [gradient(worker) for worker in range(3)]
-    outcomes = in_threads(*(functools.partial(scheme.commit, given) for given in first))
+    outcomes = in_threads(*(functools.partial(scheme.commit, computed) for computed in first))
     assert [(d.version, d.staleness, d.factor, d.tries) for d in outcomes] == [(0, 0, 1.0, 1)] * 3
     version, params, _ = scheme.snapshot()
     assert version == 1
@@ -157,7 +157,7 @@ def test_a_gradient_that_was_applied_has_a_row_though_its_worker_fails_in_its_ow
         name = threading.current_thread().name
         calls[name] = calls.get(name, 0) + 1
         if name == "jasgd-worker-1" and calls[name] == 6:
-            until(lambda: made[0].snapshot().version == 6)
+            until(lambda: instances[0].snapshot().version == 6)
             raise OSError("no disk")
         return np.float32(-0.1)
 
@@ -167,10 +167,10 @@ def test_a_gradient_that_was_applied_has_a_row_though_its_worker_fails_in_its_ow
         return jax.tree.map(lambda u: factor * u, updates), state
 
     def factory(setup):
-        made.append(native("synchronous")(setup))
-        return made[-1]
+        instances.append(native("synchronous")(setup))
+        return instances[-1]
 
-    made, tx = [], optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
+    instances, tx = [], optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
     params, loss_fn, batches = network()
     result = jasgd.train(loss_fn, params, tx, batches, scheme=factory, workers=2, steps=99, throw=False)
     assert result.outcome == "failed"
@@ -196,7 +196,7 @@ def test_the_newest_parameters_with_a_finite_loss_are_found_though_it_was_comput
             assert computing.wait(30)
         if in_run and int(ticket) == 5:
             computing.set()
-            until(lambda: made[0]._ledger.closed)
+            until(lambda: instances[0]._ledger.closed)
         return np.float32(0)
 
     def loss_fn(w, ticket):
@@ -204,10 +204,10 @@ def test_the_newest_parameters_with_a_finite_loss_are_found_though_it_was_comput
         return jnp.sum(w**2) + held + jnp.where(ticket == 4, jnp.nan, 0.0)
 
     def factory(setup):
-        made.append(native("synchronous")(setup))
-        return made[-1]
+        instances.append(native("synchronous")(setup))
+        return instances[-1]
 
-    made, computing = [], threading.Event()
+    instances, computing = [], threading.Event()
     result = jasgd.train(loss_fn, jnp.ones(3), optax.sgd(0.1), lambda ticket: np.int32(ticket), scheme=factory,
                          workers=2, steps=99, throw=False)  # fmt: skip
     assert result.outcome == "diverged"
