@@ -93,7 +93,7 @@ def shows_own_scheme(out):
     counts = [json.loads(x) for x in re.findall(r"by worker (\[.*?\])", out)]
     assert [sum(c) for c in counts] == [600, 600]
     assert max(counts[0]) - min(counts[0]) <= 1 + 1
-    assert counts[1][0] < 600 / 4 / 2  # the worker that stalls, where nobody waits for it
+    assert counts[1][0] < 600 / 4 / 2  # the worker that stalls, where no worker waits for it
     assert int(re.search(r"waits (\d+)", out)[1]) > 0
 
 
@@ -150,12 +150,12 @@ def own_scheme(monkeypatch):
 
 def train(scheme, batches=lambda ticket: np.float32(1), **options):
     tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(0.1))
-    options = {"throw": False, "time_limit_s": 20} | options  # a wait that nobody ends would fail, not hang
+    options = {"throw": False, "time_limit_s": 20} | options  # a wait without an end would fail, not hang
     return jasgd.train(lambda w, b: jnp.mean((w - b) ** 2), jnp.zeros(20_000), tx, batches, scheme=scheme, **options)
 
 
 class AllButWorker0Wait:
-    """Holds worker 0 behind its first read until every other worker waits for it, and then does what it is asked."""
+    """Holds worker 0 after its first read until every other worker waits for it, and then does what it is asked."""
 
     def __init__(self, workers, then=lambda: None):
         self.others, self.then, self.waiting = workers - 1, then, threading.Semaphore(0)

@@ -46,7 +46,7 @@ def simulated(model, name, workers, steps, **options):
     scheme = functools.partial(timed(name, phases), **options)
     execution = cluster.generate(model, scheme=scheme, workers=workers, steps=steps)
     timings = phases.columns(execution)
-    # Nobody goes on behind the last commit, so those who waited for it note nothing more.
+    # No worker goes on after the last commit, so those who waited for it note nothing more.
     assert np.isfinite(timings["commit_s"][execution.version < steps - 1]).all()
     return dataclasses.replace(result_of([0.0]), execution=execution, timings=timings)
 
@@ -119,7 +119,7 @@ def test_a_tried_commit_counts_as_many():
 
 
 def test_a_stall_that_was_recorded_stalls_at_its_time_and_nobody_else():
-    """Worker 1 does nothing from second 1 to 2 but end what it has begun, whoever asks for how many commits."""
+    """Worker 1 does nothing from second 1 to 2 but end what it has begun, however many commits are asked for."""
     ends = np.array([1.0, 2.0, 3.0])
     model = Cluster(compute_s=cluster.gamma(0.01, 4), tempos={1: Tempo(ends, [1.0, 0.001, 1.0])})
     result = simulated(model, "leashed", 2, 400)

@@ -1,4 +1,4 @@
-"""Shared memory: what a read hands out is nobody else's as long as anybody holds it, and is used again after that."""
+"""Shared memory: what a read returns is not written to as long as it is held, and is used again after that."""
 
 import random
 import threading

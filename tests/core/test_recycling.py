@@ -1,4 +1,4 @@
-"""Large parameters: updates and reads use memory again, and nobody who may still read it sees a change."""
+"""Large parameters: updates and reads use memory again, and no reader that may still hold it sees a change."""
 
 import functools
 import itertools
@@ -87,7 +87,7 @@ def test_old_memory_is_written_to_and_no_update_is_lost(scheme, written):
     )  # fmt: skip
     np.testing.assert_array_equal(result.params, -float(steps))
     if scheme != "hogwild":
-        for column in result.aux.values():  # nobody wrote to what a worker computed on
+        for column in result.aux.values():  # no thread wrote to what a worker computed on
             np.testing.assert_array_equal(column, -result.execution.version_read)
     assert written[WRITTEN[scheme]] > steps / 2
 

@@ -65,7 +65,7 @@ def test_conservation_is_exact_for_any_busy_or_idle_workers(workers, steps, rand
 
 
 def test_conservation_of_ten_thousand_workers():
-    # They commit one after the other, three times round, and each reads right behind its own commit.
+    # They commit one after the other, three times round, and each reads right after its own commit.
     workers = 10_000
     versions = np.arange(3 * workers)
     reads = np.where(versions < workers, 0, versions - workers + 1)

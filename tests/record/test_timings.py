@@ -56,7 +56,7 @@ def test_every_gradient_has_its_phases_and_they_fit_into_the_run(scheme):
             assert busy_s(result, worker) == 0
             continue
         assert 0 < busy_s(result, worker) < took
-        # Without a gap: to where its last commit was done, which is all but a moment behind its row.
+        # Without a gap: to where its last commit was done, which is but a moment after its row.
         assert busy_s(result, worker) >= rows.max() - rows.min()
 
 
@@ -177,7 +177,7 @@ def test_a_commit_that_raises_behind_its_row_is_not_measured_and_the_others_are(
         def commit(self, gradient):
             done = super().commit(gradient)
             if done.version == 20:
-                raise OSError("behind the row")
+                raise OSError("after the row")
             return done
 
     result = train(scheme=Raising, workers=3, throw=False)
@@ -219,7 +219,7 @@ def test_saved_and_loaded_they_are_the_same_and_earlier_folders_have_none(tmp_pa
     (tmp_path / "run" / "timings.npz").unlink()
     earlier = jasgd.TrainResult.load(tmp_path / "run")
     assert earlier.timings == {}
-    # Saved over the folder of another run it does not leave that one's timings behind.
+    # Saved over the folder of another run it does not keep that one's timings.
     result.save(tmp_path / "run")
     assert jasgd.TrainResult.load(earlier.save(tmp_path / "run")).timings == {}
     assert dataclasses.replace(result, timings={}).metrics.keys() == result.metrics.keys()

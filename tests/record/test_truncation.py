@@ -40,7 +40,7 @@ def test_what_was_dropped_before_the_last_commit_stays():
 
 
 def test_a_row_that_was_written_late_keeps_no_later_drop():
-    """Threads write their rows behind the commit, so times are not in the order of versions."""
+    """Threads write their rows after the commit, so times are not in the order of versions."""
     applied, dropped = np.zeros(5, row_dtype(dropped=False)), np.zeros(1, row_dtype(dropped=True))
     applied["version"] = applied["version_read"] = applied["ticket"] = range(5)
     applied["time_s"] = [1.0, 2.0, 9.0, 4.0, 5.0]

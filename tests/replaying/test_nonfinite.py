@@ -36,11 +36,11 @@ def test_the_first_commit_that_is_not_finite_is_found():
     first = first_nonfinite(result, loss_fn, tx, batches)
     assert first.where == ("params['w']",)
     before = jasgd.replay(result, loss_fn, tx, batches, upto=first.version)
-    behind = jasgd.replay(result, loss_fn, tx, batches, upto=first.version + 1)
+    after = jasgd.replay(result, loss_fn, tx, batches, upto=first.version + 1)
     assert before.exact
-    assert behind.exact
+    assert after.exact
     assert np.isfinite(before.params["w"]).all()
-    assert not np.isfinite(behind.params["w"]).all()
+    assert not np.isfinite(after.params["w"]).all()
     assert not first.gradient or not np.isfinite(result.execution.loss[first.row])
     assert first_nonfinite(result, loss_fn, tx, batches, upto=first.version) is None
 

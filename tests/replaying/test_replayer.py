@@ -108,7 +108,7 @@ def test_gradients_dropped_by_leashed_leave_no_trace():
 def test_a_transformation_that_asks_for_the_read_parameters_gets_those_of_the_record(scheme):
     params, loss_fn, batches = network()
     tx = optax.chain(jasgd.delay_compensated(2.0, mean_square_decay=0.95), tail())
-    # Worker 1 reads before the first commit of worker 0, and commits behind it.
+    # Worker 1 reads before the first commit of worker 0, and commits after it.
     before = {"locked": "commit", "leashed": "base"}[scheme]
     interleaving = jasgd.testing.Interleaving([(0, "read"), (1, "read"), (0, before), (0, "read"), (1, before)])
     watched = jasgd.testing.watched(jasgd.schemes.named(scheme), interleaving)
@@ -162,7 +162,7 @@ def test_a_commit_of_hogwild_that_did_not_end_is_left_out():
     def at(point, worker):
         commits.append(point)
         if commits.count("state") == 5:
-            raise RuntimeError("lost behind its claim")
+            raise RuntimeError("lost after its claim")
 
     scheme = jasgd.testing.watched(jasgd.schemes.hogwild(), at)
     result = jasgd.train(loss_fn, params, tail(), batches, workers=1, steps=9, scheme=scheme, throw=False)

@@ -62,7 +62,7 @@ def test_a_forced_interleaving_shows_a_lost_add():
             loaded = np.array(inputs[0])
             interleaving("loaded", worker)
             result = ufunc(loaded, *inputs[1:], **options)
-            interleaving("stored", worker)  # worker 0 stores behind worker 1
+            interleaving("stored", worker)  # worker 0 stores after worker 1
             out[0].view(np.ndarray)[...] = result
 
     class Shown(jasgd.schemes.Hogwild):

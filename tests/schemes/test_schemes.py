@@ -168,7 +168,7 @@ def test_a_locked_read_of_what_was_carried_is_the_newest_and_waits_for_nobody():
     assert mine.version == 1
     np.testing.assert_array_equal(mine.params[0], 1.0)
     scheme.commit(gradient(0, mine))
-    scheme.commit(gradient(1, other))  # behind worker 0's commit, so what that copied is no longer the newest
+    scheme.commit(gradient(1, other))  # after worker 0's commit, so what that copied is no longer the newest
     newest = scheme.read(0)
     assert newest.version == 3
     np.testing.assert_array_equal(newest.params[0], 3.0)

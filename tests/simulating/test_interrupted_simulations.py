@@ -36,7 +36,7 @@ class Odd(Exception):
 
 
 def raising(name, after):
-    """What ``simulate`` is given, one of its functions failing behind so many calls."""
+    """A problem and options for ``simulate``, one of whose functions fails after so many calls."""
     params, loss_fn, batches = smooth()
     calls = itertools.count()
 

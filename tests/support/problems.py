@@ -36,7 +36,7 @@ def network(seed: int = 0, sizes=(12, 16, 16, 4)):
 
 def counting(size: int = 4096):
     """A problem whose parameters count the updates: gradient -1, learning rate 1, so that every component of version
-    k is k, and the loss of a gradient tells, to whoever owes the ledger nothing, which version it was computed on."""
+    k is k, and the loss of a gradient says, without the ledger, which version it was computed on."""
 
     def loss_fn(params, batch):
         smallest = jnp.minimum(params["a"].min(), params["b"].min())

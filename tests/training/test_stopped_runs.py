@@ -25,7 +25,7 @@ def test_a_worker_that_raises_ends_the_run_with_its_traceback(scheme):
             raised_at.append(time.perf_counter())
             raising.put(threading.current_thread())
             raise OSError("the disk is gone")
-        if ticket > 30:  # nobody commits one of these before the run is over
+        if ticket > 30:  # no worker commits one of these before the run is over
             raiser = raising.get(timeout=30)
             raising.put(raiser)
             raiser.join(30)

@@ -1,4 +1,4 @@
-"""How a run ends, and what it leaves behind: stop conditions, evaluation, failures, Ctrl-C, workers that hang."""
+"""How a run ends and what its result holds: steps, time limits, targets, evaluations, aux, progress."""
 
 import itertools
 import threading

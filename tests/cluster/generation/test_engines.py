@@ -45,7 +45,7 @@ def clusters(draw, workers, *, contended, changes):
             joins[worker] = joins_at * TICK
             if worker > 0:  # one stays, so that the run ends
                 leaves[worker] = (joins_at + stays) * TICK
-    times = {"cores": st.sampled_from([None, 6])}  # with six for as many workers nobody shares
+    times = {"cores": st.sampled_from([None, 6])}  # with six for as many workers none shares
     if contended:
         nodes = st.sampled_from([None, cluster.Nodes(2, 2.0), cluster.Nodes(3, 1.5, home=1)])
         cores = st.sampled_from([None, 1, 2, 3])
@@ -130,7 +130,7 @@ def test_the_mean_staleness_of_busy_workers_is_one_less_than_there_are():
     model = cluster.Cluster(compute_s=cluster.gamma(0.01, 4), speeds=cluster.gamma(1.0, 10.0))
     execution = cluster.generate(model, scheme="leashed", workers=20, steps=50_000)
     balance = execution.conservation()
-    # The end effects, by hand from the law of conservation: what is in flight; nobody has a gap behind its first read.
+    # The end effects, from the law of conservation: what is in flight; no worker has a gap after its first read.
     assert balance["gaps"] == 0
     assert execution.staleness.sum() == 19 * 50_000 - balance["in_flight"]
     assert abs(execution.staleness.mean() - 19) < 0.05

@@ -127,7 +127,7 @@ def test_an_update_that_lost_is_computed_again_or_dropped():
 
 
 def conflict(scheme):
-    first, behind = threading.Event(), threading.Event()
+    first, overtaken = threading.Event(), threading.Event()
     counts = {"jasgd-worker-0": 0, "jasgd-worker-1": 0}
 
     def called(_):
@@ -137,9 +137,9 @@ def conflict(scheme):
         counts[name] += 1
         if name == "jasgd-worker-0" and counts[name] == 1:
             first.set()
-            assert behind.wait(30)
+            assert overtaken.wait(30)
         if name == "jasgd-worker-1" and counts[name] == 3:  # its third update, so that two are committed
-            behind.set()
+            overtaken.set()
         return np.float32(0)
 
     def batches(ticket):
@@ -245,7 +245,7 @@ def test_an_update_that_raises_keeps_nobody_waiting(name):
         return np.float32(0)
 
     def update(updates, state, params=None, *, staleness, **extra):
-        zero = jax.pure_callback(failing, jax.ShapeDtypeStruct((), jnp.float32), staleness)  # so behind its Begin
+        zero = jax.pure_callback(failing, jax.ShapeDtypeStruct((), jnp.float32), staleness)  # so after its Begin
         return jax.tree.map(lambda u: -0.1 * u + zero, updates), state
 
     tx = optax.GradientTransformationExtraArgs(optax.init_empty_state, update)

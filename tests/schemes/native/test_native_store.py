@@ -30,7 +30,7 @@ def test_whoever_computes_the_gradient_itself_reads_and_commits(name):
     version, params, _ = scheme.snapshot()
     assert version == 2
     np.testing.assert_array_equal(params[0], 2.0)
-    np.testing.assert_array_equal(first.view.params[0], 0.0)  # nobody writes to what was read
+    np.testing.assert_array_equal(first.view.params[0], 0.0)  # no thread writes to what was read
     late = gradient(0)
     scheme.close("enough")
     with pytest.raises(Closed, match="enough"):

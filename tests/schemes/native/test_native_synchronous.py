@@ -111,7 +111,7 @@ def by_ticket(execution):
 
 @pytest.mark.parametrize("later", [np.ones((5, 3), np.float32), jnp.ones((2, 3)), np.float32(1)], ids=lambda b: type(b))
 def test_synchronous_workers_go_on_where_a_batch_is_of_another_kind_than_the_first(later):
-    """JAX has whoever calls with a new kind of array wait for the first such call to end, which is in the barrier."""
+    """A call with a new kind of array waits in JAX for the first such call to end, which is in the barrier."""
 
     def batches(ticket):
         return np.ones((2, 3), np.float32) if ticket < 6 else later
@@ -162,7 +162,7 @@ def test_a_gradient_that_was_applied_has_a_row_though_its_worker_fails_in_its_ow
         return np.float32(-0.1)
 
     def update(updates, state, params=None, *, value, **extra):
-        # Asks for the mean loss, so that it is called behind the barrier.
+        # Asks for the mean loss, so that it is called after the barrier.
         factor = jax.pure_callback(failing, jax.ShapeDtypeStruct((), jnp.float32), value)
         return jax.tree.map(lambda u: factor * u, updates), state
 
