@@ -16,7 +16,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.fixture(autouse=True)
 def no_thread_left():
-    """A test that leaves a worker behind has to say so, by the mark leaves_a_worker, and to let it go itself."""
+    """Fails a test that leaves a worker's thread running."""
     before = set(threading.enumerate())
     yield
     left = [t for t in threading.enumerate() if t not in before and t.name.startswith("jasgd-worker")]

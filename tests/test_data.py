@@ -96,7 +96,7 @@ def test_small_batches_that_are_drawn_together_are_those_of_their_tickets(size):
         np.testing.assert_array_equal(y, Y[batches.rows(ticket)])
         assert x.ctypes.data % 64 == y.ctypes.data % 64 == 0
     for i, (x, _) in enumerate(drawn):
-        x[:] = -i  # whoever got a batch may write to it
+        x[:] = -i  # the caller may write to its batch
     for i, (x, _) in enumerate(drawn):
         assert (x == -i).all()
     np.testing.assert_array_equal(batches(3)[0], images[batches.rows(3)])  # and asks for it again

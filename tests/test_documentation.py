@@ -36,10 +36,10 @@ def test_the_code_of_the_readme_runs(capsys):
     assert result.outcome == "finished"
     assert result.execution.commits == 2000
     assert result.execution.loss[-100:].mean() < 0.01 * result.execution.loss[0]
-    told = capsys.readouterr().out
-    assert f"max {result.execution.staleness.max()}" in told
-    assert any(model in told for model in fits.MODELS)
-    assert "version 2000: the same bits (2000 gradients, final parameters and optimizer state)" in told
+    printed = capsys.readouterr().out
+    assert f"max {result.execution.staleness.max()}" in printed
+    assert any(model in printed for model in fits.MODELS)
+    assert "version 2000: the same bits (2000 gradients, final parameters and optimizer state)" in printed
     columns = re.search(r"a row for each applied gradient \((.*?)\)", (ROOT / "README.md").read_text(), re.DOTALL)
     assert all(len(getattr(result.execution, name)) == 2000 for name in re.findall(r"`(\w+)`", columns[1]))
 
@@ -112,7 +112,7 @@ def test_the_scheme_of_the_contributing_page_trains():
 
 def public_functions():
     """Everything that users call: functions by name, and the classes' own public methods."""
-    found = {}
+    functions = {}
     modules = (jasgd, rules, schemes, problems, report, fits, data, comparison, specs, replayer, cluster, parsing)
     modules = (*modules, rules_in_text, factories, staleness)
     for module in (*modules, arms, conclusions, nonfinite, simulator, spectrum, truncation):
@@ -121,8 +121,8 @@ def public_functions():
             thing = getattr(module, name)
             exported = hasattr(module, "__all__") or getattr(thing, "__module__", "") == module.__name__
             if inspect.isfunction(thing) and exported:
-                found[f"{thing.__module__}.{name}"] = thing
-    return found
+                functions[f"{thing.__module__}.{name}"] = thing
+    return functions
 
 
 @pytest.mark.parametrize("name", public_functions())

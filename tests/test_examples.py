@@ -4,8 +4,6 @@ import importlib.util
 import json
 import os
 import re
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from support.python_process import run_python
 
 import jasgd
 from jasgd.testing import Interleaving, watched
@@ -72,10 +71,10 @@ def shows_own_rule(out):
 def shows_adam_after_leashed(out):
     rows = re.findall(r"τ = (\d+) C = ([\d.]+)" + r" +before Adam ([\d.]+), behind ([\d.]+)" * 2, out)
     assert [int(row[0]) for row in rows] == [0, 1, 3, 9]
-    for _, wanted, before_once, behind_once, before_always, behind_always in rows:
+    for _, expected, before_once, behind_once, before_always, behind_always in rows:
         assert 0.9 <= float(before_once) <= 1
         assert float(before_always) == 1
-        assert float(behind_once) == float(behind_always) == float(wanted)
+        assert float(behind_once) == float(behind_always) == float(expected)
     tries = json.loads(re.search(r"third try: (\[.*?\])", out)[1])
     assert len(tries) == 3
     assert sum(tries) == 1000
@@ -94,7 +93,7 @@ def shows_own_scheme(out):
     counts = [json.loads(x) for x in re.findall(r"by worker (\[.*?\])", out)]
     assert [sum(c) for c in counts] == [600, 600]
     assert max(counts[0]) - min(counts[0]) <= 1 + 1
-    assert counts[1][0] < 600 / 4 / 2  # the worker that stalls, where nobody waits for it
+    assert counts[1][0] < 600 / 4 / 2  # the worker that stalls, where no worker waits for it
     assert int(re.search(r"waits (\d+)", out)[1]) > 0
 
 
@@ -106,10 +105,10 @@ def shows_simulated_cluster(out):
     assert speed["hogwild", "64"] > 5000
     assert speed["locked", "64"] <= 2000  # the lock is held for half a millisecond
     assert speed["leashed(persistence=2)", "64"] <= 2000
-    told = dict(zip(rows, zip(mean, tries, dropped, strict=True), strict=True))
-    assert told["leashed(persistence=2)", "64"][2] > 5000
-    assert told["leashed(persistence=2)", "64"][1] > told["leashed(persistence=2)", "8"][1] > 1
-    assert told["hogwild", "64"][0] > told["hogwild", "8"][0]
+    numbers = dict(zip(rows, zip(mean, tries, dropped, strict=True), strict=True))
+    assert numbers["leashed(persistence=2)", "64"][2] > 5000
+    assert numbers["leashed(persistence=2)", "64"][1] > numbers["leashed(persistence=2)", "8"][1] > 1
+    assert numbers["hogwild", "64"][0] > numbers["hogwild", "8"][0]
     losses = {line.split()[0]: [float(x) for x in line.split()[1:]] for line in out.splitlines()[11:13]}
     assert losses["constant"][3] == 1
     assert 0.85 < losses["tail"][3] < 1
@@ -132,14 +131,11 @@ def test_the_table_has_every_example():
 
 @pytest.mark.parametrize("name", SHOWS)
 def test_an_example_runs_and_shows_what_it_says(name, tmp_path):
-    told = subprocess.run(
-        [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py")],
-        env={k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_"))} | {"PYTHONIOENCODING": "utf-8"},
-        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert told.returncode == 0, told.stderr
-    assert told.stderr == ""
-    SHOWS[name](told.stdout)
+    configuration = [name for name in os.environ if name.startswith(("JAX_", "XLA_"))]
+    process = run_python("-W", "error", EXAMPLES / f"{name}.py", cwd=tmp_path, without=configuration,
+                      env={"PYTHONIOENCODING": "utf-8"})  # fmt: skip
+    assert process.stderr == ""
+    SHOWS[name](process.stdout)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -154,12 +150,12 @@ def own_scheme(monkeypatch):
 
 def train(scheme, batches=lambda ticket: np.float32(1), **options):
     tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(0.1))
-    options = {"throw": False, "time_limit_s": 20} | options  # a wait that nobody ends would fail, not hang
+    options = {"throw": False, "time_limit_s": 20} | options  # a wait without an end would fail, not hang
     return jasgd.train(lambda w, b: jnp.mean((w - b) ** 2), jnp.zeros(20_000), tx, batches, scheme=scheme, **options)
 
 
 class AllButWorker0Wait:
-    """Holds worker 0 behind its first read until every other worker waits for it, and does then what it is told."""
+    """Holds worker 0 after its first read until every other worker waits for it, and then does what it is asked."""
 
     def __init__(self, workers, then=lambda: None):
         self.others, self.then, self.waiting = workers - 1, then, threading.Semaphore(0)
@@ -182,10 +178,10 @@ def test_stale_synchronous_keeps_its_bound_and_takes_exactly_the_steps(own_schem
     assert result.outcome == "finished"
     assert execution.version.tolist() == list(range(400))
     assert execution.staleness.max() <= (workers - 1) * (2 * slack + 1)
-    made = np.cumsum(execution.worker[:, None] == np.arange(workers), axis=0)
-    assert (made.max(axis=1) - made.min(axis=1)).max() <= slack + 1
-    told = execution.conservation()
-    assert told["applied"] + told["in_flight"] + told["gaps"] == told["total"] == (workers - 1) * 400
+    committed = np.cumsum(execution.worker[:, None] == np.arange(workers), axis=0)
+    assert (committed.max(axis=1) - committed.min(axis=1)).max() <= slack + 1
+    balance = execution.conservation()
+    assert balance["applied"] + balance["in_flight"] + balance["gaps"] == balance["total"] == (workers - 1) * 400
 
 
 def test_no_smaller_bound_holds_for_stale_synchronous(own_scheme):

@@ -54,33 +54,33 @@ def test_the_samples_are_of_every_model():
 @pytest.mark.newest
 @pytest.mark.parametrize("model", MODELS)
 def test_a_sample_of_a_model_is_recognised_with_its_parameters(model):
-    found = fit(samples()[model])
-    assert found[0].model == model
-    assert sorted(f.model for f in found) == sorted(MODELS)
-    assert found[0].distance < 0.001
+    fits = fit(samples()[model])
+    assert fits[0].model == model
+    assert sorted(f.model for f in fits) == sorted(MODELS)
+    assert fits[0].distance < 0.001
     for name, (true, tolerance) in PARAMETERS[model].items():
-        assert found[0].parameters[name] == pytest.approx(true, rel=tolerance), name
+        assert fits[0].parameters[name] == pytest.approx(true, rel=tolerance), name
 
 
-def independent_pmf(found: LawFit, length):
-    i, p = np.arange(length), found.parameters
+def independent_pmf(law_fit: LawFit, length):
+    i, p = np.arange(length), law_fit.parameters
     return {
         "Poisson": lambda: scipy.stats.poisson.pmf(i, p["rate"]),
         "geometric": lambda: scipy.stats.geom.pmf(i + 1, p["p"]),
         "uniform": lambda: scipy.stats.randint.pmf(i, p["low"], p["high"] + 1),
         "negative binomial": lambda: scipy.stats.nbinom.pmf(i, p["r"], p["p"]),
         "Conway-Maxwell-Poisson": lambda: conway_maxwell_poisson(math.exp(p["log_rate"]), p["nu"])[:length],
-    }[found.model]()
+    }[law_fit.model]()
 
 
 @pytest.mark.parametrize("sample", ["Poisson", "negative binomial", "Conway-Maxwell-Poisson"])
 def test_pmfs_and_distances_are_those_of_an_independent_computation(sample):
     values = samples()[sample]
     p = np.bincount(values) / N
-    for found in fit(values):
-        q = independent_pmf(found, len(p))
-        np.testing.assert_allclose(found.pmf, q, rtol=1e-3, atol=1e-9)
-        assert found.distance == pytest.approx(-math.log(np.sqrt(p * q).sum()), abs=1e-6)
+    for law_fit in fit(values):
+        q = independent_pmf(law_fit, len(p))
+        np.testing.assert_allclose(law_fit.pmf, q, rtol=1e-3, atol=1e-9)
+        assert law_fit.distance == pytest.approx(-math.log(np.sqrt(p * q).sum()), abs=1e-6)
 
 
 def far_laws():
@@ -141,36 +141,36 @@ def test_a_model_that_contains_another_is_no_farther(sample):
 
 
 def test_of_models_that_tie_the_one_with_fewer_parameters_comes_first():
-    found = fit(samples()["Poisson"])
-    first, *rest = found
+    fits = fit(samples()["Poisson"])
+    first, *rest = fits
     assert first.model == "Poisson"
     nearer = {f.model for f in rest if f.distance < first.distance}
     assert nearer <= {"negative binomial", "Conway-Maxwell-Poisson"}
     assert "Conway-Maxwell-Poisson" in nearer  # so that it is not by its distance that Poisson comes first
-    assert first.distance - min(f.distance for f in found) <= 1 / N
+    assert first.distance - min(f.distance for f in fits) <= 1 / N
 
 
 def test_what_is_not_a_tie_goes_by_distance():
-    found = fit(samples()["Conway-Maxwell-Poisson"])  # which no other model comes near
-    assert [f.distance for f in found] == sorted(f.distance for f in found)
-    assert len(found[0].parameters) > len(found[-1].parameters)
+    fits = fit(samples()["Conway-Maxwell-Poisson"])  # which no other model comes near
+    assert [f.distance for f in fits] == sorted(f.distance for f in fits)
+    assert len(fits[0].parameters) > len(fits[-1].parameters)
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=60))
 @settings(max_examples=25, deadline=None)
 def test_every_fit_is_a_sub_distribution_at_the_distance_it_tells(values):
     p = np.bincount(values) / len(values)
-    found = fit(np.array(values))
-    assert len(found) == len(MODELS)
-    for f in found:
+    fits = fit(np.array(values))
+    assert len(fits) == len(MODELS)
+    for f in fits:
         assert len(f.pmf) == len(p)
         assert (f.pmf >= 0).all()
         assert f.pmf.sum() <= 1 + 1e-9
         assert f.distance == bhattacharyya(p, f.pmf) >= 0
         assert all(math.isfinite(value) for value in f.parameters.values())
-    require_nested({f.model: f.distance for f in found})
-    nearest = min(f.distance for f in found)
-    assert found[0].distance <= nearest + min(1 / len(values), 0.01)
+    require_nested({f.model: f.distance for f in fits})
+    nearest = min(f.distance for f in fits)
+    assert fits[0].distance <= nearest + min(1 / len(values), 0.01)
 
 
 @pytest.mark.parametrize(
@@ -185,10 +185,10 @@ def test_every_fit_is_a_sub_distribution_at_the_distance_it_tells(values):
     ],
 )
 def test_degenerate_laws_have_finite_fits(values, best):
-    found = fit(np.array(values))
-    assert found[0].model == best
-    assert all(math.isfinite(f.distance) for f in found)
-    assert all(str(f).startswith(f.model) for f in found)
+    fits = fit(np.array(values))
+    assert fits[0].model == best
+    assert all(math.isfinite(f.distance) for f in fits)
+    assert all(str(f).startswith(f.model) for f in fits)
 
 
 def counted(law, values):
@@ -211,9 +211,11 @@ def test_a_law_of_any_kind_is_fitted_as_it_stands():
 
 def test_bins_behind_what_is_remembered_are_left_out():
     window = counted(jasgd.StalenessHistogram.window(3), (200, 1, 2, 2))  # the 200 is forgotten
-    found, same = fit(window), fit(np.array([1, 2, 2]))
-    assert [(f.model, f.parameters, f.distance) for f in found] == [(f.model, f.parameters, f.distance) for f in same]
-    assert {len(f.pmf) for f in found} == {3}
+    remembered, same = fit(window), fit(np.array([1, 2, 2]))
+    assert [(f.model, f.parameters, f.distance) for f in remembered] == [
+        (f.model, f.parameters, f.distance) for f in same
+    ]
+    assert {len(f.pmf) for f in remembered} == {3}
 
 
 @pytest.mark.parametrize(
@@ -236,9 +238,9 @@ def test_the_law_of_a_real_execution_is_fitted():
         lambda w, b: jnp.mean((w - b) ** 2), jnp.zeros(2000), optax.sgd(0.1), lambda t: np.float32(1),
         scheme="leashed", workers=4, steps=800,
     )  # fmt: skip
-    found = fit(result.law)
-    limit = min(f.distance for f in found) + 1 / 800
-    tied, rest = [f for f in found if f.distance <= limit], [f for f in found if f.distance > limit]
-    assert found == tied + rest
+    fits = fit(result.law)
+    limit = min(f.distance for f in fits) + 1 / 800
+    tied, rest = [f for f in fits if f.distance <= limit], [f for f in fits if f.distance > limit]
+    assert fits == tied + rest
     assert [len(f.parameters) for f in tied] == sorted(len(f.parameters) for f in tied)
     assert [f.distance for f in rest] == sorted(f.distance for f in rest)

@@ -9,7 +9,7 @@ import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.helpers import moved
+from support.optax_loop import moved
 
 import jasgd
 from jasgd import StalenessHistogram, rules, schemes
@@ -46,11 +46,11 @@ def at(text, tau, *values):
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "parsed"),
     [("tail", ("tail", {})), (" tail : cdf = strict ", ("tail", {"cdf": "strict"})), ("a:b=1", ("a", {"b": 1}))],
 )
-def test_a_text_is_a_name_and_options(text, wanted):
-    assert parse_spec(text) == wanted
+def test_a_text_is_a_name_and_options(text, parsed):
+    assert parse_spec(text) == parsed
 
 
 def test_a_value_is_a_number_a_switch_none_or_else_a_string():
@@ -68,7 +68,7 @@ def test_an_option_that_is_none_is_shown_with_its_text(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "form"),
     [
         ("tail", "tail"),
         (" tail : cdf = strict , amplitude=0.50", "tail:amplitude=0.5,cdf=strict"),
@@ -76,9 +76,9 @@ def test_an_option_that_is_none_is_shown_with_its_text(text):
         ("exponential:beta=NONE,staleness_threshold=3", "exponential:beta=none,staleness_threshold=3"),
     ],
 )
-def test_texts_that_mean_the_same_are_brought_into_one_form(text, told):
-    assert canonical(text) == told
-    assert canonical(told) == told
+def test_texts_that_mean_the_same_are_brought_into_one_form(text, form):
+    assert canonical(text) == form
+    assert canonical(form) == form
 
 
 values = st.one_of(
@@ -90,10 +90,12 @@ values = st.one_of(
 @settings(max_examples=100, deadline=None)
 def test_a_canonical_text_is_read_as_what_it_was_made_of(name, options):
     text = name + (":" if options else "") + ",".join(f"{key}={value}" for key, value in options.items())
-    read, told = parse_spec(canonical(text))
-    assert (read, told) == (name, options)
-    assert list(told) == sorted(options)
-    assert {key: type(value) for key, value in told.items()} == {key: type(value) for key, value in options.items()}
+    read, read_options = parse_spec(canonical(text))
+    assert (read, read_options) == (name, options)
+    assert list(read_options) == sorted(options)
+    assert {key: type(value) for key, value in read_options.items()} == {
+        key: type(value) for key, value in options.items()
+    }
 
 
 def test_a_canonical_text_names_a_rule_that_there_is():
@@ -111,22 +113,22 @@ def test_every_rule_has_a_text(name):
 
 
 def test_options_change_the_rule():
-    told = [at(text, 3, 1, 3) for text in ("tail", "tail:cdf=strict", "tail:cdf=inclusive", "tail:amplitude=0.5")]
-    assert told == [0.5, 1.0, 0.0, 0.75]
+    factors = [at(text, 3, 1, 3) for text in ("tail", "tail:cdf=strict", "tail:cdf=inclusive", "tail:amplitude=0.5")]
+    assert factors == [0.5, 1.0, 0.0, 0.75]
 
 
 def test_what_the_run_knows_is_filled_in_where_the_rule_has_it():
     assert at("koloskova:smoothness=1", 8) == at("koloskova:smoothness=1,concurrency=4,learning_rate=0.25", 8) == 0.125
-    told = [at(f"mishchenko:smoothness=2{more}", 0) for more in ("", ",workers=4,learning_rate=0.25", ",workers=9")]
-    assert told[0] == told[1] != told[2]
+    factors = [at(f"mishchenko:smoothness=2{more}", 0) for more in ("", ",workers=4,learning_rate=0.25", ",workers=9")]
+    assert factors[0] == factors[1] != factors[2]
     assert rule_of("tail_published").law.workers == 4
     assert rule_of("tail_published:workers=9").law.workers == 9
     assert at("tail", 3, 1, 3) == 0.5  # which has no use for either
 
 
 def test_options_of_the_text_come_before_what_the_run_knows():
-    told, known = "koloskova:smoothness=1,concurrency=8", "koloskova:smoothness=1"
-    assert at(told, 8) == float(rules.koloskova(0.25, 1.0, 8)(8)) == 1
+    stated, known = "koloskova:smoothness=1,concurrency=8", "koloskova:smoothness=1"
+    assert at(stated, 8) == float(rules.koloskova(0.25, 1.0, 8)(8)) == 1
     assert at(known, 8) == 0.125
 
 
@@ -174,9 +176,9 @@ def test_rules_of_ones_own_are_read_whatever_their_annotations(monkeypatch):
 
 def test_every_law_has_a_text():
     assert set(LAW_TEXTS) == set(LAWS)
-    for text, wanted in LAW_TEXTS.values():
+    for text, described in LAW_TEXTS.values():
         law = parse_law(text)
-        assert {name: getattr(law, name) for name in wanted} == wanted
+        assert {name: getattr(law, name) for name in described} == described
         assert float(law.total) == 0
 
 
@@ -209,8 +211,8 @@ def test_a_law_that_cannot_be_says_what_was_given_and_what_is_allowed(text, mess
 
 def test_every_scheme_has_a_text():
     assert set(SCHEME_TEXTS) == set(schemes.SCHEMES)
-    for text, told in SCHEME_TEXTS.values():
-        assert schemes.describe(parse_scheme(text)) == told
+    for text, description in SCHEME_TEXTS.values():
+        assert schemes.describe(parse_scheme(text)) == description
 
 
 @pytest.mark.parametrize(
@@ -239,11 +241,11 @@ def test_values_of_a_scheme_are_checked_where_it_is_trained_with(text):
 
 def steps_of(tx, taus):
     """What every single gradient of 1 with these values of staleness moves a scalar."""
-    state, told = tx.init(jnp.zeros(())), []
+    state, moves = tx.init(jnp.zeros(())), []
     for tau in taus:
         updates, state = tx.update(jnp.ones(()), state, jnp.zeros(()), staleness=tau)
-        told.append(float(updates))
-    return told
+        moves.append(float(updates))
+    return moves
 
 
 def test_momentum_carries_on_what_the_factor_has_left():

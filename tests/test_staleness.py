@@ -45,15 +45,15 @@ def test_exponential_forgetting_weighs_by_age(values):
 def test_statistics_are_those_of_the_values(values):
     law, x = StalenessHistogram.from_staleness(values), np.asarray(values)
     p = np.bincount(x) / len(x)
-    told = law.statistics()
-    assert told["mean"] == pytest.approx(x.mean(), rel=1e-5, abs=1e-6)
-    assert told["median"] == np.sort(x)[(len(x) - 1) // 2]
-    assert told["max"] == x.max()
-    assert told["sum_p2"] == pytest.approx((p**2).sum(), rel=1e-5)
-    assert told["sum_p3"] == pytest.approx((p**3).sum(), rel=1e-5)
+    statistics = law.statistics()
+    assert statistics["mean"] == pytest.approx(x.mean(), rel=1e-5, abs=1e-6)
+    assert statistics["median"] == np.sort(x)[(len(x) - 1) // 2]
+    assert statistics["max"] == x.max()
+    assert statistics["sum_p2"] == pytest.approx((p**2).sum(), rel=1e-5)
+    assert statistics["sum_p3"] == pytest.approx((p**3).sum(), rel=1e-5)
     gini = np.abs(x[:, None] - x).mean() / (2 * x.mean()) if x.any() else 0.0
-    assert told["gini"] == pytest.approx(gini, rel=1e-4, abs=1e-6)
-    assert told["updates"] == len(x)
+    assert statistics["gini"] == pytest.approx(gini, rel=1e-4, abs=1e-6)
+    assert statistics["updates"] == len(x)
 
 
 @given(VALUES)
@@ -89,8 +89,8 @@ def test_of_a_slightly_larger_staleness_nothing_is_compiled_anew(ask, caplog):
 def test_distribution_functions_equal_exact_rationals(values, tau):
     law = StalenessHistogram.from_staleness(values, bins=20)
     below = Fraction(sum(v < tau for v in values), len(values))
-    at = Fraction(sum(v == tau for v in values), len(values))
-    for kind, exact in (("strict", below), ("mid", below + at / 2), ("inclusive", below + at)):
+    equal = Fraction(sum(v == tau for v in values), len(values))
+    for kind, exact in (("strict", below), ("mid", below + equal / 2), ("inclusive", below + equal)):
         assert float(law.cdf(tau, kind)) == np.float32(float(exact))
     np.testing.assert_allclose(law.cdf(jnp.array([tau, tau]), "mid"), float(law.cdf(tau, "mid")), rtol=2e-7)
 

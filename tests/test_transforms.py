@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.helpers import moved
+from support.optax_loop import moved
 from support.rule_examples import EXAMPLES
 
 import jasgd
@@ -24,22 +24,22 @@ EVERY_RULE = pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
 
 def steps(tx, taus=TAUS, params=PARAMS, grads=GRADS):
     """The updates of a few steps, jitted, and the last state."""
-    state, told = tx.init(params), []
+    state, steps_taken = tx.init(params), []
     update = jax.jit(lambda g, s, p, tau: tx.update(g, s, p, staleness=tau))
     for tau in taus:
         updates, state = update(grads, state, params, np.int32(tau))
-        told.append(updates)
-    return told, state
+        steps_taken.append(updates)
+    return steps_taken, state
 
 
 def factors(rule, taus=TAUS):
     """C(τ) as the bare transformation gives it, the reference of the compositions."""
     tx = jasgd.staleness_adaptive(rule)
-    state, told = tx.init(PARAMS), []
+    state, values = tx.init(PARAMS), []
     for tau in taus:
         _, state = tx.update(GRADS, state, staleness=tau)
-        told.append(float(state.factor))
-    return told
+        values.append(float(state.factor))
+    return values
 
 
 def assert_scaled(updates, by):
@@ -50,8 +50,8 @@ def assert_scaled(updates, by):
 
 @EVERY_RULE
 def test_chain_scales_every_leaf_by_the_factor(rule):
-    told, state = steps(optax.chain(jasgd.staleness_adaptive(rule), optax.scale(-0.5)))
-    assert_scaled(told, [-0.5 * c for c in factors(rule)])
+    updates, state = steps(optax.chain(jasgd.staleness_adaptive(rule), optax.scale(-0.5)))
+    assert_scaled(updates, [-0.5 * c for c in factors(rule)])
     assert float(optax.tree.get(state, "factor")) == pytest.approx(factors(rule)[-1], rel=1e-5)
 
 
@@ -100,13 +100,13 @@ def test_inject_hyperparams_with_the_rule_as_a_static_argument(rule):
 @EVERY_RULE
 def test_multi_steps_called_directly_weighs_the_mean_by_the_last_staleness(rule):
     tx = optax.MultiSteps(jasgd.staleness_adaptive(rule), every_k_schedule=2)
-    state, told = tx.init(PARAMS), []
+    state, steps_taken = tx.init(PARAMS), []
     for tau in TAUS:
         updates, state = tx.update(GRADS, state, PARAMS, staleness=tau)
-        told.append(updates)
+        steps_taken.append(updates)
     kept = factors(rule, TAUS[1::2])
-    assert_scaled(told[1::2], kept)
-    assert all(not np.asarray(leaf).any() for update in told[::2] for leaf in jax.tree.leaves(update))
+    assert_scaled(steps_taken[1::2], kept)
+    assert all(not np.asarray(leaf).any() for update in steps_taken[::2] for leaf in jax.tree.leaves(update))
 
 
 @EVERY_RULE

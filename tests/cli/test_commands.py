@@ -1,13 +1,11 @@
 """The command line: what it writes, what it prints, how it ends."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from support.python_process import run_python
 
 from jasgd import TrainResult
 from jasgd.cli.main import main
@@ -19,8 +17,8 @@ PLOTS = {"loss.png", "staleness.png", "step_size.png"}
 def run(capsys, *arguments):
     """Exit code, standard output, standard error."""
     code = main([str(a) for a in arguments])
-    told = capsys.readouterr()
-    return code, told.out, told.err
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
 
 
 @pytest.mark.newest
@@ -47,11 +45,11 @@ def test_train_writes_a_run_folder_that_load_reads(capsys, tmp_path):
 def test_json_is_one_strict_object_and_the_same_as_in_the_folder(capsys, tmp_path):
     code, out, _ = run(capsys, *TRAIN, "--json", "--no-plots", "--out", tmp_path)
     assert code == 0
-    told = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    assert told == json.loads((tmp_path / "metrics.json").read_text())
-    assert told["plots"] == []
+    printed = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert printed == json.loads((tmp_path / "metrics.json").read_text())
+    assert printed["plots"] == []
     assert not list(tmp_path.glob("*.png"))
-    assert told["metrics"]["accuracy"] == told["evaluations"][-1]["accuracy"]
+    assert printed["metrics"]["accuracy"] == printed["evaluations"][-1]["accuracy"]
 
 
 def test_the_seed_decides_the_run(capsys, tmp_path):
@@ -104,10 +102,10 @@ def test_a_time_limit_alone_is_a_stop_condition(capsys, tmp_path):
     code, out, _ = run(
         capsys, "train", "--workers", 2, "--time-limit-s", 0.2, "--json", "--no-plots", "--out", tmp_path
     )
-    told = json.loads(out)
-    assert (code, told["outcome"]) == (0, "finished")
-    assert told["settings"]["steps"] is None
-    assert "0.2" in told["message"]
+    printed = json.loads(out)
+    assert (code, printed["outcome"]) == (0, "finished")
+    assert printed["settings"]["steps"] is None
+    assert "0.2" in printed["message"]
 
 
 def test_a_reached_target_is_a_success(capsys, tmp_path):
@@ -118,9 +116,9 @@ def test_a_reached_target_is_a_success(capsys, tmp_path):
 
 def test_a_diverged_run_exits_with_1_and_is_written(capsys, tmp_path):
     code, out, _ = run(capsys, *TRAIN, "--learning-rate", 1e30, "--json", "--out", tmp_path)
-    told = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    assert (code, told["outcome"]) == (1, "diverged")
-    assert "loss at version" in told["message"]
+    printed = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert (code, printed["outcome"]) == (1, "diverged")
+    assert "loss at version" in printed["message"]
     params = TrainResult.load(tmp_path).params
     assert all(np.isfinite(leaf).all() for leaf in params.values())
 
@@ -166,8 +164,8 @@ def test_what_is_no_command_exits_with_2(capsys, arguments):
     with pytest.raises(SystemExit) as left:
         main(arguments)
     assert left.value.code == 2
-    told = capsys.readouterr()
-    assert told.out + told.err
+    printed = capsys.readouterr()
+    assert printed.out + printed.err
 
 
 @pytest.mark.newest
@@ -197,8 +195,8 @@ def test_that_an_arm_diverges_is_a_finding_of_a_comparison(capsys, tmp_path):
     common = ["--workers", 2, "--steps", 40, "--seeds", 0, "--learning-rate", 1e30, "--json", "--out", tmp_path]
     code, out, _ = run(capsys, "compare", "--arms", "constant", *common)
     assert code == 0
-    told = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    assert told["table"][0]["outcomes"] == {"diverged": 1}
+    printed = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert printed["table"][0]["outcomes"] == {"diverged": 1}
 
 
 @pytest.mark.parametrize(
@@ -219,23 +217,24 @@ def test_a_comparison_that_cannot_work_exits_with_2(capsys, tmp_path, arguments,
 
 def test_datasets_says_what_is_there_and_verify_what_is_wrong(capsys, tmp_path):
     code, out, _ = run(capsys, "datasets", "--json", "--data-dir", tmp_path)
-    told = json.loads(out)
+    printed = json.loads(out)
     assert code == 0
-    assert set(told) == {"mnist", "fashion_mnist", "cifar10", "digits"}
-    assert told["mnist"]["folder"] is None
-    assert {file["status"] for file in told["mnist"]["files"]} == {"missing"}
-    assert told["digits"]["origin"] == "package"
+    assert set(printed) == {"mnist", "fashion_mnist", "cifar10", "digits"}
+    assert printed["mnist"]["folder"] is None
+    assert {file["status"] for file in printed["mnist"]["files"]} == {"missing"}
+    assert printed["digits"]["origin"] == "package"
 
     (tmp_path / "mnist").mkdir()
-    for file in told["mnist"]["files"]:
+    for file in printed["mnist"]["files"]:
         (tmp_path / "mnist" / file["name"]).write_bytes(b"truncated")
     code, out, _ = run(capsys, "datasets", "--verify", "--data-dir", tmp_path)
     assert code == 1
     assert "4 wrong" in out
 
 
-def subprocess_environment(tmp_path):
-    return {k: v for k, v in os.environ.items() if k not in ("NPROC", "JAX_PLATFORMS")} | {"HOME": str(tmp_path)}
+def in_a_home_of_its_own(tmp_path, *arguments, **options):
+    """Python in a process whose configuration of JAX is what the command line makes it."""
+    return run_python(*arguments, without=("NPROC", "JAX_PLATFORMS"), env={"HOME": str(tmp_path)}, **options)
 
 
 @pytest.mark.newest
@@ -248,11 +247,9 @@ def test_python_m_jasgd_starts_jax_configured_and_gives_its_exit_code(tmp_path):
         "except SystemExit as left:\n"
         "    print('exit code', left.code, 'async', jax.config.read('jax_cpu_enable_async_dispatch'))\n"
     )
-    told = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script, *TRAIN, "--no-plots", "--out", str(tmp_path / "run")],
-        env=subprocess_environment(tmp_path), capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    assert told.stdout.splitlines()[-1] == "exit code 0 async False", told.stderr
+    options = [*TRAIN, "--no-plots", "--out", tmp_path / "run"]
+    process = in_a_home_of_its_own(tmp_path, "-W", "error", "-c", script, *options)
+    assert process.stdout.splitlines()[-1] == "exit code 0 async False", process.stderr
 
 
 def test_ctrl_c_exits_with_130_and_writes_what_was_learned(tmp_path):
@@ -270,15 +267,12 @@ def test_ctrl_c_exits_with_130_and_writes_what_was_learned(tmp_path):
         "bars.TrainingBar.show = interrupt\n"
         "raise SystemExit(main(['train', '--workers', '2', '--time-limit-s', '100', '--out', 'run', '--no-plots']))\n"
     )
-    told = subprocess.run(
-        [sys.executable, "-c", script],
-        env=subprocess_environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert told.returncode == 130, told.stderr
+    process = in_a_home_of_its_own(tmp_path, "-c", script, cwd=tmp_path, check=False)
+    assert process.returncode == 130, process.stderr
     result = TrainResult.load(tmp_path / "run")
     assert result.outcome == "stopped"
     assert result.execution.commits > 20
-    assert "stopped" in told.stdout
+    assert "stopped" in process.stdout
 
 
 def test_a_missing_extra_is_one_line(tmp_path):
@@ -289,10 +283,6 @@ def test_a_missing_extra_is_one_line(tmp_path):
             "from jasgd.cli.main import main\n"
             f"raise SystemExit(main([{command!r}]))\n"
         )
-        environment = subprocess_environment(tmp_path)
-        told = subprocess.run(
-            [sys.executable, "-c", script],
-            env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-        assert told.returncode == 2, told.stderr
-        assert re.fullmatch(r"jasgd: .*pip install \"jasgd\[(cli|problems)\]\".*\n", told.stderr), told.stderr
+        process = in_a_home_of_its_own(tmp_path, "-c", script, cwd=tmp_path, check=False)
+        assert process.returncode == 2, process.stderr
+        assert re.fullmatch(r"jasgd: .*pip install \"jasgd\[(cli|problems)\]\".*\n", process.stderr), process.stderr

@@ -1,15 +1,11 @@
 """jasgd replay: what it says of runs that train and compare wrote, and how it ends."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from support.python_process import run_python
 
-import jasgd
 from jasgd.cli.main import main
 
 SMALL = ["--workers", "3", "--steps", "40", "--batch-size", "16", "--no-plots", "--evaluate-every-s", "60"]
@@ -19,8 +15,8 @@ def run(capsys, *arguments):
     """Exit code, standard output, standard error."""
     capsys.readouterr()
     code = main([str(a) for a in arguments])
-    told = capsys.readouterr()
-    return code, told.out, told.err
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
 
 
 def replayed(capsys, folder, *options):
@@ -50,18 +46,13 @@ def test_a_run_comes_to_the_same_bits(capsys, trained):
     code, out, err = run(capsys, "replay", trained)
     assert (code, err) == (0, "")
     assert out == "version 40: the same bits (40 gradients, final parameters and optimizer state)\n"
-    code, told, _ = replayed(capsys, trained, "--upto", 7)
-    assert (code, told["version"], told["rows"], told["exact"], told["compared"]) == (0, 7, 7, True, [])
+    code, report, _ = replayed(capsys, trained, "--upto", 7)
+    assert (code, report["version"], report["rows"], report["exact"], report["compared"]) == (0, 7, 7, True, [])
 
 
 def test_it_does_so_in_a_process_of_its_own(trained):
-    told = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "jasgd", "replay", str(trained)],
-        env=os.environ | {"PYTHONPATH": str(Path(jasgd.__file__).parent.parent)},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert told.returncode == 0, told.stderr
-    assert "the same bits" in told.stdout
+    process = run_python("-W", "error", "-m", "jasgd", "replay", trained)
+    assert "the same bits" in process.stdout
 
 
 @pytest.mark.parametrize(
@@ -77,8 +68,8 @@ def test_it_does_so_in_a_process_of_its_own(trained):
 )
 def test_whatever_train_was_given_is_given_again(capsys, tmp_path, options):
     assert run(capsys, "train", *SMALL, "--learning-rate", "0.01", "--out", tmp_path, *options)[0] == 0
-    code, told, err = replayed(capsys, tmp_path)
-    assert (code, told["compared"]) == (0, ["params", "opt_state"]), (told, err)
+    code, report, err = replayed(capsys, tmp_path)
+    assert (code, report["compared"]) == (0, ["params", "opt_state"]), (report, err)
 
 
 @pytest.mark.newest
@@ -89,8 +80,8 @@ def test_every_run_of_a_comparison_comes_to_the_same_bits(capsys, tmp_path):
     folders = sorted(path.parent for path in tmp_path.rglob("recipe.json"))
     assert len(folders) == len(arms)
     for folder in folders:
-        code, told, err = replayed(capsys, folder)
-        assert code == 0, (folder, told, err)
+        code, report, err = replayed(capsys, folder)
+        assert code == 0, (folder, report, err)
     code, _, err = run(capsys, "replay", tmp_path)
     assert code == 2
     assert f"folder must be one of a run of jasgd train or compare, got {tmp_path}; a run in it is {folders[0]}" in err
@@ -103,11 +94,11 @@ def test_other_bits_exit_with_1_and_say_where_they_part(capsys, trained, tmp_pat
     assert "version 40: differs" in out
     assert "loss is" in out
     assert "final parameters differ by" in out
-    code, told, _ = replayed(capsys, folder)
+    code, report, _ = replayed(capsys, folder)
     assert code == 1
-    assert told["difference"].startswith("row ")
-    assert told["max_difference"] > 0
-    assert told["rows_that_differ"] <= told["rows"] == 40
+    assert report["difference"].startswith("row ")
+    assert report["max_difference"] > 0
+    assert report["rows_that_differ"] <= report["rows"] == 40
 
 
 def test_what_cannot_be_replayed_exits_with_2_in_one_line(capsys, trained, tmp_path):
@@ -146,14 +137,14 @@ def test_another_environment_is_refused_by_name_and_allowed_without_strict(capsy
     np.savez(folder / "execution.npz", **arrays | {"header": np.array(json.dumps(header))})
     code, _, err = run(capsys, "replay", folder)
     assert code == 2
-    here = json.loads(str(arrays["header"]))["metadata"]["environment"]["jaxlib"]
-    assert f"jaxlib is '{here}', recorded was '0.0.1'" in err
+    installed = json.loads(str(arrays["header"]))["metadata"]["environment"]["jaxlib"]
+    assert f"jaxlib is '{installed}', recorded was '0.0.1'" in err
     code, out, err = run(capsys, "replay", folder, "--no-strict")
     assert (code, err) == (0, "")
     assert "the same bits" in out
-    assert f"jaxlib is '{here}', recorded was '0.0.1'" in out
-    _, told, _ = replayed(capsys, folder, "--no-strict")
-    assert told["environment"] == [{"name": "jaxlib", "recorded": "0.0.1", "found": here}]
+    assert f"jaxlib is '{installed}', recorded was '0.0.1'" in out
+    _, report, _ = replayed(capsys, folder, "--no-strict")
+    assert report["environment"] == [{"name": "jaxlib", "recorded": "0.0.1", "found": installed}]
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
@@ -166,11 +157,11 @@ def test_a_divergence_is_found(capsys, trained, tmp_path):
     code, out, err = run(capsys, "replay", tmp_path)
     assert (code, err) == (0, "")  # the bits of a diverged run are the same as well
     # As float32 this rate is infinite, so the first commit spoils it all.
-    code, told, _ = replayed(capsys, tmp_path, "--bisect-nonfinite")
+    code, report, _ = replayed(capsys, tmp_path, "--bisect-nonfinite")
     assert code == 1
-    assert told["first_nonfinite"]["version"] == 0
-    assert told["first_nonfinite"]["where"][0].startswith("params[")
-    assert not told["first_nonfinite"]["gradient"]
+    assert report["first_nonfinite"]["version"] == 0
+    assert report["first_nonfinite"]["where"][0].startswith("params[")
+    assert not report["first_nonfinite"]["gradient"]
     code, text, _ = run(capsys, "replay", tmp_path, "--bisect-nonfinite")
     assert code == 1
     assert "--upto 0 is the last finite version" in text
@@ -180,8 +171,8 @@ def test_a_divergence_is_found(capsys, trained, tmp_path):
 
 def test_hogwild_says_what_it_cannot_reproduce(capsys, tmp_path):
     assert run(capsys, "train", *SMALL, "--scheme", "hogwild", "--out", tmp_path)[0] == 0
-    code, told, _ = replayed(capsys, tmp_path)
-    assert code == (0 if told["exact"] else 1)
-    assert set(told["irreproducible"]) == {"overlapped_reads", "lost_state_updates", "unfinished_commits"}
+    code, report, _ = replayed(capsys, tmp_path)
+    assert code == (0 if report["exact"] else 1)
+    assert set(report["irreproducible"]) == {"overlapped_reads", "lost_state_updates", "unfinished_commits"}
     _, text, _ = run(capsys, "replay", tmp_path)
     assert "torn reads and lost additions leave no record" in text

@@ -24,25 +24,25 @@ def test_it_writes_a_picture_a_table_and_the_numbers(tmp_path, capsys):
     assert "4 workers" in out
     assert "Written to" in out
     assert (tmp_path / "s" / "spectrum.png").stat().st_size > 10_000
-    told = json.loads((tmp_path / "s" / "spectrum.json").read_text())
-    assert len(told["runs"]) == 2 * 2 * 2 * 2
-    assert told["settings"]["clusters"]["equal"]["compute_s"] == {"law": "gamma", "mean_s": 0.01, "shape": 4}
+    spectrum = json.loads((tmp_path / "s" / "spectrum.json").read_text())
+    assert len(spectrum["runs"]) == 2 * 2 * 2 * 2
+    assert spectrum["settings"]["clusters"]["equal"]["compute_s"] == {"law": "gamma", "mean_s": 0.01, "shape": 4}
 
 
 def test_json_is_all_that_is_printed(tmp_path, capsys):
     options = ["--arms", "constant", "--speeds", "equal", "--json", "--no-plots", "--out", str(tmp_path / "s")]
     assert simulate(*SMALL, *options) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["plots"] == []
-    assert [row["workers"] for row in told["table"]] == [1, 4]
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["plots"] == []
+    assert [row["workers"] for row in printed["table"]] == [1, 4]
 
 
 def test_without_training_executions_are_saved_and_told(tmp_path, capsys):
     options = ["--no-train", "--workers", "3", "--steps", "50", "--seeds", "5", "--speeds", "equal", "--scheme"]
-    told = ["leashed:persistence=1", "--compute", "exponential:mean_s=1", "--commit", "0.3", "--stragglers",
+    cluster_options = ["leashed:persistence=1", "--compute", "exponential:mean_s=1", "--commit", "0.3", "--stragglers",
             "probability=0.1,slowdown=5", "--pauses", "every_s=10,duration_s=1", "--joins", "2=1.5", "--leaves", "1=30",
             "--nodes", "count=2,remote=1.5", "--batch", "0.01", "--read", "0.02", "--cores", "2"]  # fmt: skip
-    assert simulate(*options, *told, "--out", str(tmp_path / "s")) == 0
+    assert simulate(*options, *cluster_options, "--out", str(tmp_path / "s")) == 0
     out = capsys.readouterr().out
     assert "mean τ" in out
     assert "yes" in out
@@ -69,9 +69,9 @@ def test_without_training_executions_are_saved_and_told(tmp_path, capsys):
 def test_ten_thousand_workers_in_one_call(tmp_path):
     options = ["--no-train", "--workers", "10000", "--steps", "30000", "--seeds", "0", "--speeds", "equal"]
     assert simulate(*options, "--out", str(tmp_path)) == 0
-    (told,) = json.loads((tmp_path / "executions.json").read_text())["executions"]
-    assert told["conserved"]
-    assert 5_000 < told["mean"] < 10_000
+    (row,) = json.loads((tmp_path / "executions.json").read_text())["executions"]
+    assert row["conserved"]
+    assert 5_000 < row["mean"] < 10_000
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_ten_thousand_workers_in_one_call(tmp_path):
 )
 def test_bad_input_is_told_in_one_line_and_leaves_no_folder(options, message, tmp_path, capsys):
     assert simulate("--out", str(tmp_path / "s"), *options) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("jasgd: ")
-    assert message in told
+    error = capsys.readouterr().err
+    assert error.startswith("jasgd: ")
+    assert message in error
     assert not (tmp_path / "s").exists() or not np.any([True for _ in (tmp_path / "s").iterdir()])

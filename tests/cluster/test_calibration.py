@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.helpers import result_of
+from support.results import result_of
 
 import jasgd
 from jasgd import cluster
@@ -19,7 +19,7 @@ from jasgd.schemes.factories import parse_scheme
 
 def timed(name, phases):
     """A simulated scheme that notes the phases as a thread would: with all waiting and retries."""
-    began, at = {}, {}
+    began, drawn_and_read = {}, {}
 
     class Noted(SIMULATED[name]):
         def joined(self, worker):
@@ -29,12 +29,12 @@ def timed(name, phases):
         def read(self, worker):
             drawn = self.run.now_s
             yield from super().read(worker)
-            at[worker] = (drawn, self.run.now_s)
+            drawn_and_read[worker] = (drawn, self.run.now_s)
 
         def commit(self, worker):
             computed, ticket = self.run.now_s, self.run.ticket[worker]
             yield from super().commit(worker)
-            phases.note(worker, ticket, began[worker], *at[worker], computed, self.run.now_s)
+            phases.note(worker, ticket, began[worker], *drawn_and_read[worker], computed, self.run.now_s)
             began[worker] = self.run.now_s
 
     return Noted
@@ -46,7 +46,7 @@ def simulated(model, name, workers, steps, **options):
     scheme = functools.partial(timed(name, phases), **options)
     execution = cluster.generate(model, scheme=scheme, workers=workers, steps=steps)
     timings = phases.columns(execution)
-    # Nobody goes on behind the last commit, so those who waited for it note nothing more.
+    # No worker goes on after the last commit, so those who waited for it note nothing more.
     assert np.isfinite(timings["commit_s"][execution.version < steps - 1]).all()
     return dataclasses.replace(result_of([0.0]), execution=execution, timings=timings)
 
@@ -92,34 +92,34 @@ def test_a_generated_execution_is_generated_again_from_its_timings(name, options
     np.testing.assert_array_equal(again.dropped.ticket[:lost], first.dropped.ticket[:lost])
     assert (lost > 0) == bool(options.keys() & {"max_staleness", "persistence"})
     again.validate()
-    told = again.conservation()
-    assert sum(told[name] for name in ("applied", "dropped", "in_flight", "gaps")) == told["total"]
+    balance = again.conservation()
+    assert sum(balance[name] for name in ("applied", "dropped", "in_flight", "gaps")) == balance["total"]
 
 
 def test_the_measured_laws_are_those_of_the_model():
     result = simulated(MODEL, "locked", 3, 2000)
     assert result.timings["commit_s"].max() > 0.003  # some waited for longer than a commit
-    found = measured_from(result, order="drawn")
+    measured = measured_from(result, order="drawn")
     for worker, speed in enumerate(MODEL.speeds):
-        np.testing.assert_allclose(found.commit_s.times_s[worker], 0.0015 / speed, rtol=1e-6)
-        assert found.compute_s.times_s[worker].mean() == pytest.approx(0.010 / speed, rel=0.1)
-        assert found.read_s.times_s[worker].mean() == pytest.approx(0.001 / speed, rel=0.1)
-    assert found.joins_s == {1: pytest.approx(0.004)}
-    assert not found.tempos
+        np.testing.assert_allclose(measured.commit_s.times_s[worker], 0.0015 / speed, rtol=1e-6)
+        assert measured.compute_s.times_s[worker].mean() == pytest.approx(0.010 / speed, rel=0.1)
+        assert measured.read_s.times_s[worker].mean() == pytest.approx(0.001 / speed, rel=0.1)
+    assert measured.joins_s == {1: pytest.approx(0.004)}
+    assert not measured.tempos
 
 
 def test_a_tried_commit_counts_as_many():
     result = simulated(MODEL, "leashed", 3, 500)
     assert result.execution.tries.max() > 1
-    found = measured_from(result, order="recorded")
+    measured = measured_from(result, order="recorded")
     for worker, speed in enumerate(MODEL.speeds):
-        times = found.commit_s.times_s[worker]
+        times = measured.commit_s.times_s[worker]
         np.testing.assert_allclose(times, 0.0015 / speed, rtol=1e-6)
         assert len(times) == result.execution.tries[result.execution.worker == worker].sum()
 
 
 def test_a_stall_that_was_recorded_stalls_at_its_time_and_nobody_else():
-    """Worker 1 does nothing from second 1 to 2 but end what it has begun, whoever asks for how many commits."""
+    """Worker 1 does nothing from second 1 to 2 but end what it has begun, however many commits are asked for."""
     ends = np.array([1.0, 2.0, 3.0])
     model = Cluster(compute_s=cluster.gamma(0.01, 4), tempos={1: Tempo(ends, [1.0, 0.001, 1.0])})
     result = simulated(model, "leashed", 2, 400)
@@ -140,8 +140,8 @@ def test_threads_as_a_cluster(scheme, order):
     )  # fmt: skip
     execution = cluster.generate(measured_from(result, order=order), scheme=scheme, workers=2, steps=400)
     execution.validate()
-    told = execution.conservation()
-    assert sum(told[name] for name in ("applied", "dropped", "in_flight", "gaps")) == told["total"]
+    balance = execution.conservation()
+    assert sum(balance[name] for name in ("applied", "dropped", "in_flight", "gaps")) == balance["total"]
     assert execution.commits == result.execution.commits
 
 
@@ -171,8 +171,8 @@ def test_one_thread_is_never_stale_and_takes_its_time():
     for order in ("timed", "recorded"):
         execution = cluster.generate(measured_from(result, order=order), scheme="locked", workers=1, steps=200)
         assert not execution.staleness.any()
-        at = result.timings
-        spent = np.cumsum(sum(at[name] for name in ("batch_s", "read_s", "compute_s", "commit_s")))
+        timings = result.timings
+        spent = np.cumsum(sum(timings[name] for name in ("batch_s", "read_s", "compute_s", "commit_s")))
         np.testing.assert_allclose(np.diff(execution.time_s), np.diff(spent), rtol=1e-6, atol=1e-9)
 
 

@@ -161,18 +161,18 @@ def test_bad_arguments_are_refused_before_anything_starts(name):
 
 
 def test_an_error_of_the_rule_is_the_cause_of_the_one_that_says_where_it_happened():
-    with pytest.raises(TypeError) as told:
+    with pytest.raises(TypeError) as caught:
         jasgd.train(**GOOD | {"tx": jasgd.staleness_adaptive(lambda tau: 0.5 if tau > 3 else 1.0)})
-    assert isinstance(told.value.__cause__, jax.errors.TracerBoolConversionError)
+    assert isinstance(caught.value.__cause__, jax.errors.TracerBoolConversionError)
 
 
 def test_an_error_of_another_type_keeps_its_type_and_is_noted():
     def rule(tau):
         raise LookupError("no such bin")
 
-    with pytest.raises(LookupError, match="no such bin") as told:
+    with pytest.raises(LookupError, match="no such bin") as caught:
         jasgd.train(**GOOD | {"tx": jasgd.staleness_adaptive(rule)})
-    assert "the rule failed while it was traced, before the run" in told.value.__notes__
+    assert "the rule failed while it was traced, before the run" in caught.value.__notes__
 
 
 def test_the_good_arguments_are_good():

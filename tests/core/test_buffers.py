@@ -1,4 +1,4 @@
-"""Shared memory: what a read hands out is nobody else's as long as anybody holds it, and is used again after that."""
+"""Shared memory: what a read returns is not written to as long as it is held, and is used again after that."""
 
 import random
 import threading
@@ -59,8 +59,8 @@ def test_memory_that_is_held_is_not_written(hold):
     held = hold(buffers.read())
 
     def values():
-        found = held() if callable(held) else held
-        return [np.array(leaf) for leaf in jax.tree.leaves(found)]
+        tree = held() if callable(held) else held
+        return [np.array(leaf) for leaf in jax.tree.leaves(tree)]
 
     before = values()
     for _ in range(5):
@@ -123,15 +123,15 @@ def test_only_a_scheme_that_nobody_watches_uses_memory_again():
             return view
 
     def run(scheme):
-        made = []
+        instances = []
 
         def factory(setup):
-            made.append(scheme(setup))
-            return made[0]
+            instances.append(scheme(setup))
+            return instances[0]
 
         jasgd.train(lambda w, b: jnp.sum(w), jnp.zeros(5000), optax.sgd(1.0), lambda t: 0.0, scheme=factory, workers=1,
                     steps=20)  # fmt: skip
-        return made[0].reuses_memory
+        return instances[0].reuses_memory
 
     assert run(jasgd.schemes.Hogwild)
     assert not run(Derived)

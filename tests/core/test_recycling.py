@@ -1,4 +1,4 @@
-"""Large parameters: updates and reads use memory again, and nobody who may still read it sees a change."""
+"""Large parameters: updates and reads use memory again, and no reader that may still hold it sees a change."""
 
 import functools
 import itertools
@@ -36,10 +36,10 @@ def written(monkeypatch):
     counts = dict.fromkeys(WRITTEN.values(), 0)
 
     def counted(name):
-        made = Compiled.__dict__[name].func
+        compile = Compiled.__dict__[name].func
 
         def of(self):
-            function = made(self)
+            function = compile(self)
 
             def call(*args):
                 counts[name] += threading.current_thread().name.startswith("jasgd-worker")
@@ -47,9 +47,9 @@ def written(monkeypatch):
 
             return call
 
-        found = functools.cached_property(of)
-        found.__set_name__(Compiled, name)
-        return found
+        wrapped = functools.cached_property(of)
+        wrapped.__set_name__(Compiled, name)
+        return wrapped
 
     for name in counts:
         monkeypatch.setattr(Compiled, name, counted(name))
@@ -87,8 +87,8 @@ def test_old_memory_is_written_to_and_no_update_is_lost(scheme, written):
     )  # fmt: skip
     np.testing.assert_array_equal(result.params, -float(steps))
     if scheme != "hogwild":
-        for told in result.aux.values():  # nobody wrote to what a worker computed on
-            np.testing.assert_array_equal(told, -result.execution.version_read)
+        for column in result.aux.values():  # no thread wrote to what a worker computed on
+            np.testing.assert_array_equal(column, -result.execution.version_read)
     assert written[WRITTEN[scheme]] > steps / 2
 
 
@@ -233,4 +233,4 @@ def test_no_more_is_kept_than_workers_can_hold():
         assert copies.unheld() is None
     held.clear()
     del leaf
-    assert len(list(itertools.takewhile(lambda found: found is not None, iter(copies.unheld, 0)))) == 8
+    assert len(list(itertools.takewhile(lambda memory: memory is not None, iter(copies.unheld, 0)))) == 8

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.helpers import Parabola, Task, by_hand, overtaken, result_of
+from support.every_scheme import overtaken
+from support.problems import Parabola, Task
+from support.results import by_hand, result_of
 
 import jasgd
 from jasgd.experiments.arms import Arm
@@ -26,7 +28,7 @@ def small(arms, seeds=(0, 1), **options):
 def test_seeds_are_the_outer_loop_and_arms_take_turns_with_controls_behind_their_arm():
     order, seen = [], []
     arms = ["constant", "constant@tail", "tail", "inverse"]
-    told = compare(
+    comparison = compare(
         Parabola, arms, np.array([3, 5, 7]), workers=2, learning_rate=0.05, steps=20,
         on_result=lambda arm, seed, result: order.append((seed, arm.label, result)),
         on_progress=lambda arm, seed, progress: seen.append((seed, arm.label)),
@@ -37,23 +39,23 @@ def test_seeds_are_the_outer_loop_and_arms_take_turns_with_controls_behind_their
         (7, "tail"), (7, "inverse"), (7, "constant"), (7, "constant@tail"),
     ]  # fmt: skip
     assert list(dict.fromkeys(seen)) == [(seed, label) for seed, label, _ in order]
-    assert all(told.runs[label][seed] is result for seed, label, result in order)
-    assert told.seeds == (3, 5, 7)
-    assert [row["arm"] for row in told.rows] == arms
-    assert all(row["outcomes"] == {"finished": 3} for row in told.rows)
-    assert not told.stopped
+    assert all(comparison.runs[label][seed] is result for seed, label, result in order)
+    assert comparison.seeds == (3, 5, 7)
+    assert [row["arm"] for row in comparison.rows] == arms
+    assert all(row["outcomes"] == {"finished": 3} for row in comparison.rows)
+    assert not comparison.stopped
 
 
 def test_a_row_of_the_table_is_the_spread_of_what_the_runs_measure():
-    told = compare(Parabola, ["constant", "inverse"], (0, 1, 2), workers=2, learning_rate=0.05, steps=40)
-    for row in told.rows:
-        measured = [measures(result) for result in told.runs[row["arm"]].values()]
+    comparison = compare(Parabola, ["constant", "inverse"], (0, 1, 2), workers=2, learning_rate=0.05, steps=40)
+    for row in comparison.rows:
+        measured = [measures(result) for result in comparison.runs[row["arm"]].values()]
         assert set(row) == {"arm", "outcomes", *measured[0]}
         for name in measured[0]:
             np.testing.assert_equal(row[name], spread([m[name] for m in measured]))
-    assert told.rows[1]["mean_factor"].high <= 1
-    record = json.loads(json.dumps(to_json(told.record()), allow_nan=False))
-    assert record["reading"] == told.reading()
+    assert comparison.rows[1]["mean_factor"].high <= 1
+    record = json.loads(json.dumps(to_json(comparison.record()), allow_nan=False))
+    assert record["reading"] == comparison.reading()
     assert record["seeds"] == [0, 1, 2]
     assert record["settings"] == {
         "scheme": "leashed", "workers": 2, "learning_rate": 0.05, "momentum": 0.0, "optimizer": "sgd", "steps": 40,
@@ -63,19 +65,19 @@ def test_a_row_of_the_table_is_the_spread_of_what_the_runs_measure():
         (arm, seed) for arm in ("constant", "inverse") for seed in (0, 1, 2)
     ]
     for run in record["runs"]:
-        metrics = told.runs[run["arm"]][run["seed"]].metrics
+        metrics = comparison.runs[run["arm"]][run["seed"]].metrics
         assert run["metrics"]["last_loss"] == metrics["last_loss"]
         assert run["metrics"]["mean_factor"] == metrics["mean_factor"]
-    assert record["table"][1]["final_loss"] == told.rows[1]["final_loss"]._asdict()
+    assert record["table"][1]["final_loss"] == comparison.rows[1]["final_loss"]._asdict()
     assert record["table"][1]["test_accuracy"]["median"] is None  # a parabola has none
 
 
 @pytest.mark.newest
 def test_nothing_but_the_step_size_differs_between_arms():
     # Left to itself one worker may take all 60 steps before the other has read: staleness 0 throughout.
-    told = small(["constant", "tail:cdf=strict", "constant@tail:cdf=strict"], scheme=overtaken)
+    comparison = small(["constant", "tail:cdf=strict", "constant@tail:cdf=strict"], scheme=overtaken)
     for seed in (0, 1):
-        runs = [told.runs[arm.label][seed] for arm in told.arms]
+        runs = [comparison.runs[arm.label][seed] for arm in comparison.arms]
         assert len({run.execution.metadata["initial_params"] for run in runs}) == 1
         # The same batches: all of the first 61 but the one that the other worker held at the end.
         assert all(len(set(range(61)) - set(run.execution.ticket.tolist())) == 1 for run in runs)
@@ -83,7 +85,7 @@ def test_nothing_but_the_step_size_differs_between_arms():
         assert (constant == 1).all()
         assert (control == np.float32(strict.mean(dtype=np.float64))).all()
         assert len(set(strict.tolist())) > 1
-    initial = [told.runs["constant"][seed].execution.metadata["initial_params"] for seed in (0, 1)]
+    initial = [comparison.runs["constant"][seed].execution.metadata["initial_params"] for seed in (0, 1)]
     assert initial[0] != initial[1]
 
 
@@ -95,11 +97,11 @@ def test_ctrl_c_ends_a_comparison_and_keeps_what_was_run():
             seen.append(progress)
             raise KeyboardInterrupt
 
-    told = small(["constant", "tail"], (0, 1, 2), on_progress=on_progress, steps=None, time_limit_s=0.3)
-    assert {label: sorted(by_seed) for label, by_seed in told.runs.items()} == {"constant": [0], "tail": [0, 1]}
-    assert told.runs["tail"][1].outcome == "stopped"
-    assert told.reading()
-    assert json.loads(json.dumps(to_json(told.record()), allow_nan=False))["runs"][-1]["outcome"] == "stopped"
+    comparison = small(["constant", "tail"], (0, 1, 2), on_progress=on_progress, steps=None, time_limit_s=0.3)
+    assert {label: sorted(by_seed) for label, by_seed in comparison.runs.items()} == {"constant": [0], "tail": [0, 1]}
+    assert comparison.runs["tail"][1].outcome == "stopped"
+    assert comparison.reading()
+    assert json.loads(json.dumps(to_json(comparison.record()), allow_nan=False))["runs"][-1]["outcome"] == "stopped"
 
 
 def test_ctrl_c_between_runs_keeps_what_was_run():
@@ -111,23 +113,23 @@ def test_ctrl_c_between_runs_keeps_what_was_run():
             raise KeyboardInterrupt
         return Task(seed)
 
-    told = compare(problem, ["constant", "tail"], (0, 1), workers=2, learning_rate=0.05, steps=20)
-    assert told.stopped
-    assert [len(by_seed) for by_seed in told.runs.values()] == [1, 1]
+    comparison = compare(problem, ["constant", "tail"], (0, 1), workers=2, learning_rate=0.05, steps=20)
+    assert comparison.stopped
+    assert [len(by_seed) for by_seed in comparison.runs.values()] == [1, 1]
     loaded[:] = [0, 0]
     with pytest.raises(KeyboardInterrupt):  # nothing to keep
         compare(problem, ["constant"], (0,), workers=2, learning_rate=0.05, steps=20)
 
 
 def test_a_transformation_or_scheme_of_ones_own_reaches_the_runs():
-    told = small(
+    comparison = small(
         ["tail"], (0,), scheme="locked:reading=reference", momentum=0.5, law=jasgd.StalenessHistogram.window(7)
     )  # fmt: skip
-    run = told.runs["tail"][0]
+    run = comparison.runs["tail"][0]
     assert run.execution.metadata["scheme"] == "locked(reading='reference')"
     assert run.opt_state[0].law.length == 7
     assert any(isinstance(node, optax.TraceState) for node in run.opt_state[1])
-    assert told.settings["scheme"] == "locked(reading='reference')"
+    assert comparison.settings["scheme"] == "locked(reading='reference')"
 
 
 def test_a_run_that_fails_does_not_end_the_comparison():
@@ -141,11 +143,11 @@ def test_a_run_that_fails_does_not_end_the_comparison():
                 raise OSError("the disk is full")
             return np.zeros(8, np.float32)
 
-    told = compare(Short, ["constant", "tail"], (0, 1, 2), workers=2, learning_rate=0.05, steps=30)
-    assert [row["outcomes"] for row in told.rows] == [{"finished": 2, "failed": 1}] * 2
-    assert [row["final_loss"].count for row in told.rows] == [2, 2]
-    assert "the disk is full" in told.runs["tail"][1].message
-    assert "tail and constant cannot be compared, as not all of their runs ended" in told.reading()
+    comparison = compare(Short, ["constant", "tail"], (0, 1, 2), workers=2, learning_rate=0.05, steps=30)
+    assert [row["outcomes"] for row in comparison.rows] == [{"finished": 2, "failed": 1}] * 2
+    assert [row["final_loss"].count for row in comparison.rows] == [2, 2]
+    assert "the disk is full" in comparison.runs["tail"][1].message
+    assert "tail and constant cannot be compared, as not all of their runs ended" in comparison.reading()
 
 
 def test_a_control_of_an_arm_that_applied_nothing_is_left_out():
@@ -153,13 +155,13 @@ def test_a_control_of_an_arm_that_applied_nothing_is_left_out():
         def loss_fn(self, params, batch):
             return super().loss_fn(params, batch) * jnp.nan
 
-    told = compare(Hopeless, ["tail", "constant@tail"], (0, 1), workers=2, learning_rate=0.05, steps=5)
-    assert sorted(told.runs["tail"]) == [0, 1]
-    assert told.runs["constant@tail"] == {}
-    assert told.rows == [{"arm": "tail", **told.rows[0]}, {"arm": "constant@tail", "outcomes": {}}]
-    assert told.rows[0]["outcomes"] == {"diverged": 2}
-    assert "nothing to compare" in told.reading()
-    json.dumps(to_json(told.record()), allow_nan=False)
+    comparison = compare(Hopeless, ["tail", "constant@tail"], (0, 1), workers=2, learning_rate=0.05, steps=5)
+    assert sorted(comparison.runs["tail"]) == [0, 1]
+    assert comparison.runs["constant@tail"] == {}
+    assert comparison.rows == [{"arm": "tail", **comparison.rows[0]}, {"arm": "constant@tail", "outcomes": {}}]
+    assert comparison.rows[0]["outcomes"] == {"diverged": 2}
+    assert "nothing to compare" in comparison.reading()
+    json.dumps(to_json(comparison.record()), allow_nan=False)
 
 
 @pytest.mark.parametrize(
@@ -224,30 +226,30 @@ def test_a_difference_is_claimed_only_where_the_ranges_lie_apart():
 
 
 def test_one_seed_claims_nothing():
-    told = by_hand(constant=runs_at(60), tail=runs_at(30)).reading()
-    assert "no clear difference" in told
-    assert "one seed cannot tell a difference from chance" in told
+    conclusion = by_hand(constant=runs_at(60), tail=runs_at(30)).reading()
+    assert "no clear difference" in conclusion
+    assert "one seed cannot tell a difference from chance" in conclusion
 
 
 def test_a_rule_is_held_against_its_control_too():
-    told = by_hand(constant=runs_at(90, 91, 92), tail=runs_at(30, 31, 32), control=runs_at(20, 21, 22)).reading()
-    assert "tail is ahead of constant" in told
-    assert "tail is behind constant@tail" in told
+    conclusion = by_hand(constant=runs_at(90, 91, 92), tail=runs_at(30, 31, 32), control=runs_at(20, 21, 22)).reading()
+    assert "tail is ahead of constant" in conclusion
+    assert "tail is behind constant@tail" in conclusion
 
 
 def test_a_claim_says_where_staleness_differed_too():
-    told = by_hand(constant=runs_at(60, 70, 80, staleness=5), tail=runs_at(30, 40, 50, staleness=1)).reading()
-    assert "tail is ahead of constant" in told
-    assert "though their staleness differed too (mean τ" in told
+    conclusion = by_hand(constant=runs_at(60, 70, 80, staleness=5), tail=runs_at(30, 40, 50, staleness=1)).reading()
+    assert "tail is ahead of constant" in conclusion
+    assert "though their staleness differed too (mean τ" in conclusion
 
 
 def test_divergence_counts_as_infinite_loss_and_what_did_not_end_is_not_compared():
     fine = [result_of([4.0] * 30) for _ in range(3)]
     lost = [result_of([4.0] * 30, outcome=Outcome.DIVERGED) for _ in range(3)]
-    told = by_hand(constant=lost, tail=fine)
-    assert "tail is ahead of constant, 4 (4–4) against inf (inf–inf) as the final training loss" in told.reading()
-    assert told.rows[0]["outcomes"] == {"diverged": 3}
-    json.dumps(to_json(told.record()), allow_nan=False)
+    comparison = by_hand(constant=lost, tail=fine)
+    assert "tail is ahead of constant, 4 (4–4) against inf (inf–inf) as the final training loss" in comparison.reading()
+    assert comparison.rows[0]["outcomes"] == {"diverged": 3}
+    json.dumps(to_json(comparison.record()), allow_nan=False)
     failed = [result_of([4.0] * 30, outcome=Outcome.FAILED)] * 3
     assert "tail and constant cannot be compared" in by_hand(constant=failed, tail=fine).reading()
     partly = [result_of([1.0] * 30), *failed[:2]]
@@ -258,13 +260,13 @@ def test_divergence_counts_as_infinite_loss_and_what_did_not_end_is_not_compared
 
 def test_a_run_that_fell_fast_and_then_diverged_is_not_ahead():
     fast = runs_at(30, 31, 32, outcome=Outcome.DIVERGED)
-    told = by_hand(constant=runs_at(60, 70, 80), tail=fast).reading()
-    assert "tail is behind constant, inf (inf–inf) against 90 (80–100) updates to 5%" in told
+    conclusion = by_hand(constant=runs_at(60, 70, 80), tail=fast).reading()
+    assert "tail is behind constant, inf (inf–inf) against 90 (80–100) updates to 5%" in conclusion
 
 
 def test_chance_is_told_by_the_runs_that_there_are():
-    told = by_hand(constant=runs_at(60, 70, 80), tail=runs_at(30, 40)).reading()
-    assert "chance alone in 1 of 5" in told  # of 10 ways to choose two of five, the lowest two or the highest two
+    conclusion = by_hand(constant=runs_at(60, 70, 80), tail=runs_at(30, 40)).reading()
+    assert "chance alone in 1 of 5" in conclusion  # of 10 ways to choose two of five, the lowest two or the highest two
 
 
 def test_every_ordering_of_three_seeds_is_as_likely_by_chance_as_is_said():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.helpers import result_of, with_times
+from support.results import result_of, with_times
 
 from jasgd.experiments.measures import SHARES, SMOOTHED, Spread, committed, measures, reached, smoothed, spread
 from jasgd.record.result import Outcome
@@ -90,20 +90,20 @@ def test_a_diverged_run_counts_as_infinite_and_a_failed_one_not_at_all():
     assert {diverged[f"time_to_{share:.0%}_s"] for share in SHARES} == {math.inf}
     assert math.isnan(diverged["test_accuracy"])
     for outcome in (Outcome.FAILED, Outcome.STOPPED):
-        told = measures(result_of([3.0] * 30, outcome=outcome, evaluations=evaluated))
-        assert math.isnan(told["final_loss"])
-        assert math.isnan(told["test_accuracy"])
+        numbers = measures(result_of([3.0] * 30, outcome=outcome, evaluations=evaluated))
+        assert math.isnan(numbers["final_loss"])
+        assert math.isnan(numbers["test_accuracy"])
 
 
 def test_a_run_that_ended_has_every_number():
     last = {"loss": 1.0, "accuracy": 0.75, "time_s": 1.0, "version": 9}
     losses = [4.0] * 100 + [0.1] * 100
     for outcome in (Outcome.FINISHED, Outcome.CONVERGED):
-        told = measures(
+        numbers = measures(
             result_of(losses, outcome=outcome, factor=0.5, staleness=3, evaluations=[last | {"accuracy": 0.1}, last],
                       dropped=7)
         )  # fmt: skip
-        assert told == {
+        assert numbers == {
             "final_loss": pytest.approx(0.1),
             "test_accuracy": 0.75,
             # The first of 20 means at most a share of 4: so many of the 0.1 are among the last twenty.
@@ -129,9 +129,9 @@ def test_the_final_loss_is_the_mean_over_the_last_hundred_gradients():
 
 
 def test_a_run_that_applied_nothing_has_no_numbers_but_counts():
-    told = measures(result_of([], outcome=Outcome.FAILED, dropped=2))
-    assert {name for name, value in told.items() if not math.isnan(value)} == {"dropped"}
-    assert told["dropped"] == 2
+    numbers = measures(result_of([], outcome=Outcome.FAILED, dropped=2))
+    assert {name for name, value in numbers.items() if not math.isnan(value)} == {"dropped"}
+    assert numbers["dropped"] == 2
 
 
 def test_every_run_is_measured_by_the_same_names():
@@ -150,6 +150,6 @@ def test_a_spread_leaves_out_what_has_no_value_and_keeps_infinity():
 
 @pytest.mark.parametrize("values", [[], [math.nan], [math.nan] * 3])
 def test_a_spread_of_no_values_has_none(values):
-    told = spread(values)
-    assert all(map(math.isnan, told[:3]))
-    assert told[3:] == (0, len(values))
+    row = spread(values)
+    assert all(map(math.isnan, row[:3]))
+    assert row[3:] == (0, len(values))

@@ -84,17 +84,21 @@ def test_what_diverges_is_a_finding(spectrum):
 
 
 def test_the_reading_claims_differences_only_where_ranges_lie_apart(spectrum):
-    told = spectrum.reading()
-    assert told.startswith("equal, 6 workers: ")
-    assert "\nunequal, 6 workers: " in told
-    assert "shows no clear difference from constant" in told or "is ahead of constant" in told or "behind" in told
+    conclusion = spectrum.reading()
+    assert conclusion.startswith("equal, 6 workers: ")
+    assert "\nunequal, 6 workers: " in conclusion
+    assert (
+        "shows no clear difference from constant" in conclusion
+        or "is ahead of constant" in conclusion
+        or "behind" in conclusion
+    )
 
 
 def test_it_is_drawn_and_recorded(spectrum, tmp_path):
     assert [file.name for file in report.plot_spectrum(spectrum, tmp_path)] == ["spectrum.png"]
-    told = spectrum.record()
-    assert told["settings"]["clusters"]["unequal"]["speeds"]["law"] == "lognormal"
-    assert len(told["runs"]) == 80
+    record = spectrum.record()
+    assert record["settings"]["clusters"]["unequal"]["speeds"]["law"] == "lognormal"
+    assert len(record["runs"]) == 80
 
 
 def test_the_same_call_gives_the_same_numbers():
@@ -106,8 +110,10 @@ def test_the_same_call_gives_the_same_numbers():
 
 
 def test_evaluation_on_the_test_set_is_asked_for():
-    told = sweep(load, ["constant"], [0], workers=[2], clusters=EQUAL, learning_rates=[0.05], steps=30, evaluate=True)
-    assert 0 <= told.rows[0]["test_accuracy"].median <= 1
+    spectrum = sweep(
+        load, ["constant"], [0], workers=[2], clusters=EQUAL, learning_rates=[0.05], steps=30, evaluate=True
+    )
+    assert 0 <= spectrum.rows[0]["test_accuracy"].median <= 1
 
 
 @pytest.mark.parametrize(
@@ -129,7 +135,14 @@ def test_evaluation_on_the_test_set_is_asked_for():
     ],
 )
 def test_bad_input_is_refused(change, message):
-    given = {"arms": ["constant"], "seeds": [0], "workers": [2], "clusters": EQUAL, "learning_rates": [0.1], "steps": 5}
-    given |= change
+    options = {
+        "arms": ["constant"],
+        "seeds": [0],
+        "workers": [2],
+        "clusters": EQUAL,
+        "learning_rates": [0.1],
+        "steps": 5,
+    }
+    options |= change
     with pytest.raises(ValueError, match=message):
-        sweep(load, given.pop("arms"), given.pop("seeds"), **given)
+        sweep(load, options.pop("arms"), options.pop("seeds"), **options)

@@ -1,104 +1,17 @@
-"""Data sets: where they are looked for, what is refused, what is downloaded, and what comes out."""
+"""Data sets: what is read from files, what is refused, and what comes out."""
 
 import gzip
-import hashlib
-import io
 import pickle
 import sys
-import tarfile
-import threading
-from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from support.dataset_files import idx, pack, sha256, small, write
 
-from jasgd.problems import datasets, locations
+from jasgd.problems import datasets
 from jasgd.problems.datasets import DATASETS, load_dataset, locate
 from jasgd.problems.files import parse_cifar10, parse_idx
-from jasgd.problems.sources import CIFAR10, FASHION_MNIST, MNIST, Archive, DataFile, DatasetError, Source, fetch
-
-
-def idx(array):
-    header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
-    return header + array.tobytes()
-
-
-def sha256(content):
-    return hashlib.sha256(content).hexdigest()
-
-
-def pack(contents):
-    """A .tar.gz as CIFAR-10's: a folder in front of each name."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for name, content in contents.items():
-            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def write(folder, contents, *, compress=()):
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
-        if name in compress:
-            (folder / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
-        else:
-            (folder / name).write_bytes(content)
-
-
-@pytest.fixture
-def nowhere(tmp_path, monkeypatch):
-    """No data set on this machine, as far as the search goes."""
-    monkeypatch.delenv("JASGD_DATA_DIR", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setattr(locations, "SYSTEM_FOLDER", tmp_path / "system")
-    return tmp_path
-
-
-def small(monkeypatch, name, contents, archives, mirrors=()):
-    """Has `name` stand for a data set of small files with checksums of their own."""
-    files = tuple(DataFile(file, len(content), sha256(content)) for file, content in contents.items())
-    info = DATASETS[name]
-    source = Source(files, archives, tuple(mirrors), info.source.folders)
-    monkeypatch.setitem(DATASETS, name, replace(info, source=source))
-    return contents
-
-
-@pytest.fixture
-def mnist_files(monkeypatch, nowhere):
-    rng = np.random.default_rng(0)
-    contents = {}
-    for prefix, count in (("train", 6), ("t10k", 4)):
-        contents[f"{prefix}-images-idx3-ubyte"] = idx(rng.integers(0, 256, (count, 28, 28), np.uint8))
-        contents[f"{prefix}-labels-idx1-ubyte"] = idx(rng.integers(0, 10, count, np.uint8))
-    archives = tuple(
-        Archive(f"{name}.gz", sha256(gzip.compress(content, mtime=0)), (name,)) for name, content in contents.items()
-    )
-    return small(monkeypatch, "mnist", contents, archives)
-
-
-@pytest.fixture
-def cifar_files(monkeypatch, nowhere):
-    rng = np.random.default_rng(1)
-    contents = {}
-    for name in [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]:
-        records = rng.integers(0, 256, (2, 3073), np.uint8)
-        records[:, 0] %= 10
-        contents[name] = records.tobytes()
-    archive = Archive("cifar-10-binary.tar.gz", sha256(pack(contents)), tuple(contents))
-    return small(monkeypatch, "cifar10", contents, (archive,))
-
-
-@pytest.fixture
-def real(request):
-    """A real data set's name, where its files are on this machine."""
-    location = locate(request.param)
-    if location.folder is None:
-        pytest.skip(f"{request.param} is not on this machine")
-    return request.param
-
+from jasgd.problems.sources import CIFAR10, FASHION_MNIST, MNIST, DatasetError
 
 # The table
 
@@ -121,108 +34,6 @@ def test_published_checksums_are_distinct_and_complete():
     assert all(len(bytes.fromhex(value)) == 32 for value in sums)
     for source in sources:
         assert sorted(n for a in source.archives for n in a.holds) == sorted(f.name for f in source.files)
-
-
-# The search
-
-
-@pytest.mark.parametrize(
-    ("present", "origin"),
-    [
-        (("env", "cache", "system"), "$JASGD_DATA_DIR"),
-        (("cache", "system"), "cache"),
-        (("system",), "system"),
-    ],
-)
-def test_search_order(present, origin, mnist_files, nowhere, monkeypatch):
-    monkeypatch.setenv("JASGD_DATA_DIR", str(nowhere / "env"))
-    roots = {
-        "env": nowhere / "env",
-        "cache": nowhere / "xdg" / "jasgd" / "datasets",
-        "system": nowhere / "system",
-    }
-    for name in present:
-        write(roots[name] / "mnist", mnist_files)
-    location = locate("mnist")
-    assert (location.origin, location.folder) == (origin, roots[present[0]] / "mnist")
-    assert location.searched == tuple(root / "mnist" for root in roots.values())
-    assert load_dataset("mnist", download=False).train_images.shape == (6, 28, 28, 1)
-
-
-def test_a_folder_with_all_files_comes_before_one_with_some(mnist_files, nowhere, monkeypatch):
-    monkeypatch.setenv("JASGD_DATA_DIR", str(nowhere / "env"))
-    write(nowhere / "env" / "mnist", dict(list(mnist_files.items())[:3]))
-    write(nowhere / "system" / "mnist", mnist_files)
-    assert locate("mnist").origin == "system"
-
-
-def test_the_cache_is_in_the_home_folder_without_xdg(nowhere, monkeypatch):
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(nowhere))
-    assert locate("mnist").searched[0] == nowhere / ".cache" / "jasgd" / "datasets" / "mnist"
-
-
-@pytest.mark.parametrize("inside", ["", "mnist"])
-def test_explicit_folder_or_its_subfolder(inside, mnist_files, nowhere):
-    write(nowhere / "mine" / inside, mnist_files)
-    location = locate("mnist", nowhere / "mine")
-    assert (location.origin, location.folder) == ("data_dir", nowhere / "mine" / inside)
-    data = load_dataset("mnist", str(nowhere / "mine"))
-    np.testing.assert_array_equal(data.test_labels, list(mnist_files["t10k-labels-idx1-ubyte"][8:]))
-
-
-def test_subfolder_wins_over_a_namesake_in_the_folder_itself(mnist_files, nowhere):
-    write(nowhere / "mine", dict.fromkeys(mnist_files, b"Fashion-MNIST's, say"))
-    write(nowhere / "mine" / "mnist", mnist_files)
-    assert load_dataset("mnist", nowhere / "mine").train_images.shape == (6, 28, 28, 1)
-
-
-def test_debian_spells_fashion_mnist_with_a_hyphen(nowhere):
-    write(nowhere / "system" / "fashion-mnist", {f"{f.name}.gz": b"" for f in FASHION_MNIST.files})
-    assert locate("fashion_mnist").folder == nowhere / "system" / "fashion-mnist"
-
-
-def test_explicit_folder_is_the_only_one_looked_at(mnist_files, nowhere, monkeypatch):
-    write(nowhere / "system" / "mnist", mnist_files)
-    monkeypatch.setattr(datasets, "fetch", lambda *_: pytest.fail("went to the net"))
-    write(nowhere / "mine", dict(list(mnist_files.items())[:1]))
-    with pytest.raises(DatasetError) as caught:
-        load_dataset("mnist", nowhere / "mine")
-    message = str(caught.value)
-    assert repr(str(nowhere / "mine")) in message
-    assert str(nowhere / "mine" / "mnist") in message
-    assert "t10k-labels-idx1-ubyte" in message
-    assert f"there is only {nowhere / 'mine' / 'train-images-idx3-ubyte'}" in message
-    assert "system" not in message
-
-
-def test_nothing_found_and_no_download(nowhere, monkeypatch):
-    monkeypatch.setenv("JASGD_DATA_DIR", str(nowhere / "env"))
-    monkeypatch.setattr(datasets, "fetch", lambda *_: pytest.fail("went to the net"))
-    with pytest.raises(DatasetError, match="download=False") as caught:
-        load_dataset("cifar10", download=False)
-    for folder in ("env/cifar10", "xdg/jasgd/datasets/cifar10", "system/cifar-10"):
-        assert str(nowhere / folder) in str(caught.value)
-
-
-def test_unknown_name():
-    with pytest.raises(ValueError, match=r"dataset must be one of mnist, fashion_mnist, cifar10, digits, got 'svhn'"):
-        load_dataset("svhn")
-    with pytest.raises(ValueError, match="svhn"):
-        locate("svhn")
-
-
-def test_locate_tells_each_files_status(mnist_files, nowhere):
-    names = list(mnist_files)
-    write(nowhere / names[0], {})  # a folder is not a file
-    write(nowhere, {names[1]: mnist_files[names[1]], names[2]: mnist_files[names[2]][:-1]}, compress=names[1])
-    unread = locate("mnist", nowhere)
-    assert unread.origin == "nowhere"
-    assert [file.status for file in unread.files] == ["missing", "present", "present", "missing"]
-    assert unread.files[1].path == nowhere / f"{names[1]}.gz"
-    read = locate("mnist", nowhere, verify=True)
-    assert [file.status for file in read.files] == ["missing", "verified", "wrong", "missing"]
-    assert str(nowhere / names[2]) in read.files[2].problem
 
 
 # Files
@@ -292,9 +103,9 @@ def test_truncated_file_is_told_with_its_sizes(compress, mnist_files, nowhere):
     assert f"{path} is truncated" in message
     assert f"expected {len(content)} bytes" in message
     assert sha256(content) in message
-    found = int(message.split("found ")[1].split(";")[0])
-    assert found == 1000 or (compress and 0 < found < len(content))
-    assert sha256(content[:found]) in message
+    length = int(message.split("found ")[1].split(";")[0])
+    assert length == 1000 or (compress and 0 < length < len(content))
+    assert sha256(content[:length]) in message
 
 
 @pytest.mark.parametrize("compress", [False, True])
@@ -373,155 +184,6 @@ def test_labels_that_do_not_match_the_images(mnist_files, nowhere, monkeypatch):
     write(nowhere, contents)
     with pytest.raises(DatasetError, match=r"train: .* got \(6, 28, 28\) and \(5,\)"):
         load_dataset("mnist", nowhere)
-
-
-# Downloads
-
-
-class Mirrors:
-    """A server on this machine; the first part of the path chooses how it behaves, the last is the file."""
-
-    def __init__(self, files):
-        self.requests = []
-        mirrors = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                _, behaviour, name = self.path.split("/")
-                wanted = self.headers["Range"]
-                mirrors.requests.append((behaviour, name, wanted))
-                content = files.get(name)
-                if content is None or behaviour == "broken":
-                    return self.answer(404, b"<html>Not found</html>")
-                if behaviour == "wrong":
-                    return self.answer(200, b"<html>Please log in</html>")
-                if behaviour == "cut":
-                    return self.answer(200, content[: len(content) // 2], len(content))
-                if behaviour == "ranges" and wanted:
-                    start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-                    return self.answer(206, content[start:]) if start < len(content) else self.answer(416, b"")
-                return self.answer(200, content)
-
-            def answer(self, status, content, length=None):
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(content) if length is None else length))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
-        self.thread.start()
-
-    def url(self, behaviour):
-        return f"http://127.0.0.1:{self.server.server_port}/{behaviour}/"
-
-    def close(self):
-        self.server.shutdown()
-        self.thread.join(timeout=10)
-        self.server.server_close()
-
-
-@pytest.fixture
-def mirrors(mnist_files, cifar_files, monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    served = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in mnist_files.items()}
-    server = Mirrors({**served, "cifar-10-binary.tar.gz": pack(cifar_files), "a.gz": b"0123456789"})
-    yield server
-    server.close()
-
-
-def serve(monkeypatch, name, mirrors, *behaviours):
-    info = DATASETS[name]
-    urls = tuple(mirrors.url(behaviour) for behaviour in behaviours)
-    monkeypatch.setitem(DATASETS, name, replace(info, source=replace(info.source, mirrors=urls)))
-
-
-def listing(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
-@pytest.mark.parametrize("first", ["broken", "wrong", "cut", "unreachable"])
-def test_the_second_mirror_serves_what_the_first_does_not(first, mirrors, mnist_files, nowhere, monkeypatch):
-    serve(monkeypatch, "mnist", mirrors, first, "ranges")
-    if first == "unreachable":
-        source = DATASETS["mnist"].source
-        urls = ("http://127.0.0.1:1/", source.mirrors[1])
-        monkeypatch.setitem(DATASETS, "mnist", replace(DATASETS["mnist"], source=replace(source, mirrors=urls)))
-    data = load_dataset("mnist")
-    assert data.train_images.tobytes() == mnist_files["train-images-idx3-ubyte"][16:]
-    cache = nowhere / "xdg" / "jasgd" / "datasets" / "mnist"
-    assert listing(cache) == sorted(f"{name}.gz" for name in mnist_files)
-    asked = len(mirrors.requests)
-    assert asked == (4 if first == "unreachable" else 8)
-    load_dataset("mnist")
-    assert len(mirrors.requests) == asked  # from the cache
-
-
-def test_an_archive_of_several_files_is_downloaded_once(mirrors, cifar_files, nowhere, monkeypatch):
-    serve(monkeypatch, "cifar10", mirrors, "ranges")
-    data = load_dataset("cifar10")
-    assert data.test_labels.tolist() == [cifar_files["test_batch.bin"][i] for i in (0, 3073)]
-    assert mirrors.requests == [("ranges", "cifar-10-binary.tar.gz", None)]
-
-
-def test_only_missing_files_are_downloaded(mirrors, mnist_files, nowhere, monkeypatch):
-    serve(monkeypatch, "mnist", mirrors, "ranges")
-    names = list(mnist_files)
-    write(nowhere / "xdg" / "jasgd" / "datasets" / "mnist", {name: mnist_files[name] for name in names[1:]})
-    load_dataset("mnist")
-    assert [name for _, name, _ in mirrors.requests] == [f"{names[0]}.gz"]
-
-
-def test_wrong_content_is_refused_and_not_kept(mirrors, nowhere, monkeypatch):
-    serve(monkeypatch, "mnist", mirrors, "wrong", "broken")
-    with pytest.raises(DatasetError) as caught:
-        load_dataset("mnist")
-    message = str(caught.value)
-    archive = DATASETS["mnist"].source.archives[0]
-    assert f"{mirrors.url('wrong')}{archive.name}: expected SHA-256 {archive.sha256}" in message
-    assert sha256(b"<html>Please log in</html>") in message
-    assert f"{mirrors.url('broken')}{archive.name}: 404" in message
-    assert "data_dir" in message
-    assert listing(nowhere / "xdg" / "jasgd" / "datasets" / "mnist") == []
-
-
-A = Archive("a.gz", sha256(b"0123456789"), ("a",))
-
-
-@pytest.mark.parametrize(
-    ("part", "behaviour", "ranges"),
-    [
-        (b"", "ranges", [None]),
-        (b"0123", "ranges", ["bytes=4-"]),
-        (b"0123", "whole", ["bytes=4-", None]),  # ignores the range
-        (b"xxxx", "ranges", ["bytes=4-", None]),  # a wrong part
-        (b"0123456789", "ranges", ["bytes=10-", None]),  # 416
-    ],
-)
-def test_an_interrupted_download_is_continued(part, behaviour, ranges, mirrors, tmp_path):
-    folder = tmp_path / "made"
-    write(folder, {"a.gz.part": part})
-    path = fetch(A, [mirrors.url(behaviour)], folder)
-    assert path.read_bytes() == b"0123456789"
-    assert listing(folder) == ["a.gz"]
-    assert [wanted for _, _, wanted in mirrors.requests] == ranges
-
-
-def test_a_mirror_that_does_not_answer_costs_no_progress(mirrors, tmp_path):
-    write(tmp_path / "made", {"a.gz.part": b"0123"})
-    with pytest.raises(DatasetError):
-        fetch(A, [mirrors.url("broken")], tmp_path / "made")
-    assert (tmp_path / "made" / "a.gz.part").read_bytes() == b"0123"
-
-
-def test_a_missing_pooch_is_one_line(mirrors, nowhere, monkeypatch):
-    serve(monkeypatch, "mnist", mirrors, "ranges")
-    monkeypatch.setitem(sys.modules, "pooch", None)
-    with pytest.raises(ImportError, match=r'pooch: pip install "jasgd\[problems\]"$'):
-        load_dataset("mnist")
 
 
 # Digits

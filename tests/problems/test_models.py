@@ -1,14 +1,13 @@
 """Models: their sizes, their initial parameters, and that each is a pure function of them."""
 
 import itertools
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from support.python_process import run_python
 
 from jasgd.problems import convolutions
 from jasgd.problems.convolutions import features, max_pool
@@ -18,8 +17,8 @@ GREY, COLOUR = (28, 28, 1), (32, 32, 3)
 
 
 @pytest.fixture(scope="module")
-def made():
-    """Each model's parameters and function, made once."""
+def built():
+    """Each model's parameters and function, built once."""
     cache = {}
 
     def make(model, initial="default"):
@@ -60,8 +59,8 @@ def test_parameter_counts(model, shape, count):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_parameters_are_nested_dicts_of_jax_arrays(model, made):
-    params, _ = made(model)
+def test_parameters_are_nested_dicts_of_jax_arrays(model, built):
+    params, _ = built(model)
     assert type(params) is dict
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         assert isinstance(leaf, jax.Array)
@@ -70,8 +69,8 @@ def test_parameters_are_nested_dicts_of_jax_arrays(model, made):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_published_initial_parameters_are_small_normals(model, made):
-    params, _ = made(model, initial="published")
+def test_published_initial_parameters_are_small_normals(model, built):
+    params, _ = built(model, initial="published")
     values = flat(params) / 0.01
     error = 5 / np.sqrt(values.size)  # five standard errors
     assert abs(values.mean()) < error
@@ -84,8 +83,8 @@ def test_published_initial_parameters_are_small_normals(model, made):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_default_initial_parameters_are_he_normals(model, made):
-    params, _ = made(model)
+def test_default_initial_parameters_are_he_normals(model, built):
+    params, _ = built(model)
     for name, layer in params.items():
         kernel = np.asarray(layer["kernel"])
         fan_in = np.prod(kernel.shape[:-1])
@@ -96,16 +95,16 @@ def test_default_initial_parameters_are_he_normals(model, made):
 
 
 @pytest.mark.parametrize("initial", ["default", "published"])
-def test_parameters_come_from_the_seed(initial, made):
-    params, _ = made("mlp", initial=initial)
+def test_parameters_come_from_the_seed(initial, built):
+    params, _ = built("mlp", initial=initial)
     again, _ = functional("mlp", GREY, 10, 0, initial)
     other, _ = functional("mlp", GREY, 10, 1, initial)
     np.testing.assert_array_equal(flat(params), flat(again))
     assert not np.array_equal(flat(params), flat(other))
 
 
-def test_layers_are_not_copies_of_each_other(made):
-    params, _ = made("mlp", initial="published")
+def test_layers_are_not_copies_of_each_other(built):
+    params, _ = built("mlp", initial="published")
     assert not np.array_equal(params["hidden2"]["kernel"], params["hidden3"]["kernel"])
     assert not np.array_equal(params["hidden2"]["bias"], params["hidden3"]["bias"])
 
@@ -152,8 +151,8 @@ def reference_lenet5(params, x):
     ("model", "reference"),
     [("mlp", reference_mlp), ("lenet", reference_lenet), ("lenet5", reference_lenet5)],
 )
-def test_models_compute_what_their_names_say(model, reference, made):
-    params, apply = made(model)
+def test_models_compute_what_their_names_say(model, reference, built):
+    params, apply = built(model)
     # Biases too, which start at zero.
     params = jax.tree.map(lambda p: p + 0.02 * jnp.cos(jnp.arange(p.size, dtype=p.dtype)).reshape(p.shape), params)
     x = images(5)
@@ -163,8 +162,8 @@ def test_models_compute_what_their_names_say(model, reference, made):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_apply_is_pure_and_can_be_transformed(model, made):
-    params, apply = made(model)
+def test_apply_is_pure_and_can_be_transformed(model, built):
+    params, apply = built(model)
     before = flat(params).copy()
     x = images(4)
 
@@ -204,10 +203,10 @@ def test_refusals(arguments, message):
         functional(*arguments)
 
 
-@pytest.mark.parametrize("asked", ["import jasgd.problems", "import jasgd; jasgd.problems.load"])
-def test_a_missing_flax_is_one_line(asked):
-    code = f"import sys; sys.modules['flax'] = None; {asked}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+@pytest.mark.parametrize("statement", ["import jasgd.problems", "import jasgd; jasgd.problems.load"])
+def test_a_missing_flax_is_one_line(statement):
+    code = f"import sys; sys.modules['flax'] = None; {statement}"
+    done = run_python("-c", code, check=False)
     assert done.returncode == 1
     assert done.stderr.strip().endswith('ImportError: jasgd.problems needs Flax: pip install "jasgd[problems]"')
 

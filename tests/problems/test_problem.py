@@ -1,7 +1,5 @@
 """Problems: what a name, a preset and a seed fix, and that training on one works."""
 
-import subprocess
-import sys
 import threading
 import time
 
@@ -10,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.helpers import needs_compiler
+from support.every_scheme import needs_compiler
+from support.python_process import run_python
 
 import jasgd
 from jasgd import problems
@@ -245,7 +244,7 @@ def test_data_dir_and_download_are_handed_on(tmp_path):
 
 def test_importing_jasgd_imports_no_model_library():
     code = "import sys, jasgd; sys.exit(any(m in sys.modules for m in ('flax', 'sklearn', 'scipy.ndimage', 'pooch')))"
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+    run_python("-c", code)
 
 
 def test_problems_and_the_other_parts_with_extras_are_there_after_import_jasgd():
@@ -254,7 +253,7 @@ def test_problems_and_the_other_parts_with_extras_are_there_after_import_jasgd()
         "from jasgd import *\n"
         "jasgd.nothing"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    done = run_python("-c", code, check=False)
     assert done.stdout == "['lenet', 'lenet5', 'mlp'] plot compare\n"
     assert done.stderr.strip().endswith("AttributeError: module 'jasgd' has no attribute 'nothing'")
 

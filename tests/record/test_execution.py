@@ -29,10 +29,10 @@ HAND = {"versions": [0, 1, 2, 3], "reads": [0, 0, 1, 3], "workers": [0, 1, 2, 1]
 
 
 def test_conservation_by_hand():
-    told = execution(**HAND).conservation()
+    balance = execution(**HAND).conservation()
     # In flight: worker 0 since version 1 (4 - 1), worker 2 since version 3 (4 - 3). Gaps: worker 2 before its first
     # read (1), worker 1 from version 2 to its read of 3 (1). Applied: 0 + 1 + 1 + 0.
-    assert told == {"applied": 2, "dropped": 0, "in_flight": 4, "gaps": 2, "total": 8}
+    assert balance == {"applied": 2, "dropped": 0, "in_flight": 4, "gaps": 2, "total": 8}
 
 
 def test_conservation_with_a_drop():
@@ -56,22 +56,24 @@ def test_conservation_is_exact_for_any_busy_or_idle_workers(workers, steps, rand
         versions.append(version)
         reads.append(reading.pop(worker))
         who.append(worker)
-    told = execution(versions, reads, who, of=workers, in_flight=reading.items()).conservation()
+    balance = execution(versions, reads, who, of=workers, in_flight=reading.items()).conservation()
     assert (
-        told["applied"] + told["dropped"] + told["in_flight"] + told["gaps"] == told["total"] == (workers - 1) * steps
+        balance["applied"] + balance["dropped"] + balance["in_flight"] + balance["gaps"]
+        == balance["total"]
+        == (workers - 1) * steps
     )
 
 
 def test_conservation_of_ten_thousand_workers():
-    # They commit one after the other, three times round, and each reads right behind its own commit.
+    # They commit one after the other, three times round, and each reads right after its own commit.
     workers = 10_000
     versions = np.arange(3 * workers)
     reads = np.where(versions < workers, 0, versions - workers + 1)
     unfinished = [(worker, 2 * workers + worker + 1) for worker in range(workers)]
-    told = execution(versions, reads, versions % workers, of=workers, in_flight=unfinished).conservation()
+    balance = execution(versions, reads, versions % workers, of=workers, in_flight=unfinished).conservation()
     # Applied: 0 + 1 + … + (m - 1) in the first round, m - 1 each in two more. In flight: m - 1 + … + 0.
     triangle = workers * (workers - 1) // 2
-    assert told == {
+    assert balance == {
         "applied": triangle + 2 * workers * (workers - 1), "dropped": 0, "in_flight": triangle, "gaps": 0,
         "total": (workers - 1) * 3 * workers,
     }  # fmt: skip
@@ -99,9 +101,9 @@ def test_gaps_are_those_from_each_end_to_the_next_read(workers, gradients, rando
             versions.append(len(versions))
             done[worker] = len(versions)
     gaps += sum(len(versions) - done[worker] for worker in range(workers) if worker not in reading)
-    told = execution(versions, reads, who, of=workers, drops=lost, in_flight=reading.items()).conservation()
-    assert told["gaps"] == gaps
-    assert told["applied"] + told["dropped"] + told["in_flight"] + told["gaps"] == told["total"]
+    balance = execution(versions, reads, who, of=workers, drops=lost, in_flight=reading.items()).conservation()
+    assert balance["gaps"] == gaps
+    assert balance["applied"] + balance["dropped"] + balance["in_flight"] + balance["gaps"] == balance["total"]
 
 
 @pytest.mark.parametrize(

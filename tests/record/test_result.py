@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.helpers import network, same_bits
+from support.agreement import same_bits
+from support.problems import network
 
 import jasgd
 from jasgd.record.trees import to_json

@@ -56,12 +56,12 @@ def test_every_gradient_has_its_phases_and_they_fit_into_the_run(scheme):
             assert busy_s(result, worker) == 0
             continue
         assert 0 < busy_s(result, worker) < took
-        # Without a gap: to where its last commit was done, which is all but a moment behind its row.
+        # Without a gap: to where its last commit was done, which is but a moment after its row.
         assert busy_s(result, worker) >= rows.max() - rows.min()
 
 
 def spin(seconds):
-    """Takes at least so long; told is how long."""
+    """Takes at least so long; returns how long."""
     began = time.perf_counter()
     while (took := time.perf_counter() - began) < seconds:
         pass
@@ -83,9 +83,9 @@ def test_time_to_draw_and_to_read_is_in_the_row_of_its_ticket():
 
     drawn, took = [], {}
     result = train(batches, scheme=SlowRead, workers=1, steps=30)
-    at = {int(ticket): row for row, ticket in enumerate(result.execution.ticket)}
-    assert result.timings["batch_s"][at[7]] >= took[7]
-    assert result.timings["read_s"][at[11]] >= took[11]
+    row_of = {int(ticket): row for row, ticket in enumerate(result.execution.ticket)}
+    assert result.timings["batch_s"][row_of[7]] >= took[7]
+    assert result.timings["read_s"][row_of[11]] >= took[11]
 
 
 def test_waiting_for_the_lock_is_time_of_the_commit_and_not_of_the_gradient():
@@ -106,9 +106,9 @@ def test_waiting_for_the_lock_is_time_of_the_commit_and_not_of_the_gradient():
                 computed = time.perf_counter() - read[-1]
                 with self._mutex:
                     waited.append((gradient.ticket, computed, spin(0.05)))
-            told = super().commit(gradient)
+            committed = super().commit(gradient)
             done.set()
-            return told
+            return committed
 
     read, waited, done = [], [], threading.Event()
     result = train(scheme=Contended)
@@ -122,17 +122,17 @@ def overtaken(persistence):
     """Worker 1 publishes between worker 0's base and publication; how long worker 0 waited for that."""
     again = [(0, "base"), (0, "publish")] * persistence
     begins = [(0, "read"), (1, "read"), (0, "base"), (1, "base"), (1, "publish"), (1, "read")]
-    at = Interleaving([*begins, (0, "publish"), (0, "lost"), *again, (0, "read"), (1, "base")])
+    interleaving = Interleaving([*begins, (0, "publish"), (0, "lost"), *again, (0, "read"), (1, "base")])
     waited = []
 
     def noted(point, worker):
         began = time.perf_counter()
-        at(point, worker)
+        interleaving(point, worker)
         if (point, worker) == ("publish", 0):
             waited.append(time.perf_counter() - began)
 
     result = train(scheme=watched(jasgd.schemes.leashed(persistence=persistence), noted))
-    assert at.complete
+    assert interleaving.complete
     return result, waited[0]
 
 
@@ -177,7 +177,7 @@ def test_a_commit_that_raises_behind_its_row_is_not_measured_and_the_others_are(
         def commit(self, gradient):
             done = super().commit(gradient)
             if done.version == 20:
-                raise OSError("behind the row")
+                raise OSError("after the row")
             return done
 
     result = train(scheme=Raising, workers=3, throw=False)
@@ -199,11 +199,11 @@ def test_tickets_are_matched_in_any_order():
     for worker, ticket in ((0, 5), (2, 3), (0, 0), (2, 9)):
         began = 100.0 * ticket
         phases.note(worker, ticket, began, began + 1, began + 3, began + 6, began + 10 + ticket)
-    told = phases.of(np.array([9, 4, 0, 5, 10]))
-    np.testing.assert_array_equal(told["batch_s"], [1, np.nan, 1, 1, np.nan])
-    np.testing.assert_array_equal(told["read_s"], [2, np.nan, 2, 2, np.nan])
-    np.testing.assert_array_equal(told["compute_s"], [3, np.nan, 3, 3, np.nan])
-    np.testing.assert_array_equal(told["commit_s"], [13, np.nan, 4, 9, np.nan])
+    timings = phases.of(np.array([9, 4, 0, 5, 10]))
+    np.testing.assert_array_equal(timings["batch_s"], [1, np.nan, 1, 1, np.nan])
+    np.testing.assert_array_equal(timings["read_s"], [2, np.nan, 2, 2, np.nan])
+    np.testing.assert_array_equal(timings["compute_s"], [3, np.nan, 3, 3, np.nan])
+    np.testing.assert_array_equal(timings["commit_s"], [13, np.nan, 4, 9, np.nan])
     assert [len(column) for column in phases.of(np.zeros(0, np.int64)).values()] == [0, 0, 0, 0]
     assert np.isnan(Phases(workers=1).of(np.arange(2))["read_s"]).all()
 
@@ -219,7 +219,7 @@ def test_saved_and_loaded_they_are_the_same_and_earlier_folders_have_none(tmp_pa
     (tmp_path / "run" / "timings.npz").unlink()
     earlier = jasgd.TrainResult.load(tmp_path / "run")
     assert earlier.timings == {}
-    # Saved over the folder of another run it does not leave that one's timings behind.
+    # Saved over the folder of another run it does not keep that one's timings.
     result.save(tmp_path / "run")
     assert jasgd.TrainResult.load(earlier.save(tmp_path / "run")).timings == {}
     assert dataclasses.replace(result, timings={}).metrics.keys() == result.metrics.keys()

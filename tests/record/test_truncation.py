@@ -23,9 +23,9 @@ def test_it_is_a_valid_execution_that_loses_no_staleness(part):
             assert (cut.version < commits).all()
             assert len(cut) == np.sum(whole.version < commits)
             assert all(read <= commits for _, read in cut.metadata["in_flight"])
-            told = cut.conservation()
+            balance = cut.conservation()
             if not lost:
-                assert told["total"] == sum(told[name] for name in ("applied", "dropped", "in_flight", "gaps"))
+                assert balance["total"] == sum(balance[name] for name in ("applied", "dropped", "in_flight", "gaps"))
 
 
 def test_what_was_dropped_before_the_last_commit_stays():
@@ -40,7 +40,7 @@ def test_what_was_dropped_before_the_last_commit_stays():
 
 
 def test_a_row_that_was_written_late_keeps_no_later_drop():
-    """Threads write their rows behind the commit, so times are not in the order of versions."""
+    """Threads write their rows after the commit, so times are not in the order of versions."""
     applied, dropped = np.zeros(5, row_dtype(dropped=False)), np.zeros(1, row_dtype(dropped=True))
     applied["version"] = applied["version_read"] = applied["ticket"] = range(5)
     applied["time_s"] = [1.0, 2.0, 9.0, 4.0, 5.0]

@@ -4,8 +4,6 @@ import dataclasses
 import io
 import itertools
 import math
-import subprocess
-import sys
 
 import jax.numpy as jnp
 import matplotlib.image
@@ -13,7 +11,10 @@ import numpy as np
 import optax
 import pytest
 from rich.console import Console
-from support.helpers import Parabola, Task, by_hand, overtaken, result_of, with_times
+from support.every_scheme import overtaken
+from support.problems import Parabola, Task
+from support.python_process import run_python
+from support.results import by_hand, result_of, with_times
 
 import jasgd
 from jasgd import report
@@ -98,20 +99,20 @@ def test_a_run_that_applied_nothing_draws_nothing(tmp_path):
 
 @pytest.mark.parametrize("arms", [["constant"], ["constant", "tail", "constant@tail"]], ids=len)
 def test_a_comparison_is_drawn(tmp_path, arms):
-    told = compare(Parabola, arms, (0, 1), workers=2, learning_rate=0.05, steps=60)
-    files = report.plot_comparison(told, tmp_path)
+    comparison = compare(Parabola, arms, (0, 1), workers=2, learning_rate=0.05, steps=60)
+    files = report.plot_comparison(comparison, tmp_path)
     assert [file.name for file in files] == PLOTS
     for file in files:
         require_drawn(file)
 
 
 def test_arms_that_diverged_or_have_not_run_are_drawn_as_far_as_they_went(tmp_path):
-    told = compare(Parabola, ["constant", "tail"], (0,), workers=2, learning_rate=1e30, steps=60)
-    assert [file.name for file in report.plot_comparison(told, tmp_path)] == PLOTS
-    told.runs["constant"].clear()
-    assert [file.name for file in report.plot_comparison(told, tmp_path)] == PLOTS
-    told.runs["tail"].clear()
-    assert report.plot_comparison(told, tmp_path / "empty") == []
+    comparison = compare(Parabola, ["constant", "tail"], (0,), workers=2, learning_rate=1e30, steps=60)
+    assert [file.name for file in report.plot_comparison(comparison, tmp_path)] == PLOTS
+    comparison.runs["constant"].clear()
+    assert [file.name for file in report.plot_comparison(comparison, tmp_path)] == PLOTS
+    comparison.runs["tail"].clear()
+    assert report.plot_comparison(comparison, tmp_path / "empty") == []
 
 
 def lines_of(figure, panel=0):
@@ -137,8 +138,8 @@ def test_the_losses_are_those_of_the_run():
         smooth = lines["mean over 20 mini-batches"]
         assert smooth.get_ydata()[-1] == pytest.approx(result.execution.loss[-20:].mean())
         np.testing.assert_array_equal(smooth.get_xdata()[[0, -1]], x[[0, -1]])
-        told = [(e[("version", "time_s")[panel]], e["loss"]) for e in result.evaluations]
-        np.testing.assert_array_equal(lines["evaluated"].get_xydata(), told)
+        evaluated = [(e[("version", "time_s")[panel]], e["loss"]) for e in result.evaluations]
+        np.testing.assert_array_equal(lines["evaluated"].get_xydata(), evaluated)
 
 
 def test_time_does_not_go_back_where_a_thread_read_its_clock_late():
@@ -245,19 +246,19 @@ def test_no_two_of_many_arms_look_the_same_and_long_names_are_not_cut(tmp_path):
     assert len(set(looks)) == len(looks)
     rules = ["exponential:beta=0.1,normalized=true", "tail:amplitude=0.25,cdf=inclusive,normalized=true"]
     arms = ["constant", *rules, *(f"constant@{rule}" for rule in rules)]
-    told = by_hand(**{arm: [result_of(np.linspace(9, 1, 60), staleness=3)] for arm in arms})
+    comparison = by_hand(**{arm: [result_of(np.linspace(9, 1, 60), staleness=3)] for arm in arms})
     settings = {"workers": 16, "scheme": "leashed(persistence=3, max_staleness=32)"}
     for file in report.plot_comparison(
-        dataclasses.replace(told, problem="fashion_mnist/lenet", settings=settings), tmp_path
+        dataclasses.replace(comparison, problem="fashion_mnist/lenet", settings=settings), tmp_path
     ):
         require_drawn(file)
 
 
 def test_an_arm_has_its_colour_in_every_picture():
-    told = by_hand(constant=runs_from(4), tail=[result_of([], outcome=Outcome.FAILED)], inverse=runs_from(3))
-    looks = {arm.label: look for arm, look in zip(told.arms, figures.looks_of(), strict=False)}
-    executions = {label: [told.runs[label][0].execution] for label in ("constant", "inverse")}
-    loss = lines_of(comparison_figures._losses(told, looks))["inverse"]
+    comparison = by_hand(constant=runs_from(4), tail=[result_of([], outcome=Outcome.FAILED)], inverse=runs_from(3))
+    looks = {arm.label: look for arm, look in zip(comparison.arms, figures.looks_of(), strict=False)}
+    executions = {label: [comparison.runs[label][0].execution] for label in ("constant", "inverse")}
+    loss = lines_of(comparison_figures._losses(comparison, looks))["inverse"]
     (step,) = (
         line for name, line in lines_of(comparison_figures._step_sizes(executions, looks)).items() if "inverse" in name
     )
@@ -277,19 +278,19 @@ def test_the_table_of_a_run_has_its_numbers():
 
 
 def test_the_table_of_a_comparison_has_a_column_per_arm_and_the_range_over_seeds():
-    told = compare(Parabola, ["constant", "tail:cdf=strict"], (0, 1, 2), workers=2, learning_rate=0.05, steps=60)
-    text = rendered(comparison_table(told))
+    comparison = compare(Parabola, ["constant", "tail:cdf=strict"], (0, 1, 2), workers=2, learning_rate=0.05, steps=60)
+    text = rendered(comparison_table(comparison))
     assert "parabola, leashed, 2 workers, 3 seeds: median (range)" in text
     assert "constant" in text
     assert "tail:cdf=strict" in text
     row = next(line for line in text.splitlines() if "realised E[C]" in line)
-    strict = sorted(run.metrics["mean_factor"] for run in told.runs["tail:cdf=strict"].values())
+    strict = sorted(run.metrics["mean_factor"] for run in comparison.runs["tail:cdf=strict"].values())
     low, median, high = (f"{mean:.2f}" for mean in strict)
     assert f" {median} ({low}–{high}) " in row + " " if low < high else f" {median} " in row
     assert " 1.00 " in row
     # The loss of 60 gradients has not come down to a twentieth: no value is shown as such.
     reached = next(line for line in text.splitlines() if "updates to 5%" in line)
-    assert math.isnan(told.rows[0]["updates_to_5%"].median)
+    assert math.isnan(comparison.rows[0]["updates_to_5%"].median)
     assert reached.split()[-2:] == ["–", "–"]
 
 
@@ -300,10 +301,10 @@ def test_tables_show_brackets_as_they_are():
         message="worker 3 raised ValueError: [/8] is no [float32] :fire:",
     )
     text = rendered(run_table(result, "a [b]c[/b]", []))
-    for told in ("failed: worker 3 raised ValueError: [/8] is no [float32] :fire:", "loss[int32] 0.5", "a [b]c[/b]"):
-        assert told in text
-    told = dataclasses.replace(by_hand(constant=[result]), problem="mine[/x]")
-    assert "mine[/x], leashed, 8 workers, 3 seeds" in unwrapped(rendered(comparison_table(told)))
+    for shown in ("failed: worker 3 raised ValueError: [/8] is no [float32] :fire:", "loss[int32] 0.5", "a [b]c[/b]"):
+        assert shown in text
+    shown = dataclasses.replace(by_hand(constant=[result]), problem="mine[/x]")
+    assert "mine[/x], leashed, 8 workers, 3 seeds" in unwrapped(rendered(comparison_table(shown)))
 
 
 def test_the_table_of_a_run_that_applied_nothing_shows_no_numbers_of_gradients():
@@ -323,20 +324,22 @@ def test_the_table_of_a_comparison_writes_infinity_counts_and_long_times():
     lost = result_of([4.0] * 30, outcome=Outcome.DIVERGED)
     failed = result_of([4.0] * 30, outcome=Outcome.FAILED)
     slow = [result_of([4.0] * n + [0.01] * 40, rate=0.1) for n in (20, 22, 25)]
-    told = by_hand(constant=slow, tail=[lost, lost, result_of([4.0] * 30)], inverse=[failed, failed, lost], hinge=[])
-    assert cells(told, "runs") == ["3 finished", "1 finished, 2 diverged", "1 diverged, 2 failed", "–"]
-    assert cells(told, "final training loss") == ["1.4 (1.3–1.5)", "∞ (4–∞)", "∞ 1/3", "–"]
-    assert cells(told, "updates to 50%")[0] == "33 (31–36)"
-    assert cells(told, "time to 50% (s)") == ["330 (310–360)", "∞ 2/3", "∞ 1/3", "–"]
-    assert cells(told, "dropped gradients") == ["0", "0", "0", "–"]
+    comparison = by_hand(
+        constant=slow, tail=[lost, lost, result_of([4.0] * 30)], inverse=[failed, failed, lost], hinge=[]
+    )
+    assert cells(comparison, "runs") == ["3 finished", "1 finished, 2 diverged", "1 diverged, 2 failed", "–"]
+    assert cells(comparison, "final training loss") == ["1.4 (1.3–1.5)", "∞ (4–∞)", "∞ 1/3", "–"]
+    assert cells(comparison, "updates to 50%")[0] == "33 (31–36)"
+    assert cells(comparison, "time to 50% (s)") == ["330 (310–360)", "∞ 2/3", "∞ 1/3", "–"]
+    assert cells(comparison, "dropped gradients") == ["0", "0", "0", "–"]
 
 
 def test_one_worker_and_one_seed_are_not_several():
-    told = by_hand(constant=[result_of([4.0] * 30)])
-    told = dataclasses.replace(told, seeds=(0,), settings={"workers": 1, "scheme": "leashed"})
-    assert "by hand, leashed, 1 worker, 1 seed: median (range)" in unwrapped(rendered(comparison_table(told)))
-    assert title_of(losses(told)) == "Training loss on by hand, leashed, 1 worker: one seed"
-    assert told.reading().startswith("On by hand with 1 worker, leashed: ")
+    comparison = by_hand(constant=[result_of([4.0] * 30)])
+    comparison = dataclasses.replace(comparison, seeds=(0,), settings={"workers": 1, "scheme": "leashed"})
+    assert "by hand, leashed, 1 worker, 1 seed: median (range)" in unwrapped(rendered(comparison_table(comparison)))
+    assert title_of(losses(comparison)) == "Training loss on by hand, leashed, 1 worker: one seed"
+    assert comparison.reading().startswith("On by hand with 1 worker, leashed: ")
 
 
 @pytest.mark.parametrize(
@@ -344,6 +347,6 @@ def test_one_worker_and_one_seed_are_not_several():
 )
 def test_a_missing_extra_is_named(missing, module):
     script = f"import sys; sys.modules[{missing!r}] = None\nimport jasgd.report.{module}"
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
-    assert told.returncode == 1
-    assert told.stderr.strip().splitlines()[-1].endswith('pip install "jasgd[cli]"')
+    process = run_python("-c", script, check=False)
+    assert process.returncode == 1
+    assert process.stderr.strip().splitlines()[-1].endswith('pip install "jasgd[cli]"')

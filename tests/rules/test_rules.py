@@ -23,9 +23,9 @@ class ExactLaw:
         self.values = values
 
     def cdf(self, tau, kind):
-        below, at = sum(v < tau for v in self.values), sum(v == tau for v in self.values)
+        below, equal = sum(v < tau for v in self.values), sum(v == tau for v in self.values)
         share = {"strict": Fraction(0), "mid": Fraction(1, 2), "inclusive": Fraction(1)}[kind]
-        return (below + share * at) / Fraction(len(self.values))
+        return (below + share * equal) / Fraction(len(self.values))
 
 
 class Sympy:
@@ -64,11 +64,11 @@ def test_tail_mid_averages_to_exactly_one_on_its_reference_sample(values):
 def test_moments_of_tail_have_their_closed_forms(values):
     law, x = StalenessHistogram.from_staleness(values), np.asarray(values)
     p = np.bincount(x) / len(x)
-    told = rules.step_size_moments(rules.tail(0.7), law)
-    assert float(told.mean) == pytest.approx(1, abs=1e-5)
-    assert float(told.mean_square) == pytest.approx(1 + 0.49 / 3 * (1 - (p**3).sum()), rel=1e-4)
+    moments = rules.step_size_moments(rules.tail(0.7), law)
+    assert float(moments.mean) == pytest.approx(1, abs=1e-5)
+    assert float(moments.mean_square) == pytest.approx(1 + 0.49 / 3 * (1 - (p**3).sum()), rel=1e-4)
     spread = np.abs(x[:, None] - x).mean()
-    assert float(told.mean_staleness) == pytest.approx(x.mean() - 0.35 * spread, rel=1e-4, abs=1e-5)
+    assert float(moments.mean_staleness) == pytest.approx(x.mean() - 0.35 * spread, rel=1e-4, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -184,11 +184,11 @@ def test_a_users_own_function_is_a_rule():
 def test_warm_up_concerns_only_rules_that_read_the_law():
     def factors(rule):
         tx = jasgd.staleness_adaptive(rule, StalenessHistogram.window(64, warm_up=3))
-        state, told = tx.init(jnp.zeros(())), []
+        state, values = tx.init(jnp.zeros(())), []
         for tau in (1, 2, 3, 9, 9):
             _, state = tx.update(jnp.ones(()), state, staleness=tau)
-            told.append(round(float(state.factor), 4))
-        return told
+            values.append(round(float(state.factor), 4))
+        return values
 
     assert factors(rules.inverse()) == [0.5, 0.3333, 0.25, 0.1, 0.1]
     assert factors(rules.tail())[:3] == [1.0, 1.0, 1.0]

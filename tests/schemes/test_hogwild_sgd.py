@@ -5,7 +5,7 @@ import threading
 import jax.numpy as jnp
 import numpy as np
 import optax
-from support.helpers import counting
+from support.problems import counting
 
 import jasgd
 from jasgd.aligned_memory import ALIGNMENT
@@ -25,9 +25,11 @@ def test_staleness_is_exact_and_overlapped_reads_are_counted():
     execution = result.execution
     execution.validate()
     assert execution.version.tolist() == list(range(steps))
-    told = execution.conservation()
+    balance = execution.conservation()
     assert (
-        told["applied"] + told["dropped"] + told["in_flight"] + told["gaps"] == told["total"] == (workers - 1) * steps
+        balance["applied"] + balance["dropped"] + balance["in_flight"] + balance["gaps"]
+        == balance["total"]
+        == (workers - 1) * steps
     )
     assert result.counters["overlapped_reads"] > 0
     assert 0 <= result.counters["lost_state_updates"] < steps
@@ -39,9 +41,9 @@ def test_a_forced_interleaving_shows_a_torn_read():
     events: list[Event] = []
     # Worker 0 has added to leaf "a", and adds to leaf "b" when worker 1 has copied both.
     script = [(0, "read"), (0, "copied"), (0, "added 0"), (1, "read"), (1, "copied"), (0, "add 1")]
-    at = Interleaving(script)
-    result = train(logged(watched(jasgd.schemes.hogwild(), at), events), workers=2, steps=2, size=64)
-    assert at.complete
+    interleaving = Interleaving(script)
+    result = train(logged(watched(jasgd.schemes.hogwild(), interleaving), events), workers=2, steps=2, size=64)
+    assert interleaving.complete
     first_of_1 = next(e for e in events if e.kind == "read" and e.worker == 1)
     a, b = (np.unique(np.asarray(leaf)).tolist() for leaf in first_of_1.params)
     assert (a, b) == ([1.0], [0.0])  # the new "a" beside the old "b"
@@ -50,7 +52,7 @@ def test_a_forced_interleaving_shows_a_torn_read():
 
 def test_a_forced_interleaving_shows_a_lost_add():
     """The processor's add is a load, an addition and a store; here another worker's add is forced in between."""
-    at = Interleaving([(0, "loaded"), (1, "loaded"), (1, "stored"), (0, "stored")])
+    interleaving = Interleaving([(0, "loaded"), (1, "loaded"), (1, "stored"), (0, "stored")])
 
     class Memory(np.ndarray):
         """Shared memory whose in-place add shows its two accesses as points."""
@@ -58,9 +60,9 @@ def test_a_forced_interleaving_shows_a_lost_add():
         def __array_ufunc__(self, ufunc, method, *inputs, out, **options):
             worker = int(threading.current_thread().name.rsplit("-", 1)[1])
             loaded = np.array(inputs[0])
-            at("loaded", worker)
+            interleaving("loaded", worker)
             result = ufunc(loaded, *inputs[1:], **options)
-            at("stored", worker)  # worker 0 stores behind worker 1
+            interleaving("stored", worker)  # worker 0 stores after worker 1
             out[0].view(np.ndarray)[...] = result
 
     class Shown(jasgd.schemes.Hogwild):
@@ -70,7 +72,7 @@ def test_a_forced_interleaving_shows_a_lost_add():
             self._shared.leaves = (first.view(Memory), *others)
 
     result = train(Shown, workers=2, steps=2, size=64)
-    assert at.complete
+    assert interleaving.complete
     assert np.unique(np.asarray(result.params["a"])).tolist() == [1.0]  # two adds of 1, one of them lost
     assert np.unique(np.asarray(result.params["b"])).tolist() == [2.0]
 

@@ -20,13 +20,13 @@ def adaptive(rule=None):
 
 
 def conflict(persistence, *, script, steps, rule=None):
-    at = Interleaving(script)
-    scheme = watched(jasgd.schemes.leashed(persistence=persistence), at)
+    interleaving = Interleaving(script)
+    scheme = watched(jasgd.schemes.leashed(persistence=persistence), interleaving)
     result = jasgd.train(
         quadratic, jnp.zeros(4), adaptive(rule), lambda ticket: np.ones(4, np.float32), scheme=scheme, workers=2,
         steps=steps,
     )  # fmt: skip
-    assert at.complete
+    assert interleaving.complete
     return result
 
 

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.helpers import EVERY, counting, ids, network
+from support.every_scheme import EVERY, ids
+from support.problems import counting, network
 
 import jasgd
 from jasgd.core.admission import admit
@@ -69,7 +70,7 @@ def test_versions_form_a_chain_and_staleness_is_what_the_parameters_say(scheme):
             assert values.tolist() == [event.outcome.version]
     np.testing.assert_array_equal(result.aux["min"], result.aux["max"])
 
-    # τ, told by the loss, which is the version that the gradient was computed on.
+    # τ from the loss, which is the version that the gradient was computed on.
     np.testing.assert_array_equal(execution.staleness, execution.version - execution.loss.astype(np.int64))
     np.testing.assert_array_equal(execution.version_read, result.aux["min"].astype(np.int64))
 
@@ -79,9 +80,9 @@ def test_versions_form_a_chain_and_staleness_is_what_the_parameters_say(scheme):
     for ticket, version, tau in zip(execution.ticket, execution.version, execution.staleness, strict=True):
         assert committed[int(ticket)][:2] == (version, tau)
 
-    told = execution.conservation()
-    assert told["applied"] + told["dropped"] + told["in_flight"] + told["gaps"] == told["total"]
-    assert told["total"] == (0 if scheme == "synchronous" else (workers - 1) * steps)
+    balance = execution.conservation()
+    assert balance["applied"] + balance["dropped"] + balance["in_flight"] + balance["gaps"] == balance["total"]
+    assert balance["total"] == (0 if scheme == "synchronous" else (workers - 1) * steps)
     if scheme == "synchronous":
         assert not execution.staleness.any()
     else:
@@ -95,8 +96,10 @@ def test_staleness_is_conserved_also_with_drops(scheme):
     factory = jasgd.schemes.named(scheme, max_staleness=2)
     tx = optax.chain(jasgd.staleness_adaptive(jasgd.rules.constant()), optax.sgd(1.0))
     result = jasgd.train(loss_fn, params, tx, batches, scheme=factory, workers=8, steps=2000, has_aux=True)
-    told = result.execution.conservation()
-    assert told["applied"] + told["dropped"] + told["in_flight"] + told["gaps"] == told["total"] == 7 * 2000
+    balance = result.execution.conservation()
+    assert (
+        balance["applied"] + balance["dropped"] + balance["in_flight"] + balance["gaps"] == balance["total"] == 7 * 2000
+    )
     assert result.execution.staleness.max() <= 2
     drops = result.execution.dropped
     assert (drops.staleness > 2).all()
@@ -165,7 +168,7 @@ def test_a_locked_read_of_what_was_carried_is_the_newest_and_waits_for_nobody():
     assert mine.version == 1
     np.testing.assert_array_equal(mine.params[0], 1.0)
     scheme.commit(gradient(0, mine))
-    scheme.commit(gradient(1, other))  # behind worker 0's commit, so what that copied is no longer the newest
+    scheme.commit(gradient(1, other))  # after worker 0's commit, so what that copied is no longer the newest
     newest = scheme.read(0)
     assert newest.version == 3
     np.testing.assert_array_equal(newest.params[0], 3.0)
@@ -188,7 +191,7 @@ def two_worker_store(factory):
 
 
 class Compilations(logging.Handler):
-    """Which thread has told JAX's log of a compilation, and when."""
+    """Which thread compiled, as JAX's log says, and when."""
 
     def __init__(self):
         super().__init__()
@@ -230,7 +233,7 @@ def test_nothing_is_compiled_once_the_workers_work(scheme, optimizer):
         log.removeHandler(handler)
     before = "round" if "native" in scheme else "gradient"
     assert any(before in text for _, _, text in handler.seen)  # what was compiled before is seen
-    assert [(thread, text) for at, thread, text in handler.seen if at > min(began)] == []
+    assert [(thread, text) for time_s, thread, text in handler.seen if time_s > min(began)] == []
 
 
 @pytest.mark.parametrize("scheme", ids(["locked", "hogwild", "leashed", "leashed, native"]))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.helpers import needs_compiler
+from support.every_scheme import needs_compiler
 
 import jasgd
 from jasgd.core.recycling import LARGE
@@ -38,10 +38,10 @@ def test_small_networks_have_native_rounds_where_nothing_is_said(name, monkeypat
     monkeypatch.setattr(selection, "processors", lambda: 2)
     more = [functools.partial(named(name), max_staleness=90)] if name != "synchronous" else []
     for scheme in (name, named(name), named(name, native=None), *more):
-        told = metadata_of(scheme)
-        assert (told["native"], told["why_not_native"]) == (True, "")
-    asked, refused = metadata_of(named(name, native=True)), metadata_of(named(name, native=False))
-    assert (asked["native"], asked["scheme"]) == (True, f"{name}(native=True)")
+        metadata = metadata_of(scheme)
+        assert (metadata["native"], metadata["why_not_native"]) == (True, "")
+    requested, refused = metadata_of(named(name, native=True)), metadata_of(named(name, native=False))
+    assert (requested["native"], requested["scheme"]) == (True, f"{name}(native=True)")
     assert (refused["native"], refused["scheme"]) == (False, f"{name}(native=False)")
 
 
@@ -49,9 +49,9 @@ def test_small_networks_have_native_rounds_where_nothing_is_said(name, monkeypat
 @pytest.mark.parametrize(("workers", "processors", "native"), [(1, 1, True), (2, 2, True), (3, 2, False), (3, 4, True)])
 def test_synchronous_rounds_are_native_where_each_worker_has_a_processor(workers, processors, native, monkeypatch):
     monkeypatch.setattr(selection, "processors", lambda: processors)
-    told = metadata_of("synchronous", workers=workers)
-    assert told["native"] is native
-    assert (told["why_not_native"] == "") is native
+    metadata = metadata_of("synchronous", workers=workers)
+    assert metadata["native"] is native
+    assert (metadata["why_not_native"] == "") is native
 
 
 def keyed():
@@ -74,9 +74,9 @@ def keyed():
     ],
 )
 def test_what_has_no_native_rounds_or_gains_nothing_is_trained_without_and_says_why(scheme, params, tx, why):
-    told = metadata_of(scheme, params, tx)
-    assert told["native"] is False
-    assert why in told["why_not_native"]
+    metadata = metadata_of(scheme, params, tx)
+    assert metadata["native"] is False
+    assert why in metadata["why_not_native"]
 
 
 @needs_compiler
@@ -85,32 +85,32 @@ def test_just_below_the_size_rounds_are_native():
 
 
 def test_without_a_compiler_rounds_are_python_s_and_it_is_looked_for_once(monkeypatch):
-    asked = []
+    lookups = []
 
     def compiled(folder):
-        asked.append(folder)
+        lookups.append(folder)
         raise build.CannotCompile("native must be False where there is no C++ compiler")
 
     monkeypatch.setattr(build, "compiled", compiled)
     build._loaded.cache_clear()
     try:
         for _ in range(2):
-            told = metadata_of("leashed")
-            assert told["native"] is False
-            assert told["why_not_native"] == "native must be False where there is no C++ compiler"
+            metadata = metadata_of("leashed")
+            assert metadata["native"] is False
+            assert metadata["why_not_native"] == "native must be False where there is no C++ compiler"
         with pytest.raises(build.CannotCompile):
             metadata_of(named("leashed", native=True))
     finally:
         build._loaded.cache_clear()
-    assert len(asked) == 1
+    assert len(lookups) == 1
 
 
 @pytest.mark.parametrize("setting", ["jax_debug_nans", "jax_debug_infs"])
 def test_who_looks_for_gradients_that_are_not_finite_gets_rounds_that_show_them(setting):
     with getattr(jax, setting.removeprefix("jax_"))(True):
-        told = metadata_of("leashed")
-    assert told["native"] is False
-    assert "jax_debug_nans" in told["why_not_native"]
+        metadata = metadata_of("leashed")
+    assert metadata["native"] is False
+    assert "jax_debug_nans" in metadata["why_not_native"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no home"), PermissionError("not yours"), ValueError("no quotation")])
@@ -121,11 +121,11 @@ def test_a_library_that_cannot_be_looked_for_is_done_without(monkeypatch, error)
     monkeypatch.setattr(build, "cache_folder", folder)
     build._loaded.cache_clear()
     try:
-        told = metadata_of("leashed")
+        metadata = metadata_of("leashed")
     finally:
         build._loaded.cache_clear()
-    assert told["native"] is False
-    assert str(error) in told["why_not_native"]
+    assert metadata["native"] is False
+    assert str(error) in metadata["why_not_native"]
 
 
 def test_whoever_watches_logs_or_derives_a_scheme_gets_the_one_that_has_points_and_reads():
@@ -135,8 +135,8 @@ def test_whoever_watches_logs_or_derives_a_scheme_gets_the_one_that_has_points_a
     events = []
     watched = jasgd.testing.watched(named("locked"), unwatched)
     for scheme in (watched, jasgd.testing.logged(named("leashed"), events), Mine, lambda setup: Leashed(setup)):
-        told = metadata_of(scheme)
-        assert (told["native"], told["why_not_native"]) == (False, "")
+        metadata = metadata_of(scheme)
+        assert (metadata["native"], metadata["why_not_native"]) == (False, "")
     assert len(events) >= 12
 
 

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.helpers import same_bits
-from support.references import CLUSTER, assert_close, follow, full, x64
+from support.agreement import assert_close, same_bits
+from support.reference_loop import follow
+from support.simulations import CLUSTER, full, x64
 
 import jasgd
 from jasgd.data import Minibatches
@@ -26,9 +27,9 @@ def loss_fn(w, batch):
 
 
 def simulated(batches, params=None, loss_fn=loss_fn, **options):
-    given = {"cluster": CLUSTER, "workers": 3, "steps": 25} | options
+    settings = {"cluster": CLUSTER, "workers": 3, "steps": 25} | options
     params = jnp.zeros(3) if params is None else params
-    return jasgd.simulate(loss_fn, params, optax.sgd(0.05, momentum=0.5), batches, **given)
+    return jasgd.simulate(loss_fn, params, optax.sgd(0.05, momentum=0.5), batches, **settings)
 
 
 @pytest.mark.parametrize(
@@ -82,11 +83,11 @@ def test_minibatches_of_other_arrays_by_seed():
     assert batches_for_scans([kinds[5], kinds[7]], 10).shared != ()
     assert batches_for_scans([kinds[5], kinds[6]], 10).shared == ()
     for lanes, seeds in (("threads", [5, 6]), ("vmap", [5, 7])):
-        told = simulated(jasgd.by_seed(kinds.__getitem__), seeds=seeds, lanes=lanes)
+        runs = simulated(jasgd.by_seed(kinds.__getitem__), seeds=seeds, lanes=lanes)
         for seed in seeds:
             tx = optax.sgd(0.05, momentum=0.5)
-            expected = follow(loss_fn, jnp.zeros(3), tx, kinds[seed], told[seed].execution)
-            assert_close(told[seed].params, expected.params[-1], 1e-4)
+            expected = follow(loss_fn, jnp.zeros(3), tx, kinds[seed], runs[seed].execution)
+            assert_close(runs[seed].params, expected.params[-1], 1e-4)
 
 
 def test_equal_arrays_of_another_dtype_are_other_arrays():
@@ -135,11 +136,11 @@ def test_mini_batches_of_any_kind(kind, lanes):
         return loss(w, batch)
 
     tx = optax.sgd(0.01)
-    told = jasgd.simulate(
+    runs = jasgd.simulate(
         loss_fn, jnp.ones(2), tx, batches, cluster=CLUSTER, workers=2, steps=9, seeds=[3, 4], lanes=lanes
     )
     assert len(seen) == 1, seen  # as at the door, so the type of a number of Python's is weak
-    for run in told:
+    for run in runs:
         expected = follow(loss, jnp.ones(2), tx, batches, run.execution)
         assert_close(run.params, expected.params[-1], 1e-4)
 
@@ -147,9 +148,9 @@ def test_mini_batches_of_any_kind(kind, lanes):
 def test_a_run_of_several_calls_and_ones_that_evaluations_cut():
     batches = jasgd.minibatches(ARRAYS, 4, seed=3)
     with x64():
-        for given in (batches, lambda ticket: batches(ticket)):
-            (whole,) = simulated(given, jnp.zeros(3), steps=2500, evaluate=lambda w: 0.0)
-            (cut,) = simulated(given, jnp.zeros(3), steps=2500, evaluate=lambda w: 0.0, evaluate_every=391)
+        for source in (batches, lambda ticket: batches(ticket)):
+            (whole,) = simulated(source, jnp.zeros(3), steps=2500, evaluate=lambda w: 0.0)
+            (cut,) = simulated(source, jnp.zeros(3), steps=2500, evaluate=lambda w: 0.0, evaluate_every=391)
             assert_close(whole.params, cut.params)
             assert_close(whole.opt_state, cut.opt_state)
             np.testing.assert_allclose(whole.execution.loss, cut.execution.loss, rtol=1e-6)
@@ -176,15 +177,15 @@ def test_large_mini_batches_are_drawn_a_few_at_a_time():
 
 
 @pytest.mark.parametrize(
-    ("odd", "told"),
+    ("odd", "message"),
     [
         (np.ones(4, np.float32), r"float32\[3\] for ticket 0 and float32\[4\] for ticket 7"),
         ({"a": np.ones(3, np.float32)}, r"float32\[3\] for ticket 0 and \{'a': 'float32\[3\]'\} for ticket 7"),
         (np.ones(3, np.int32), r"float32\[3\] for ticket 0 and int32\[3\] for ticket 7"),
     ],
 )
-def test_mini_batches_that_change_their_shape_are_refused_by_ticket(odd, told):
-    with pytest.raises(ValueError, match=rf"batches must have the same .* for every ticket, got {told}"):
+def test_mini_batches_that_change_their_shape_are_refused_by_ticket(odd, message):
+    with pytest.raises(ValueError, match=rf"batches must have the same .* for every ticket, got {message}"):
         simulated(lambda t: odd if t == 7 else np.ones(3, np.float32), loss_fn=lambda w, b: jnp.sum((w - b) ** 2))
 
 
@@ -202,9 +203,9 @@ def test_the_arrays_of_the_caller_stay_as_they_were():
     for lanes in ("threads", "vmap"):
         simulated(jasgd.minibatches(arrays, 4), params, lambda p, b: loss_fn(p["w"], b), seeds=[0, 1], lanes=lanes)
         kept = jnp.zeros(3)
-        told = simulated(lambda t: (arrays[0][:2], arrays[1][:2]), kept, seeds=[0, 1], lanes=lanes)
+        runs = simulated(lambda t: (arrays[0][:2], arrays[1][:2]), kept, seeds=[0, 1], lanes=lanes)
         assert not kept.is_deleted()
         assert (np.asarray(kept) == 0).all()
-        assert all((np.asarray(run.initial_params) == 0).all() for run in told)
+        assert all((np.asarray(run.initial_params) == 0).all() for run in runs)
     assert all((a == b).all() for a, b in zip(arrays, ARRAYS, strict=True))
     assert (params["w"] == 0).all()

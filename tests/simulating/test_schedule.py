@@ -86,8 +86,8 @@ def test_steps_to_a_version_end_behind_the_commit_that_makes_it(index):
     plan = schedule(execution)
     for version in range(execution.commits + 1):
         steps = plan.steps_to(version)
-        made = set(execution.version[execution.version < version].tolist())
-        assert set(plan.version[:steps].tolist()) - {NOTHING} == made
+        committed = set(execution.version[execution.version < version].tolist())
+        assert set(plan.version[:steps].tolist()) - {NOTHING} == committed
         assert steps == 0 or plan.version[steps - 1] != NOTHING
 
 
@@ -102,7 +102,7 @@ def altered(**columns):
 
 
 @pytest.mark.parametrize(
-    ("columns", "told"),
+    ("columns", "message"),
     [
         ({"version_read": ([9, 20], 10**3)}, "row 9: version_read 1000 lies after version 9"),
         ({"version_read": ([9, 20], -1)}, "row 9: version_read -1 is negative"),
@@ -114,8 +114,8 @@ def altered(**columns):
         ({"version": (0, 1), "version_read": (0, 0), "staleness": (0, 1)}, "row 0: version 1 does not follow"),
     ],
 )
-def test_an_execution_that_contradicts_itself_is_refused_with_its_first_row(columns, told):
-    with pytest.raises(ExecutionError, match=f"^{told}"):
+def test_an_execution_that_contradicts_itself_is_refused_with_its_first_row(columns, message):
+    with pytest.raises(ExecutionError, match=f"^{message}"):
         schedule(altered(**columns))
 
 

@@ -36,11 +36,11 @@ def drawn(index: int) -> Execution:
         leaves_s={w: 9.0 + w for w in range(1, workers, 3)} if draw.random() < 0.3 else {},
     )
     steps = draw.choice([1, 2, 7, 150])
-    told = cluster.generate(model, scheme=SCHEMES[scheme](draw, workers), workers=workers, steps=steps, seed=index)
+    execution = cluster.generate(model, scheme=SCHEMES[scheme](draw, workers), workers=workers, steps=steps, seed=index)
     if scheme == "hogwild" and steps > 2:
         lost = sorted(draw.sample(range(steps), draw.randint(1, min(steps - 1, 9))))
-        return without(told, lost)
-    return told
+        return without(execution, lost)
+    return execution
 
 
 def without(execution: Execution, lost: list[int]) -> Execution:

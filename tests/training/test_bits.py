@@ -4,7 +4,10 @@ import jax
 import numpy as np
 import optax
 import pytest
-from support.helpers import EVERY, NATIVE, ids, needs_compiler, network, optimizers, plain_optax, same_bits
+from support.agreement import same_bits
+from support.every_scheme import EVERY, NATIVE, ids, needs_compiler
+from support.optax_loop import optimizers, plain_optax
+from support.problems import network
 
 import jasgd
 
@@ -16,7 +19,7 @@ def adaptive(tx):
     return optax.chain(jasgd.staleness_adaptive(jasgd.rules.constant()), tx)
 
 
-def adaptive_behind(tx):
+def with_adaptive_last(tx):
     return optax.chain(tx, jasgd.staleness_adaptive(jasgd.rules.constant()))
 
 
@@ -47,7 +50,7 @@ def test_the_constant_rule_keeps_the_bits_behind_an_optimizer_too(scheme, optimi
     params, loss_fn, batches = network()
     tx = optimizers()[optimizer]()
     expected, expected_state = plain_optax(loss_fn, params, tx, ([batches(t)] for t in range(STEPS)))
-    result = jasgd.train(loss_fn, params, adaptive_behind(tx), batches, scheme=scheme, workers=1, steps=STEPS)
+    result = jasgd.train(loss_fn, params, with_adaptive_last(tx), batches, scheme=scheme, workers=1, steps=STEPS)
     assert same_bits(result.params, expected)
     assert same_bits(result.opt_state[0], expected_state)
 

@@ -1,4 +1,4 @@
-"""What goes wrong inside a run is told, and what was learned until then is kept."""
+"""A run in which something goes wrong says what it was, and keeps what was learned until then."""
 
 import itertools
 import re
@@ -9,67 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.helpers import EVERY, ids
+from support.every_scheme import EVERY, ids
+from support.training_runs import mean_square, train
 
 import jasgd
 from jasgd import TrainResult
-from jasgd.core.ledger import _Rows
-from jasgd.core.scheme import unwatched
-from jasgd.schemes import Leashed
-from jasgd.testing import logged, watched
 
 PARALLEL = [name for name in EVERY if name != "sequential"]
 
 
-def quadratic(w, b):
-    return jnp.mean((w - b) ** 2)
-
-
-def train(tx=None, batches=lambda ticket: np.float32(1), start=None, **options):
-    options = {"workers": 2, "steps": 40, "throw": False} | options
-    return jasgd.train(quadratic, jnp.zeros(3) if start is None else start, tx or optax.sgd(0.05), batches, **options)
-
-
-# --- the ledger
-
-
-def test_a_row_is_not_lost_where_writers_overtake_each_other():
-    rows = _Rows(np.dtype([("a", np.float64)]))
-    overtaking = type("", (), {"__float__": lambda self: rows.append((2.0,)) or 1.0})()
-    rows.append((overtaking,))  # draws number 0; number 1 is drawn and written before 0 is
-    assert sorted(rows.all()["a"]) == [1.0, 2.0]
-
-
-def test_a_row_that_is_drawn_and_not_yet_written_is_not_read():
-    rows, seen = _Rows(np.dtype([("a", np.float64)])), []
-
-    def look():
-        rows.append((3.0,))
-        seen.append((rows.all()["a"].tolist(), rows.last(10)["a"].tolist()))
-        return 1.0
-
-    rows.append((type("", (), {"__float__": lambda self: look()})(),))
-    assert seen == [([3.0], [3.0])]
-    assert rows.all()["a"].tolist() == [1.0, 3.0]
-
-
-def test_rows_go_on_over_chunks():
-    rows = _Rows(np.dtype([("a", np.int64)]))
-    for i in range(40_000):
-        rows.append((i,))
-    assert rows.all()["a"].tolist() == list(range(40_000))
-    assert rows.last(20_000)["a"].tolist() == list(range(20_000, 40_000))
-
-
-# --- updates that fail
-
-
-def failing(at, error="the disk is gone"):
-    """A transformation whose update raises when it runs for the ``at``-th time."""
+def failing(call, error="the disk is gone"):
+    """A transformation whose update raises when it is called for the ``call``-th time."""
     calls = itertools.count(1)
 
     def check(x):
-        if next(calls) == at:
+        if next(calls) == call:
             raise OSError(error)
         return x
 
@@ -90,7 +44,7 @@ def test_an_update_that_fails_ends_the_run_with_its_error_and_the_parameters(sch
     # How far the others get before the one that failed has said so, is up to the system's scheduler.
     assert 0 < result.execution.commits < 50_000
     assert np.isfinite(result.params).all()
-    assert float(quadratic(result.params, 1.0)) < 1
+    assert float(mean_square(result.params, 1.0)) < 1
     loaded = TrainResult.load(result.save(tmp_path))
     assert len(loaded.execution) == len(result.execution)
     if scheme == "locked":  # without native rounds its state was given away to the update that failed
@@ -127,162 +81,13 @@ def test_a_hole_that_a_failed_hogwild_commit_leaves_is_recorded(tmp_path):
     (hole,) = result.execution.metadata["unfinished"]
     assert hole not in result.execution.version
     assert len(result.execution) == result.execution.commits - 1
-    told = TrainResult.load(result.save(tmp_path)).execution.conservation()
-    assert told["applied"] + told["dropped"] + told["in_flight"] + told["gaps"] == told["total"]
+    balance = TrainResult.load(result.save(tmp_path)).execution.conservation()
+    assert balance["applied"] + balance["dropped"] + balance["in_flight"] + balance["gaps"] == balance["total"]
     # Any other gap is still found.
     with pytest.raises(jasgd.ExecutionError, match="does not follow"):
         type(result.execution)(
             **{**vars(result.execution), "metadata": result.execution.metadata | {"unfinished": []}}
         ).validate()
-
-
-# --- schemes of one's own that misbehave
-
-
-def test_a_scheme_whose_close_raises_does_not_keep_the_run_going():
-    class Stubborn(Leashed):
-        def close(self, reason):
-            super().close(reason)
-            raise RuntimeError("cannot close")
-
-    result = train(scheme=Stubborn)
-    assert result.execution.commits == 40
-    assert not result.stuck
-
-
-def test_a_scheme_that_sends_every_worker_home_fails_the_run():
-    class Closing(Leashed):
-        def read(self, worker):
-            if self.snapshot().version >= 10:
-                raise jasgd.schemes.Closed("enough")
-            return super().read(worker)
-
-    result = train(scheme=Closing, steps=1000)
-    assert result.outcome == "failed"
-    assert "every worker ended" in result.message
-    assert result.execution.commits >= 10
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-def test_a_scheme_that_commits_and_never_advances_is_stopped_and_named(workers):
-    class Standing(Leashed):
-        name = "standing"
-
-        def commit(self, gradient):
-            return self._ledger.record_applied(gradient, 0, 0, 1.0)
-
-    result = train(scheme=Standing, workers=workers)
-    assert result.outcome == "failed"
-    assert "the scheme 'standing' does not advance its version" in result.message
-    assert "100 gradients in a row" in result.message
-    assert len(result.execution) <= 100 * workers
-
-
-def test_a_scheme_whose_workers_give_several_gradients_to_a_version_trains():
-    class Buffering(Leashed):
-        """Applies every tenth gradient, in the name of them all."""
-
-        def commit(self, gradient):
-            with self._swap_mutex:
-                version = self._current.version
-                self._held = [*getattr(self, "_held", []), gradient]
-                if len(self._held) == 10:
-                    self._current, self._held = self._current._replace(version=version + 1), []
-                return self._ledger.record_applied(gradient, version, version - gradient.view.version, 1.0)
-
-    result = train(scheme=Buffering, workers=1)
-    assert result.outcome == "finished"
-    assert result.execution.commits == 40
-
-
-@pytest.mark.parametrize("told", [None, "done"])
-def test_a_scheme_whose_commit_returns_nothing_of_use_is_named(told):
-    class Silent(Leashed):
-        name = "silent"
-
-        def commit(self, gradient):
-            super().commit(gradient)
-            return told
-
-    result = train(scheme=Silent)
-    assert result.outcome == "failed"
-    message = f"commit of the scheme 'silent' must return Committed or Dropped, got {type(told).__name__}"
-    assert message in result.message
-    assert isinstance(result.error, TypeError)
-
-
-def test_an_execution_that_cannot_have_happened_fails_the_run_and_names_the_scheme():
-    class Forgetful(Leashed):
-        """Writes no row for version 7."""
-
-        name = "forgetful"
-
-        def __init__(self, setup):
-            super().__init__(setup)
-            self._ledger.record_applied = self._applied
-
-        def _applied(self, gradient, version, *rest):
-            if version == 7:
-                return jasgd.schemes.Committed(version, *rest[:2], 1)
-            return type(self._ledger).record_applied(self._ledger, gradient, version, *rest)
-
-    result = train(scheme=Forgetful, workers=1)
-    assert result.outcome == "failed"
-    assert result.message == (
-        "the scheme 'forgetful' has recorded what cannot have happened: row 7: version 8 does not follow the version "
-        "of the row before; all 40 steps were taken"
-    )
-    assert isinstance(result.error, jasgd.ExecutionError)
-    assert np.isfinite(result.params).all()
-    with pytest.raises(jasgd.TrainingError, match="forgetful"):
-        train(scheme=Forgetful, workers=1, throw=True)
-
-
-def test_a_scheme_s_counter_and_an_evaluation_leave_the_metrics_their_names():
-    class Counting(Leashed):
-        @property
-        def counters(self):
-            return {"updates": -1, "waits": 3, "bytes": 5}
-
-    result = train(scheme=Counting, evaluate=lambda w: {"loss": 0.5, "duration_s": -1.0, "waits": -1.0})
-    metrics = result.metrics
-    assert (metrics["updates"], metrics["waits"], metrics["bytes"], metrics["loss"]) == (40, 3, 5, 0.5)
-    assert metrics["duration_s"] == result.duration_s
-    assert result.counters["updates"] == -1
-
-
-def test_a_reason_to_drop_that_is_none_is_named():
-    class Picky(Leashed):
-        def commit(self, gradient):
-            return self._ledger.record_dropped(gradient, gradient.view.version, 0, 1, "too slow")
-
-    result = train(scheme=Picky)
-    assert result.outcome == "failed"
-    assert "reason must be one of stale, contended, got 'too slow'" in result.message
-
-
-def test_aux_of_a_ticket_that_nobody_drew_does_not_hide_what_went_wrong():
-    class Renaming(Leashed):
-        name = "renaming"
-
-        def commit(self, gradient):
-            gradient.ticket = 7_000
-            return super().commit(gradient)
-
-    result = jasgd.train(
-        lambda w, b: (jnp.sum(w**2), {"x": 1.0}), jnp.zeros(3), optax.sgd(0.1), lambda ticket: 0.0, scheme=Renaming,
-        workers=1, steps=5, has_aux=True, throw=False,
-    )  # fmt: skip
-    assert "row 1: ticket 7000 was applied before" in result.message
-    assert result.aux == {}
-
-
-def test_a_scheme_that_is_watched_and_logged_keeps_its_name_in_the_record():
-    scheme = jasgd.schemes.leashed(persistence=3)
-    events = []
-    for told in (watched(scheme, unwatched), logged(scheme, events), logged(watched(scheme, unwatched), events)):
-        assert train(scheme=told).execution.metadata["scheme"] == "leashed(persistence=3)"
-    assert jasgd.schemes.describe(watched(Leashed, unwatched)) == "leashed"
 
 
 # --- threads, keys, iterators
@@ -367,7 +172,7 @@ def test_an_evaluation_cannot_take_the_record_s_own_names(name):
 
 
 @pytest.mark.parametrize(
-    ("given", "got"),
+    ("evaluation", "got"),
     [
         ((0.5, 0.9), "tuple"),
         (jnp.ones(1), r"float32\[1\]"),
@@ -377,17 +182,17 @@ def test_an_evaluation_cannot_take_the_record_s_own_names(name):
         ({"loss": 0.5, "accuracy": (1, 2)}, "tuple for 'accuracy'"),
     ],
 )
-def test_an_evaluation_that_is_no_number_names_evaluate(given, got):
-    result = train(evaluate=lambda w: given)
+def test_an_evaluation_that_is_no_number_names_evaluate(evaluation, got):
+    result = train(evaluate=lambda w: evaluation)
     assert result.outcome == "failed"
     message = rf"evaluate must give a number, or a mapping of names to numbers, got {got}$"
     assert re.search(message, result.message)
     assert isinstance(result.error, TypeError)
 
 
-@pytest.mark.parametrize("given", [1, True, np.float32(1), jnp.ones(()), np.ones((), np.int32)])
-def test_an_evaluation_may_be_any_scalar(given):
-    assert train(evaluate=lambda w: given).evaluations[0]["loss"] == 1.0
+@pytest.mark.parametrize("evaluation", [1, True, np.float32(1), jnp.ones(()), np.ones((), np.int32)])
+def test_an_evaluation_may_be_any_scalar(evaluation):
+    assert train(evaluate=lambda w: evaluation).evaluations[0]["loss"] == 1.0
 
 
 def test_minibatches_take_jax_arrays_and_refuse_a_size_that_is_no_integer():

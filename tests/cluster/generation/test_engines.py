@@ -2,15 +2,13 @@
 
 import dataclasses
 import functools
-import os
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.python_process import run_python
 
 import jasgd
 from jasgd import cluster
@@ -47,7 +45,7 @@ def clusters(draw, workers, *, contended, changes):
             joins[worker] = joins_at * TICK
             if worker > 0:  # one stays, so that the run ends
                 leaves[worker] = (joins_at + stays) * TICK
-    times = {"cores": st.sampled_from([None, 6])}  # with six for as many workers nobody shares
+    times = {"cores": st.sampled_from([None, 6])}  # with six for as many workers none shares
     if contended:
         nodes = st.sampled_from([None, cluster.Nodes(2, 2.0), cluster.Nodes(3, 1.5, home=1)])
         cores = st.sampled_from([None, 1, 2, 3])
@@ -76,8 +74,8 @@ def with_both(model, scheme, workers, steps, seed):
 
 def check(execution):
     execution.validate()
-    told = execution.conservation()
-    assert told["applied"] + told["dropped"] + told["in_flight"] + told["gaps"] == told["total"]
+    balance = execution.conservation()
+    assert balance["applied"] + balance["dropped"] + balance["in_flight"] + balance["gaps"] == balance["total"]
     assert np.all(np.isnan(execution.loss) & np.isnan(execution.factor))
     assert np.all(execution.time_s >= 0)
     by_worker = np.lexsort((execution.version, execution.worker))
@@ -131,10 +129,10 @@ def test_staleness_is_conserved(scheme, data, workers, steps, seed):
 def test_the_mean_staleness_of_busy_workers_is_one_less_than_there_are():
     model = cluster.Cluster(compute_s=cluster.gamma(0.01, 4), speeds=cluster.gamma(1.0, 10.0))
     execution = cluster.generate(model, scheme="leashed", workers=20, steps=50_000)
-    told = execution.conservation()
-    # The end effects, by hand from the law of conservation: what is in flight; nobody has a gap behind its first read.
-    assert told["gaps"] == 0
-    assert execution.staleness.sum() == 19 * 50_000 - told["in_flight"]
+    balance = execution.conservation()
+    # The end effects, from the law of conservation: what is in flight; no worker has a gap after its first read.
+    assert balance["gaps"] == 0
+    assert execution.staleness.sum() == 19 * 50_000 - balance["in_flight"]
     assert abs(execution.staleness.mean() - 19) < 0.05
 
 
@@ -158,13 +156,8 @@ print(cluster.independent([0.25, 0.75], steps=50, seed=7).hashes()["staleness"])
 
 
 def test_the_same_call_gives_the_same_execution_in_every_process():
-    def told(hash_seed):
-        environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
-        return subprocess.run(
-            [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
-        ).stdout
-
-    assert told("1") == told("2")
+    printed = [run_python("-c", PROGRAM, env={"PYTHONHASHSEED": seed}).stdout for seed in ("1", "2")]
+    assert printed[0] == printed[1]
 
 
 def test_seeds_differ():
@@ -230,10 +223,10 @@ def test_what_was_generated_is_told_and_saved(tmp_path):
     assert {name: again.metadata[name] for name in ("scheme", "workers", "seed")} == {
         "scheme": "leashed(persistence=3)", "workers": 2, "seed": 5
     }  # fmt: skip
-    told = again.metadata["generated"]
-    assert pickle.loads(pickle.dumps(model)).describe() == told
-    assert told["compute_s"]["count"] == 2
-    assert told["speeds"] == [1.0, 2.0]
-    assert told["joins_s"] == {"1": 1.0}
-    assert told["nodes"] == {"count": 2, "remote": 2.0, "home": None}
-    assert told["pauses"]["duration_s"] == {"law": "constant", "mean_s": 0.5}
+    description = again.metadata["generated"]
+    assert pickle.loads(pickle.dumps(model)).describe() == description
+    assert description["compute_s"]["count"] == 2
+    assert description["speeds"] == [1.0, 2.0]
+    assert description["joins_s"] == {"1": 1.0}
+    assert description["nodes"] == {"count": 2, "remote": 2.0, "home": None}
+    assert description["pauses"]["duration_s"] == {"law": "constant", "mean_s": 0.5}

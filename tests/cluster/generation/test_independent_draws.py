@@ -24,10 +24,10 @@ PMF = np.array([0.1, 0.4, 0.2, 0.3])
 def test_frequencies_are_those_of_the_law(law):
     execution = cluster.independent(law, steps=100_000, seed=3)
     execution.validate()
-    found = np.bincount(execution.staleness[3:], minlength=4) / (100_000 - 3)
-    assert len(found) == 4
+    frequencies = np.bincount(execution.staleness[3:], minlength=4) / (100_000 - 3)
+    assert len(frequencies) == 4
     errors = np.sqrt(PMF * (1 - PMF) / 100_000)
-    assert np.all(np.abs(found - PMF) <= 5 * errors)
+    assert np.all(np.abs(frequencies - PMF) <= 5 * errors)
     # Independent: neighbours are uncorrelated.
     tau = execution.staleness[3:] - execution.staleness[3:].mean()
     assert abs(np.mean(tau[1:] * tau[:-1]) / np.mean(tau**2)) < 5 / math.sqrt(len(tau))

@@ -1,6 +1,6 @@
 """Generated executions against traces that were worked out by hand, one for every scheme and every part of a cluster.
 
-A row is (worker, ticket, version read, version, seconds); a drop has its tries behind that. Workers 0, 1 and 2 compute
+A row is (worker, ticket, version read, version, seconds); a drop has its tries after that. Workers 0, 1 and 2 compute
 for 4, 6 and 9 seconds unless a test says otherwise.
 """
 
@@ -17,8 +17,8 @@ def generate(scheme, steps, workers=3, compute_s=FOUR_SIX_NINE, **times):
     model = cluster.Cluster(compute_s=compute_s, **times)
     execution = cluster.generate(model, scheme=scheme, workers=workers, steps=steps)
     execution.validate()
-    told = execution.conservation()
-    assert told["applied"] + told["dropped"] + told["in_flight"] + told["gaps"] == told["total"]
+    balance = execution.conservation()
+    assert balance["applied"] + balance["dropped"] + balance["in_flight"] + balance["gaps"] == balance["total"]
     return execution
 
 
@@ -55,13 +55,13 @@ def test_hogwild():
         (0, 0, 0, 0, 6),
         (1, 1, 0, 1, 8),
         (2, 2, 0, 2, 11),
-        (0, 3, 1, 3, 12),  # read at 6, behind the claim at 5
-        (1, 4, 2, 4, 16),  # read at 8, behind 5 and 7
-        (0, 6, 4, 5, 18),  # read at 12, behind 5, 7, 10, 11; worker 2 drew ticket 5 at 11
+        (0, 3, 1, 3, 12),  # read at 6, after the claim at 5
+        (1, 4, 2, 4, 16),  # read at 8, after 5 and 7
+        (0, 6, 4, 5, 18),  # read at 12, after 5, 7, 10, 11; worker 2 drew ticket 5 at 11
         (2, 5, 4, 6, 22),
         (0, 8, 6, 7, 24),  # read at 18; worker 1 drew ticket 7 at 16
     ]
-    # At 23, when worker 0 claims: worker 1 has read at 16, behind 5, 7, 10, 11, 15; worker 2 at 22, behind seven.
+    # At 23, when worker 0 claims: worker 1 has read at 16, after 5, 7, 10, 11, 15; worker 2 at 22, after seven.
     assert in_flight(execution) == [[1, 5], [2, 7]]
 
 
@@ -85,7 +85,7 @@ def test_locked():
 
 
 def test_locked_by_reference_reads_at_once():
-    # Nobody waits at 0. Commits: worker 0 at 4-5, 9-10; worker 1 at 6-7; worker 2 comes at 9, behind worker 0: 10-11.
+    # No worker waits at 0. Commits: worker 0 at 4-5, 9-10; worker 1 at 6-7; worker 2 comes at 9, after worker 0: 10-11.
     execution = generate(jasgd.schemes.locked(reading="reference"), 4, read_s=1, commit_s=1)
     # At 10 the mutex goes to worker 2, and worker 0 waits for it to read.
     assert rows(execution) == [(0, 0, 0, 0, 5), (1, 1, 0, 1, 7), (0, 3, 1, 2, 10), (2, 2, 0, 3, 11)]
@@ -97,7 +97,7 @@ FOUR_FIVE_NINE = cluster.measured({0: [4], 1: [5], 2: [9]}, order="recorded")
 
 def test_leashed():
     # Commits take 2. Worker 0: base 0 at 4, published at 6. Worker 1: base 0 at 5, lost at 7; base 1 at 7, published at
-    # 9. Worker 2: base 2 at 9, behind worker 1 at that instant; published at 11. Worker 0: base 2 at 10, lost at 12;
+    # 9. Worker 2: base 2 at 9, after worker 1 at that instant; published at 11. Worker 0: base 2 at 10, lost at 12;
     # base 3, published at 14. Worker 1: base 4 at 14, published at 16. Worker 0: base 5 at 18, published at 20. Worker
     # 2: base 6 at 20, published at 22, while worker 1 has base 6 since 21.
     execution = generate("leashed", 7, compute_s=FOUR_FIVE_NINE, commit_s=2)
@@ -186,7 +186,7 @@ def test_a_joiner_takes_part_in_the_next_round(joins_s):
 
 def test_a_slow_worker():
     # Compute 4, read and commit 1 each, and twice that for worker 2. Claims: workers 0 and 1 at 5, 11, 17; 2 at 10.
-    # Reads: workers 0 and 1 at 6, behind two claims, and at 12, behind five; 2 at 12.
+    # Reads: workers 0 and 1 at 6, after two claims, and at 12, after five; 2 at 12.
     execution = generate("hogwild", 7, compute_s=4, read_s=1, commit_s=1, speeds=[1, 1, 0.5])
     assert rows(execution) == [
         (0, 0, 0, 0, 6),
@@ -207,12 +207,12 @@ def test_stragglers_are_slower_by_a_factor():
 
 
 def test_a_leaver_finishes_the_commit_that_it_has_claimed():
-    # As in test_a_slow_worker, but worker 0 leaves at 5.5. Worker 1 reads at 6, behind two claims.
+    # As in test_a_slow_worker, but worker 0 leaves at 5.5. Worker 1 reads at 6, after two claims.
     times = {"compute_s": 4, "read_s": 1, "commit_s": 1, "speeds": [1, 1, 0.5]}
     execution = generate("hogwild", 4, leaves_s={0: 5.5}, **times)
     assert rows(execution) == [(0, 0, 0, 0, 6), (1, 1, 0, 1, 6), (2, 2, 0, 2, 12), (1, 3, 2, 3, 12)]
     assert in_flight(execution) == []
-    # At 5 it is gone before it claims, and what it computed is lost; worker 1 reads behind its own claim at 5.
+    # At 5 it is gone before it claims, and what it computed is lost; worker 1 reads after its own claim at 5.
     execution = generate("hogwild", 3, leaves_s={0: 5}, **times)
     assert rows(execution) == [(1, 1, 0, 0, 6), (2, 2, 0, 1, 12), (1, 3, 1, 2, 12)]
     assert in_flight(execution) == [[0, 0]]
@@ -227,8 +227,8 @@ def test_a_leaver_gives_back_the_mutex():
 
 
 def test_a_joiner():
-    # Claims: worker 0 at 5, 11, 17; worker 1 at 7, 15. Worker 2 reads at 7, behind worker 1's claim; claims at 17,
-    # behind worker 0. Reads: worker 0 at 6 and 12, worker 1 at 8 and 16.
+    # Claims: worker 0 at 5, 11, 17; worker 1 at 7, 15. Worker 2 reads at 7, after worker 1's claim; claims at 17,
+    # after worker 0. Reads: worker 0 at 6 and 12, worker 1 at 8 and 16.
     execution = generate("hogwild", 6, read_s=1, commit_s=1, joins_s={2: 7})
     assert rows(execution) == [
         (0, 0, 0, 0, 6), (1, 1, 0, 1, 8), (0, 2, 1, 2, 12), (1, 4, 2, 3, 16), (0, 5, 3, 4, 18), (2, 3, 2, 5, 18)

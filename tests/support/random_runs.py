@@ -1,28 +1,17 @@
-"""Runs drawn at random for the tests of replay; as a script, replays such runs in a process of its own.
-
-python tests/support/replays.py FOLDER INDEX [INDEX ...]
-"""
+"""Runs drawn at random, by number: a model, a rule, an optimizer, a scheme and workers."""
 
 import dataclasses
-import json
 import random
-import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jasgd
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent.parent))
-    warnings.simplefilter("error")
-    jasgd.configure_cpu()
-
 import jax
 import jax.numpy as jnp
 import optax
-from support.helpers import network
+from support.problems import network
+
+import jasgd
 
 
 def with_aux():
@@ -138,11 +127,3 @@ class Case:
     def replay(self, result: jasgd.TrainResult, **options: Any) -> jasgd.Replay:
         _, loss_fn, tx, batches = self.given()
         return jasgd.replay(result, loss_fn, tx, batches, **options)
-
-
-if __name__ == "__main__":
-    folder, told = Path(sys.argv[1]), {}
-    for case in map(Case.of, map(int, sys.argv[2:])):
-        again = case.replay(case.load(folder))
-        told[case.index] = {"exact": again.exact, "compared": again.compared, "difference": again.difference}
-    print(json.dumps(told))
