@@ -19,7 +19,8 @@ from theory.convergence.theorem import BITS, NUMBERS
 from theory.laws import Law
 from theory.laws.parsing import parse_law
 from theory.numbers.balls import Number, precision
-from theory.verdict import Verdict, ends, shown, worst
+from theory.numbers.decimals import ends, shown
+from theory.verdict import Verdict, worst
 from theory.verify import BAD_INPUT, EXIT, with_told_parameters
 
 _COLOURS = {"PROVED": "green", "REFUTED": "red", "UNKNOWN": "yellow", "ASSUMED": "dim"}

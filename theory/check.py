@@ -16,12 +16,13 @@ import sys
 from fractions import Fraction
 from typing import Any
 
-from theory.analysis.setting import CDF_KINDS, Setting
+from theory.analysis.setting import Setting
 from theory.certificates.proofs import PROOFS
 from theory.certificates.refutations import COUNTEREXAMPLES
 from theory.certificates.rejection import Rejected, require
 from theory.decisions.question import Question, end_from_json
-from theory.formulas.formula import digest, from_json
+from theory.formulas.writing import digest, from_json
+from theory.laws.law import CDF_KINDS
 from theory.laws.parsing import from_json as law_from_json
 from theory.numbers.balls import PRECISIONS, precision
 from theory.numbers.ranges import Range

@@ -15,9 +15,10 @@ from theory.candidates.declarations import parameter_range, read_parameters
 from theory.candidates.file import CandidateError
 from theory.certificates.certificate import certificate, save
 from theory.decisions.decision import Decision, Report, decide
-from theory.formulas.formula import text
+from theory.formulas.writing import text
 from theory.laws.parsing import parse_law
-from theory.verdict import Verdict, ends, shown
+from theory.numbers.decimals import ends, shown
+from theory.verdict import Verdict
 
 EXIT = {Verdict.PROVED: 0, Verdict.REFUTED: 1, Verdict.UNKNOWN: 2}
 BAD_INPUT = 3

@@ -15,10 +15,11 @@ from flint import arb
 
 from theory.analysis.setting import Setting, range_of
 from theory.formulas import algebra
-from theory.formulas.algebra import FACTORIAL, TAU, Monomial, Sum, Unsupported
 from theory.formulas.formula import ONE, Formula, multiply, number, rewrite, substitute, subtract
+from theory.formulas.monomials import FACTORIAL, TAU, Monomial, Sum, Unsupported
 from theory.numbers import ranges
 from theory.numbers.balls import NotFinite, Undecided, whole_power
+from theory.numbers.rationals import as_fmpq
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _grouped(terms: Sum, setting: Setting) -> dict[Growth, arb]:
     grouped: dict[Growth, arb] = {}
     for monomial, coefficient in terms.items():
         growth, factor = _split(monomial, setting)
-        grouped[growth] = grouped.get(growth, arb(0)) + factor * algebra.as_fmpq(coefficient)
+        grouped[growth] = grouped.get(growth, arb(0)) + factor * as_fmpq(coefficient)
     return grouped
 
 
@@ -159,7 +160,7 @@ def _split(monomial: Monomial, setting: Setting) -> tuple[Growth, arb]:
 
 
 def _constant(of: tuple, to: Fraction, setting: Setting) -> arb:
-    exponent = arb(algebra.as_fmpq(to))
+    exponent = arb(as_fmpq(to))
     name = of[0]
     if name == "exp":
         return (exponent * _monomial_value(of[1], setting)).exp()
@@ -193,7 +194,7 @@ def _monomial_value(monomial: Monomial, setting: Setting) -> arb:
 def _rate(growth: Growth, setting: Setting) -> arb:
     total = arb(0)
     for monomial, to in growth.rate:
-        total += algebra.as_fmpq(to) * _monomial_value(monomial, setting)
+        total += as_fmpq(to) * _monomial_value(monomial, setting)
     return total
 
 
@@ -225,14 +226,14 @@ def _falling_ratio(term: Growth, leading: Growth, setting: Setting, first: int) 
     if factorial > 0:
         raise Undecided("a factorial that grows faster than the dominant term")
     if factorial:
-        step *= arb(first + 1) ** arb(algebra.as_fmpq(factorial))
+        step *= arb(first + 1) ** arb(as_fmpq(factorial))
     if power > 0:
-        step *= (arb(first + 1) / first) ** arb(algebra.as_fmpq(power))
+        step *= (arb(first + 1) / first) ** arb(as_fmpq(power))
     if not (term.rate == leading.rate and not factorial and power <= 0) and not step <= 1:
         raise Undecided("a ratio to the dominant term that still grows there")
-    value = (rate * first).exp() * arb(first) ** arb(algebra.as_fmpq(power))
+    value = (rate * first).exp() * arb(first) ** arb(as_fmpq(power))
     if factorial:
-        value *= (arb(first) + 1).gamma() ** arb(algebra.as_fmpq(factorial))
+        value *= (arb(first) + 1).gamma() ** arb(as_fmpq(factorial))
     return value
 
 

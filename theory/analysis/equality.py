@@ -10,9 +10,10 @@ from __future__ import annotations
 from fractions import Fraction
 
 from theory.analysis.dominance import resolved
+from theory.analysis.evaluation import condition
 from theory.analysis.setting import Setting, range_of
 from theory.formulas import algebra
-from theory.formulas.algebra import TAU, Quotient, Sum, Unsupported, algebraic
+from theory.formulas.algebra import Quotient, algebraic
 from theory.formulas.formula import (
     F,
     Formula,
@@ -25,8 +26,9 @@ from theory.formulas.formula import (
     rewrite,
     substitute,
 )
+from theory.formulas.monomials import FACTORIAL, TAU, Sum, Unsupported
 from theory.numbers import ranges
-from theory.numbers.balls import NotFinite, Undecided, ball, condition, sign
+from theory.numbers.balls import NotFinite, Undecided, ball, sign
 
 _MOST_POINTS = 400  # of a finite law, or in front of a tail, to be summed exactly
 
@@ -163,7 +165,7 @@ def _moves(generator: tuple, stand_in: tuple) -> bool:
     """Whether a generator depends on τ, or on what stands for F; the τ of a mean is the law's own."""
     if generator[0] == "mean":
         return False
-    return bool({TAU, algebra.FACTORIAL, stand_in} & _leaves(generator))
+    return bool({TAU, FACTORIAL, stand_in} & _leaves(generator))
 
 
 def _leaves(part: object) -> set[object]:

@@ -13,10 +13,11 @@ from fractions import Fraction
 from flint import arb, fmpq
 
 from theory.analysis.dominance import sign_from
+from theory.analysis.evaluation import compiled
 from theory.analysis.setting import Setting, range_of
 from theory.formulas.formula import TAU, Formula, is_constant, multiply, number, substitute, subtract
 from theory.numbers import ranges
-from theory.numbers.balls import NotFinite, Number, Undecided, ball, compiled
+from theory.numbers.balls import NotFinite, Number, Undecided, ball
 
 _FURTHER = 64  # how often a window is extended for a formula that grows
 

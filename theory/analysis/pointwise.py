@@ -9,14 +9,14 @@ from fractions import Fraction
 from flint import fmpq
 
 from theory.analysis.equality import at
+from theory.analysis.evaluation import compiled
 from theory.analysis.setting import Setting, range_of
-from theory.formulas.algebra import Unsupported, algebraic
-from theory.formulas.formula import Formula, nodes, reads_law, subtract
+from theory.formulas.algebra import algebraic
+from theory.formulas.formula import Domain, Formula, nodes, reads_law, subtract
+from theory.formulas.monomials import Unsupported
 from theory.numbers import ranges
-from theory.numbers.balls import PRECISIONS, NotFinite, Number, Undecided, compiled, precision, sign
+from theory.numbers.balls import PRECISIONS, NotFinite, Number, Undecided, precision, sign
 from theory.numbers.ranges import Range
-
-Domain = tuple[int, int | None]
 
 
 class Points:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from flint import fmpq
 
+from theory.analysis.evaluation import compiled
 from theory.formulas.formula import TAU, Formula, factored, is_whole, multiply
+from theory.laws.law import CDFKind
 from theory.numbers import ranges
-from theory.numbers.balls import Number, Undecided, compiled
+from theory.numbers.balls import Number, Undecided
 from theory.numbers.ranges import Range
-
-CDFKind = Literal["mid", "strict", "inclusive"]
-CDF_KINDS: tuple[CDFKind, ...] = ("mid", "strict", "inclusive")
 
 
 class Setting:

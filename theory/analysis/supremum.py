@@ -6,13 +6,13 @@ import dataclasses
 
 from flint import arb, fmpq
 
-from theory.analysis.pointwise import Domain, Points
+from theory.analysis.pointwise import Points
 from theory.analysis.setting import Setting, range_of
-from theory.formulas.formula import Formula, factored, multiply, number, subtract
+from theory.formulas.formula import Domain, Formula, factored, multiply, number, subtract
 from theory.numbers import ranges
-from theory.numbers.balls import Number, ball
+from theory.numbers.balls import Number, ball, greatest
+from theory.numbers.decimals import ends, shown
 from theory.numbers.ranges import Range
-from theory.verdict import ends, shown
 
 _REFINED = (16, 64, 256, 1024, 4096, 16384)
 _FAR = (2**20, 2**40)
@@ -71,14 +71,14 @@ def extent(formula: Formula, setting: Setting, domain: Domain) -> Extent | None:
     if last is None:  # a limit that is only approached is nearly reached there
         for tau in _FAR:
             try:
-                low = _greater(low, points.certain(tau))
+                low = greatest(low, points.certain(tau))
             except ArithmeticError:
                 break
     for stop in _REFINED:
         stop = stop if last is None else min(stop, last + 1)
         try:
             for tau in range(done, stop):
-                low = _greater(low, points.certain(tau))
+                low = greatest(low, points.certain(tau))
         except ArithmeticError:
             return None
         done = max(done, stop)
@@ -90,7 +90,7 @@ def extent(formula: Formula, setting: Setting, domain: Domain) -> Extent | None:
             continue
         if tail.high is None or tail.low is None:
             continue
-        low, known = _greater(low, tail.low), _greater(low, tail.high)  # |C - 1| takes values in the tail's range
+        low, known = greatest(low, tail.low), greatest(low, tail.high)  # |C - 1| takes values in the tail's range
         if ball(known) - ball(low) < arb(10) ** -3:
             break
     return Extent(low, known)
@@ -102,9 +102,3 @@ def size_from(formula: Formula, setting: Setting, first: int, last: int | None) 
     for constant in constants:
         range_of(constant, setting, first, last)
     return ranges.absolute(range_of(multiply(*moving), setting, first, last) if moving else ranges.point(1))
-
-
-def _greater(left: Number, right: Number) -> Number:
-    if isinstance(left, fmpq) and isinstance(right, fmpq):
-        return max(left, right)
-    return ball(left).max(ball(right))

@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from theory.analysis.pointwise import Domain
-from theory.analysis.setting import CDFKind
 from theory.candidates.declarations import (
     amplitude_of,
     cdf_of,
@@ -25,9 +23,10 @@ from theory.candidates.declarations import (
     read_parameters,
 )
 from theory.candidates.file import CandidateError, expression_of, run
-from theory.formulas.formula import Formula
+from theory.formulas.formula import Domain, Formula
 from theory.formulas.from_sympy import Untranslatable, distribution, tau, translated
 from theory.laws import Law
+from theory.laws.law import CDFKind
 from theory.numbers.ranges import Range
 
 __all__ = ["Candidate", "CandidateError", "check_support", "load", "loads", "parameter_range", "read_parameters"]

@@ -11,10 +11,10 @@ from typing import Any
 import sympy
 from flint import fmpq
 
-from theory.analysis.pointwise import Domain
-from theory.analysis.setting import CDF_KINDS, CDFKind
 from theory.candidates.file import CandidateError
+from theory.formulas.formula import Domain
 from theory.laws import Law
+from theory.laws.law import CDF_KINDS, CDFKind
 from theory.laws.parsing import parse_law
 from theory.numbers import ranges
 from theory.numbers.ranges import Range

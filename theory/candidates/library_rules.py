@@ -8,10 +8,10 @@ from typing import Any
 import sympy
 from flint import fmpq
 
-from theory.analysis.setting import CDFKind
 from theory.candidates.candidate import Candidate
 from theory.candidates.file import CandidateError
 from theory.formulas.from_sympy import Untranslatable, distribution, mean, tau, translated
+from theory.laws.law import CDFKind
 from theory.numbers.ranges import Range
 
 

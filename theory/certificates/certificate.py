@@ -9,7 +9,7 @@ from typing import Any
 
 from theory.decisions.decision import Decision, Report, question
 from theory.decisions.question import Question
-from theory.formulas.formula import digest
+from theory.formulas.writing import digest
 from theory.verdict import Verdict
 
 FORMAT = "jasgd theory certificate 1"

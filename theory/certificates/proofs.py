@@ -21,7 +21,7 @@ from theory.decisions.question import FEW, Question
 from theory.formulas.formula import Formula, mentions, number, subtract
 from theory.numbers import ranges
 from theory.numbers.balls import ball
-from theory.verdict import ends
+from theory.numbers.decimals import ends
 
 
 def _defined(asked: Question, evidence: dict[str, Any]) -> None:

@@ -17,8 +17,8 @@ from theory.decisions.question import Question, end_from_json
 from theory.laws.parsing import from_json as law_from_json
 from theory.numbers import ranges
 from theory.numbers.balls import NotFinite, Number, sign
+from theory.numbers.decimals import ends
 from theory.numbers.ranges import Range
-from theory.verdict import ends
 
 
 def _refuted(violated: Callable[[Question, dict[str, Any]], None]) -> Callable[[Question, dict[str, Any]], None]:

@@ -14,8 +14,8 @@ from theory.analysis.setting import Setting, range_of
 from theory.analysis.tails import find_falling, find_inequality
 from theory.candidates.candidate import Candidate
 from theory.convergence.moments import Moments, exact, greatest
-from theory.formulas.algebra import ONE
 from theory.formulas.formula import TAU, Formula, multiply, number, subtract
+from theory.formulas.monomials import ONE
 from theory.numbers.balls import Number, Undecided, ball
 from theory.verdict import Verdict
 

@@ -12,7 +12,7 @@ from flint import fmpq
 from theory.convergence.assumptions import step_condition
 from theory.convergence.theorem import Case, Judged
 from theory.numbers.balls import Number, power
-from theory.verdict import shown
+from theory.numbers.decimals import shown
 
 
 def load(case: Case, step: fmpq) -> Number:

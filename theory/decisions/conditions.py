@@ -19,12 +19,13 @@ from theory.analysis.setting import Setting
 from theory.analysis.supremum import Extent, extent, size_from
 from theory.analysis.tails import Tail
 from theory.decisions.question import FEW, MOST_CHECKED, Question
-from theory.formulas.algebra import ONE
 from theory.formulas.formula import Formula, factored, mentions, number, reads_law, subtract
+from theory.formulas.monomials import ONE
 from theory.laws import FiniteLaw
 from theory.numbers import ranges
 from theory.numbers.balls import NotFinite, ball, sign
-from theory.verdict import Finding, Verdict, ends, proved, refuted, shown, unknown
+from theory.numbers.decimals import ends, shown
+from theory.verdict import Finding, Verdict, proved, refuted, unknown
 
 
 def defined(question: Question) -> Finding:

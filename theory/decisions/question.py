@@ -8,9 +8,10 @@ from typing import Any
 
 from flint import fmpq
 
-from theory.analysis.pointwise import Domain, Points
+from theory.analysis.pointwise import Points
 from theory.analysis.setting import Setting
-from theory.formulas.formula import Formula, digest, to_json
+from theory.formulas.formula import Domain, Formula
+from theory.formulas.writing import digest, to_json
 from theory.laws import Law
 from theory.numbers.ranges import Range
 

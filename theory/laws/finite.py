@@ -14,6 +14,7 @@ from theory.formulas import algebra
 from theory.formulas.algebra import Quotient
 from theory.laws.law import Law
 from theory.numbers.balls import Number, Undecided
+from theory.numbers.rationals import as_fmpq
 
 
 class FiniteLaw(Law):
@@ -21,7 +22,7 @@ class FiniteLaw(Law):
 
     def __init__(self, masses: dict[int, Fraction], written: list[Any]) -> None:
         self._written = written
-        self._masses = {tau: algebra.as_fmpq(mass) for tau, mass in sorted(masses.items()) if mass}
+        self._masses = {tau: as_fmpq(mass) for tau, mass in sorted(masses.items()) if mass}
         self._points = list(self._masses)
         self.first, self.last = self._points[0], self._points[-1]
 

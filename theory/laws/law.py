@@ -6,13 +6,13 @@ import abc
 import functools
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 from flint import arb, fmpq
 
-from theory.formulas import algebra
 from theory.formulas.algebra import Quotient
 from theory.formulas.formula import Formula
+from theory.formulas.monomials import Unsupported
 from theory.numbers.balls import Number, ball
 
 
@@ -47,12 +47,12 @@ class Law(abc.ABC):
         return None
 
     def exact_moment(self, falling: int, base: Quotient) -> Quotient:
-        r""":math:`E[T(T-1)\cdots(T-j+1)\,q^T]` exactly; :class:`algebra.Unsupported` where there is no closed form."""
-        raise algebra.Unsupported(f"{self} has no generating function here")
+        r""":math:`E[T(T-1)\cdots(T-j+1)\,q^T]` exactly; :class:`Unsupported` where there is no closed form."""
+        raise Unsupported(f"{self} has no generating function here")
 
     def exact_mass(self, tau: int) -> Quotient:
         """P[T = τ] exactly."""
-        raise algebra.Unsupported(f"{self} has no exact probabilities here")
+        raise Unsupported(f"{self} has no exact probabilities here")
 
     def has_mass(self, tau: int) -> bool:
         """Whether P[T = τ] > 0."""
@@ -98,3 +98,9 @@ class Law(abc.ABC):
 
     def __hash__(self) -> int:
         return hash(str(self))
+
+
+CDFKind = Literal["mid", "strict", "inclusive"]
+
+
+CDF_KINDS: tuple[CDFKind, ...] = ("mid", "strict", "inclusive")

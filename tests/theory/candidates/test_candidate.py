@@ -7,7 +7,7 @@ from flint import fmpq
 
 from theory.candidates.candidate import load, loads
 from theory.candidates.file import CandidateError
-from theory.formulas.formula import from_json, text, to_json
+from theory.formulas.writing import from_json, text, to_json
 from theory.laws import parsing
 
 HEAD = "from theory import tau\nimport sympy\n"

@@ -36,7 +36,8 @@ from theory.convergence.steps import compared
 from theory.convergence.theorem import Case, Judged, Theorem
 from theory.convergence.theorems.bounded_gradients import UNBIASED
 from theory.numbers.balls import Number, ball, power
-from theory.verdict import Verdict, shown
+from theory.numbers.decimals import shown
+from theory.verdict import Verdict
 
 _ALONG_THE_RUN = Judged("bound along the run", None, "E|g_t|² ≤ M² given τ_t, for every t < T")
 
