@@ -12,16 +12,18 @@ from typing import Any
 
 from flint import fmpq
 
-from theory.candidates.candidate import Candidate, check_support, load
-from theory.convergence import THEOREMS, Case, Outcome, Theorem, evaluate, moments_of
+from theory.candidates.candidate import Candidate, check_support
+from theory.candidates.loading import load
+from theory.command_line import BAD_INPUT, EXIT, with_told_parameters
 from theory.convergence.amplitude import best_amplitude, shape_of
-from theory.convergence.theorem import BITS, NUMBERS
+from theory.convergence.candidate_moments import moments_of
+from theory.convergence.theorem import BITS, NUMBERS, Case, Outcome, Theorem, evaluate
+from theory.convergence.theorems import THEOREMS
+from theory.decisions.verdict import Verdict, worst
 from theory.laws import Law
 from theory.laws.parsing import parse_law
 from theory.numbers.balls import Number, precision
 from theory.numbers.decimals import ends, shown
-from theory.verdict import Verdict, worst
-from theory.verify import BAD_INPUT, EXIT, with_told_parameters
 
 _COLOURS = {"PROVED": "green", "REFUTED": "red", "UNKNOWN": "yellow", "ASSUMED": "dim"}
 _MAY_BE_ZERO = ("sigma", "delta", "distance")

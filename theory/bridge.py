@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 from flint import arb, fmpq
 
-from theory.analysis.pointwise import Points
-from theory.candidates.candidate import Candidate, load
+from theory.analysis.pointwise import PointValues
+from theory.candidates.candidate import Candidate
+from theory.candidates.loading import load
 from theory.decisions.decision import Report, decide, question
 from theory.decisions.question import Question
+from theory.decisions.verdict import Verdict
 from theory.formulas.formula import Formula, divide, reads_law
 from theory.formulas.to_jax import evaluated
 from theory.laws import Law
 from theory.laws.parsing import parse_law
 from theory.numbers.balls import PRECISIONS, ball, precision
-from theory.verdict import Verdict
 
 _NEEDED = ("defined", "positive", "decreasing")
 _ROUNDING = arb(2) ** -23  # twice what rounding to float32 can be off, relatively
@@ -73,7 +74,7 @@ def to_rule(
     last = asked.domain[1]
     largest = largest_staleness if last is None else min(largest_staleness, last)
     with precision(PRECISIONS[0]):
-        values = [ball(Points(asked.formula, asked.setting).certain(tau)) for tau in range(largest + 1)]
+        values = [ball(PointValues(asked.formula, asked.setting).certain(tau)) for tau in range(largest + 1)]
         table = np.array([np.float32(float(value.mid())) for value in values], np.float32)
         mean = arb(1) if law is None else ball(asked.setting.mean(asked.formula))
         _verify(table, values, law, mean, loaded.name)

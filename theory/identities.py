@@ -24,7 +24,7 @@ Scalar = Any
 
 
 @dataclasses.dataclass(frozen=True)
-class Points:
+class LawWithFactors:
     """A law on increasing staleness values, an amplitude, and factors for ``association``.
 
     Attributes:
@@ -53,11 +53,11 @@ class Points:
         return sum((p * v for p, v in zip(self.masses, values, strict=True)), 0 * self.amplitude)
 
 
-def mean(points: Points) -> list[Scalar]:
+def mean(points: LawWithFactors) -> list[Scalar]:
     """E[C] of the three kinds of CDF, minus what it is claimed to be.
 
     Example:
-      >>> mean(Points([0, 1], [Fraction(1, 4), Fraction(3, 4)], Fraction(1, 2), [1, 1]))
+      >>> mean(LawWithFactors([0, 1], [Fraction(1, 4), Fraction(3, 4)], Fraction(1, 2), [1, 1]))
       [Fraction(0, 1), Fraction(0, 1), Fraction(0, 1)]
     """
     gap = points.amplitude * points.expect(points.masses)
@@ -65,11 +65,11 @@ def mean(points: Points) -> list[Scalar]:
     return [points.expect(points.tail(kind)) - value for kind, value in claimed.items()]
 
 
-def moments(points: Points) -> list[Scalar]:
+def moments(points: LawWithFactors) -> list[Scalar]:
     """E[C²], E[τC] and C itself with the mid CDF, minus their closed forms.
 
     Example:
-      >>> moments(Points([0, 3], [Fraction(1, 4), Fraction(3, 4)], Fraction(1), [1, 1]))[:2]
+      >>> moments(LawWithFactors([0, 3], [Fraction(1, 4), Fraction(3, 4)], Fraction(1), [1, 1]))[:2]
       [Fraction(0, 1), Fraction(0, 1)]
     """
     tail, p, t, a = points.tail("mid"), points.masses, points.staleness, points.amplitude
@@ -85,11 +85,11 @@ def moments(points: Points) -> list[Scalar]:
     return residuals
 
 
-def association(points: Points) -> list[Scalar]:
+def association(points: LawWithFactors) -> list[Scalar]:
     """E[g]E[C] - E[gC] minus its sum over pairs, for g = τ and g = τ².
 
     Example:
-      >>> association(Points([0, 3], [Fraction(1, 4), Fraction(3, 4)], Fraction(1), [2, Fraction(2, 3)]))
+      >>> association(LawWithFactors([0, 3], [Fraction(1, 4), Fraction(3, 4)], Fraction(1), [2, Fraction(2, 3)]))
       [Fraction(0, 1), Fraction(0, 1)]
     """
     p, c = points.masses, points.factors
@@ -134,7 +134,7 @@ def conservation(workers: int, commits: int, seed: int) -> list[int]:
 
 
 #: The identities over laws, by name: each is a function of points that returns residuals.
-IDENTITIES: dict[str, Callable[[Points], list[Scalar]]] = {
+IDENTITIES: dict[str, Callable[[LawWithFactors], list[Scalar]]] = {
     "mean": mean,
     "moments": moments,
     "association": association,
@@ -158,24 +158,24 @@ def is_proved(name: str, support: int) -> bool:
     return all(residual == 0 for residual in IDENTITIES[name](_symbolic(support)))
 
 
-def _symbolic(support: int) -> Points:
+def _symbolic(support: int) -> LawWithFactors:
     from sympy import QQ
     from sympy.polys.rings import ring
 
     names = [f"{letter}{i}" for letter in "tpc" for i in range(support)]
     _, *symbols = ring([*names, "A"], QQ)
     t, p, c = (symbols[k * support : (k + 1) * support] for k in range(3))
-    return Points(t, [*p[:-1], 1 - sum(p[:-1], 0 * p[0])], symbols[-1], c)
+    return LawWithFactors(t, [*p[:-1], 1 - sum(p[:-1], 0 * p[0])], symbols[-1], c)
 
 
-def random_points(seed: int, support: int) -> Points:
+def random_points(seed: int, support: int) -> LawWithFactors:
     """A random law with rational probabilities, a random amplitude and random factors."""
     draw = random.Random(seed)
     counts = [draw.randint(1, 10_000) for _ in range(support)]
     masses = [Fraction(n, sum(counts)) for n in counts]
     staleness = sorted(draw.sample(range(500), support))
     amplitude = Fraction(draw.randint(0, 1000), 1000)
-    return Points(staleness, masses, amplitude, [Fraction(draw.randint(0, 4000), 1000) for _ in range(support)])
+    return LawWithFactors(staleness, masses, amplitude, [Fraction(draw.randint(0, 4000), 1000) for _ in range(support)])
 
 
 def main() -> int:

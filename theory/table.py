@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from theory.candidates.candidate import load
+from theory.candidates.loading import load
 from theory.decisions.conditions import CONDITIONS
 from theory.decisions.decision import Report, decide
+from theory.decisions.verdict import Verdict
 from theory.laws.parsing import from_json, parse_law
-from theory.verdict import Verdict
 
 #: The rules, each with options that let it be verified; ``tail`` is given by each of its distribution functions.
 RULES = (

@@ -10,18 +10,16 @@ import json
 import sys
 from typing import Any
 
-from theory.candidates.candidate import Candidate, load
-from theory.candidates.declarations import parameter_range, read_parameters
-from theory.candidates.file import CandidateError
+from theory.candidates.candidate import CandidateError
+from theory.candidates.loading import load
 from theory.certificates.certificate import certificate, save
+from theory.command_line import BAD_INPUT, EXIT, with_told_parameters
 from theory.decisions.decision import Decision, Report, decide
+from theory.decisions.verdict import Verdict
 from theory.formulas.writing import text
 from theory.laws.parsing import parse_law
 from theory.numbers.decimals import ends, shown
-from theory.verdict import Verdict
 
-EXIT = {Verdict.PROVED: 0, Verdict.REFUTED: 1, Verdict.UNKNOWN: 2}
-BAD_INPUT = 3
 #: Options of an audit: what is known of the problem; smoothness, noise and gap are estimated where they are not told.
 AUDITED = {
     "learning-rate": "η; by default the run's",
@@ -118,18 +116,6 @@ def _audit(told: argparse.Namespace) -> int:
     found = audit_recorded(run, Numbers(rate, told.L, told.sigma, told.delta, told.distance, told.mu))
     print(json.dumps(found.record(), indent=1, ensure_ascii=False) if told.json else found.text())
     return EXIT[Verdict.REFUTED] if found.verdict is Verdict.REFUTED else EXIT[Verdict.PROVED]
-
-
-def with_told_parameters(candidate: Candidate, told: argparse.Namespace) -> Candidate:
-    """The candidate with the parameters of ``--parameters`` and ``--set``."""
-    if told.parameters:
-        candidate = candidate.with_parameters(read_parameters(told.parameters))
-    for assignment in told.set:
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise CandidateError(f"--set is written NAME=VALUE, got {assignment!r}")
-        candidate = candidate.with_parameters({name.strip(): parameter_range(name.strip(), value)})
-    return candidate
 
 
 def as_json(report: Report) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from theory import identities
-from theory.identities import IDENTITIES, Points, conservation, is_proved, random_points
+from theory.identities import IDENTITIES, LawWithFactors, conservation, is_proved, random_points
 
 
 @pytest.mark.parametrize("support", [2, 3, 4, 5])
@@ -26,13 +26,13 @@ def test_an_identity_holds_exactly_on_rational_laws(name, seed, support):
 @pytest.mark.parametrize("name", IDENTITIES)
 def test_a_law_that_does_not_sum_to_one_is_noticed(name):
     points = random_points(1, 5)
-    off = Points(points.staleness, [2 * p for p in points.masses], Fraction(1), points.factors)
+    off = LawWithFactors(points.staleness, [2 * p for p in points.masses], Fraction(1), points.factors)
     assert any(IDENTITIES[name](off))
 
 
 def test_the_strict_cdf_in_place_of_the_mid_one_is_noticed(monkeypatch):
-    tail = Points.tail
-    monkeypatch.setattr(Points, "tail", lambda self, kind: tail(self, "strict" if kind == "mid" else kind))
+    tail = LawWithFactors.tail
+    monkeypatch.setattr(LawWithFactors, "tail", lambda self, kind: tail(self, "strict" if kind == "mid" else kind))
     assert not is_proved("mean", 3)
     assert not is_proved("moments", 3)
 

@@ -13,7 +13,8 @@ from fractions import Fraction
 
 from flint import arb
 
-from theory.analysis.setting import Setting, range_of
+from theory.analysis.bounds_over import compare, range_of
+from theory.analysis.setting import Setting
 from theory.formulas import algebra
 from theory.formulas.formula import ONE, Formula, multiply, number, rewrite, substitute, subtract
 from theory.formulas.monomials import FACTORIAL, TAU, Monomial, Sum, Unsupported
@@ -23,7 +24,7 @@ from theory.numbers.rationals import as_fmpq
 
 
 @dataclasses.dataclass(frozen=True)
-class Growth:
+class GrowthRate:
     """How fast a term grows: powers of τ! and τ, and the rate of its exponential."""
 
     factorial: Fraction
@@ -62,7 +63,7 @@ def resolved(formula: Formula, setting: Setting, first: int) -> Formula:
     def change(node: Formula) -> Formula | None:
         name, *parts = node
         if name == "where":
-            told = ranges.compare(parts[0], lambda part: range_of(part, setting, first, None))
+            told = compare(parts[0], lambda part: range_of(part, setting, first, None))
             if told is None:
                 told = _compared(parts[0], setting, first)
             return resolved(parts[1] if told else parts[2], setting, first)
@@ -100,13 +101,13 @@ def is_unbounded(formula: Formula, setting: Setting, first: int) -> bool:
     terms = algebra.algebraic(resolved(formula, setting, first)).as_sum()
     grouped = _grouped(terms, setting)
     leading, *_ = _fastest_first(list(grouped), setting)
-    standing = Growth(Fraction(0), (), Fraction(0))
+    standing = GrowthRate(Fraction(0), (), Fraction(0))
     return leading != standing and _is_faster(leading, standing, setting) and not grouped[leading].contains(0)
 
 
-def _grouped(terms: Sum, setting: Setting) -> dict[Growth, arb]:
+def _grouped(terms: Sum, setting: Setting) -> dict[GrowthRate, arb]:
     """The coefficient of each growth."""
-    grouped: dict[Growth, arb] = {}
+    grouped: dict[GrowthRate, arb] = {}
     for monomial, coefficient in terms.items():
         growth, factor = _split(monomial, setting)
         grouped[growth] = grouped.get(growth, arb(0)) + factor * as_fmpq(coefficient)
@@ -137,7 +138,7 @@ def _sum_sign(terms: Sum, setting: Setting, first: int) -> int:
     return 1 if grouped[leading] > 0 else -1
 
 
-def _split(monomial: Monomial, setting: Setting) -> tuple[Growth, arb]:
+def _split(monomial: Monomial, setting: Setting) -> tuple[GrowthRate, arb]:
     """How a monomial grows, and its constant factor as a ball; oscillations are between -1 and 1."""
     power, factorial, rate, factor = Fraction(0), Fraction(0), {}, arb(1)
     for of, to in monomial:
@@ -156,7 +157,7 @@ def _split(monomial: Monomial, setting: Setting) -> tuple[Growth, arb]:
             factor *= arb(0).union(arb(1)).union(arb(-1))
         else:
             factor *= _constant(of, to, setting)
-    return Growth(factorial, tuple(sorted(rate.items(), key=repr)), power), factor
+    return GrowthRate(factorial, tuple(sorted(rate.items(), key=repr)), power), factor
 
 
 def _constant(of: tuple, to: Fraction, setting: Setting) -> arb:
@@ -191,14 +192,14 @@ def _monomial_value(monomial: Monomial, setting: Setting) -> arb:
     return value
 
 
-def _rate(growth: Growth, setting: Setting) -> arb:
+def _rate(growth: GrowthRate, setting: Setting) -> arb:
     total = arb(0)
     for monomial, to in growth.rate:
         total += as_fmpq(to) * _monomial_value(monomial, setting)
     return total
 
 
-def _fastest_first(growths: list[Growth], setting: Setting) -> list[Growth]:
+def _fastest_first(growths: list[GrowthRate], setting: Setting) -> list[GrowthRate]:
     """The dominant growth, then the others in any order."""
     best = growths[0]
     for other in growths[1:]:
@@ -207,7 +208,7 @@ def _fastest_first(growths: list[Growth], setting: Setting) -> list[Growth]:
     return [best, *(growth for growth in growths if growth != best)]
 
 
-def _is_faster(one: Growth, other: Growth, setting: Setting) -> bool:
+def _is_faster(one: GrowthRate, other: GrowthRate, setting: Setting) -> bool:
     if one.factorial != other.factorial:
         return one.factorial > other.factorial
     if one.rate != other.rate:
@@ -218,7 +219,7 @@ def _is_faster(one: Growth, other: Growth, setting: Setting) -> bool:
     return one.power > other.power
 
 
-def _falling_ratio(term: Growth, leading: Growth, setting: Setting, first: int) -> arb:
+def _falling_ratio(term: GrowthRate, leading: GrowthRate, setting: Setting, first: int) -> arb:
     """What ``term`` is of ``leading`` at N, once it is shown to fall from there on."""
     power, factorial = term.power - leading.power, term.factorial - leading.factorial
     rate = arb(0) if term.rate == leading.rate else _rate(term, setting) - _rate(leading, setting)

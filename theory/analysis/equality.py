@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from theory.analysis.bounds_over import compare, range_of
 from theory.analysis.dominance import resolved
 from theory.analysis.evaluation import condition
-from theory.analysis.setting import Setting, range_of
+from theory.analysis.setting import Setting
 from theory.formulas import algebra
 from theory.formulas.algebra import Quotient, algebraic
 from theory.formulas.formula import (
@@ -27,7 +28,6 @@ from theory.formulas.formula import (
     substitute,
 )
 from theory.formulas.monomials import FACTORIAL, TAU, Sum, Unsupported
-from theory.numbers import ranges
 from theory.numbers.balls import NotFinite, Undecided, ball, sign
 
 _MOST_POINTS = 400  # of a finite law, or in front of a tail, to be summed exactly
@@ -114,7 +114,7 @@ def _constant_condition(formula: Formula, setting: Setting) -> bool | None:
         return condition(formula, setting)(0)
     except Undecided:
         try:
-            return ranges.compare(formula, lambda part: range_of(part, setting, 0, None))
+            return compare(formula, lambda part: range_of(part, setting, 0, None))
         except (Undecided, NotFinite):
             return None
 
@@ -206,7 +206,7 @@ def _unbounded_mean(formula: Formula, setting: Setting) -> Quotient:
             continue
         for tau in range(first):
             exact, instead = algebraic(at(formula, tau, setting)), algebraic(at(tail, tau, setting))
-            expected = expected + setting.law.exact_mass(tau) * (exact - instead)
+            expected = expected + setting.one_law.exact_mass(tau) * (exact - instead)
         return expected
     raise Unsupported("pieces that reach far out")
 
@@ -235,7 +235,7 @@ def _tail_mean(quotient: Quotient, setting: Setting) -> Quotient:
         term = algebra.rational(0)
         for falling, times in enumerate(_stirling(power)):
             if times:
-                term = term + algebra.rational(times) * setting.law.exact_moment(falling, base)
+                term = term + algebra.rational(times) * setting.one_law.exact_moment(falling, base)
         front = Quotient({tuple(constants): coefficient}) if constants else algebra.rational(coefficient)
         total = total + front * term
     return total * Quotient(quotient.below).inverse()

@@ -8,9 +8,10 @@ from fractions import Fraction
 
 from flint import fmpq
 
+from theory.analysis.bounds_over import range_of
 from theory.analysis.equality import at
 from theory.analysis.evaluation import compiled
-from theory.analysis.setting import Setting, range_of
+from theory.analysis.setting import Setting
 from theory.formulas.algebra import algebraic
 from theory.formulas.formula import Domain, Formula, nodes, reads_law, subtract
 from theory.formulas.monomials import Unsupported
@@ -19,7 +20,7 @@ from theory.numbers.balls import PRECISIONS, NotFinite, Number, Undecided, preci
 from theory.numbers.ranges import Range
 
 
-class Points:
+class PointValues:
     """Values and signs of a formula at single staleness values, with as many bits as each needs.
 
     Args:
@@ -49,7 +50,7 @@ class Points:
                 continue
         return self.value(tau, PRECISIONS[-1])
 
-    def compare(self, tau: int, other: Points | Fraction, other_tau: int | None = None) -> int:
+    def compare(self, tau: int, other: PointValues | Fraction, other_tau: int | None = None) -> int:
         """The sign of C(τ) minus a number, or minus another formula's value; exact, or :class:`Undecided`."""
         other_tau = tau if other_tau is None else other_tau
         for bits in PRECISIONS:
@@ -57,20 +58,20 @@ class Points:
                 with precision(bits):
                     right = (
                         other.value(other_tau, bits)
-                        if isinstance(other, Points)
+                        if isinstance(other, PointValues)
                         else fmpq(other.numerator, other.denominator)
                     )
                     return sign(self.value(tau, bits) - right)
             except Undecided:
                 continue
         left = at(self.formula, tau, self.setting)
-        right = at(other.formula, other_tau, self.setting) if isinstance(other, Points) else ("number", other)
+        right = at(other.formula, other_tau, self.setting) if isinstance(other, PointValues) else ("number", other)
         try:
             if algebraic(subtract(left, right)).is_zero():
                 return 0
         except Unsupported:
             pass
-        raise Undecided(f"C({tau}) and {'C' if isinstance(other, Points) else other} cannot be told apart")
+        raise Undecided(f"C({tau}) and {'C' if isinstance(other, PointValues) else other} cannot be told apart")
 
     def range(self, tau: int) -> Range:
         """Bounds at one staleness, over all that the setting leaves open."""
@@ -154,4 +155,4 @@ def _inside(known: Range) -> list[fmpq]:
     return [low + (high - low) * share for share in (fmpq(1, 2), fmpq(1, 10), fmpq(9, 10), fmpq(1, 1000))]
 
 
-__all__ = ["Domain", "NotFinite", "Points", "probes", "samples"]
+__all__ = ["Domain", "NotFinite", "PointValues", "probes", "samples"]

@@ -6,8 +6,9 @@ import dataclasses
 
 from flint import arb, fmpq
 
-from theory.analysis.pointwise import Points
-from theory.analysis.setting import Setting, range_of
+from theory.analysis.bounds_over import range_of
+from theory.analysis.pointwise import PointValues
+from theory.analysis.setting import Setting
 from theory.formulas.formula import Domain, Formula, factored, multiply, number, subtract
 from theory.numbers import ranges
 from theory.numbers.balls import Number, ball, greatest
@@ -19,7 +20,7 @@ _FAR = (2**20, 2**40)
 
 
 @dataclasses.dataclass(frozen=True)
-class Extent:
+class Supremum:
     """Bounds of a supremum.
 
     Attributes:
@@ -46,7 +47,7 @@ class Extent:
         return f"between {ball(self.low).str(6, radius=False)} and {ball(self.high).str(6, radius=False)}"
 
 
-def extent(formula: Formula, setting: Setting, domain: Domain) -> Extent | None:
+def supremum_of_distance(formula: Formula, setting: Setting, domain: Domain) -> Supremum | None:
     """An enclosure of sup|C - 1| over a domain.
 
     Args:
@@ -59,13 +60,13 @@ def extent(formula: Formula, setting: Setting, domain: Domain) -> Extent | None:
     """
     first, last = domain
     distance = ("abs", subtract(formula, number(1)))
-    points = Points(distance, setting)
+    points = PointValues(distance, setting)
     if not points.is_single:
         try:
             whole = range_of(distance, setting, first, last)
         except ArithmeticError:
             return None
-        return None if whole.high is None else Extent(fmpq(0), whole.high)
+        return None if whole.high is None else Supremum(fmpq(0), whole.high)
     low: Number = fmpq(0)
     done, known = first, None
     if last is None:  # a limit that is only approached is nearly reached there
@@ -83,7 +84,7 @@ def extent(formula: Formula, setting: Setting, domain: Domain) -> Extent | None:
             return None
         done = max(done, stop)
         if last is not None and done > last:
-            return Extent(low, low)
+            return Supremum(low, low)
         try:
             tail = range_of(distance, setting, done, last)
         except ArithmeticError:
@@ -93,7 +94,7 @@ def extent(formula: Formula, setting: Setting, domain: Domain) -> Extent | None:
         low, known = greatest(low, tail.low), greatest(low, tail.high)  # |C - 1| takes values in the tail's range
         if ball(known) - ball(low) < arb(10) ** -3:
             break
-    return Extent(low, known)
+    return Supremum(low, known)
 
 
 def size_from(formula: Formula, setting: Setting, first: int, last: int | None) -> Range:

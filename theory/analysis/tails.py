@@ -14,9 +14,10 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from theory.analysis import monotonicity
+from theory.analysis.bounds_over import range_of
 from theory.analysis.dominance import difference, in_class, is_unbounded, sign_from
-from theory.analysis.pointwise import Points
-from theory.analysis.setting import Setting, range_of
+from theory.analysis.pointwise import PointValues
+from theory.analysis.setting import Setting
 from theory.formulas.formula import Formula, add, is_constant, multiply, nodes, number
 from theory.numbers.balls import NotFinite, Undecided
 
@@ -84,7 +85,7 @@ def _rises_from(formula: Formula, setting: Setting, first: int, *, strict: bool)
     parts = formula[1:] if formula[0] == "sum" else (formula,)
     moving = [multiply(number(-1), part) for part in parts if not is_constant(part)]
     falls = moving and any(falling(add(*moving), setting, Tail(one, 1, first)) for one in ("composition", "elasticity"))
-    return bool(falls) and Points(formula, setting).is_at_least(first, Fraction(0), strict=strict)
+    return bool(falls) and PointValues(formula, setting).is_at_least(first, Fraction(0), strict=strict)
 
 
 def _classes(formula: Formula, setting: Setting, tail: Tail, *, least: int) -> bool:

@@ -15,7 +15,7 @@ from theory.auditing import dependence
 from theory.auditing.recorded_run import Commits, Recorded, overlap, params_along
 from theory.auditing.remarks import Remark, of_test
 from theory.auditing.theorems_on_record import Numbers, bounds, step_condition, theorems
-from theory.verdict import Verdict, worst
+from theory.decisions.verdict import Verdict, worst
 
 __all__ = ["Audit", "audit", "audit_recorded"]
 

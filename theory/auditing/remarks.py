@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from theory.auditing.dependence import Test
-from theory.verdict import Verdict
+from theory.decisions.verdict import Verdict
 
 ODDS = 0.05  # below which a p-value is called evidence; never proof
 

@@ -14,9 +14,11 @@ from flint import fmpq
 from jasgd.record.execution import Execution
 from theory.auditing.recorded_run import Commits
 from theory.auditing.remarks import Remark
-from theory.convergence import THEOREMS, Case, Moments, evaluate
+from theory.convergence.moments import Moments
+from theory.convergence.theorem import Case, evaluate
+from theory.convergence.theorems import THEOREMS
 from theory.convergence.trace import largest_scale, trace_bound, trace_condition
-from theory.verdict import Verdict
+from theory.decisions.verdict import Verdict
 
 MOST_POINTS = 400  # of an empirical law, on which moments are summed in exact rationals
 NAMED = 3  # commits that bind

@@ -11,7 +11,7 @@ from typing import Any
 import sympy
 from flint import fmpq
 
-from theory.candidates.file import CandidateError
+from theory.candidates.candidate import CandidateError
 from theory.formulas.formula import Domain
 from theory.laws import Law
 from theory.laws.law import CDF_KINDS, CDFKind

@@ -11,12 +11,9 @@ from typing import Any
 
 import sympy
 
+from theory.candidates.candidate import CandidateError
 from theory.formulas.from_sympy import distribution, tau
 from theory.numbers.ranges import Range
-
-
-class CandidateError(ValueError):
-    """A candidate that cannot be read; its message has file and line."""
 
 
 def run(source: str, name: str) -> dict[str, Any]:

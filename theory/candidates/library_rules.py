@@ -8,8 +8,7 @@ from typing import Any
 import sympy
 from flint import fmpq
 
-from theory.candidates.candidate import Candidate
-from theory.candidates.file import CandidateError
+from theory.candidates.candidate import Candidate, CandidateError
 from theory.formulas.from_sympy import Untranslatable, distribution, mean, tau, translated
 from theory.laws.law import CDFKind
 from theory.numbers.ranges import Range

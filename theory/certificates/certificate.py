@@ -9,8 +9,8 @@ from typing import Any
 
 from theory.decisions.decision import Decision, Report, question
 from theory.decisions.question import Question
+from theory.decisions.verdict import Verdict
 from theory.formulas.writing import digest
-from theory.verdict import Verdict
 
 FORMAT = "jasgd theory certificate 1"
 

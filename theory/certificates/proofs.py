@@ -12,9 +12,9 @@ from fractions import Fraction
 from typing import Any
 
 from theory.analysis import equality, tails
-from theory.analysis.pointwise import Points
+from theory.analysis.pointwise import PointValues
 from theory.analysis.setting import Setting
-from theory.analysis.supremum import extent, size_from
+from theory.analysis.supremum import size_from, supremum_of_distance
 from theory.analysis.tails import Tail
 from theory.certificates.rejection import Rejected, require, require_only
 from theory.decisions.question import FEW, Question
@@ -34,7 +34,7 @@ def _defined(asked: Question, evidence: dict[str, Any]) -> None:
                 first_start = at
                 break
     require(start == first_start, "its start")
-    points = Points(asked.formula, asked.setting)
+    points = PointValues(asked.formula, asked.setting)
     _every(points.is_finite(tau) for tau in range(first, start))
 
 
@@ -47,18 +47,18 @@ def _positive(asked: Question, evidence: dict[str, Any]) -> None:
         _inequality(asked, asked.formula, asked.setting, Tail(*evidence["elsewhere"]), strict=False)
     else:
         require_only(evidence, "mass")
-    if supported is None:
+    if law is None or law.last is None or supported is None:
         _inequality(asked, asked.formula, here, Tail(*evidence["mass"]), strict=True)
         return
     reach = min(dataclasses.replace(asked, setting=here).first_checked(), law.last)
     mass = tails.find_inequality(asked.formula, here, law.first, reach, strict=True)
     require(evidence["mass"] == (mass and list(mass)), "the argument where the law has mass")
-    points = Points(asked.formula, asked.setting)
+    points = PointValues(asked.formula, asked.setting)
     _every(points.is_at_least(tau, Fraction(0), strict=True) for tau in supported if mass is None or tau < mass.start)
 
 
 def _amplitude(asked: Question, evidence: dict[str, Any]) -> None:
-    size = extent(asked.formula, asked.setting, asked.domain)
+    size = supremum_of_distance(asked.formula, asked.setting, asked.domain)
     require_only(evidence, "tails", *(["sup"] if size is not None else []))
     if size is not None:
         require(evidence["sup"] == size.ends, "the supremum")
@@ -72,7 +72,7 @@ def _amplitude(asked: Question, evidence: dict[str, Any]) -> None:
 def _inequality(asked: Question, formula: Formula, setting: Setting, tail: Tail, *, strict: bool) -> None:
     """An inequality on the whole domain: by an argument from a start on, before it point by point."""
     first, last = asked.domain
-    points = Points(formula, setting)
+    points = PointValues(formula, setting)
     if tail.argument == "every point":
         require(last is not None and tail == Tail("every point", 1, last + 1), "the tail")
     else:
@@ -85,7 +85,7 @@ def _inequality(asked: Question, formula: Formula, setting: Setting, tail: Tail,
 def _decreasing(asked: Question, evidence: dict[str, Any]) -> None:
     require_only(evidence, "tail")
     tail, (first, last) = Tail(*evidence["tail"]), asked.domain
-    points = Points(asked.formula, asked.setting)
+    points = PointValues(asked.formula, asked.setting)
     if tail.argument == "every point":
         require(last is not None and tail == Tail("every point", 1, last), "the tail")
     else:
@@ -135,7 +135,7 @@ def _moments(asked: Question, evidence: dict[str, Any]) -> None:
 
 def _falls_to_zero(asked: Question, falls: Tail, above: Tail) -> None:
     """Bounded by what it is where it begins to fall, as it stays ≥ 0."""
-    points = Points(asked.formula, asked.setting)
+    points = PointValues(asked.formula, asked.setting)
     require(points.is_single, "a function of τ alone is needed")
     earlier = _earlier(asked, tails.FALLING, asked.formula, falls)
     require(tails.falling(asked.formula, asked.setting, falls), "it is not shown to fall")

@@ -9,9 +9,8 @@ from typing import Any
 from flint import fmpq
 
 from theory.analysis import tails
-from theory.analysis.expectation import Diverges, moments
-from theory.analysis.pointwise import Points
-from theory.analysis.setting import Setting
+from theory.analysis.expectation import Diverges, UnderLaw, moments
+from theory.analysis.pointwise import PointValues
 from theory.certificates.rejection import Rejected, require, require_only
 from theory.decisions.question import Question, end_from_json
 from theory.laws.parsing import from_json as law_from_json
@@ -38,7 +37,7 @@ def _refuted(violated: Callable[[Question, dict[str, Any]], None]) -> Callable[[
             require(_holds(asked.setting.parameters[name], value), f"{name} outside its range")
         setting = asked.setting
         if values or law != asked.setting.law:
-            setting = Setting({n: Range(v, v) for n, v in values.items()}, law, asked.setting.cdf)
+            setting = UnderLaw({n: Range(v, v) for n, v in values.items()}, law, asked.setting.cdf)
         at = Question(asked.formula, setting, asked.domain, asked.amplitude)
         first, last = asked.domain
         if "tau" in told:
@@ -65,7 +64,7 @@ def _holds(known: Range, value: fmpq | None) -> bool:
 def _is_undefined(at: Question, told: dict[str, Any]) -> None:
     require_only(told, "tau")
     try:
-        Points(at.formula, at.setting).certain(told["tau"])
+        PointValues(at.formula, at.setting).certain(told["tau"])
     except NotFinite:
         return
     raise Rejected("it has a value there")
@@ -73,7 +72,7 @@ def _is_undefined(at: Question, told: dict[str, Any]) -> None:
 
 def _is_not_positive(at: Question, told: dict[str, Any]) -> None:
     require_only(told, "tau", "value")
-    points, tau = Points(at.formula, at.setting), told["tau"]
+    points, tau = PointValues(at.formula, at.setting), told["tau"]
     has_mass = at.setting.law is None or at.setting.law.has_mass(tau)
     below = points.compare(tau, Fraction(0))
     require(below < 0 or (below == 0 and has_mass), "it is positive there")
@@ -82,7 +81,7 @@ def _is_not_positive(at: Question, told: dict[str, Any]) -> None:
 
 def _rises(at: Question, told: dict[str, Any]) -> None:
     require_only(told, "tau", "value", "next")
-    points, tau = Points(at.formula, at.setting), told["tau"]
+    points, tau = PointValues(at.formula, at.setting), told["tau"]
     require(at.domain[1] is None or tau + 1 <= at.domain[1], "outside the domain")
     require(points.compare(tau, points, tau + 1) < 0, "it does not rise there")
     _same(told["value"], points.certain(tau))
@@ -98,8 +97,9 @@ def _mean_is_not_one(at: Question, told: dict[str, Any]) -> None:
     mean = at.setting.mean(at.formula)
     require(sign(mean - 1) != 0, "E[C] is 1")
     # Under one point the mean is a value, which is exact where it is rational.
-    single = at.setting.law.points() is not None and at.setting.law.first == at.setting.law.last
-    exact = Points(at.formula, at.setting).certain(at.setting.law.first) if single else mean
+    law = at.setting.one_law
+    single = law.points() is not None and law.first == law.last
+    exact = PointValues(at.formula, at.setting).certain(law.first) if single else mean
     require(told["mean"] in (ends(mean), ends(exact)), "the enclosure of E[C]")
 
 
@@ -115,7 +115,7 @@ def _is_infinite(at: Question, told: dict[str, Any]) -> None:
 
 def _strays(at: Question, told: dict[str, Any]) -> None:
     require_only(told, "tau", "value")
-    points, tau = Points(at.formula, at.setting), told["tau"]
+    points, tau = PointValues(at.formula, at.setting), told["tau"]
     outside = points.compare(tau, 1 + at.amplitude) > 0 or points.compare(tau, 1 - at.amplitude) < 0
     require(outside, "it is within the amplitude there")
     _same(told["value"], points.certain(tau))

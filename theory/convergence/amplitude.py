@@ -15,9 +15,9 @@ from fractions import Fraction
 from flint import arb, fmpq
 
 from theory.convergence.steps import compared
+from theory.decisions.verdict import Verdict
 from theory.laws import Law
 from theory.numbers.balls import Number, Undecided, ball, power
-from theory.verdict import Verdict
 
 
 def best_amplitude(spread: Number, gini: Number, load: Number) -> Number:

@@ -8,9 +8,9 @@ from flint import fmpq
 
 from theory.convergence.steps import compared
 from theory.convergence.theorem import WRITTEN, Case, Judged, Unavailable
+from theory.decisions.verdict import Verdict
 from theory.numbers.balls import Number, Undecided, sign
 from theory.numbers.decimals import shown
-from theory.verdict import Verdict
 
 SMOOTH = Judged("smooth objective", None, "f is differentiable on ℝᵈ, |∇f(x) − ∇f(y)| ≤ L|x − y|, inf f > −∞")
 CONVEX = Judged("convex objective", None, "f is convex on ℝᵈ and has a minimiser x*")

@@ -8,16 +8,18 @@ from fractions import Fraction
 from flint import arb, fmpq
 
 from theory.analysis import equality
-from theory.analysis.expectation import expectation
-from theory.analysis.pointwise import Points
-from theory.analysis.setting import Setting, range_of
+from theory.analysis.bounds_over import range_of
+from theory.analysis.expectation import UnderLaw, expectation
+from theory.analysis.pointwise import PointValues
+from theory.analysis.setting import Setting
 from theory.analysis.tails import find_falling, find_inequality
 from theory.candidates.candidate import Candidate
-from theory.convergence.moments import Moments, exact, greatest
+from theory.convergence.moments import MOST_EXACT, Moments, exact, greatest, summed
+from theory.decisions.verdict import Verdict
 from theory.formulas.formula import TAU, Formula, multiply, number, subtract
 from theory.formulas.monomials import ONE
+from theory.laws import Law
 from theory.numbers.balls import Number, Undecided, ball
-from theory.verdict import Verdict
 
 _HEAD = 256  # staleness values at which C is looked at one by one
 
@@ -33,13 +35,13 @@ def of_formula(candidate: Candidate, setting: Setting) -> Moments:
       Enclosures; E[C] and E[τ] exactly where they are known to be rational.
 
     Example:
-      >>> from theory.candidates.candidate import loads
+      >>> from theory.candidates.loading import loads
       >>> from theory.laws.parsing import parse_law
-      >>> found = of_formula(loads("C = 1"), Setting({}, parse_law("poisson:8")))
+      >>> found = of_formula(loads("C = 1"), UnderLaw({}, parse_law("poisson:8")))
       >>> found.mean, found.mean_staleness, found.staleness_square_mean.str(6, radius=False)
       (1, 8, '72.0000')
     """
-    formula, law = candidate.formula, setting.law
+    formula, law = candidate.formula, setting.one_law
     assert formula is not None
 
     def mean_of(of: Formula) -> Number | None:
@@ -57,7 +59,7 @@ def of_formula(candidate: Candidate, setting: Setting) -> Moments:
         # Σ_{i≤τ} q⁻ⁱ = q⁻¹(q^{-τ} - 1)/(q⁻¹ - 1)
         return expectation(multiply(TAU, formula, scale, subtract(power, number(1))), setting)
 
-    points = Points(formula, setting)
+    points = PointValues(formula, setting)
     return Moments(
         mean=_exact_mean(formula, setting) or mean_of(formula),
         mean_square=mean_of(("power", formula, number(2))),
@@ -73,9 +75,9 @@ def of_formula(candidate: Candidate, setting: Setting) -> Moments:
     )
 
 
-def _supremum(points: Points, setting: Setting, first: int) -> Number | None:
+def _supremum(points: PointValues, setting: Setting, first: int) -> Number | None:
     """The supremum of C over the integers from ``first`` on, up to the law's last: a head, and a bound of the tail."""
-    last = setting.law.last
+    last = setting.one_law.last
     stop = first + _HEAD if last is None else min(first + _HEAD, last + 1)
     largest = greatest([points.certain(tau) for tau in range(first, stop)])
     if last is not None and last < stop:
@@ -88,10 +90,10 @@ def _supremum(points: Points, setting: Setting, first: int) -> Number | None:
     return ball(high).union(ball(largest))  # what the range allows may not be attained
 
 
-def _nonnegative(points: Points, setting: Setting) -> Verdict:
+def _nonnegative(points: PointValues, setting: Setting) -> Verdict:
     """Whether C ≥ 0 where the law has mass: by its range, or by a head and an argument for the tail."""
-    first = setting.law.first
-    looked = [tau for tau in range(first, first + _HEAD) if setting.law.has_mass(tau)]
+    law, first = setting.one_law, setting.one_law.first
+    looked = [tau for tau in range(first, first + _HEAD) if law.has_mass(tau)]
     try:
         low = range_of(points.formula, setting, first, None).low
         if low is not None and low >= 0:
@@ -129,3 +131,50 @@ def _rational(exact: arb) -> fmpq:
         raise Undecided("a discount that is not shown to be > 0")
     mantissa, exponent = (int(part) for part in exact.man_exp())
     return fmpq(mantissa << exponent) if exponent >= 0 else fmpq(mantissa, 1 << -exponent)
+
+
+def moments_of(candidate: Candidate, law: Law) -> Moments:
+    """Of a step-size function as it was loaded, under a law.
+
+    Args:
+      candidate: whose parameters are single numbers.
+      law: of the staleness.
+
+    Returns:
+      Enclosures.
+
+    Raises:
+      ValueError: where the checker has no words for the function, or a parameter is open.
+
+    Example:
+      >>> from theory.candidates.loading import loads
+      >>> from theory.laws.parsing import parse_law
+      >>> tail = loads("def step_size(tau, F): return 2 - 2*F")
+      >>> found = moments_of(tail, parse_law("uniform:0:2"))
+      >>> found.mean, found.mean_square, found.largest_factor
+      (1, 35/27, 5/3)
+    """
+    if candidate.formula is None:
+        raise ValueError(f"{candidate.name}: {candidate.untranslatable}")
+    setting = UnderLaw(candidate.parameters, law, candidate.cdf)
+    if not setting.is_fixed():
+        raise ValueError(f"{candidate.name}: each parameter must be one number here")
+    factor = PointValues(candidate.formula, setting).certain
+    points = law.points()
+    if points is not None and law.last is not None and len(points) <= MOST_EXACT:
+        masses = {tau: law.mass(tau) for tau in points}
+        try:
+            values = [factor(tau) for tau in range(candidate.domain[0], law.last + 1)]
+        except ArithmeticError as error:
+            if any(not _is_finite(factor, tau) for tau in points):
+                raise ValueError(f"{candidate.name}: C is not finite where the law has mass: {error}") from error
+            values = []  # undefined only where no gradient's staleness is, but perhaps a run's first ones
+        return summed(masses, factor, values)
+    return of_formula(candidate, setting)
+
+
+def _is_finite(factor: Callable[[int], Number], tau: int) -> bool:
+    try:
+        return ball(factor(tau)).is_finite()
+    except ArithmeticError:
+        return False

@@ -16,8 +16,8 @@ from theory.convergence import moment_condition
 from theory.convergence.assumptions import step_condition
 from theory.convergence.steps import compared, round_down
 from theory.convergence.theorem import Case, Judged, Unavailable
+from theory.decisions.verdict import Verdict
 from theory.numbers.balls import Number, Undecided, ball
-from theory.verdict import Verdict
 
 _ROUNDS = 60
 _CLOSE = 1e-9  # relative width at which the search ends

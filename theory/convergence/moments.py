@@ -8,18 +8,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from flint import arb, fmpq
 
+from theory.decisions.verdict import Verdict
 from theory.numbers.balls import Number, Undecided, ball, sign
-from theory.verdict import Verdict
 
-if TYPE_CHECKING:
-    from theory.candidates.candidate import Candidate
-    from theory.laws import Law
-
-_MOST_EXACT = 4096  # points of a bounded law whose sums are kept as rationals
+#: Points of a bounded law whose sums are kept as rationals.
+MOST_EXACT = 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,54 +79,10 @@ class Moments:
             raise ValueError(f"probabilities must be ≥ 0 and sum to 1, got {list(map(str, law.values()))[:6]}")
         if not law.keys() <= values.keys():
             raise ValueError(f"no factor at staleness {min(law.keys() - values.keys())}")
-        return _summed(law, values.__getitem__, [value for tau, value in values.items() if tau <= max(law)])
+        return summed(law, values.__getitem__, [value for tau, value in values.items() if tau <= max(law)])
 
 
-def moments_of(candidate: Candidate, law: Law) -> Moments:
-    """Of a step-size function as it was loaded, under a law.
-
-    Args:
-      candidate: whose parameters are single numbers.
-      law: of the staleness.
-
-    Returns:
-      Enclosures.
-
-    Raises:
-      ValueError: where the checker has no words for the function, or a parameter is open.
-
-    Example:
-      >>> from theory.candidates.candidate import loads
-      >>> from theory.laws.parsing import parse_law
-      >>> tail = loads("def step_size(tau, F): return 2 - 2*F")
-      >>> found = moments_of(tail, parse_law("uniform:0:2"))
-      >>> found.mean, found.mean_square, found.largest_factor
-      (1, 35/27, 5/3)
-    """
-    from theory.analysis.pointwise import Points
-    from theory.analysis.setting import Setting
-    from theory.convergence.candidate_moments import of_formula
-
-    if candidate.formula is None:
-        raise ValueError(f"{candidate.name}: {candidate.untranslatable}")
-    setting = Setting(candidate.parameters, law, candidate.cdf)
-    if not setting.is_fixed():
-        raise ValueError(f"{candidate.name}: each parameter must be one number here")
-    factor = Points(candidate.formula, setting).certain
-    points = law.points()
-    if points is not None and law.last is not None and len(points) <= _MOST_EXACT:
-        masses = {tau: law.mass(tau) for tau in points}
-        try:
-            values = [factor(tau) for tau in range(candidate.domain[0], law.last + 1)]
-        except ArithmeticError as error:
-            if any(not _is_finite(factor, tau) for tau in points):
-                raise ValueError(f"{candidate.name}: C is not finite where the law has mass: {error}") from error
-            values = []  # undefined only where no gradient's staleness is, but perhaps a run's first ones
-        return _summed(masses, factor, values)
-    return of_formula(candidate, setting)
-
-
-def _summed(law: Mapping[int, Number], factor: Callable[[int], Number], values: Sequence[Number]) -> Moments:
+def summed(law: Mapping[int, Number], factor: Callable[[int], Number], values: Sequence[Number]) -> Moments:
     """Sums over a bounded law; ``values`` are C at every argument where it can be evaluated."""
     rows = [(tau, mass, factor(tau)) for tau, mass in law.items()]
 
@@ -160,13 +112,6 @@ def _summed(law: Mapping[int, Number], factor: Callable[[int], Number], values: 
         factor=factor,
         points=list(law),
     )
-
-
-def _is_finite(factor: Callable[[int], Number], tau: int) -> bool:
-    try:
-        return ball(factor(tau)).is_finite()
-    except ArithmeticError:
-        return False
 
 
 def greatest(values: Sequence[Number]) -> Number:

@@ -7,9 +7,9 @@ from fractions import Fraction
 
 from flint import arb, fmpq
 
+from theory.decisions.verdict import Verdict
 from theory.numbers.balls import Number, Undecided, ball, sign
 from theory.numbers.decimals import ends, shown
-from theory.verdict import Verdict
 
 _LONGEST = 24  # characters of a step size that is kept as it is
 

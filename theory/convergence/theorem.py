@@ -9,8 +9,8 @@ from flint import fmpq
 
 from theory.convergence.moments import Moments
 from theory.convergence.steps import least_bound, round_down
+from theory.decisions.verdict import Verdict, worst
 from theory.numbers.balls import Number, Undecided, precision
-from theory.verdict import Verdict, worst
 
 BITS = 128  # of the balls
 
@@ -175,7 +175,7 @@ def evaluate(theorem: Theorem, case: Case, step: fmpq | None = None) -> Outcome:
       ValueError: where a number that the theorem needs is missing.
 
     Example:
-      >>> from theory.convergence import THEOREMS
+      >>> from theory.convergence.theorems import THEOREMS
       >>> fresh = Moments.of_pmf({0: 1}, {0: 1})
       >>> numbers = {"L": fmpq(1), "sigma": fmpq(1), "delta": fmpq(1, 2), "steps": fmpq(10)}
       >>> outcome = evaluate(THEOREMS["nonconvex"], Case(fresh, numbers))

@@ -21,7 +21,7 @@ from flint import arb
 
 from theory.convergence.theorem import Theorem
 from theory.convergence.windows import checked, is_in_order, lags, reader_sums, rounding, window_sums
-from theory.verdict import Verdict
+from theory.decisions.verdict import Verdict
 
 _HALVINGS = 16
 

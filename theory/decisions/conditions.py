@@ -9,28 +9,26 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 
 from theory.analysis import equality, tails
-from theory.analysis.expectation import Diverges, expectation
-from theory.analysis.pointwise import Points, probes, samples
-from theory.analysis.setting import Setting
-from theory.analysis.supremum import Extent, extent, size_from
+from theory.analysis.expectation import Diverges
+from theory.analysis.pointwise import PointValues
+from theory.analysis.supremum import Supremum, supremum_of_distance
 from theory.analysis.tails import Tail
+from theory.decisions.counterexamples import to_look_at, with_single_parameters, witness
+from theory.decisions.every_law import bounded, for_every_law, gap
 from theory.decisions.question import FEW, MOST_CHECKED, Question
-from theory.formulas.formula import Formula, factored, mentions, number, reads_law, subtract
-from theory.formulas.monomials import ONE
-from theory.laws import FiniteLaw
-from theory.numbers import ranges
-from theory.numbers.balls import NotFinite, ball, sign
+from theory.decisions.verdict import Finding, Verdict, proved, refuted, unknown
+from theory.formulas.formula import Formula, mentions, number, subtract
+from theory.numbers.balls import NotFinite, sign
 from theory.numbers.decimals import ends, shown
-from theory.verdict import Finding, Verdict, proved, refuted, unknown
 
 
 def defined(question: Question) -> Finding:
     """Whether C is a real, finite number at every integer of the domain."""
-    points, (first, last) = Points(question.formula, question.setting), question.domain
+    points, (first, last) = PointValues(question.formula, question.setting), question.domain
     start = None
     if last is None or last - first > FEW:
         for candidate in (first, *(s for s in tails.STARTS if first < s <= question.first_checked())):
@@ -39,11 +37,11 @@ def defined(question: Question) -> Finding:
                 break
     if start is None and last is not None and last - first < MOST_CHECKED:
         start = last + 1
-    for tau, at, here in _counterexamples(question, start):
+    for tau, at, here in to_look_at(question, start):
         try:
             here.certain(tau)
         except NotFinite as error:
-            return refuted(f"C({tau}) is not a real, finite number: {error}", **_witness(at, tau=tau))
+            return refuted(f"C({tau}) is not a real, finite number: {error}", **witness(at, tau=tau))
         except ArithmeticError:
             continue
     if start is None:
@@ -74,9 +72,9 @@ def positive(question: Question) -> Finding:
         if tail is not None:
             found[name] = tail
     before = None if len(found) < len(wanted) else max(tail.start for tail in found.values())
-    looked = _counterexamples(question, before)
+    looked = to_look_at(question, before)
     if supported is not None and question.setting.is_fixed():
-        points = Points(question.formula, question.setting)
+        points = PointValues(question.formula, question.setting)
         looked = itertools.chain(((tau, question, points) for tau in supported), looked)
     for tau, at, here_at in looked:
         try:
@@ -88,10 +86,10 @@ def positive(question: Question) -> Finding:
             value = here_at.certain(tau)
             return refuted(
                 f"C({tau}) {shown(value)}{'' if below else ', where the law has mass'}",
-                **_witness(at, tau=tau, value=ends(value)),
+                **witness(at, tau=tau, value=ends(value)),
             )
     if supported is not None:
-        points = Points(question.formula, question.setting)
+        points = PointValues(question.formula, question.setting)
         if not all(points.is_at_least(tau, Fraction(0), strict=True) for tau in supported):
             return unknown("its sign where the law has mass could not be decided")
     if len(found) < len(wanted):
@@ -105,13 +103,13 @@ def positive(question: Question) -> Finding:
 def decreasing(question: Question) -> Finding:
     """Whether C(τ + 1) ≤ C(τ) for all integers of the domain."""
     first, last = question.domain
-    points = Points(question.formula, question.setting)
+    points = PointValues(question.formula, question.setting)
     tail: Tail | None = None
     if last is None or last - first > FEW or not points.is_single:
         tail = tails.find_falling(question.formula, question.setting, first, question.first_checked())
     if tail is None and last is not None and last - first < MOST_CHECKED and points.is_single:
         tail = Tail("every point", 1, last)
-    for tau, at, here in _counterexamples(question, None if tail is None else tail.start + 1):
+    for tau, at, here in to_look_at(question, None if tail is None else tail.start + 1):
         if last is not None and tau >= last:
             continue
         try:
@@ -122,7 +120,7 @@ def decreasing(question: Question) -> Finding:
             continue
         return refuted(
             f"C({tau}) {shown(values[0])} < C({tau + 1}) {shown(values[1])}",
-            **_witness(at, tau=tau, value=ends(values[0]), next=ends(values[1])),
+            **witness(at, tau=tau, value=ends(values[0]), next=ends(values[1])),
         )
     if tail is None:
         return unknown("no argument was found for every staleness, and no counterexample")
@@ -141,19 +139,19 @@ def magnitude(question: Question) -> Finding:
     except (ArithmeticError, RecursionError):
         pass
     failed: Exception | None = None
-    for at in _sampled(question):
+    for at in with_single_parameters(question):
         mean = None
         try:
             if at.setting.law is not None:
                 mean = at.setting.mean(at.formula)
                 if sign(mean - 1) != 0:
-                    return refuted(f"E[C] {shown(mean)}{_gap(at)}", **_witness(at, mean=ends(mean)))
+                    return refuted(f"E[C] {shown(mean)}{gap(at)}", **witness(at, mean=ends(mean)))
         except Diverges as error:
-            return refuted(f"E[C] is infinite: {error}", **_witness(at, diverges=error.first))
+            return refuted(f"E[C] is infinite: {error}", **witness(at, diverges=error.first))
         except (ArithmeticError, RecursionError) as error:
             failed = error if mean is None else failed
     if law is None:
-        return _for_every_law(question)
+        return for_every_law(question)
     if failed is not None:
         return unknown(f"E[C] was not enclosed: {failed}")
     return unknown("E[C] is 1 as far as it was computed, and no exact argument was found")
@@ -166,7 +164,7 @@ def amplitude(question: Question) -> Finding:
     below = subtract(formula, number(1 - bound))
     found = [_tail(question, one, strict=False) for one in (above, below)]
     start = None if None in found else max(tail.start for tail in found if tail)
-    for tau, at, here in _counterexamples(question, start):
+    for tau, at, here in to_look_at(question, start):
         try:
             if here.compare(tau, 1 + bound) <= 0 and here.compare(tau, 1 - bound) >= 0:
                 continue
@@ -174,9 +172,9 @@ def amplitude(question: Question) -> Finding:
         except ArithmeticError:
             continue
         return refuted(
-            f"|C({tau}) - 1| > {bound}, as C({tau}) {shown(value)}", **_witness(at, tau=tau, value=ends(value))
+            f"|C({tau}) - 1| > {bound}, as C({tau}) {shown(value)}", **witness(at, tau=tau, value=ends(value))
         )
-    size: Extent | None = extent(question.formula, question.setting, question.domain)
+    size: Supremum | None = supremum_of_distance(question.formula, question.setting, question.domain)
     if start is None:
         return unknown("no argument was found for every staleness")
     told = "" if size is None else f"; sup|C-1| {size}"
@@ -188,16 +186,16 @@ def amplitude(question: Question) -> Finding:
 def finite_moments(question: Question) -> Finding:
     """Whether E[C], E[C²] and E[τC] are finite; without a law, for every law with a finite mean."""
     if question.setting.law is None:
-        return _bounded(question)
+        return bounded(question)
     if not question.setting.is_fixed():
-        bounded = _bounded(question)
-        if bounded.verdict is Verdict.PROVED:
-            return bounded
-    for at in _sampled(question):
+        finding = bounded(question)
+        if finding.verdict is Verdict.PROVED:
+            return finding
+    for at in with_single_parameters(question):
         try:
             found = at.setting.moments(at.formula)
         except Diverges as error:
-            return refuted(f"a moment is infinite: {error}", **_witness(at, diverges=error.first))
+            return refuted(f"a moment is infinite: {error}", **witness(at, diverges=error.first))
         except (ArithmeticError, RecursionError) as error:
             return unknown(f"no enclosure was found: {error}")
         if question.setting.is_fixed():
@@ -235,154 +233,13 @@ CONDITIONS: dict[str, Callable[[Question], Finding]] = {
 def _tail(question: Question, formula: Formula, *, strict: bool) -> Tail | None:
     """A tail on which an inequality holds, once all that lies before it was looked at."""
     first, last = question.domain
-    points = Points(formula, question.setting)
+    points = PointValues(formula, question.setting)
     tail = tails.find_inequality(formula, question.setting, first, question.first_checked(), strict=strict)
     if tail is None and last is not None and last - first < MOST_CHECKED and points.is_single:
         tail = Tail("every point", 1, last + 1)
     if tail is None or not all(points.is_at_least(tau, Fraction(0), strict=strict) for tau in range(first, tail.start)):
         return None
     return tail
-
-
-def _bounded(question: Question) -> Finding:
-    """Bounded C is what finite moments under every law with a finite mean come to.
-
-    Where C is unbounded, masses 1/(τ_k 2^k) on points with C(τ_k) ≥ 4^k have a finite mean and E[τC] = ∞.
-    """
-    last = question.domain[1]
-    if last is not None and question.setting.law is None and question.setting.is_fixed():
-        return proved("finitely many finite values", argument="finite domain")
-    for start in (0, 1, 4, 16, 64, 256):
-        if last is not None and start > last:
-            break
-        try:
-            bounds = size_from(question.formula, question.setting, start, last)
-        except ArithmeticError:
-            continue
-        if bounds.high is not None:
-            least = ranges.around(ball(bounds.high)).high
-            written = shown(bounds.high).split(" ", 1)[1]
-            of = "C up to a constant factor" if factored(question.formula)[0] else "C"
-            return proved(f"|{of}| ≤ {written} from τ = {start} on", bound=str(least), start=start)
-    falls = tails.find_falling(question.formula, question.setting, question.domain[0], question.first_checked())
-    above = tails.find_inequality(
-        question.formula, question.setting, question.domain[0], question.first_checked(), strict=False
-    )
-    if falls is not None and above is not None and Points(question.formula, question.setting).is_single:
-        start = max(falls.start, above.start)
-        if all(Points(question.formula, question.setting).is_finite(tau) for tau in range(question.domain[0], start)):
-            told = f"C never increases from τ = {falls.start} on, and is not negative from τ = {above.start} on"
-            return proved(f"bounded: {told}", falls=list(falls), above=list(above))
-    try:
-        formula = question.formula
-        if last is None and tails.growing(formula, question.setting, 64):
-            return refuted("C is unbounded, so some law with a finite mean has E[τC] = ∞", unbounded=64)
-    except ArithmeticError:
-        pass
-    return unknown("no bound of C was found")
-
-
-def _for_every_law(question: Question) -> Finding:
-    """E[C] = 1 under every law: nothing but 1 does it, or what is affine in F_mid and 1 at 1/2."""
-    formula = question.formula
-    if not reads_law(formula):
-        for tau, at, here in _counterexamples(question, None):
-            try:
-                if here.compare(tau, Fraction(1)) == 0:
-                    continue
-                value = here.certain(tau)
-            except ArithmeticError:
-                continue
-            return refuted(
-                f"not for every law: under constant:{tau}, E[C] = C({tau}) {shown(value)}",
-                **_witness(at.under(FiniteLaw({tau: Fraction(1)}, ["constant", str(tau)])), mean=ends(value)),
-            )
-    else:
-        for at in _witnesses(question):
-            try:
-                mean = expectation(at.formula, at.setting)
-                if sign(mean - 1) != 0:
-                    return refuted(
-                        f"not for every law: under {at.setting.law}, E[C] {shown(mean)}{_gap(at)}",
-                        **_witness(at, mean=ends(mean)),
-                    )
-            except ArithmeticError:
-                continue
-    return unknown("neither an argument for every law nor a law against it was found")
-
-
-def _gap(at: Question) -> str:
-    """For φ affine in F: by how much E[φ(F)] misses φ(1/2), which is β/2 times Σp²."""
-    if at.setting.cdf == "mid" or not mentions(at.formula, "F"):
-        return ""
-    line = equality.affine(at.formula)
-    if line is None:
-        return ""
-    slope = line[1].above if line[1].below == {ONE: Fraction(1)} else {}
-    if set(slope) != {ONE}:
-        return ""
-    # E[F_strict] = 1/2 - Σp²/2, E[F_inclusive] = 1/2 + Σp²/2.
-    gap = slope[ONE] / 2 * (-1 if at.setting.cdf == "strict" else 1)
-    size = "" if abs(gap) == 1 else f"{abs(gap)}·"
-    return f": {'more' if gap > 0 else 'less'} by {size}Σp² than with F_mid"
-
-
-def _sampled(question: Question) -> Iterator[Question]:
-    """The question itself, or with single values for its open parameters."""
-    if question.setting.is_fixed():
-        yield question
-        return
-    for chosen in samples(question.setting.parameters):
-        setting = Setting(chosen, question.setting.law, question.setting.cdf)
-        yield dataclasses.replace(question, setting=setting)
-
-
-def _witnesses(question: Question) -> Iterator[Question]:
-    """Small laws that may refute what is asked for every law."""
-    last = question.domain[1]
-    for at in _sampled(question):
-        for law in _small_laws():
-            if law.last is not None and (last is None or law.last <= last) and law.first >= question.domain[0]:
-                yield at.under(law)
-
-
-def _small_laws() -> Iterator[FiniteLaw]:
-    for tau in (0, 1, 2, 5):
-        yield FiniteLaw({tau: Fraction(1)}, ["constant", str(tau)])
-    for counts in ([1, 1], [9, 1], [1, 9], [1, 2], [0, 1, 1], [1, 0, 0, 1], [1, 1, 1], [1, 2, 1], [3, 1, 1], [1, 1, 3]):
-        total = sum(counts)
-        yield FiniteLaw({tau: Fraction(n, total) for tau, n in enumerate(counts) if n}, ["counts", counts])
-    for tau in (20, 100, 1000):  # what falls slowly is far from its mean only far out
-        yield FiniteLaw({tau: Fraction(1)}, ["constant", str(tau)])
-
-
-def _counterexamples(question: Question, before: int | None) -> Iterator[tuple[int, Question, Points]]:
-    """Staleness values and settings to look at; where all from ``before`` on is settled, only what lies before."""
-    single = Points(question.formula, question.setting).is_single
-    if single or not (question.setting.law is None and reads_law(question.formula)):
-        asked: Iterator[Question] = _sampled(question)
-    else:
-        asked = _witnesses(question)
-    for at in asked:
-        law_last = at.setting.law.last if at.setting.law is not None else None
-        looked = probes(question.formula, question.domain, law_last)
-        if before is not None and single:
-            looked = itertools.chain(range(question.domain[0], min(before, MOST_CHECKED)))
-        elif not single:
-            looked = itertools.islice(looked, 60)
-        points = Points(at.formula, at.setting)
-        for tau in looked:
-            yield tau, at, points
-
-
-def _witness(at: Question, **evidence: object) -> dict[str, object]:
-    """What is needed to look at a counterexample again."""
-    told = dict(evidence)
-    if at.setting.law is not None:
-        told["law"] = at.setting.law.to_json()
-    if at.setting.parameters:
-        told["parameters"] = {name: str(known.low) for name, known in at.setting.parameters.items()}
-    return {"counterexample": told}
 
 
 def _told(what: str, first: int, start: int, last: int | None, argument: str) -> str:

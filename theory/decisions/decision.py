@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import signal
-import threading
 from collections.abc import Iterator, Sequence
-from types import FrameType
 
-from theory.analysis.setting import Setting
+from theory.analysis.expectation import UnderLaw
 from theory.candidates.candidate import Candidate, check_support
 from theory.decisions.conditions import CONDITIONS, where_undefined
 from theory.decisions.question import Question
+from theory.decisions.time_limit import OutOfTime, limited
+from theory.decisions.verdict import Finding, Verdict, needs_defined, unknown, worst
 from theory.formulas.formula import divide
 from theory.laws import Law
 from theory.numbers.balls import PRECISIONS, Number, precision, sign
-from theory.verdict import Finding, Verdict, needs_defined, unknown, worst
-
-
-class OutOfTime(BaseException):  # not an Exception: nothing on the way may take it for an arithmetic failure
-    """The time limit of one condition is over."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +97,7 @@ def decide(candidate: Candidate, laws: Sequence[Law] = (), *, limit_s: float = 2
       CandidateError: for a law with mass outside the domain.
 
     Example:
-      >>> from theory.candidates.candidate import loads
+      >>> from theory.candidates.loading import loads
       >>> report = decide(loads("from theory import tau" + chr(10) + "C = 1 / (1 + tau)"))
       >>> report["decreasing"].verdict.value, report["magnitude"].verdict.value
       ('PROVED', 'REFUTED')
@@ -129,7 +122,7 @@ def question(candidate: Candidate, law: Law | None) -> Question:
     """What is asked of a candidate under a law."""
     if candidate.formula is None:
         raise ValueError(f"{candidate.name} has no formula: {candidate.untranslatable}")
-    setting = Setting(candidate.parameters, law, candidate.cdf)
+    setting = UnderLaw(candidate.parameters, law, candidate.cdf)
     return Question(candidate.formula, setting, candidate.domain, candidate.amplitude)
 
 
@@ -175,23 +168,3 @@ def _within(condition: str, asked: Question, limit_s: float) -> Finding:
         return unknown(f"not decided within {limit_s:g} s")
     except (ArithmeticError, RecursionError, MemoryError, ValueError) as error:  # ValueError: too long a number
         return unknown(f"{type(error).__name__}: {error}")
-
-
-@contextlib.contextmanager
-def limited(limit_s: float) -> Iterator[None]:
-    """Raises :class:`OutOfTime` inside after so many seconds; no limit outside the main thread or without signals."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield
-        return
-
-    def over(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        raise OutOfTime
-
-    before = signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, limit_s)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

@@ -8,8 +8,8 @@ from typing import Any
 
 from flint import fmpq
 
-from theory.analysis.pointwise import Points
-from theory.analysis.setting import Setting
+from theory.analysis.expectation import UnderLaw
+from theory.analysis.pointwise import PointValues
 from theory.formulas.formula import Domain, Formula
 from theory.formulas.writing import digest, to_json
 from theory.laws import Law
@@ -32,7 +32,7 @@ class Question:
     """
 
     formula: Formula
-    setting: Setting
+    setting: UnderLaw
     domain: Domain = (0, None)
     amplitude: Fraction = Fraction(1)
 
@@ -43,7 +43,7 @@ class Question:
     def first_checked(self) -> int:
         """How far a tail may begin, so that what lies before it is still looked at one by one."""
         last = self.domain[1]
-        if not Points(self.formula, self.setting).is_single:
+        if not PointValues(self.formula, self.setting).is_single:
             return self.domain[0]
         return _FARTHEST if last is None else min(_FARTHEST, last)
 

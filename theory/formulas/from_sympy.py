@@ -53,7 +53,7 @@ def translated(expression: Any, parameters: frozenset[str] = frozenset()) -> For
       Untranslatable: where some function is not known here.
 
     Example:
-      >>> from theory.formulas.formula import text
+      >>> from theory.formulas.writing import text
       >>> text(translated(1 / (1 + tau)))
       '1/(1 + τ)'
     """

@@ -6,17 +6,9 @@ from fractions import Fraction
 from typing import Any
 
 Monomial = tuple[tuple[Any, Fraction], ...]
-
-
 Sum = dict[Monomial, Fraction]
-
-
 ONE: Monomial = ()
-
-
 TAU, FACTORIAL, PI = ("tau",), ("factorial",), ("pi",)
-
-
 _MOST_TERMS = 4_000
 
 

@@ -14,6 +14,7 @@ def to_json(formula: Formula) -> list[Any]:
     """Nested lists and strings; :func:`from_json` undoes it.
 
     Example:
+      >>> from theory.formulas.formula import ONE, TAU, add
       >>> to_json(add(ONE, TAU))
       ['sum', ['number', '1'], ['tau']]
     """
@@ -59,8 +60,6 @@ def digest(data: Any) -> str:
 
 
 _SIGNS = {"sum": " + ", "product": "·", "and": " and ", "or": " or ", "less": " < ", "at_most": " ≤ ", "equal": " = "}
-
-
 _STRENGTH = {"or": 0, "and": 1, "less": 2, "at_most": 2, "equal": 2, "sum": 3, "product": 4, "power": 5}
 
 
@@ -68,6 +67,7 @@ def text(formula: Formula, parent: int = 0) -> str:
     """A formula as a person would type it.
 
     Example:
+      >>> from theory.formulas.formula import ONE, TAU, add, divide
       >>> text(divide(ONE, add(ONE, TAU)))
       '1/(1 + τ)'
     """

@@ -15,6 +15,10 @@ from theory.formulas.formula import Formula
 from theory.formulas.monomials import Unsupported
 from theory.numbers.balls import Number, ball
 
+#: Which distribution function F is: P[T<τ] plus half of P[T=τ], none of it, or all of it.
+CDFKind = Literal["mid", "strict", "inclusive"]
+CDF_KINDS: tuple[CDFKind, ...] = ("mid", "strict", "inclusive")
+
 
 class Law(abc.ABC):
     """A distribution on the integers ≥ 0."""
@@ -41,6 +45,10 @@ class Law(abc.ABC):
     @abc.abstractmethod
     def tail_bound(self, after: int, power: Fraction, rate: arb) -> arb:
         r"""An upper bound of :math:`\sum_{i>M} p_i (1+i)^a e^{bi}`; :class:`Undecided` where M is too small."""
+
+    @abc.abstractmethod
+    def afresh(self) -> Law:
+        """The same law, with nothing kept from balls of other bits."""
 
     def weight(self) -> Formula | None:
         """A formula proportional to the mass, where there is one, of unbounded laws."""
@@ -98,9 +106,3 @@ class Law(abc.ABC):
 
     def __hash__(self) -> int:
         return hash(str(self))
-
-
-CDFKind = Literal["mid", "strict", "inclusive"]
-
-
-CDF_KINDS: tuple[CDFKind, ...] = ("mid", "strict", "inclusive")

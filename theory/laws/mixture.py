@@ -46,6 +46,9 @@ class Mixture(Law):
             return None
         return sorted({tau for law in self.laws for tau in law.points() or ()})
 
+    def afresh(self) -> Law:
+        return Mixture([(share, law.afresh()) for share, law in self.parts])
+
     def window(self) -> tuple[int, int]:
         bounds = [law.window() for law in self.laws]
         return min(low for low, _ in bounds), max(high for _, high in bounds)

@@ -117,6 +117,9 @@ class Poisson(UnboundedLaw):
     def to_json(self) -> list[Any]:
         return ["poisson", str(self.rate)]
 
+    def afresh(self) -> Law:
+        return Poisson(self.rate)
+
     def ratio(self, tau: int) -> Number:
         return arb(self._rate) / (tau + 1)
 
@@ -154,6 +157,9 @@ class NegativeBinomial(UnboundedLaw):
         if self.size == 1:
             return ["geometric", str(self.chance)]
         return ["negative_binomial", str(self.size), str(self.chance)]
+
+    def afresh(self) -> Law:
+        return NegativeBinomial(self.size, self.chance)
 
     def ratio(self, tau: int) -> Number:
         return arb(self._fail) * (tau + self._size) / (tau + 1)
@@ -208,6 +214,9 @@ class CMP(UnboundedLaw):
 
     def to_json(self) -> list[Any]:
         return ["cmp", str(self.rate), str(self.decay)]
+
+    def afresh(self) -> Law:
+        return CMP(self.rate, self.decay)
 
     def ratio(self, tau: int) -> Number:
         return self._rate / arb(tau + 1) ** self._decay

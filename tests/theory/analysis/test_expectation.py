@@ -8,10 +8,10 @@ import mpmath
 import pytest
 from flint import arb, fmpq
 
-from theory.analysis.expectation import Diverges, expectation, growth, moments
-from theory.analysis.pointwise import Points
-from theory.analysis.setting import Setting
-from theory.candidates.candidate import loads
+from theory.analysis.expectation import Diverges, UnderLaw, expectation, moments
+from theory.analysis.growth_bounds import growth_bound
+from theory.analysis.pointwise import PointValues
+from theory.candidates.loading import loads
 from theory.laws.parsing import from_json, parse_law
 from theory.numbers.balls import PRECISIONS, ball, precision
 
@@ -28,7 +28,7 @@ def formula(source):
 
 def mean(source, law):
     with precision(PRECISIONS[0]):
-        return ball(expectation(formula(source), Setting(law=law)))
+        return ball(expectation(formula(source), UnderLaw(law=law)))
 
 
 @functools.cache
@@ -94,7 +94,7 @@ def test_under_random_finite_laws_it_is_what_fractions_give(seed):
     counts = [rng.choice([0, 0, rng.randint(1, 1000)]) for _ in range(rng.randint(1, 40))] + [rng.randint(1, 9)]
     a, b, c = rng.randint(-9, 9), rng.randint(1, 9), rng.randint(1, 9)
     source = f"C = ({a} + {b} * tau - tau**2 / 7) / ({c} + tau)**2 + Mod(tau, 3) / {b} + Abs(tau - {c})"
-    found = moments(formula(source), Setting(law=from_json(["counts", counts])))
+    found = moments(formula(source), UnderLaw(law=from_json(["counts", counts])))
     exact = [Fraction(0)] * 3
     for tau, n in enumerate(counts):
         value = Fraction(a + b * tau - Fraction(tau**2, 7)) / (c + tau) ** 2 + Fraction(tau % 3, b) + abs(tau - c)
@@ -156,10 +156,10 @@ def test_bounds_of_tails_lie_above_a_much_wider_sum(spec, power, rate):
 )  # fmt: skip
 @pytest.mark.parametrize("first", [0, 3, 50])
 def test_a_growth_bounds_the_values_from_there_on(source, first):
-    setting = Setting()
+    setting = UnderLaw()
     candidate = loads(HEAD + source)
-    bound = growth(candidate.formula, setting, first)
-    points = Points(candidate.formula, setting)
+    bound = growth_bound(candidate.formula, setting, first)
+    points = PointValues(candidate.formula, setting)
     for tau in [*range(first, first + 80), first + 1000, first + 5000]:
         above = bound.scale * arb(1 + tau) ** arb(fmpq(bound.power.numerator, bound.power.denominator))
         assert abs(ball(points.certain(tau))) <= (above * (bound.rate * tau).exp()).upper()
@@ -170,7 +170,7 @@ def test_a_growth_bounds_the_values_from_there_on(source, first):
 )
 def test_divergence_is_said(source):
     with pytest.raises(Diverges):
-        expectation(formula(source), Setting(law=parse_law("geometric:1/2")))
+        expectation(formula(source), UnderLaw(law=parse_law("geometric:1/2")))
 
 
 @pytest.mark.parametrize(

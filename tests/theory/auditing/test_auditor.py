@@ -17,7 +17,7 @@ from jasgd import cluster
 from jasgd.record.execution import Execution, ExecutionError, row_dtype
 from theory.auditing.curvature import Probe
 from theory.auditing.recorded_run import Commits, load, params_along
-from theory.verdict import Verdict
+from theory.decisions.verdict import Verdict
 from theory.verify import main
 
 

@@ -6,12 +6,12 @@ import mpmath
 import pytest
 from flint import fmpq
 
-from theory.analysis.pointwise import Points
-from theory.candidates.candidate import load
+from theory.analysis.pointwise import PointValues
+from theory.candidates.loading import load
 from theory.decisions.conditions import CONDITIONS
 from theory.decisions.decision import decide, question
+from theory.decisions.verdict import Verdict
 from theory.laws.parsing import from_json, parse_law
-from theory.verdict import Verdict
 
 RULES = {  # and whether E[C] = 1 under constant:3
     "constant": True,
@@ -97,7 +97,7 @@ def test_the_mean_under_one_point_is_the_value_there(reports, name):
     if not asked.setting.is_fixed():  # adadelay reads the number of updates
         assert not is_one
         return
-    value = Points(asked.formula, asked.setting).certain(3)
+    value = PointValues(asked.formula, asked.setting).certain(3)
     assert is_one == RULES[name]
     assert (value == 1) == is_one or (is_one and value.contains(1))
 
@@ -115,7 +115,7 @@ def test_tail_with_the_mid_distribution_function_keeps_the_mean_step(reports, na
 def test_with_the_others_it_misses_by_the_amplitude_times_the_sum_of_squares(cdf, amplitude, law):
     candidate = load(f"jasgd.rules:tail:cdf={cdf},amplitude={float(amplitude)}")
     asked = question(candidate, law)
-    values = Points(asked.formula, asked.setting)
+    values = PointValues(asked.formula, asked.setting)
     mean = sum((p * values.certain(tau) for tau, p in masses(law).items()), fmpq(0))
     squares = sum((p * p for p in masses(law).values()), fmpq(0))
     gap = fmpq(amplitude.numerator, amplitude.denominator) * squares

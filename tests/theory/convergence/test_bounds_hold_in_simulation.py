@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from flint import arb, fmpq
 
-from theory.candidates.candidate import loads
-from theory.convergence import THEOREMS, Case, Moments, evaluate, moments_of
+from theory.candidates.loading import loads
+from theory.convergence.candidate_moments import moments_of
+from theory.convergence.moments import Moments
+from theory.convergence.theorem import Case, evaluate
+from theory.convergence.theorems import THEOREMS
 from theory.convergence.trace import largest_scale, trace_bound
+from theory.decisions.verdict import Verdict
 from theory.laws.parsing import parse_law
-from theory.verdict import Verdict
 
 REPLICATIONS, STEPS, START = 256, 150, 3.0
 

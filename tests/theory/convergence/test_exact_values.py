@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from flint import arb, fmpq
 
-from theory.convergence import THEOREMS, Case, Moments, evaluate
-from theory.verdict import Verdict
+from theory.convergence.moments import Moments
+from theory.convergence.theorem import Case, evaluate
+from theory.convergence.theorems import THEOREMS
+from theory.decisions.verdict import Verdict
 
 STEPS = 120
 

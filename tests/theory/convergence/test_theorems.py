@@ -11,13 +11,15 @@ from flint import arb, fmpq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory.candidates.candidate import loads
-from theory.convergence import THEOREMS, Case, Moments, evaluate, moments_of
+from theory.candidates.loading import loads
 from theory.convergence.amplitude import best_amplitude, noise_factor, shape, shape_of
-from theory.convergence.theorem import NUMBERS
+from theory.convergence.candidate_moments import moments_of
+from theory.convergence.moments import Moments
+from theory.convergence.theorem import NUMBERS, Case, evaluate
+from theory.convergence.theorems import THEOREMS
 from theory.convergence.trace import largest_scale, trace_bound, trace_condition
+from theory.decisions.verdict import Verdict
 from theory.laws.parsing import parse_law
-from theory.verdict import Verdict
 
 TAIL = "def step_size(tau, F): return 2 - 2*F"
 NUMBERS_GIVEN = {

@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from theory.candidates.candidate import loads
+from theory.candidates.loading import loads
 from theory.decisions.conditions import CONDITIONS
 from theory.decisions.decision import decide
 from theory.laws.parsing import from_json, parse_law

@@ -35,9 +35,9 @@ from theory.convergence.assumptions import (
 from theory.convergence.steps import compared
 from theory.convergence.theorem import Case, Judged, Theorem
 from theory.convergence.theorems.bounded_gradients import UNBIASED
+from theory.decisions.verdict import Verdict
 from theory.numbers.balls import Number, ball, power
 from theory.numbers.decimals import shown
-from theory.verdict import Verdict
 
 _ALONG_THE_RUN = Judged("bound along the run", None, "E|g_t|² ≤ M² given τ_t, for every t < T")
 

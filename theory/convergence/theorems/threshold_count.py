@@ -22,8 +22,8 @@ from flint import fmpq
 
 from theory.convergence.assumptions import NO_STEP, NOISE, SMOOTH, at_most, bounded_staleness, constant_factor
 from theory.convergence.theorem import Case, Judged, Theorem
+from theory.decisions.verdict import Verdict
 from theory.numbers.balls import Number
-from theory.verdict import Verdict
 
 _DELAYS = Judged(
     "delays that do not look at the noise", None, "the delay sequence is fixed, or independent of the noise"

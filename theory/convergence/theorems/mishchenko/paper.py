@@ -12,9 +12,9 @@ from flint import fmpq
 
 from theory.convergence.assumptions import NO_STEP, at_most
 from theory.convergence.theorem import Case, Judged, Theorem
+from theory.decisions.verdict import Verdict
 from theory.numbers.balls import Number, ball, power, sign
 from theory.numbers.decimals import shown
-from theory.verdict import Verdict
 
 PAPER = "Mishchenko, Bach, Even, Woodworth 2022 (arXiv 2206.07638)"
 SMOOTH = Judged("smooth objective", None, "F is L-smooth and bounded below")

@@ -1,0 +1,72 @@
+"""Where to look for counterexamples, and what is kept of one that is met."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from fractions import Fraction
+
+from theory.analysis.expectation import UnderLaw
+from theory.analysis.pointwise import PointValues, probes, samples
+from theory.decisions.question import MOST_CHECKED, Question
+from theory.formulas.formula import reads_law
+from theory.laws import FiniteLaw
+
+
+def with_single_parameters(question: Question) -> Iterator[Question]:
+    """The question itself, or with single values for its open parameters."""
+    if question.setting.is_fixed():
+        yield question
+        return
+    for chosen in samples(question.setting.parameters):
+        setting = UnderLaw(chosen, question.setting.law, question.setting.cdf)
+        yield dataclasses.replace(question, setting=setting)
+
+
+def under_small_laws(question: Question) -> Iterator[Question]:
+    """Small laws that may refute what is asked for every law."""
+    last = question.domain[1]
+    for at in with_single_parameters(question):
+        for law in _small_laws():
+            if law.last is not None and (last is None or law.last <= last) and law.first >= question.domain[0]:
+                yield at.under(law)
+
+
+def _small_laws() -> Iterator[FiniteLaw]:
+    for tau in (0, 1, 2, 5):
+        yield FiniteLaw({tau: Fraction(1)}, ["constant", str(tau)])
+    for counts in ([1, 1], [9, 1], [1, 9], [1, 2], [0, 1, 1], [1, 0, 0, 1], [1, 1, 1], [1, 2, 1], [3, 1, 1], [1, 1, 3]):
+        total = sum(counts)
+        yield FiniteLaw({tau: Fraction(n, total) for tau, n in enumerate(counts) if n}, ["counts", counts])
+    for tau in (20, 100, 1000):  # what falls slowly is far from its mean only far out
+        yield FiniteLaw({tau: Fraction(1)}, ["constant", str(tau)])
+
+
+def to_look_at(question: Question, before: int | None) -> Iterator[tuple[int, Question, PointValues]]:
+    """Staleness values and settings to look at; where all from ``before`` on is settled, only what lies before."""
+    single = PointValues(question.formula, question.setting).is_single
+    if single or not (question.setting.law is None and reads_law(question.formula)):
+        asked: Iterator[Question] = with_single_parameters(question)
+    else:
+        asked = under_small_laws(question)
+    for at in asked:
+        law_last = at.setting.law.last if at.setting.law is not None else None
+        looked = probes(question.formula, question.domain, law_last)
+        if before is not None and single:
+            looked = itertools.chain(range(question.domain[0], min(before, MOST_CHECKED)))
+        elif not single:
+            looked = itertools.islice(looked, 60)
+        points = PointValues(at.formula, at.setting)
+        for tau in looked:
+            yield tau, at, points
+
+
+def witness(at: Question, **evidence: object) -> dict[str, object]:
+    """What is needed to look at a counterexample again."""
+    told = dict(evidence)
+    if at.setting.law is not None:
+        told["law"] = at.setting.law.to_json()
+    if at.setting.parameters:
+        told["parameters"] = {name: str(known.low) for name, known in at.setting.parameters.items()}
+    return {"counterexample": told}
