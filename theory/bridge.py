@@ -10,7 +10,7 @@ from flint import arb, fmpq
 from theory.analysis.pointwise import PointValues
 from theory.candidates.candidate import Candidate
 from theory.candidates.loading import load
-from theory.decisions.decision import Report, decide, question
+from theory.decisions.decision import Report, decide, question_about
 from theory.decisions.question import Question
 from theory.decisions.verdict import Verdict
 from theory.formulas.formula import Formula, divide, reads_law
@@ -64,7 +64,7 @@ def to_rule(
     report = decide(loaded, laws)
     _require_proved(report)
     law = laws[0] if laws else None
-    asked = question(loaded, law)
+    asked = question_about(loaded, law)
     if not asked.setting.is_fixed():
         raise ValueError(f"{loaded.name}: give each parameter a value: {', '.join(asked.setting.parameters)}")
     if law is None and reads_law(asked.formula):

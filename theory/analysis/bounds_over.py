@@ -96,17 +96,17 @@ def _where(parts: list[Formula], setting: Setting, first: int, last: int | None)
     cut = _cut(holds)
     if cut is not None:
         below, (lower, upper) = cut
-        found = []
+        branches = []
         for branch, (start, stop) in ((yes if below else no, (first, lower)), (no if below else yes, (upper, last))):
             start = max(start, first)
             stop = stop if last is None else last if stop is None else min(stop, last)
             if stop is None or start <= stop:
-                found.append(range_of(branch, setting, start, stop))
-        return found[0] if len(found) == 1 else ranges.hull(found[0], found[1])
-    told = compare(holds, lambda part: range_of(part, setting, first, last))
-    if told is None:
+                branches.append(range_of(branch, setting, start, stop))
+        return branches[0] if len(branches) == 1 else ranges.hull(branches[0], branches[1])
+    holds_throughout = compare(holds, lambda part: range_of(part, setting, first, last))
+    if holds_throughout is None:
         return ranges.hull(range_of(yes, setting, first, last), range_of(no, setting, first, last))
-    return range_of(yes if told else no, setting, first, last)
+    return range_of(yes if holds_throughout else no, setting, first, last)
 
 
 def _cut(holds: Formula) -> tuple[bool, tuple[int, int]] | None:
@@ -160,11 +160,11 @@ def compare(formula: Formula, range_of: Callable[[Formula], Range]) -> bool | No
         inner = compare(parts[0], range_of)
         return None if inner is None else not inner
     if name in ("and", "or"):
-        told = [compare(part, range_of) for part in parts]
+        verdicts = [compare(part, range_of) for part in parts]
         decisive = name == "or"
-        if decisive in told:
+        if decisive in verdicts:
             return decisive
-        return None if None in told else not decisive
+        return None if None in verdicts else not decisive
     difference = range_of(parts[1]) - range_of(parts[0])  # of ranges: sound, if loose where both share τ
     if name == "equal":
         if difference == ZERO:

@@ -63,10 +63,10 @@ def resolved(formula: Formula, setting: Setting, first: int) -> Formula:
     def change(node: Formula) -> Formula | None:
         name, *parts = node
         if name == "where":
-            told = compare(parts[0], lambda part: range_of(part, setting, first, None))
-            if told is None:
-                told = _compared(parts[0], setting, first)
-            return resolved(parts[1] if told else parts[2], setting, first)
+            holds = compare(parts[0], lambda part: range_of(part, setting, first, None))
+            if holds is None:
+                holds = _compared(parts[0], setting, first)
+            return resolved(parts[1] if holds else parts[2], setting, first)
         if name in ("min", "max"):
             best, *others = (resolved(part, setting, first) for part in parts)
             for other in others:
@@ -119,8 +119,8 @@ def _compared(formula: Formula, setting: Setting, first: int) -> bool:
     if name == "not":
         return not _compared(parts[0], setting, first)
     if name in ("and", "or"):
-        told = [_compared(part, setting, first) for part in parts]
-        return all(told) if name == "and" else any(told)
+        verdicts = [_compared(part, setting, first) for part in parts]
+        return all(verdicts) if name == "and" else any(verdicts)
     of = sign_from(subtract(parts[1], parts[0]), setting, max(first, 1))
     return of == 0 if name == "equal" else of >= (1 if name == "less" else 0)
 

@@ -57,13 +57,13 @@ def exact_mean(formula: Formula, setting: Setting) -> tuple[str, Quotient]:
         return "affine in F", _affine_mean(formula, setting)
     if setting.law is None:
         raise Unsupported("no one value for every law")
-    points = setting.law.points()
-    if points is not None:
-        if len(points) > _MOST_POINTS:
+    support = setting.law.support()
+    if support is not None:
+        if len(support) > _MOST_POINTS:
             raise Unsupported("many points")
         total = algebra.rational(0)
-        for tau in points:
-            total = total + setting.law.exact_mass(tau) * algebraic(at(formula, tau, setting))
+        for tau in support:
+            total = total + setting.law.exact_mass(tau) * algebraic(at_staleness(formula, tau, setting))
         return "finite sum", total
     return "generating function", _unbounded_mean(formula, setting)
 
@@ -119,7 +119,7 @@ def _constant_condition(formula: Formula, setting: Setting) -> bool | None:
             return None
 
 
-def at(formula: Formula, tau: int, setting: Setting) -> Formula:
+def at_staleness(formula: Formula, tau: int, setting: Setting) -> Formula:
     """The formula at one staleness, with its cases, minima and roundings decided there."""
 
     def change(node: Formula) -> Formula | None:
@@ -205,7 +205,7 @@ def _unbounded_mean(formula: Formula, setting: Setting) -> Quotient:
         except Undecided:
             continue
         for tau in range(first):
-            exact, instead = algebraic(at(formula, tau, setting)), algebraic(at(tail, tau, setting))
+            exact, instead = algebraic(at_staleness(formula, tau, setting)), algebraic(at_staleness(tail, tau, setting))
             expected = expected + setting.one_law.exact_mass(tau) * (exact - instead)
         return expected
     raise Unsupported("pieces that reach far out")

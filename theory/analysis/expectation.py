@@ -58,7 +58,7 @@ def expectation(formula: Formula, setting: Setting) -> Number:
     value_at = compiled(formula, setting)
     window = _window([formula], setting)
     total = window.left_out[0]
-    for tau in window.points:
+    for tau in window.support:
         total += window.mass(tau) * ball(value_at(tau))
     return total * window.scale
 
@@ -68,7 +68,7 @@ def moments(formula: Formula, setting: Setting) -> FactorMoments:
     value_at = compiled(formula, setting)
     window = _window([formula, ("power", formula, number(2)), multiply(TAU, formula)], setting)
     mean, square, staleness = window.left_out
-    for tau in window.points:
+    for tau in window.support:
         value = ball(value_at(tau))
         weighted = window.mass(tau) * value
         mean += weighted
@@ -77,16 +77,16 @@ def moments(formula: Formula, setting: Setting) -> FactorMoments:
     return FactorMoments(mean * window.scale, square * window.scale, staleness * window.scale)
 
 
-def scaled(found: FactorMoments, factor: Number) -> FactorMoments:
+def scaled(known: FactorMoments, factor: Number) -> FactorMoments:
     """The moments of a constant times C."""
-    return FactorMoments(found.mean * factor, found.mean_square * factor * factor, found.staleness_mean * factor)
+    return FactorMoments(known.mean * factor, known.mean_square * factor * factor, known.staleness_mean * factor)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Window:
-    """What is summed: points, the mass of each over a common scale, and balls that hold what is left out."""
+    """What is summed: staleness values, their masses over a common scale, and balls that hold what is left out."""
 
-    points: Sequence[int]
+    support: Sequence[int]
     mass: Callable[[int], Number]
     left_out: list[arb]
     scale: Number = dataclasses.field(default_factory=lambda: fmpq(1))
@@ -97,11 +97,11 @@ def _window(formulas: Sequence[Formula], setting: Setting) -> _Window:
     if law is None:
         raise Undecided("an expectation without a law")
     nothing = [arb(0) for _ in formulas]
-    points = law.points()
-    if isinstance(points, range):  # equal probabilities: one product at the end
-        return _Window(points, lambda tau: fmpq(1), nothing, law.mass(points[0]))
-    if points is not None:
-        return _Window(points, law.mass, nothing)
+    support = law.support()
+    if isinstance(support, range):  # equal probabilities: one product at the end
+        return _Window(support, lambda tau: fmpq(1), nothing, law.mass(support[0]))
+    if support is not None:
+        return _Window(support, law.mass, nothing)
     for formula in formulas:
         _refuse_divergence(formula, setting)
     start, stop = law.window()
@@ -114,15 +114,15 @@ def _window(formulas: Sequence[Formula], setting: Setting) -> _Window:
     return _Window(range(start, stop + 1), law.mass, left_out)
 
 
-def _left_above(bounds: list[GrowthBound], law: object, stop: int) -> tuple[int, list[arb]]:
+def _left_above(bounds: list[GrowthBound], law: Law, stop: int) -> tuple[int, list[arb]]:
     """Further points to sum, until the rest is small beside one, and bounds of the rest."""
     for _ in range(_FURTHER):
         try:
-            found = [b.scale.upper() * law.tail_bound(stop, b.power, b.rate) for b in bounds]  # type: ignore[attr-defined]
+            left_out = [b.scale.upper() * law.tail_bound(stop, b.power, b.rate) for b in bounds]
         except Undecided:
-            found = []
-        if found and all(bound < arb(2) ** -16 for bound in found):
-            return stop, found
+            left_out = []
+        if left_out and all(bound < arb(2) ** -16 for bound in left_out):
+            return stop, left_out
         stop += max(8, stop // 8)
     raise Undecided("a tail that is not small where the sum has to end")
 

@@ -63,14 +63,14 @@ def trend(formula: Formula, setting: Setting, first: int) -> Trend:
     if name == "power":
         return _power_trend(parts[0], parts[1], setting, first)
     if name == "where":
-        told = compare(parts[0], bounds)
-        if told is not None:
-            return of(parts[1] if told else parts[2])
+        holds = compare(parts[0], bounds)
+        if holds is not None:
+            return of(parts[1] if holds else parts[2])
     raise Undecided(f"{name} neither falls nor rises by its composition")
 
 
-def _agreeing(trends: list[Trend]) -> Trend:
-    moving = {one for one in trends if one != "constant"}
+def _agreeing(directions: list[Trend]) -> Trend:
+    moving = {one for one in directions if one != "constant"}
     if len(moving) > 1:
         raise Undecided("a part that falls and a part that rises")
     return moving.pop() if moving else "constant"
@@ -78,17 +78,17 @@ def _agreeing(trends: list[Trend]) -> Trend:
 
 def _product_trend(parts: list[Formula], setting: Setting, first: int) -> Trend:
     """Of non-negative factors; those that are never positive are turned round, two by two."""
-    turned, trends = False, []
+    turned, directions = False, []
     for part in parts:
         bounds, one = range_of(part, setting, first, None), trend(part, setting, first)
         if bounds.is_nonnegative():
-            trends.append(one)
+            directions.append(one)
         elif bounds.is_nonpositive():
-            trends.append(_OPPOSITE[one])
+            directions.append(_OPPOSITE[one])
             turned = not turned
         else:
             raise Undecided("a factor of either sign")
-    together = _agreeing(trends)
+    together = _agreeing(directions)
     return _OPPOSITE[together] if turned else together
 
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 from flint import fmpq
 
 from theory.analysis.bounds_over import range_of
-from theory.analysis.equality import at
+from theory.analysis.equality import at_staleness
 from theory.analysis.evaluation import compiled
 from theory.analysis.setting import Setting
 from theory.formulas.algebra import algebraic
@@ -64,8 +64,12 @@ class PointValues:
                     return sign(self.value(tau, bits) - right)
             except Undecided:
                 continue
-        left = at(self.formula, tau, self.setting)
-        right = at(other.formula, other_tau, self.setting) if isinstance(other, PointValues) else ("number", other)
+        left = at_staleness(self.formula, tau, self.setting)
+        right = (
+            at_staleness(other.formula, other_tau, self.setting)
+            if isinstance(other, PointValues)
+            else ("number", other)
+        )
         try:
             if algebraic(subtract(left, right)).is_zero():
                 return 0

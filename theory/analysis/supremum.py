@@ -60,8 +60,8 @@ def supremum_of_distance(formula: Formula, setting: Setting, domain: Domain) -> 
     """
     first, last = domain
     distance = ("abs", subtract(formula, number(1)))
-    points = PointValues(distance, setting)
-    if not points.is_single:
+    distances = PointValues(distance, setting)
+    if not distances.is_single:
         try:
             whole = range_of(distance, setting, first, last)
         except ArithmeticError:
@@ -72,14 +72,14 @@ def supremum_of_distance(formula: Formula, setting: Setting, domain: Domain) -> 
     if last is None:  # a limit that is only approached is nearly reached there
         for tau in _FAR:
             try:
-                low = greatest(low, points.certain(tau))
+                low = greatest(low, distances.certain(tau))
             except ArithmeticError:
                 break
     for stop in _REFINED:
         stop = stop if last is None else min(stop, last + 1)
         try:
             for tau in range(done, stop):
-                low = greatest(low, points.certain(tau))
+                low = greatest(low, distances.certain(tau))
         except ArithmeticError:
             return None
         done = max(done, stop)

@@ -38,17 +38,17 @@ class Tail(NamedTuple):
 
 def periods(formula: Formula) -> list[int]:
     """1, and a period after which parity terms and roundings repeat, where there are such."""
-    found = 1
+    period = 1
     for node in nodes(formula):
         if node[0] == "power" and node[1][0] == "number" and node[1][1] < 0 and node[2][0] != "number":
-            found = math.lcm(found, 2)
+            period = math.lcm(period, 2)
         if node[0] == "modulo" and node[2][0] == "number" and 0 < node[2][1] <= _LONGEST_PERIOD:
-            found = math.lcm(found, node[2][1].numerator)
+            period = math.lcm(period, node[2][1].numerator)
         if node[0] in ("floor", "sin", "cos", "modulo"):
             for inner in nodes(node[1]):
                 if inner[0] == "number" and inner[1].denominator <= _LONGEST_PERIOD:
-                    found = math.lcm(found, inner[1].denominator * (2 if node[0] in ("sin", "cos") else 1))
-    return [1] if found == 1 or found > _LONGEST_PERIOD else [1, found]
+                    period = math.lcm(period, inner[1].denominator * (2 if node[0] in ("sin", "cos") else 1))
+    return [1] if period == 1 or period > _LONGEST_PERIOD else [1, period]
 
 
 def inequality(formula: Formula, setting: Setting, tail: Tail, *, strict: bool) -> bool:
@@ -170,15 +170,15 @@ def _sign(formula: Formula, setting: Setting, first: int) -> int:
             return 1 if bounds.is_positive() else -1
     except (Undecided, NotFinite):
         pass
-    found = {
+    signs = {
         sign_from(in_class(formula, period, remainder), setting, max(1, first // period))
         for period in periods(formula)[-1:]
         for remainder in range(period)
         if first >= period
     }
-    if len(found) != 1:
+    if len(signs) != 1:
         raise Undecided("a sign that is not shown to stay")
-    return found.pop()
+    return signs.pop()
 
 
 def growing(formula: Formula, setting: Setting, first: int) -> bool:

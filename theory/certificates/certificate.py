@@ -7,7 +7,7 @@ import json
 import pathlib
 from typing import Any
 
-from theory.decisions.decision import Decision, Report, question
+from theory.decisions.decision import Decision, Report, question_about
 from theory.decisions.question import Question
 from theory.decisions.verdict import Verdict
 from theory.formulas.writing import digest
@@ -29,7 +29,7 @@ def certificate(report: Report) -> dict[str, Any]:
     claims = []
     if report.candidate.formula is not None:
         for place, law in enumerate(report.laws):
-            claims += _claims(question(report.candidate, law), report.decisions, place)
+            claims += _claims(question_about(report.candidate, law), report.decisions, place)
         for repair in report.repairs:
             claims += _claims(repair.question, repair.decisions, 0)
     source = report.candidate.source

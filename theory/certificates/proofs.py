@@ -40,7 +40,7 @@ def _defined(asked: Question, evidence: dict[str, Any]) -> None:
 
 def _positive(asked: Question, evidence: dict[str, Any]) -> None:
     law = asked.setting.law
-    supported = law.points() if law is not None else None
+    supported = law.support() if law is not None else None
     here = asked.setting.with_support()
     if supported is not None or (law is None and mentions(asked.formula, "F")):
         require_only(evidence, "mass", "elsewhere")

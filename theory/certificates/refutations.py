@@ -98,7 +98,7 @@ def _mean_is_not_one(at: Question, told: dict[str, Any]) -> None:
     require(sign(mean - 1) != 0, "E[C] is 1")
     # Under one point the mean is a value, which is exact where it is rational.
     law = at.setting.one_law
-    single = law.points() is not None and law.first == law.last
+    single = law.support() is not None and law.first == law.last
     exact = PointValues(at.formula, at.setting).certain(law.first) if single else mean
     require(told["mean"] in (ends(mean), ends(exact)), "the enclosure of E[C]")
 

@@ -160,7 +160,7 @@ def moments_of(candidate: Candidate, law: Law) -> Moments:
     if not setting.is_fixed():
         raise ValueError(f"{candidate.name}: each parameter must be one number here")
     factor = PointValues(candidate.formula, setting).certain
-    points = law.points()
+    points = law.support()
     if points is not None and law.last is not None and len(points) <= MOST_EXACT:
         masses = {tau: law.mass(tau) for tau in points}
         try:

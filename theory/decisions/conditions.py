@@ -9,26 +9,28 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
+from typing import Any
 
 from theory.analysis import equality, tails
 from theory.analysis.expectation import Diverges
 from theory.analysis.pointwise import PointValues
 from theory.analysis.supremum import Supremum, supremum_of_distance
 from theory.analysis.tails import Tail
-from theory.decisions.counterexamples import to_look_at, with_single_parameters, witness
-from theory.decisions.every_law import bounded, for_every_law, gap
+from theory.decisions.counterexamples import suspects, with_single_parameters, witness
+from theory.decisions.every_law import bounded, for_every_law, gap_to_mid
 from theory.decisions.question import FEW, MOST_CHECKED, Question
 from theory.decisions.verdict import Finding, Verdict, proved, refuted, unknown
 from theory.formulas.formula import Formula, mentions, number, subtract
+from theory.laws.law import Law
 from theory.numbers.balls import NotFinite, sign
 from theory.numbers.decimals import ends, shown
 
 
 def defined(question: Question) -> Finding:
     """Whether C is a real, finite number at every integer of the domain."""
-    points, (first, last) = PointValues(question.formula, question.setting), question.domain
+    values, (first, last) = PointValues(question.formula, question.setting), question.domain
     start = None
     if last is None or last - first > FEW:
         for candidate in (first, *(s for s in tails.STARTS if first < s <= question.first_checked())):
@@ -37,96 +39,112 @@ def defined(question: Question) -> Finding:
                 break
     if start is None and last is not None and last - first < MOST_CHECKED:
         start = last + 1
-    for tau, at, here in to_look_at(question, start):
+    for tau, instance, instance_values in suspects(question, start):
         try:
-            here.certain(tau)
+            instance_values.certain(tau)
         except NotFinite as error:
-            return refuted(f"C({tau}) is not a real, finite number: {error}", **witness(at, tau=tau))
+            return refuted(f"C({tau}) is not a real, finite number: {error}", **witness(instance, tau=tau))
         except ArithmeticError:
             continue
     if start is None:
         return unknown("no argument was found that it is defined for every staleness")
-    if not all(points.is_finite(tau) for tau in range(first, start)):
+    if not all(values.is_finite(tau) for tau in range(first, start)):
         return unknown("its value at some staleness could not be enclosed")
-    return proved(_told("a real number", first, start, last, "its parts are defined there"), start=start)
+    return proved(_sentence("a real number", first, start, last, "its parts are defined there"), start=start)
 
 
 def positive(question: Question) -> Finding:
     """Whether C > 0 where the law has mass, and ≥ 0 elsewhere in the domain."""
     law = question.setting.law
-    supported = law.points() if law is not None else None
-    here = question.setting.with_support()
-    found: dict[str, Tail] = {}
-    mass: Tail | None = None
-    if supported is None or law is None or law.last is None:  # every integer may have mass
-        wanted = [("mass", here, True)]
-        if law is None and mentions(question.formula, "F"):
-            wanted.append(("elsewhere", question.setting, False))
-    else:
-        wanted = [("elsewhere", question.setting, False)]
-        reach = dataclasses.replace(question, setting=here).first_checked()
-        mass = tails.find_inequality(question.formula, here, law.first, min(reach, law.last), strict=True)
-        supported = [tau for tau in supported if mass is None or tau < mass.start]
-    for name, setting, strict in wanted:
-        tail = _tail(dataclasses.replace(question, setting=setting), question.formula, strict=strict)
-        if tail is not None:
-            found[name] = tail
-    before = None if len(found) < len(wanted) else max(tail.start for tail in found.values())
-    looked = to_look_at(question, before)
-    if supported is not None and question.setting.is_fixed():
-        points = PointValues(question.formula, question.setting)
-        looked = itertools.chain(((tau, question, points) for tau in supported), looked)
-    for tau, at, here_at in looked:
+    if law is not None and law.last is not None:
+        return _positive_on_support(question, law)
+    on_support = dataclasses.replace(question, setting=question.setting.with_support())
+    arguments = {"mass": _tail(on_support, question.formula, strict=True)}
+    if law is None and mentions(question.formula, "F"):  # F can be 0 or 1 where a law has no mass
+        arguments["elsewhere"] = _tail(question, question.formula, strict=False)
+    return _not_positive(question, _settled_from(arguments.values())) or _positive_by(question, arguments)
+
+
+def _positive_on_support(question: Question, law: Law) -> Finding:
+    """The condition under a bounded law: > 0 on its support, by an argument or one by one, and ≥ 0 elsewhere."""
+    on_support = dataclasses.replace(question, setting=question.setting.with_support())
+    reach = on_support.first_checked() if law.last is None else min(on_support.first_checked(), law.last)
+    mass = tails.find_inequality(question.formula, on_support.setting, law.first, reach, strict=True)
+    one_by_one = [tau for tau in law.support() or () if mass is None or tau < mass.start]
+    elsewhere = _tail(question, question.formula, strict=False)
+    refutation = _not_positive(question, _settled_from([elsewhere]), one_by_one)
+    if refutation is not None:
+        return refutation
+    values = PointValues(question.formula, question.setting)
+    if not all(values.is_at_least(tau, Fraction(0), strict=True) for tau in one_by_one):
+        return unknown("its sign where the law has mass could not be decided")
+    return _positive_by(question, {"elsewhere": elsewhere}, mass=mass and list(mass))
+
+
+def _not_positive(question: Question, settled: int | None, support: Sequence[int] = ()) -> Finding | None:
+    """A value that is negative, or 0 where the law has mass; ``support`` is looked at first."""
+    suspected = suspects(question, settled)
+    if question.setting.is_fixed():
+        own_values = PointValues(question.formula, question.setting)
+        suspected = itertools.chain(((tau, question, own_values) for tau in support), suspected)
+    for tau, instance, values in suspected:
         try:
-            below = here_at.compare(tau, Fraction(0))
+            sign_there = values.compare(tau, Fraction(0))
         except ArithmeticError:
             continue
-        has_mass = at.setting.law is None or at.setting.law.has_mass(tau)
-        if below < 0 or (below == 0 and has_mass):
-            value = here_at.certain(tau)
+        has_mass = instance.setting.law is None or instance.setting.law.has_mass(tau)
+        if sign_there < 0 or (sign_there == 0 and has_mass):
+            value = values.certain(tau)
             return refuted(
-                f"C({tau}) {shown(value)}{'' if below else ', where the law has mass'}",
-                **witness(at, tau=tau, value=ends(value)),
+                f"C({tau}) {shown(value)}{'' if sign_there else ', where the law has mass'}",
+                **witness(instance, tau=tau, value=ends(value)),
             )
-    if supported is not None:
-        points = PointValues(question.formula, question.setting)
-        if not all(points.is_at_least(tau, Fraction(0), strict=True) for tau in supported):
-            return unknown("its sign where the law has mass could not be decided")
-    if len(found) < len(wanted):
+    return None
+
+
+def _positive_by(question: Question, arguments: dict[str, Tail | None], **evidence: Any) -> Finding:
+    """Proved, where each of the inequalities has its argument; the sentence is about the first."""
+    shown_by = {name: tail for name, tail in arguments.items() if tail is not None}
+    if len(shown_by) < len(arguments):
         return unknown("no argument was found for every staleness")
-    main = found[wanted[0][0]]
-    told = _told("positive", question.domain[0], main.start, question.domain[1], main.argument)
-    evidence = {name: list(tail) for name, tail in found.items()}
-    return proved(told, **evidence) if supported is None else proved(told, **evidence, mass=mass and list(mass))
+    main = next(iter(shown_by.values()))
+    sentence = _sentence("positive", question.domain[0], main.start, question.domain[1], main.argument)
+    return proved(sentence, **{name: list(tail) for name, tail in shown_by.items()}, **evidence)
+
+
+def _settled_from(arguments: Iterable[Tail | None]) -> int | None:
+    """From where on every inequality has an argument; None where one has none."""
+    starts = [None if tail is None else tail.start for tail in arguments]
+    return None if None in starts else max(start for start in starts if start is not None)
 
 
 def decreasing(question: Question) -> Finding:
     """Whether C(τ + 1) ≤ C(τ) for all integers of the domain."""
     first, last = question.domain
-    points = PointValues(question.formula, question.setting)
+    values = PointValues(question.formula, question.setting)
     tail: Tail | None = None
-    if last is None or last - first > FEW or not points.is_single:
+    if last is None or last - first > FEW or not values.is_single:
         tail = tails.find_falling(question.formula, question.setting, first, question.first_checked())
-    if tail is None and last is not None and last - first < MOST_CHECKED and points.is_single:
+    if tail is None and last is not None and last - first < MOST_CHECKED and values.is_single:
         tail = Tail("every point", 1, last)
-    for tau, at, here in to_look_at(question, None if tail is None else tail.start + 1):
+    for tau, instance, instance_values in suspects(question, None if tail is None else tail.start + 1):
         if last is not None and tau >= last:
             continue
         try:
-            if here.compare(tau, here, tau + 1) >= 0:
+            if instance_values.compare(tau, instance_values, tau + 1) >= 0:
                 continue
-            values = here.certain(tau), here.certain(tau + 1)
+            neighbours = instance_values.certain(tau), instance_values.certain(tau + 1)
         except ArithmeticError:
             continue
         return refuted(
-            f"C({tau}) {shown(values[0])} < C({tau + 1}) {shown(values[1])}",
-            **witness(at, tau=tau, value=ends(values[0]), next=ends(values[1])),
+            f"C({tau}) {shown(neighbours[0])} < C({tau + 1}) {shown(neighbours[1])}",
+            **witness(instance, tau=tau, value=ends(neighbours[0]), next=ends(neighbours[1])),
         )
     if tail is None:
         return unknown("no argument was found for every staleness, and no counterexample")
-    if not all(points.does_not_rise(tau) for tau in range(first, tail.start)):
+    if not all(values.does_not_rise(tau) for tau in range(first, tail.start)):
         return unknown("some neighbours could not be told apart")
-    return proved(_told("never increases", first, tail.start, last, tail.argument), tail=list(tail))
+    return proved(_sentence("never increases", first, tail.start, last, tail.argument), tail=list(tail))
 
 
 def magnitude(question: Question) -> Finding:
@@ -139,15 +157,15 @@ def magnitude(question: Question) -> Finding:
     except (ArithmeticError, RecursionError):
         pass
     failed: Exception | None = None
-    for at in with_single_parameters(question):
+    for instance in with_single_parameters(question):
         mean = None
         try:
-            if at.setting.law is not None:
-                mean = at.setting.mean(at.formula)
+            if instance.setting.law is not None:
+                mean = instance.setting.mean(instance.formula)
                 if sign(mean - 1) != 0:
-                    return refuted(f"E[C] {shown(mean)}{gap(at)}", **witness(at, mean=ends(mean)))
+                    return refuted(f"E[C] {shown(mean)}{gap_to_mid(instance)}", **witness(instance, mean=ends(mean)))
         except Diverges as error:
-            return refuted(f"E[C] is infinite: {error}", **witness(at, diverges=error.first))
+            return refuted(f"E[C] is infinite: {error}", **witness(instance, diverges=error.first))
         except (ArithmeticError, RecursionError) as error:
             failed = error if mean is None else failed
     if law is None:
@@ -162,25 +180,25 @@ def amplitude(question: Question) -> Finding:
     bound, formula = question.amplitude, question.formula
     above = subtract(number(1 + bound), formula)
     below = subtract(formula, number(1 - bound))
-    found = [_tail(question, one, strict=False) for one in (above, below)]
-    start = None if None in found else max(tail.start for tail in found if tail)
-    for tau, at, here in to_look_at(question, start):
+    arguments = [_tail(question, one, strict=False) for one in (above, below)]
+    start = None if None in arguments else max(tail.start for tail in arguments if tail)
+    for tau, instance, instance_values in suspects(question, start):
         try:
-            if here.compare(tau, 1 + bound) <= 0 and here.compare(tau, 1 - bound) >= 0:
+            if instance_values.compare(tau, 1 + bound) <= 0 and instance_values.compare(tau, 1 - bound) >= 0:
                 continue
-            value = here.certain(tau)
+            value = instance_values.certain(tau)
         except ArithmeticError:
             continue
         return refuted(
-            f"|C({tau}) - 1| > {bound}, as C({tau}) {shown(value)}", **witness(at, tau=tau, value=ends(value))
+            f"|C({tau}) - 1| > {bound}, as C({tau}) {shown(value)}", **witness(instance, tau=tau, value=ends(value))
         )
     size: Supremum | None = supremum_of_distance(question.formula, question.setting, question.domain)
     if start is None:
         return unknown("no argument was found for every staleness")
-    told = "" if size is None else f"; sup|C-1| {size}"
+    distance = "" if size is None else f"; sup|C-1| {size}"
     evidence = {} if size is None else {"sup": size.ends}
-    arguments = " and ".join(sorted({tail.argument for tail in found if tail}))
-    return proved(f"|C-1| ≤ {bound} ({arguments}){told}", **evidence, tails=[list(tail) for tail in found if tail])
+    names = " and ".join(sorted({tail.argument for tail in arguments if tail}))
+    return proved(f"|C-1| ≤ {bound} ({names}){distance}", **evidence, tails=[list(tail) for tail in arguments if tail])
 
 
 def finite_moments(question: Question) -> Finding:
@@ -191,32 +209,32 @@ def finite_moments(question: Question) -> Finding:
         finding = bounded(question)
         if finding.verdict is Verdict.PROVED:
             return finding
-    for at in with_single_parameters(question):
+    for instance in with_single_parameters(question):
         try:
-            found = at.setting.moments(at.formula)
+            known = instance.setting.moments(instance.formula)
         except Diverges as error:
-            return refuted(f"a moment is infinite: {error}", **witness(at, diverges=error.first))
+            return refuted(f"a moment is infinite: {error}", **witness(instance, diverges=error.first))
         except (ArithmeticError, RecursionError) as error:
             return unknown(f"no enclosure was found: {error}")
         if question.setting.is_fixed():
             return proved(
-                f"E[C] {shown(found.mean)}, E[C²] {shown(found.mean_square)}, E[τC] {shown(found.staleness_mean)}",
-                mean=ends(found.mean),
-                mean_square=ends(found.mean_square),
-                staleness_mean=ends(found.staleness_mean),
+                f"E[C] {shown(known.mean)}, E[C²] {shown(known.mean_square)}, E[τC] {shown(known.staleness_mean)}",
+                mean=ends(known.mean),
+                mean_square=ends(known.mean_square),
+                staleness_mean=ends(known.staleness_mean),
             )
     return unknown("its parameters are open, and it was not shown to be bounded")
 
 
 def where_undefined(condition: str, question: Question, finding: Finding) -> Finding | None:
     """What an undefined value refutes: every condition at its place, moments where the law has mass there."""
-    told = finding.evidence.get("counterexample")
-    if finding.verdict is not Verdict.REFUTED or condition == "defined" or told is None:
+    counterexample = finding.evidence.get("counterexample")
+    if finding.verdict is not Verdict.REFUTED or condition == "defined" or counterexample is None:
         return None
-    law, tau = question.setting.law, told["tau"]
+    law, tau = question.setting.law, counterexample["tau"]
     if condition in ("magnitude", "moments") and law is not None and not law.has_mass(tau):
         return None
-    return refuted(f"C({tau}) is not a real, finite number", counterexample={**told, "undefined": True})
+    return refuted(f"C({tau}) is not a real, finite number", counterexample={**counterexample, "undefined": True})
 
 
 #: The conditions by their names; each is a function of a question.
@@ -233,16 +251,16 @@ CONDITIONS: dict[str, Callable[[Question], Finding]] = {
 def _tail(question: Question, formula: Formula, *, strict: bool) -> Tail | None:
     """A tail on which an inequality holds, once all that lies before it was looked at."""
     first, last = question.domain
-    points = PointValues(formula, question.setting)
+    values = PointValues(formula, question.setting)
     tail = tails.find_inequality(formula, question.setting, first, question.first_checked(), strict=strict)
-    if tail is None and last is not None and last - first < MOST_CHECKED and points.is_single:
+    if tail is None and last is not None and last - first < MOST_CHECKED and values.is_single:
         tail = Tail("every point", 1, last + 1)
-    if tail is None or not all(points.is_at_least(tau, Fraction(0), strict=strict) for tau in range(first, tail.start)):
+    if tail is None or not all(values.is_at_least(tau, Fraction(0), strict=strict) for tau in range(first, tail.start)):
         return None
     return tail
 
 
-def _told(what: str, first: int, start: int, last: int | None, argument: str) -> str:
+def _sentence(what: str, first: int, start: int, last: int | None, argument: str) -> str:
     if last is not None and start >= last:
         return f"{what}: all {last - first + 1} values were looked at"
     reach = f"τ ≥ {start}" if last is None else f"{start} ≤ τ ≤ {last}"

@@ -27,10 +27,10 @@ def with_single_parameters(question: Question) -> Iterator[Question]:
 def under_small_laws(question: Question) -> Iterator[Question]:
     """Small laws that may refute what is asked for every law."""
     last = question.domain[1]
-    for at in with_single_parameters(question):
+    for instance in with_single_parameters(question):
         for law in _small_laws():
             if law.last is not None and (last is None or law.last <= last) and law.first >= question.domain[0]:
-                yield at.under(law)
+                yield instance.under(law)
 
 
 def _small_laws() -> Iterator[FiniteLaw]:
@@ -43,30 +43,30 @@ def _small_laws() -> Iterator[FiniteLaw]:
         yield FiniteLaw({tau: Fraction(1)}, ["constant", str(tau)])
 
 
-def to_look_at(question: Question, before: int | None) -> Iterator[tuple[int, Question, PointValues]]:
+def suspects(question: Question, before: int | None) -> Iterator[tuple[int, Question, PointValues]]:
     """Staleness values and settings to look at; where all from ``before`` on is settled, only what lies before."""
     single = PointValues(question.formula, question.setting).is_single
     if single or not (question.setting.law is None and reads_law(question.formula)):
-        asked: Iterator[Question] = with_single_parameters(question)
+        instances: Iterator[Question] = with_single_parameters(question)
     else:
-        asked = under_small_laws(question)
-    for at in asked:
-        law_last = at.setting.law.last if at.setting.law is not None else None
-        looked = probes(question.formula, question.domain, law_last)
+        instances = under_small_laws(question)
+    for instance in instances:
+        law_last = instance.setting.law.last if instance.setting.law is not None else None
+        staleness = probes(question.formula, question.domain, law_last)
         if before is not None and single:
-            looked = itertools.chain(range(question.domain[0], min(before, MOST_CHECKED)))
+            staleness = itertools.chain(range(question.domain[0], min(before, MOST_CHECKED)))
         elif not single:
-            looked = itertools.islice(looked, 60)
-        points = PointValues(at.formula, at.setting)
-        for tau in looked:
-            yield tau, at, points
+            staleness = itertools.islice(staleness, 60)
+        values = PointValues(instance.formula, instance.setting)
+        for tau in staleness:
+            yield tau, instance, values
 
 
-def witness(at: Question, **evidence: object) -> dict[str, object]:
+def witness(instance: Question, **evidence: object) -> dict[str, object]:
     """What is needed to look at a counterexample again."""
-    told = dict(evidence)
-    if at.setting.law is not None:
-        told["law"] = at.setting.law.to_json()
-    if at.setting.parameters:
-        told["parameters"] = {name: str(known.low) for name, known in at.setting.parameters.items()}
-    return {"counterexample": told}
+    kept = dict(evidence)
+    if instance.setting.law is not None:
+        kept["law"] = instance.setting.law.to_json()
+    if instance.setting.parameters:
+        kept["parameters"] = {name: str(known.low) for name, known in instance.setting.parameters.items()}
+    return {"counterexample": kept}

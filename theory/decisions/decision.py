@@ -102,23 +102,25 @@ def decide(candidate: Candidate, laws: Sequence[Law] = (), *, limit_s: float = 2
       >>> report["decreasing"].verdict.value, report["magnitude"].verdict.value
       ('PROVED', 'REFUTED')
     """
-    asked: tuple[Law | None, ...] = tuple(laws) or candidate.laws or (None,)
-    for law in asked:
+    all_laws: tuple[Law | None, ...] = tuple(laws) or candidate.laws or (None,)
+    for law in all_laws:
         if law is not None:
             check_support(candidate, law)
     if candidate.formula is None:
         finding = unknown(f"{candidate.untranslatable}")
         return Report(
-            candidate, asked, tuple(Decision(name, tuple((law, finding) for law in asked)) for name in CONDITIONS)
+            candidate,
+            all_laws,
+            tuple(Decision(name, tuple((law, finding) for law in all_laws)) for name in CONDITIONS),
         )
-    questions = {law: question(candidate, law) for law in asked}
-    each = {law: _all(questions[law], limit_s) for law in asked}
-    decisions = tuple(Decision(name, tuple((law, each[law][name]) for law in asked)) for name in CONDITIONS)
-    report = Report(candidate, asked, decisions)
+    questions = {law: question_about(candidate, law) for law in all_laws}
+    each = {law: _all(questions[law], limit_s) for law in all_laws}
+    decisions = tuple(Decision(name, tuple((law, each[law][name]) for law in all_laws)) for name in CONDITIONS)
+    report = Report(candidate, all_laws, decisions)
     return dataclasses.replace(report, repairs=tuple(_repairs(report, questions, limit_s)))
 
 
-def question(candidate: Candidate, law: Law | None) -> Question:
+def question_about(candidate: Candidate, law: Law | None) -> Question:
     """What is asked of a candidate under a law."""
     if candidate.formula is None:
         raise ValueError(f"{candidate.name} has no formula: {candidate.untranslatable}")
@@ -133,37 +135,37 @@ def _repairs(report: Report, questions: dict[Law | None, Question], limit_s: flo
         others = {name: verdict for name, verdict in verdicts.items() if name not in ("magnitude", "amplitude")}
         if verdicts["magnitude"] is Verdict.PROVED or set(others.values()) != {Verdict.PROVED}:
             continue
-        asked = questions[law]
+        question = questions[law]
         mean: Number | None = None
         if law is not None:
             try:
                 with precision(PRECISIONS[0]), limited(limit_s):
-                    mean = asked.setting.mean(asked.formula)
+                    mean = question.setting.mean(question.formula)
                     if sign(mean) <= 0:
                         continue
             except (ArithmeticError, OutOfTime):
                 continue
-        repaired = dataclasses.replace(asked, formula=divide(asked.formula, ("mean", asked.formula)))
-        decisions = (Decision(name, ((law, found),)) for name, found in _all(repaired, limit_s).items())
+        repaired = dataclasses.replace(question, formula=divide(question.formula, ("mean", question.formula)))
+        decisions = (Decision(name, ((law, finding),)) for name, finding in _all(repaired, limit_s).items())
         yield Repair(law, mean, repaired, tuple(decisions))
 
 
-def _all(asked: Question, limit_s: float) -> dict[str, Finding]:
+def _all(question: Question, limit_s: float) -> dict[str, Finding]:
     """The findings on all conditions: an undefined value decides on most; where there may be one, little is proved."""
-    found = {"defined": _within("defined", asked, limit_s)}
+    findings = {"defined": _within("defined", question, limit_s)}
     for name in CONDITIONS:
         if name != "defined":
-            found[name] = where_undefined(name, asked, found["defined"]) or _within(name, asked, limit_s)
-            holds = found[name].verdict is Verdict.PROVED and needs_defined(name, found[name].evidence)
-            if holds and found["defined"].verdict is not Verdict.PROVED:
-                found[name] = unknown(f"only where it is defined, which was not shown: {found[name].because}")
-    return found
+            findings[name] = where_undefined(name, question, findings["defined"]) or _within(name, question, limit_s)
+            holds = findings[name].verdict is Verdict.PROVED and needs_defined(name, findings[name].evidence)
+            if holds and findings["defined"].verdict is not Verdict.PROVED:
+                findings[name] = unknown(f"only where it is defined, which was not shown: {findings[name].because}")
+    return findings
 
 
-def _within(condition: str, asked: Question, limit_s: float) -> Finding:
+def _within(condition: str, question: Question, limit_s: float) -> Finding:
     try:
         with precision(PRECISIONS[0]), limited(limit_s):
-            return CONDITIONS[condition](asked)
+            return CONDITIONS[condition](question)
     except OutOfTime:
         return unknown(f"not decided within {limit_s:g} s")
     except (ArithmeticError, RecursionError, MemoryError, ValueError) as error:  # ValueError: too long a number

@@ -8,7 +8,7 @@ from theory.analysis import equality, tails
 from theory.analysis.expectation import expectation
 from theory.analysis.pointwise import PointValues
 from theory.analysis.supremum import size_from
-from theory.decisions.counterexamples import to_look_at, under_small_laws, witness
+from theory.decisions.counterexamples import suspects, under_small_laws, witness
 from theory.decisions.question import Question
 from theory.decisions.verdict import Finding, proved, refuted, unknown
 from theory.formulas.formula import factored, mentions, reads_law
@@ -48,8 +48,8 @@ def bounded(question: Question) -> Finding:
         if all(
             PointValues(question.formula, question.setting).is_finite(tau) for tau in range(question.domain[0], start)
         ):
-            told = f"C never increases from τ = {falls.start} on, and is not negative from τ = {above.start} on"
-            return proved(f"bounded: {told}", falls=list(falls), above=list(above))
+            argument = f"C never increases from τ = {falls.start} on, and is not negative from τ = {above.start} on"
+            return proved(f"bounded: {argument}", falls=list(falls), above=list(above))
     try:
         formula = question.formula
         if last is None and tails.growing(formula, question.setting, 64):
@@ -63,42 +63,42 @@ def for_every_law(question: Question) -> Finding:
     """E[C] = 1 under every law: nothing but 1 does it, or what is affine in F_mid and 1 at 1/2."""
     formula = question.formula
     if not reads_law(formula):
-        for tau, at, here in to_look_at(question, None):
+        for tau, instance, values in suspects(question, None):
             try:
-                if here.compare(tau, Fraction(1)) == 0:
+                if values.compare(tau, Fraction(1)) == 0:
                     continue
-                value = here.certain(tau)
+                value = values.certain(tau)
             except ArithmeticError:
                 continue
             return refuted(
                 f"not for every law: under constant:{tau}, E[C] = C({tau}) {shown(value)}",
-                **witness(at.under(FiniteLaw({tau: Fraction(1)}, ["constant", str(tau)])), mean=ends(value)),
+                **witness(instance.under(FiniteLaw({tau: Fraction(1)}, ["constant", str(tau)])), mean=ends(value)),
             )
     else:
-        for at in under_small_laws(question):
+        for instance in under_small_laws(question):
             try:
-                mean = expectation(at.formula, at.setting)
+                mean = expectation(instance.formula, instance.setting)
                 if sign(mean - 1) != 0:
                     return refuted(
-                        f"not for every law: under {at.setting.law}, E[C] {shown(mean)}{gap(at)}",
-                        **witness(at, mean=ends(mean)),
+                        f"not for every law: under {instance.setting.law}, E[C] {shown(mean)}{gap_to_mid(instance)}",
+                        **witness(instance, mean=ends(mean)),
                     )
             except ArithmeticError:
                 continue
     return unknown("neither an argument for every law nor a law against it was found")
 
 
-def gap(at: Question) -> str:
+def gap_to_mid(instance: Question) -> str:
     """For φ affine in F: by how much E[φ(F)] misses φ(1/2), which is β/2 times Σp²."""
-    if at.setting.cdf == "mid" or not mentions(at.formula, "F"):
+    if instance.setting.cdf == "mid" or not mentions(instance.formula, "F"):
         return ""
-    line = equality.affine(at.formula)
+    line = equality.affine(instance.formula)
     if line is None:
         return ""
     slope = line[1].above if line[1].below == {ONE: Fraction(1)} else {}
     if set(slope) != {ONE}:
         return ""
     # E[F_strict] = 1/2 - Σp²/2, E[F_inclusive] = 1/2 + Σp²/2.
-    gap = slope[ONE] / 2 * (-1 if at.setting.cdf == "strict" else 1)
+    gap = slope[ONE] / 2 * (-1 if instance.setting.cdf == "strict" else 1)
     size = "" if abs(gap) == 1 else f"{abs(gap)}·"
     return f": {'more' if gap > 0 else 'less'} by {size}Σp² than with F_mid"

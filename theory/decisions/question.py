@@ -70,9 +70,9 @@ def range_to_json(known: Range) -> list[Any]:
     return [*ends, known.low_open, known.high_open]
 
 
-def end_from_json(told: str | None) -> fmpq | None:
+def end_from_json(end: str | None) -> fmpq | None:
     """An end of a range, None for infinity."""
-    if told is None:
+    if end is None:
         return None
-    value = Fraction(told)
+    value = Fraction(end)
     return fmpq(value.numerator, value.denominator)

@@ -45,8 +45,8 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
       >>> worst([Verdict.PROVED, Verdict.UNKNOWN]).value
       'UNKNOWN'
     """
-    found = set(verdicts)
-    return next((v for v in (Verdict.REFUTED, Verdict.UNKNOWN) if v in found), Verdict.PROVED)
+    different = set(verdicts)
+    return next((v for v in (Verdict.REFUTED, Verdict.UNKNOWN) if v in different), Verdict.PROVED)
 
 
 def proved(because: str, **evidence: Any) -> Finding:

@@ -23,8 +23,8 @@ class FiniteLaw(Law):
     def __init__(self, masses: dict[int, Fraction], written: list[Any]) -> None:
         self._written = written
         self._masses = {tau: as_fmpq(mass) for tau, mass in sorted(masses.items()) if mass}
-        self._points = list(self._masses)
-        self.first, self.last = self._points[0], self._points[-1]
+        self._support = list(self._masses)
+        self.first, self.last = self._support[0], self._support[-1]
 
     def to_json(self) -> list[Any]:
         return self._written
@@ -35,8 +35,8 @@ class FiniteLaw(Law):
     def has_mass(self, tau: int) -> bool:
         return tau in self._masses
 
-    def points(self) -> Sequence[int]:
-        return self._points
+    def support(self) -> Sequence[int]:
+        return self._support
 
     def afresh(self) -> Law:
         return self  # exact: there is nothing to compute again
@@ -49,7 +49,7 @@ class FiniteLaw(Law):
         return arb(0)
 
     def _before(self, tau: int) -> Number:
-        return self._cumulative[bisect.bisect_left(self._points, tau)]
+        return self._cumulative[bisect.bisect_left(self._support, tau)]
 
     @functools.cached_property
     def _cumulative(self) -> list[fmpq]:

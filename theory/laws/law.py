@@ -66,15 +66,15 @@ class Law(abc.ABC):
         """Whether P[T = τ] > 0."""
         return self.first <= tau and (self.last is None or tau <= self.last)
 
-    def points(self) -> Sequence[int] | None:
+    def support(self) -> Sequence[int] | None:
         """Where the mass is, for bounded laws; else None."""
         return None if self.last is None else range(self.first, self.last + 1)
 
     def distribution(self, tau: int, kind: str) -> Number:
         """P[T < τ], plus half of P[T = τ] for ``"mid"`` and all of it for ``"inclusive"``."""
-        here = self.mass(tau) if tau >= 0 else fmpq(0)
+        mass = self.mass(tau) if tau >= 0 else fmpq(0)
         before = self._before(tau)
-        return before + here * {"strict": fmpq(0), "mid": fmpq(1, 2), "inclusive": fmpq(1)}[kind]
+        return before + mass * {"strict": fmpq(0), "mid": fmpq(1, 2), "inclusive": fmpq(1)}[kind]
 
     def _before(self, tau: int) -> Number:
         start, sums = self._sums

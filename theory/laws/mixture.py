@@ -41,10 +41,10 @@ class Mixture(Law):
     def has_mass(self, tau: int) -> bool:
         return any(law.has_mass(tau) for law in self.laws)
 
-    def points(self) -> Sequence[int] | None:
+    def support(self) -> Sequence[int] | None:
         if self.last is None:
             return None
-        return sorted({tau for law in self.laws for tau in law.points() or ()})
+        return sorted({tau for law in self.laws for tau in law.support() or ()})
 
     def afresh(self) -> Law:
         return Mixture([(share, law.afresh()) for share, law in self.parts])

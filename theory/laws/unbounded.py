@@ -75,8 +75,8 @@ class UnboundedLaw(Law):
     @functools.cached_property
     def _masses(self) -> tuple[int, list[arb]]:
         start, stop = self._bounds
-        mode, at_mode = self.mode(), self.mass_at_mode()
-        down = [at_mode]
+        mode, mass = self.mode(), self.mass_at_mode()
+        down = [mass]
         for tau in range(mode - 1, start - 1, -1):
             down.append(down[-1] / self.ratio(tau))
         masses = down[::-1]
@@ -165,8 +165,8 @@ class NegativeBinomial(UnboundedLaw):
         return arb(self._fail) * (tau + self._size) / (tau + 1)
 
     def ratio_bound(self, tau: int) -> arb:
-        here = ball(self.ratio(tau))
-        return here if self.size >= 1 else arb(self._fail)
+        ratio = ball(self.ratio(tau))
+        return ratio if self.size >= 1 else arb(self._fail)
 
     def mode(self) -> int:
         return max(0, int((self.size - 1) * (1 - self.chance) / self.chance))

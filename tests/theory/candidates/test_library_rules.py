@@ -9,7 +9,7 @@ from flint import fmpq
 from theory.analysis.pointwise import PointValues
 from theory.candidates.loading import load
 from theory.decisions.conditions import CONDITIONS
-from theory.decisions.decision import decide, question
+from theory.decisions.decision import decide, question_about
 from theory.decisions.verdict import Verdict
 from theory.laws.parsing import from_json, parse_law
 
@@ -64,7 +64,7 @@ def finding(report, condition, law):
 
 
 def masses(law):
-    return {tau: law.mass(tau) for tau in law.points()}
+    return {tau: law.mass(tau) for tau in law.support()}
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -93,7 +93,7 @@ def test_each_is_defined_and_decreasing_and_has_moments(reports, name):
 @pytest.mark.parametrize("name", RULES)
 def test_the_mean_under_one_point_is_the_value_there(reports, name):
     is_one = finding(reports(name), "magnitude", CONSTANT).verdict is Verdict.PROVED
-    asked = question(load(f"jasgd.rules:{name}"), CONSTANT)
+    asked = question_about(load(f"jasgd.rules:{name}"), CONSTANT)
     if not asked.setting.is_fixed():  # adadelay reads the number of updates
         assert not is_one
         return
@@ -114,7 +114,7 @@ def test_tail_with_the_mid_distribution_function_keeps_the_mean_step(reports, na
 @pytest.mark.parametrize("law", FINITE, ids=str)
 def test_with_the_others_it_misses_by_the_amplitude_times_the_sum_of_squares(cdf, amplitude, law):
     candidate = load(f"jasgd.rules:tail:cdf={cdf},amplitude={float(amplitude)}")
-    asked = question(candidate, law)
+    asked = question_about(candidate, law)
     values = PointValues(asked.formula, asked.setting)
     mean = sum((p * values.certain(tau) for tau, p in masses(law).items()), fmpq(0))
     squares = sum((p * p for p in masses(law).values()), fmpq(0))
