@@ -24,6 +24,7 @@ from theory.laws import Law
 from theory.laws.parsing import parse_law
 from theory.numbers.balls import Number, precision
 from theory.numbers.decimals import ends, shown
+from theory.numbers.rationals import as_fmpq, as_fraction
 
 _COLOURS = {"PROVED": "green", "REFUTED": "red", "UNKNOWN": "yellow", "ASSUMED": "dim"}
 _MAY_BE_ZERO = ("sigma", "delta", "distance")
@@ -190,7 +191,7 @@ def _exact(name: str, text: str) -> fmpq:
         raise ValueError(f"--{name} must be a whole number, got {text}")
     if max(value.numerator, value.denominator) > 10**100:
         raise ValueError(f"--{name} has too many digits")
-    return fmpq(value.numerator, value.denominator)
+    return as_fmpq(value)
 
 
 def _law(candidate: Candidate, spec: str | None) -> Law:
@@ -235,16 +236,12 @@ def _told(outcome: Outcome) -> list[str]:
         holds = "" if outcome.verdict is Verdict.PROVED else f" (an assumption is {outcome.verdict.value})"
         lines.append(f"value at η {shown(outcome.step)}: {_value(outcome.value)}{holds}")
     if outcome.best is not None and outcome.best[0] != outcome.step:
-        lines.append(f"least at about η ≈ {float(_middle(outcome.best[0])):.4g}: {_value(outcome.best[1])}")
+        lines.append(f"least at about η ≈ {float(as_fraction(outcome.best[0])):.4g}: {_value(outcome.best[1])}")
     return [*lines, *outcome.notes, f"{theorem.provenance}; {theorem.source}"]
 
 
 def _value(value: Number) -> str:
     return shown(value).removeprefix("= ")
-
-
-def _middle(step: fmpq) -> Fraction:
-    return Fraction(int(step.p), int(step.q))
 
 
 if __name__ == "__main__":

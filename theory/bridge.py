@@ -64,19 +64,21 @@ def to_rule(
     report = decide(loaded, laws)
     _require_proved(report)
     law = laws[0] if laws else None
-    asked = question_about(loaded, law)
-    if not asked.setting.is_fixed():
-        raise ValueError(f"{loaded.name}: give each parameter a value: {', '.join(asked.setting.parameters)}")
-    if law is None and reads_law(asked.formula):
-        return _reading_the_law(asked.formula, loaded, report)
+    question = question_about(loaded, law)
+    if not question.setting.is_fixed():
+        raise ValueError(f"{loaded.name}: give each parameter a value: {', '.join(question.setting.parameters)}")
+    if law is None and reads_law(question.formula):
+        return _reading_the_law(question.formula, loaded, report)
     if normalized:
-        asked = Question(divide(asked.formula, ("mean", asked.formula)), asked.setting, asked.domain, asked.amplitude)
-    last = asked.domain[1]
+        question = Question(
+            divide(question.formula, ("mean", question.formula)), question.setting, question.domain, question.amplitude
+        )
+    last = question.domain[1]
     largest = largest_staleness if last is None else min(largest_staleness, last)
     with precision(PRECISIONS[0]):
-        values = [ball(PointValues(asked.formula, asked.setting).certain(tau)) for tau in range(largest + 1)]
+        values = [ball(PointValues(question.formula, question.setting).certain(tau)) for tau in range(largest + 1)]
         table = np.array([np.float32(float(value.mid())) for value in values], np.float32)
-        mean = arb(1) if law is None else ball(asked.setting.mean(asked.formula))
+        mean = arb(1) if law is None else ball(question.setting.mean(question.formula))
         _verify(table, values, law, mean, loaded.name)
     return _from_table(table, report)
 

@@ -48,13 +48,13 @@ def reports() -> dict[str, tuple[Report, Report]]:
     }
 
 
-def markdown(found: dict[str, tuple[Report, Report]]) -> str:
+def markdown(reports: dict[str, tuple[Report, Report]]) -> str:
     """One line for each rule and law; ✓ proved, ✗ refuted, ? unknown."""
     lines = [
         "| rule | law | " + " | ".join(CONDITIONS) + " |",
         "|---|---|" + ":-:|" * len(CONDITIONS),
     ]
-    for name, (under_laws, every) in found.items():
+    for name, (under_laws, every) in reports.items():
         for place, law in enumerate([None, *LAWS]):
             report = every if law is None else under_laws
             signs = [

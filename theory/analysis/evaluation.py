@@ -11,6 +11,7 @@ from flint import arb, fmpq
 
 from theory.formulas.formula import Formula
 from theory.numbers.balls import FUNCTIONS, NotFinite, Number, greatest, integer_power, least, modulo, power, sign
+from theory.numbers.rationals import as_fmpq
 
 
 def compiled(formula: Formula, setting: Any) -> Callable[[int], Number]:
@@ -25,7 +26,7 @@ def compiled(formula: Formula, setting: Any) -> Callable[[int], Number]:
     """
     name, *parts = formula
     if name == "number":
-        constant = fmpq(parts[0].numerator, parts[0].denominator)
+        constant = as_fmpq(parts[0])
         return lambda tau: constant
     if name == "pi":
         return lambda tau: arb.pi()

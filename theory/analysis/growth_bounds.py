@@ -12,6 +12,7 @@ from theory.analysis.setting import Setting
 from theory.formulas.formula import TAU, Formula, is_constant
 from theory.numbers import range_functions, ranges
 from theory.numbers.balls import NotFinite, Undecided
+from theory.numbers.rationals import as_fraction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +64,7 @@ def growth_bound(formula: Formula, setting: Setting, first: int) -> GrowthBound:
     if name == "power" and is_constant(parts[1]):
         exponent = range_of(parts[1], setting, first, None).exact
         if exponent is not None and exponent > 0:
-            inner, to = growth_bound(parts[0], setting, first), Fraction(int(exponent.p), int(exponent.q))
+            inner, to = growth_bound(parts[0], setting, first), as_fraction(exponent)
             return GrowthBound(inner.scale ** arb(exponent), inner.power * to, inner.rate * exponent)
     if name == "power" and is_constant(parts[0]):
         base = ranges.absolute(range_of(parts[0], setting, first, None))

@@ -18,6 +18,7 @@ from theory.formulas.monomials import Unsupported
 from theory.numbers import ranges
 from theory.numbers.balls import PRECISIONS, NotFinite, Number, Undecided, precision, sign
 from theory.numbers.ranges import Range
+from theory.numbers.rationals import as_fmpq
 
 
 class PointValues:
@@ -56,11 +57,7 @@ class PointValues:
         for bits in PRECISIONS:
             try:
                 with precision(bits):
-                    right = (
-                        other.value(other_tau, bits)
-                        if isinstance(other, PointValues)
-                        else fmpq(other.numerator, other.denominator)
-                    )
+                    right = other.value(other_tau, bits) if isinstance(other, PointValues) else as_fmpq(other)
                     return sign(self.value(tau, bits) - right)
             except Undecided:
                 continue

@@ -9,7 +9,6 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from flint import fmpq
 
 from jasgd.record.execution import Execution
 from theory.auditing.recorded_run import Commits
@@ -19,6 +18,7 @@ from theory.convergence.theorem import Case, evaluate
 from theory.convergence.theorems import THEOREMS
 from theory.convergence.trace import largest_scale, trace_bound, trace_condition
 from theory.decisions.verdict import Verdict
+from theory.numbers.rationals import as_fmpq
 
 MOST_POINTS = 400  # of an empirical law, on which moments are summed in exact rationals
 NAMED = 3  # commits that bind
@@ -171,8 +171,8 @@ def theorems(commits: Commits, numbers: Numbers, workers: int, independence: Rem
         "steps": total,
         "workers": workers or None,
     }
-    exact = {name: _exact(value) for name, value in known.items() if value is not None}
-    step = None if numbers.learning_rate is None else _exact(numbers.learning_rate)
+    exact = {name: as_fmpq(Fraction(value)) for name, value in known.items() if value is not None}
+    step = None if numbers.learning_rate is None else as_fmpq(Fraction(numbers.learning_rate))
     remarks = []
     for key, theorem in THEOREMS.items():
         if key == "trace":
@@ -239,8 +239,3 @@ def _named(execution: Execution, commits: Commits, commit: int, load: float) -> 
     if math.isfinite(time_s):
         told += f", {time_s:.3g} s"
     return {"version": version, "worker": worker, "load": load, "told": f"{told}): load {load:.3g}"}
-
-
-def _exact(value: float) -> fmpq:
-    fraction = Fraction(value)
-    return fmpq(fraction.numerator, fraction.denominator)

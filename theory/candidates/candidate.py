@@ -18,7 +18,20 @@ from theory.numbers.ranges import Range
 
 
 class CandidateError(ValueError):
-    """A candidate that cannot be read; its message has file and line."""
+    """A candidate that cannot be read.
+
+    Args:
+      text: what is wrong.
+      line: the line of the candidate file that is meant, where there is one.
+    """
+
+    def __init__(self, text: str, line: int | None = None) -> None:
+        super().__init__(text)
+        self.line = line
+
+    def within(self, name: str) -> CandidateError:
+        """The same error with the name of the file, or of the option, and the line in front of its text."""
+        return CandidateError(f"{name}: {self}" if self.line is None else f"{name}:{self.line}: {self}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -95,9 +95,9 @@ def rule_candidate(spec: str) -> Candidate:
 
     text = spec.partition(":")[2]
     try:
-        name, told = parse_spec(text)
-        wanted = inspect.signature(rules.RULES[name]).parameters if name in rules.RULES else {}
-        missing = {key: value for key, value in DEFAULTS.items() if key in wanted and key not in told}
+        name, options = parse_spec(text)
+        accepted = inspect.signature(rules.RULES[name]).parameters if name in rules.RULES else {}
+        missing = {key: value for key, value in DEFAULTS.items() if key in accepted and key not in options}
         if missing:
             text += (":" if ":" not in text else ",") + ",".join(f"{key}={value}" for key, value in missing.items())
         rule = parse_rule(text, workers=DEFAULTS["workers"], learning_rate=DEFAULTS["learning_rate"])

@@ -40,45 +40,53 @@ def load(spec: str) -> Candidate:
 
 def loads(source: str, name: str = "candidate.py") -> Candidate:
     """A candidate from the text of a file; see :func:`load`."""
-    values = run(source, name)
-    parameters = parameters_of(name, values.get("parameters", {}))
-    expression, line = expression_of(values, name, source, parameters)
-    _refuse_unknown_symbols(expression, name, line, parameters)
-    formula, why = None, None
     try:
-        formula = translated(expression, frozenset(parameters))
-    except Untranslatable as error:
-        why = str(error)
-    candidate = Candidate(
-        name=name,
-        source=source,
-        formula=formula,
-        untranslatable=why,
-        cdf=cdf_of(name, values.get("cdf", "mid")),
-        laws=laws_of(name, values.get("distribution", ())),
-        domain=domain_of(name, values.get("domain", (0, None))),
-        amplitude=amplitude_of(name, values.get("amplitude", 1)),
-        parameters=parameters,
-    )
+        candidate = _read(source, name)
+    except CandidateError as error:
+        raise error.within(name) from error
     for law in candidate.laws:
         check_support(candidate, law)
     return candidate
 
 
-def _refuse_unknown_symbols(expression: Any, name: str, line: int, parameters: Mapping[str, Range]) -> None:
+def _read(source: str, name: str) -> Candidate:
+    """The candidate of a text, with errors that do not name the file yet."""
+    values = run(source, name)
+    parameters = parameters_of(values.get("parameters", {}))
+    expression, line = expression_of(values, name, source, parameters)
+    _refuse_unknown_symbols(expression, line, parameters)
+    formula, why = None, None
+    try:
+        formula = translated(expression, frozenset(parameters))
+    except Untranslatable as error:
+        why = str(error)
+    return Candidate(
+        name=name,
+        source=source,
+        formula=formula,
+        untranslatable=why,
+        cdf=cdf_of(values.get("cdf", "mid")),
+        laws=laws_of(values.get("distribution", ())),
+        domain=domain_of(values.get("domain", (0, None))),
+        amplitude=amplitude_of(values.get("amplitude", 1)),
+        parameters=parameters,
+    )
+
+
+def _refuse_unknown_symbols(expression: Any, line: int, parameters: Mapping[str, Range]) -> None:
     for symbol in sorted(expression.free_symbols, key=str):
         if symbol in (tau, distribution):
             continue
         if symbol.name == "tau":
-            raise CandidateError(f"{name}:{line}: a tau of your own; write: from theory import tau")
+            raise CandidateError("a tau of your own; write: from theory import tau", line)
         if symbol.name not in parameters:
             hint = "F is an argument of step_size(tau, F)" if symbol.name == "F" else "name it in parameters"
-            raise CandidateError(f"{name}:{line}: the symbol {symbol.name} is neither tau nor a parameter; {hint}")
+            raise CandidateError(f"the symbol {symbol.name} is neither tau nor a parameter; {hint}", line)
         known = parameters[symbol.name]
         for assumed in ("positive", "nonnegative", "negative", "nonpositive"):
             if getattr(symbol, f"is_{assumed}") and not getattr(known, f"is_{assumed}")():
-                raise CandidateError(f"{name}:{line}: {symbol.name} is declared {assumed}, but its range is not")
+                raise CandidateError(f"{symbol.name} is declared {assumed}, but its range is not", line)
         if symbol.is_nonzero and not known.is_zero_free():
-            raise CandidateError(f"{name}:{line}: {symbol.name} is declared nonzero, but its range is not")
+            raise CandidateError(f"{symbol.name} is declared nonzero, but its range is not", line)
         if any(getattr(symbol, f"is_{assumed}") is not None for assumed in ("integer", "rational", "algebraic")):
-            raise CandidateError(f"{name}:{line}: {symbol.name} is declared to be whole, its range is not")
+            raise CandidateError(f"{symbol.name} is declared to be whole, its range is not", line)

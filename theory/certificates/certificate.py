@@ -47,7 +47,7 @@ def save(data: dict[str, Any], path: str) -> None:
     pathlib.Path(path).write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _claims(asked: Question, decisions: tuple[Decision, ...], place: int) -> list[dict[str, Any]]:
+def _claims(question: Question, decisions: tuple[Decision, ...], place: int) -> list[dict[str, Any]]:
     claims = []
     for decision in decisions:
         _, finding = decision.findings[place]
@@ -57,8 +57,8 @@ def _claims(asked: Question, decisions: tuple[Decision, ...], place: int) -> lis
             {
                 "condition": decision.condition,
                 "verdict": finding.verdict.value,
-                "question": asked.to_json(),
-                "question_sha256": asked.digest(),
+                "question": question.to_json(),
+                "question_sha256": question.digest(),
                 "evidence": finding.evidence,
                 "evidence_sha256": digest(finding.evidence),
             }

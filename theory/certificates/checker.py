@@ -67,16 +67,16 @@ def check(data: Any) -> int:
 def _check_claim(claim: dict[str, Any], questions: dict[str, Question]) -> tuple[str, str]:
     fields = {"condition", "verdict", "question", "question_sha256", "evidence", "evidence_sha256"}
     require(set(claim) == fields, f"a claim has the fields {sorted(fields)}")
-    asked = _question(claim["question"])
-    require(asked.to_json() == claim["question"], "the question is not in canonical form")
-    require(asked.digest() == claim["question_sha256"], "the question's hash does not fit")
+    question = _question(claim["question"])
+    require(question.to_json() == claim["question"], "the question is not in canonical form")
+    require(question.digest() == claim["question_sha256"], "the question's hash does not fit")
     # Moments that are known already need not be summed again: the settings of claims on one function are shared.
     known = digest({**claim["question"], "amplitude": None, "formula": None})
-    asked = dataclasses.replace(asked, setting=questions.setdefault(known, asked).setting)
+    question = dataclasses.replace(question, setting=questions.setdefault(known, question).setting)
     require(digest(claim["evidence"]) == claim["evidence_sha256"], "the evidence's hash does not fit")
     key = (claim["verdict"], claim["condition"])
     require(key in _CHECKS, f"there is no claim {key}")
-    _CHECKS[key](asked, claim["evidence"])
+    _CHECKS[key](question, claim["evidence"])
     return claim["condition"], claim["question_sha256"]
 
 

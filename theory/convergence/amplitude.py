@@ -18,6 +18,7 @@ from theory.convergence.steps import compared
 from theory.decisions.verdict import Verdict
 from theory.laws import Law
 from theory.numbers.balls import Number, Undecided, ball, power
+from theory.numbers.rationals import as_fmpq
 
 
 def best_amplitude(spread: Number, gini: Number, load: Number) -> Number:
@@ -61,10 +62,10 @@ def best_amplitude(spread: Number, gini: Number, load: Number) -> Number:
     below = front + power(inside, fmpq(1, 2))
     if below == 0:  # b = 0: the factor only falls with A
         return fmpq(1)
-    found = pull / below
-    if isinstance(found, fmpq):
-        return min(fmpq(1), found)
-    return found.min(1)
+    stationary = pull / below
+    if isinstance(stationary, fmpq):
+        return min(fmpq(1), stationary)
+    return stationary.min(1)
 
 
 def shape(pmf: Mapping[int, Fraction | int]) -> tuple[fmpq, fmpq, fmpq]:
@@ -80,12 +81,12 @@ def shape(pmf: Mapping[int, Fraction | int]) -> tuple[fmpq, fmpq, fmpq]:
       >>> shape({0: Fraction(1, 2), 2: Fraction(1, 2)})
       (1/4, 1/2, 1)
     """
-    masses = {tau: fmpq(Fraction(p).numerator, Fraction(p).denominator) for tau, p in sorted(pmf.items()) if p}
+    masses = {tau: as_fmpq(p) for tau, p in sorted(pmf.items()) if p}
     spread = (1 - sum((p**3 for p in masses.values()), fmpq(0))) / 3
     mean = sum((tau * p for tau, p in masses.items()), fmpq(0))
     # E|T - T'| = 2 Σ F(t)(1 - F(t)) over the gaps between neighbouring points
-    points, below, difference = list(masses), fmpq(0), fmpq(0)
-    for tau, after in itertools.pairwise(points):
+    support, below, difference = list(masses), fmpq(0), fmpq(0)
+    for tau, after in itertools.pairwise(support):
         below += masses[tau]
         difference += 2 * (after - tau) * below * (1 - below)
     return spread, difference / (2 * mean) if mean else fmpq(0), mean

@@ -27,12 +27,12 @@ SETTING = (SMOOTH, NOISE, DELAYS)
 def nonnegative(case: Case) -> Judged:
     """C ≥ 0 where the law has mass."""
     verdict = case.moments.nonnegative
-    told = {
+    sentences = {
         Verdict.PROVED: "nowhere negative where the law has mass",
         Verdict.REFUTED: "negative at some staleness that has mass",
         Verdict.UNKNOWN: "its sign was not decided everywhere",
     }
-    return Judged("C ≥ 0", verdict, told[verdict])
+    return Judged("C ≥ 0", verdict, sentences[verdict])
 
 
 def mean_factor(case: Case) -> Judged:
@@ -45,8 +45,8 @@ def mean_factor(case: Case) -> Judged:
         is_one = sign(mean - 1) == 0
     except Undecided:
         return Judged(name, compared(fmpq(0), mean), f"E[C] {shown(mean)}")
-    told = "= 1" if is_one else f"{shown(mean)}, not 1: the statement holds with η·E[C] for η where E[C] appears"
-    return Judged(name, Verdict.PROVED if positive else Verdict.REFUTED, f"E[C] {told}")
+    values = "= 1" if is_one else f"{shown(mean)}, not 1: the statement holds with η·E[C] for η where E[C] appears"
+    return Judged(name, Verdict.PROVED if positive else Verdict.REFUTED, f"E[C] {values}")
 
 
 def finite(case: Case, *names: str) -> Judged:
@@ -57,8 +57,8 @@ def finite(case: Case, *names: str) -> Judged:
         return Judged(
             f"{', '.join(written)} finite", Verdict.UNKNOWN, f"{', '.join(unknown)}: infinite or not enclosed"
         )
-    told = ", ".join(f"{WRITTEN[name]} {shown(getattr(case.moments, name))}" for name in names)
-    return Judged(f"{', '.join(written)} finite", Verdict.PROVED, told)
+    values = ", ".join(f"{WRITTEN[name]} {shown(getattr(case.moments, name))}" for name in names)
+    return Judged(f"{', '.join(written)} finite", Verdict.PROVED, values)
 
 
 def bounded_staleness(case: Case) -> Judged:
@@ -79,25 +79,25 @@ def constant_factor(case: Case, value: fmpq | None = None) -> Judged:
     try:
         same = sign(square - mean * mean) == 0 and (value is None or sign(mean - value) == 0)
     except Undecided:
-        points = [case.moments.factor(tau) for tau in case.moments.points]
-        wanted = points[0] if value is None else value
+        factors = [case.moments.factor(tau) for tau in case.moments.support]
+        target = factors[0] if value is None else value
         try:
-            same = all(sign(point - wanted) == 0 for point in points)
+            same = all(sign(point - target) == 0 for point in factors)
         except Undecided:
             return Judged(name, Verdict.UNKNOWN, "values of C that could not be told apart")
-        if same and not case.moments.has_all_points:
+        if same and not case.moments.has_whole_support:
             return Judged(name, Verdict.UNKNOWN, "C is constant as far as it was looked at")
-    told = f"E[C] {shown(mean)}, E[C²] {shown(square)}"
-    return Judged(name, Verdict.PROVED if same else Verdict.REFUTED, told)
+    values = f"E[C] {shown(mean)}, E[C²] {shown(square)}"
+    return Judged(name, Verdict.PROVED if same else Verdict.REFUTED, values)
 
 
-def at_most(name: str, left: Callable[[], Number], right: Number, told: str) -> Judged:
-    """Whether a number is at most another; ``told`` is the inequality in words."""
+def at_most(name: str, left: Callable[[], Number], right: Number, inequality: str) -> Judged:
+    """Whether a number is at most another; ``inequality`` says which, for people."""
     try:
         value = left()
     except ArithmeticError as error:
-        return Judged(name, Verdict.UNKNOWN, f"{told}: {error}")
-    return Judged(name, compared(value, right), f"{told}: the left side {shown(value)}")
+        return Judged(name, Verdict.UNKNOWN, f"{inequality}: {error}")
+    return Judged(name, compared(value, right), f"{inequality}: the left side {shown(value)}")
 
 
 def not_steeper(case: Case) -> Judged:
@@ -107,11 +107,11 @@ def not_steeper(case: Case) -> Judged:
     return Judged("μ ≤ L", verdict, because if verdict is Verdict.PROVED else f"{because}: no such function")
 
 
-def step_condition(step: fmpq | None, load: Callable[[fmpq], Number], most: Number, told: str) -> Judged:
+def step_condition(step: fmpq | None, load: Callable[[fmpq], Number], most: Number, inequality: str) -> Judged:
     """Whether a step size is small enough: its load is at most ``most``; UNKNOWN where there is no step size."""
     if step is None:
         return NO_STEP
-    return at_most("step condition", lambda: load(step), most, told)
+    return at_most("step condition", lambda: load(step), most, inequality)
 
 
 def finite_moments(case: Case) -> list[Judged]:

@@ -102,10 +102,10 @@ def _between(low: float, low_excess: float, high: float, high_excess: float | No
 
 def _excess(case: Case, step: float, *, upper: bool) -> float:
     try:
-        found = ball(load(case, _exact(step)))
+        load_there = ball(load(case, _exact(step)))
     except (ArithmeticError, Undecided):
         return math.inf
-    return float(found.upper() if upper else found.lower()) - 1
+    return float(load_there.upper() if upper else load_there.lower()) - 1
 
 
 def _exact(step: float) -> fmpq:
@@ -114,8 +114,8 @@ def _exact(step: float) -> fmpq:
 
 def judged(case: Case, step: fmpq | None) -> Judged:
     """The condition at a step size."""
-    told = "LηC_max(1 + 2Lη·E[Cτ Σ_{i≤τ} q⁻ⁱ]) ≤ 1"
-    return step_condition(step, lambda at: load(case, at), fmpq(1), told)
+    inequality = "LηC_max(1 + 2Lη·E[Cτ Σ_{i≤τ} q⁻ⁱ]) ≤ 1"
+    return step_condition(step, lambda eta: load(case, eta), fmpq(1), inequality)
 
 
 def contraction(case: Case, step: fmpq) -> arb:

@@ -45,8 +45,8 @@ def largest_step(case: Case) -> Number:
 
 def judged(case: Case, step: fmpq | None) -> Judged:
     """(M) at a step size."""
-    told = "(M) LηC_max(1 + 2LηE[τ²C]) ≤ 1"
-    return step_condition(step, lambda at: load(case, at), fmpq(1), told)
+    inequality = "(M) LηC_max(1 + 2LηE[τ²C]) ≤ 1"
+    return step_condition(step, lambda eta: load(case, eta), fmpq(1), inequality)
 
 
 def noise_factor(case: Case, step: fmpq) -> Number:

@@ -13,6 +13,7 @@ from flint import arb, fmpq
 
 from theory.decisions.verdict import Verdict
 from theory.numbers.balls import Number, Undecided, ball, sign
+from theory.numbers.rationals import as_fmpq
 
 #: Points of a bounded law whose sums are kept as rationals.
 MOST_EXACT = 4096
@@ -47,12 +48,12 @@ class Moments:
     mean_staleness: Number | None
     weighted: Callable[[Number], Number]
     factor: Callable[[int], Number]
-    points: Sequence[int]
+    support: Sequence[int]
 
     @property
-    def has_all_points(self) -> bool:
+    def has_whole_support(self) -> bool:
         """Whether ``points`` are all that have mass."""
-        return self.largest_staleness is not None and self.points[-1] >= self.largest_staleness
+        return self.largest_staleness is not None and self.support[-1] >= self.largest_staleness
 
     @classmethod
     def of_pmf(cls, pmf: Mapping[int, Fraction | int], factors: Mapping[int, Fraction | int]) -> Moments:
@@ -73,8 +74,8 @@ class Moments:
           >>> m.mean, m.mean_square, m.staleness_mean, m.staleness_square_mean, m.largest_staleness
           (1, 5/4, 1/2, 1, 2)
         """
-        law = {tau: exact(mass) for tau, mass in sorted(pmf.items()) if mass}
-        values = {tau: exact(value) for tau, value in factors.items()}
+        law = {tau: as_fmpq(mass) for tau, mass in sorted(pmf.items()) if mass}
+        values = {tau: as_fmpq(value) for tau, value in factors.items()}
         if sum(law.values(), fmpq(0)) != 1 or min(law.values()) < 0:
             raise ValueError(f"probabilities must be ≥ 0 and sum to 1, got {list(map(str, law.values()))[:6]}")
         if not law.keys() <= values.keys():
@@ -110,7 +111,7 @@ def summed(law: Mapping[int, Number], factor: Callable[[int], Number], values: S
         mean_staleness=total(lambda tau, value: fmpq(tau)),
         weighted=weighted,
         factor=factor,
-        points=list(law),
+        support=list(law),
     )
 
 
@@ -129,9 +130,3 @@ def _all_nonnegative(values: Sequence[Number]) -> Verdict:
         return Verdict.PROVED if all(sign(value) >= 0 for value in values) else Verdict.REFUTED
     except Undecided:
         return Verdict.UNKNOWN
-
-
-def exact(value: Fraction | int) -> fmpq:
-    """The same number as the enclosures have it."""
-    fraction = Fraction(value)
-    return fmpq(fraction.numerator, fraction.denominator)

@@ -10,6 +10,7 @@ from flint import arb, fmpq
 from theory.decisions.verdict import Verdict
 from theory.numbers.balls import Number, Undecided, ball, sign
 from theory.numbers.decimals import ends, shown
+from theory.numbers.rationals import as_fmpq
 
 _LONGEST = 24  # characters of a step size that is kept as it is
 
@@ -37,7 +38,7 @@ def round_down(value: Number, digits: int = 12) -> fmpq:
     low = Fraction(lower) if ball(value).is_finite() else Fraction(0)
     if low <= 0:
         raise Undecided(f"a step size in {shown(value)}")
-    return fmpq(low.numerator, low.denominator)
+    return as_fmpq(low)
 
 
 def compared(left: Number, right: Number) -> Verdict:

@@ -195,10 +195,10 @@ def evaluate(theorem: Theorem, case: Case, step: fmpq | None = None) -> Outcome:
         assumptions = theorem.assumptions(case, step)
         if step is None:
             return Outcome(theorem, assumptions, largest, None, None)
-        value = _tried(lambda at: theorem.bound(at, step), case)
+        value = _tried(lambda one_case: theorem.bound(one_case, step), case)
         best = None
         if value is not None and theorem.has_free_step:
-            best = least_bound(lambda at: _tried(lambda of: theorem.bound(of, at), case), most or step)
+            best = least_bound(lambda eta: _tried(lambda one_case: theorem.bound(one_case, eta), case), most or step)
         notes = [] if value is None else list(theorem.notes(case, step))
         return Outcome(theorem, assumptions, largest, step, value, best, notes)
 

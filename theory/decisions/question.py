@@ -14,6 +14,7 @@ from theory.formulas.formula import Domain, Formula
 from theory.formulas.writing import digest, to_json
 from theory.laws import Law
 from theory.numbers.ranges import Range
+from theory.numbers.rationals import as_fmpq
 
 MOST_CHECKED = 2_000_001  # staleness values that are looked at one by one, where nothing else decides
 FEW = 4_096  # so many are looked at one by one at once
@@ -74,5 +75,4 @@ def end_from_json(end: str | None) -> fmpq | None:
     """An end of a range, None for infinity."""
     if end is None:
         return None
-    value = Fraction(end)
-    return fmpq(value.numerator, value.denominator)
+    return as_fmpq(Fraction(end))

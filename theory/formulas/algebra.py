@@ -16,6 +16,7 @@ from flint import fmpq, fmpz
 
 from theory.formulas.formula import Formula, is_constant
 from theory.formulas.monomials import FACTORIAL, ONE, PI, TAU, Sum, Unsupported, in_order, plus, power_of, scaled, times
+from theory.numbers.rationals import as_fraction
 
 _LARGEST_POWER = 64
 
@@ -261,4 +262,4 @@ def _whole_power(of: Quotient, exponent: int) -> Quotient:
 
 def from_fmpq(value: fmpq) -> Quotient:
     """The same rational, in the algebra."""
-    return rational(Fraction(int(value.p), int(value.q)))
+    return rational(as_fraction(value))

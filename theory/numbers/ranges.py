@@ -13,6 +13,7 @@ from typing import Any
 from flint import arb, fmpq
 
 from theory.numbers.balls import Number, Undecided
+from theory.numbers.rationals import as_fmpq
 
 _TINY = 4_000  # exponents of two beyond which an endpoint is 0 or infinite
 
@@ -226,4 +227,4 @@ def _dyadic(value: arb, towards: int) -> fmpq | None:
 
 def number(value: Any) -> Range:
     """A formula's own rational."""
-    return point(fmpq(value.numerator, value.denominator))
+    return point(as_fmpq(value))

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import mpmath
 import pytest
-from flint import arb, fmpq
+from flint import arb
 
 from theory.analysis.expectation import Diverges, UnderLaw, expectation, moments
 from theory.analysis.growth_bounds import growth_bound
@@ -14,6 +14,7 @@ from theory.analysis.pointwise import PointValues
 from theory.candidates.loading import loads
 from theory.laws.parsing import from_json, parse_law
 from theory.numbers.balls import PRECISIONS, ball, precision
+from theory.numbers.rationals import as_fmpq
 
 HEAD = "from sympy import *\nfrom theory import tau\n"
 INVERSE = "C = 1 / (1 + tau)"
@@ -75,7 +76,7 @@ def _digits():
 def test_the_mean_of_the_inverse_under_poisson_is_its_closed_form(rate):
     found = mean(INVERSE, parse_law(f"poisson:{rate}"))
     with precision(400):
-        exact = arb(fmpq(Fraction(rate).numerator, Fraction(rate).denominator))
+        exact = arb(as_fmpq(Fraction(rate)))
         assert found.contains((1 - (-exact).exp()) / exact)
     assert found.rad() < arb(2) ** -60 * found
 
@@ -84,7 +85,7 @@ def test_the_mean_of_the_inverse_under_poisson_is_its_closed_form(rate):
 def test_the_mean_of_the_inverse_under_geometric_laws_is_its_closed_form(chance):
     found = mean(INVERSE, parse_law(f"geometric:{chance}"))
     with precision(400):
-        p = arb(fmpq(Fraction(chance).numerator, Fraction(chance).denominator))
+        p = arb(as_fmpq(Fraction(chance)))
         assert found.contains(-p * p.log() / (1 - p))
 
 
@@ -101,7 +102,7 @@ def test_under_random_finite_laws_it_is_what_fractions_give(seed):
         for place, term in enumerate((value, value**2, tau * value)):
             exact[place] += Fraction(n, sum(counts)) * term
     for enclosed, fraction in zip((found.mean, found.mean_square, found.staleness_mean), exact, strict=True):
-        assert ball(enclosed).contains(fmpq(fraction.numerator, fraction.denominator))
+        assert ball(enclosed).contains(as_fmpq(fraction))
         assert ball(enclosed).rad() < arb(10) ** -20 * (1 + abs(ball(enclosed)))
 
 
@@ -138,7 +139,7 @@ def test_bounds_of_tails_lie_above_a_much_wider_sum(spec, power, rate):
     most = 2 * stop + 500
     masses = probabilities(spec, most)
     for after in (stop, stop + stop // 4 + 8):
-        exponent = arb(fmpq(Fraction(rate).numerator, Fraction(rate).denominator))
+        exponent = arb(as_fmpq(Fraction(rate)))
         bound = law.tail_bound(after, Fraction(power), exponent)
         wide = mpmath.fsum(
             masses[i] * mpmath.mpf(1 + i) ** power * mpmath.exp(rational(rate) * i) for i in range(after + 1, most)
@@ -161,7 +162,7 @@ def test_a_growth_bounds_the_values_from_there_on(source, first):
     bound = growth_bound(candidate.formula, setting, first)
     points = PointValues(candidate.formula, setting)
     for tau in [*range(first, first + 80), first + 1000, first + 5000]:
-        above = bound.scale * arb(1 + tau) ** arb(fmpq(bound.power.numerator, bound.power.denominator))
+        above = bound.scale * arb(1 + tau) ** arb(as_fmpq(bound.power))
         assert abs(ball(points.certain(tau))) <= (above * (bound.rate * tau).exp()).upper()
 
 
@@ -178,7 +179,7 @@ def test_divergence_is_said(source):
 )
 def test_close_to_divergence_the_sum_is_still_enclosed(source, expected):
     found = mean(source, parse_law("geometric:1/2"))  # ½ Σ (±19/20)^i
-    assert found.contains(fmpq(Fraction(expected).numerator, Fraction(expected).denominator))
+    assert found.contains(as_fmpq(Fraction(expected)))
     assert found.rad() < arb(2) ** -15
 
 

@@ -12,6 +12,7 @@ from theory.decisions.conditions import CONDITIONS
 from theory.decisions.decision import decide, question_about
 from theory.decisions.verdict import Verdict
 from theory.laws.parsing import from_json, parse_law
+from theory.numbers.rationals import as_fmpq, as_fraction
 
 RULES = {  # and whether E[C] = 1 under constant:3
     "constant": True,
@@ -118,13 +119,13 @@ def test_with_the_others_it_misses_by_the_amplitude_times_the_sum_of_squares(cdf
     values = PointValues(asked.formula, asked.setting)
     mean = sum((p * values.certain(tau) for tau, p in masses(law).items()), fmpq(0))
     squares = sum((p * p for p in masses(law).values()), fmpq(0))
-    gap = fmpq(amplitude.numerator, amplitude.denominator) * squares
+    gap = as_fmpq(amplitude) * squares
     assert mean - 1 == (gap if cdf == "strict" else -gap)  # exactly: all of it is rational
 
     found = decide(candidate, [law])["magnitude"]
     assert found.verdict is Verdict.REFUTED
     low, high = (Fraction(end) for end in found.findings[0][1].evidence["counterexample"]["mean"])
-    assert low <= Fraction(int(mean.p), int(mean.q)) <= high
+    assert low <= as_fraction(mean) <= high
     assert high - low < Fraction(1, 10**13)
     sign, size = ("more" if cdf == "strict" else "less"), ("" if amplitude == 1 else f"{amplitude}·")
     assert found.because.endswith(f"{sign} by {size}Σp² than with F_mid")

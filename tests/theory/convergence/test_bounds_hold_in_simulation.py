@@ -16,6 +16,7 @@ from theory.convergence.theorems import THEOREMS
 from theory.convergence.trace import largest_scale, trace_bound
 from theory.decisions.verdict import Verdict
 from theory.laws.parsing import parse_law
+from theory.numbers.rationals import as_fmpq
 
 REPLICATIONS, STEPS, START = 256, 150, 3.0
 
@@ -176,7 +177,7 @@ def numbers(problem, *, sigma=1, start=START, steps=STEPS, **more):
         "steps": Fraction(steps),
         **more,
     }
-    return {name: fmpq(f.numerator, f.denominator) for name, f in told.items() if f is not None}
+    return {name: as_fmpq(f) for name, f in told.items() if f is not None}
 
 
 def case_of(problem, law, amplitude, **more):
@@ -290,7 +291,7 @@ def with_bounds_along(done, case):
     largest = float(abs(done.gradients()[:-1]).max())
     second = math.sqrt(float((done.problem.gradient(done.views()) ** 2).max()) + done.sigma**2)
     exact = {"G": Fraction(largest), "M": Fraction(second) * (1 + Fraction(1, 10**12))}
-    return Case(case.moments, case.numbers | {k: fmpq(v.numerator, v.denominator) for k, v in exact.items()})
+    return Case(case.moments, case.numbers | {k: as_fmpq(v) for k, v in exact.items()})
 
 
 @pytest.mark.parametrize("name", ["logcosh", "huber", "cosine"])
@@ -301,7 +302,7 @@ def test_with_bounded_gradients_every_step_size_is_admissible(name):
             for step in (Fraction(1, 50), Fraction(1, 4), Fraction(2)):
                 done = run(problem, law, amplitude, step)
                 case = with_bounds_along(done, case_of(problem, law, amplitude))
-                outcome = evaluate(THEOREMS["bounded-gradients"], case, fmpq(step.numerator, step.denominator))
+                outcome = evaluate(THEOREMS["bounded-gradients"], case, as_fmpq(step))
                 assert outcome.verdict is Verdict.PROVED
                 assert not exceeds(mean_square_gradient(done), upper(outcome.value))
 
@@ -314,7 +315,7 @@ def test_bounded_gradients_along_the_run_give_a_linear_rate(name):
             step = 1 / (10 * problem.L)
             done = run(problem, law, amplitude, step, sigma=0.5)
             case = with_bounds_along(done, case_of(problem, law, amplitude, sigma=Fraction(1, 2)))
-            outcome = evaluate(THEOREMS["bounded-gradients-pl"], case, fmpq(step.numerator, step.denominator))
+            outcome = evaluate(THEOREMS["bounded-gradients-pl"], case, as_fmpq(step))
             assert outcome.verdict is Verdict.PROVED
             assert not exceeds(last_value(done), upper(outcome.value))
 
@@ -512,7 +513,7 @@ def delay_adaptive(key, name, speeds, sigma, workers=4, steps=400):
     tau = schedule(workers, speeds, steps, seed=3)
     told = numbers(problem, sigma=sigma, steps=steps, workers=Fraction(workers))
     if key == "mishchenko-1":  # there G bounds the noisy gradient
-        told["G"] = told["G"] + fmpq(Fraction(sigma).numerator, Fraction(sigma).denominator)
+        told["G"] = told["G"] + as_fmpq(Fraction(sigma))
     case = Case(Moments.of_pmf({3: Fraction(1)}, {3: Fraction(1)}), told)
     outcome = evaluate(THEOREMS[key], case)
     mu = 0.0 if problem.mu is None else float(problem.mu)

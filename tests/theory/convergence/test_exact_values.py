@@ -12,6 +12,7 @@ from theory.convergence.moments import Moments
 from theory.convergence.theorem import Case, evaluate
 from theory.convergence.theorems import THEOREMS
 from theory.decisions.verdict import Verdict
+from theory.numbers.rationals import as_fmpq
 
 STEPS = 120
 
@@ -65,7 +66,7 @@ def numbers(curvature, sigma, start, steps=STEPS):
         "L": Fraction(1), "mu": curvature, "sigma": Fraction(sigma), "delta": curvature * start**2 / 2,
         "distance": Fraction(start), "steps": Fraction(steps),
     }  # fmt: skip
-    return {name: fmpq(value.numerator, value.denominator) for name, value in told.items()}
+    return {name: as_fmpq(value) for name, value in told.items()}
 
 
 def upper(value):

@@ -20,6 +20,7 @@ from theory.convergence.theorems import THEOREMS
 from theory.convergence.trace import largest_scale, trace_bound, trace_condition
 from theory.decisions.verdict import Verdict
 from theory.laws.parsing import parse_law
+from theory.numbers.rationals import as_fmpq
 
 TAIL = "def step_size(tau, F): return 2 - 2*F"
 NUMBERS_GIVEN = {
@@ -234,7 +235,7 @@ def test_the_best_amplitude_is_the_least_of_a_grid():
             Fraction(draw.randint(0, 50), 50),
             Fraction(draw.randint(0, 300), 50),
         )
-        exact = [fmpq(x.numerator, x.denominator) for x in (b, g, c)]
+        exact = [as_fmpq(x) for x in (b, g, c)]
         found = best_amplitude(*exact)
         least = min((1 + b * a**2) * (1 + c - c * g * a) for a in (Fraction(i, 400) for i in range(401)))
         assert middle(noise_factor(found, *exact)) <= float(least) * (1 + 1e-12)

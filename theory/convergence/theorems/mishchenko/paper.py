@@ -41,17 +41,17 @@ def least(*values: Number) -> Number:
 
 def workers(case: Case) -> Judged:
     """Busy workers apply staleness m - 1 on average at most, whatever their speeds."""
-    told = "m busy workers have E[τ] ≤ m − 1"
-    return at_most("a law of m workers", lambda: case.moment("mean_staleness"), case["workers"] - 1, told)
+    inequality = "m busy workers have E[τ] ≤ m − 1"
+    return at_most("a law of m workers", lambda: case.moment("mean_staleness"), case["workers"] - 1, inequality)
 
 
-def prescribed(step: fmpq | None, wanted: Number) -> list[Judged]:
+def prescribed(step: fmpq | None, own_step: Number) -> list[Judged]:
     """Whether the base step size is the theorem's own, to nine digits: it is a root, which no short number equals."""
     if step is None:
         return []
-    near = abs(ball(step) - ball(wanted)) < ball(wanted) / 10**9
+    near = abs(ball(step) - ball(own_step)) < ball(own_step) / 10**9
     verdict = Verdict.PROVED if near else Verdict.REFUTED
-    return [Judged("base step size", verdict, f"η {shown(step)}; the theorem's {shown(wanted)}, to nine digits")]
+    return [Judged("base step size", verdict, f"η {shown(step)}; the theorem's {shown(own_step)}, to nine digits")]
 
 
 def follows(case: Case, step: fmpq | None, rule: Callable[[int], Number], written: str) -> list[Judged]:
@@ -66,15 +66,15 @@ def follows(case: Case, step: fmpq | None, rule: Callable[[int], Number], writte
     if step is None:
         return [NO_STEP]
     name = "the theorem's step sizes"
-    for tau in case.moments.points:
+    for tau in case.moments.support:
         try:
             ours, theirs = step * case.moments.factor(tau), rule(tau)
             if sign(ours - theirs) != 0:
-                told = f"at τ = {tau} the function steps ηC {shown(ours)}, {written} {shown(theirs)}"
-                return [Judged(name, Verdict.REFUTED, told)]
+                difference = f"at τ = {tau} the function steps ηC {shown(ours)}, {written} {shown(theirs)}"
+                return [Judged(name, Verdict.REFUTED, difference)]
         except ArithmeticError:
             return [Judged(name, Verdict.UNKNOWN, f"at τ = {tau} ηC and {written} could not be told apart")]
-    if not case.moments.has_all_points:
+    if not case.moments.has_whole_support:
         return [Judged(name, Verdict.UNKNOWN, f"ηC(τ) is {written} as far as it was looked at")]
     return [Judged(name, Verdict.PROVED, f"ηC(τ) = {written} wherever the law has mass")]
 
