@@ -16,16 +16,16 @@ BITS = 128  # of the balls
 
 #: The numbers that theorems ask for, each with its meaning and unit: [f] is the unit of f, [x] that of x.
 NUMBERS: dict[str, str] = {
-    "L": "smoothness: |∇f(x) − ∇f(y)| ≤ L|x − y|; in [f]/[x]²",
-    "mu": "Polyak-Łojasiewicz constant, or strong convexity; in [f]/[x]²",
-    "sigma": "E|g − ∇f|² ≤ σ²; in [f]/[x]",
-    "delta": "Δ = f(x₀) − inf f; in [f]",
-    "distance": "D = |x₀ − x*|; in [x]",
+    "L": "smoothness L: |∇f(x) − ∇f(y)| ≤ L|x − y|; in [f]/[x]²",
+    "mu": "Polyak-Łojasiewicz constant μ, or that of strong convexity; in [f]/[x]²",
+    "sigma": "noise σ of a gradient: E|g − ∇f|² ≤ σ²; in [f]/[x]",
+    "delta": "initial gap Δ = f(x₀) − inf f; in [f]",
+    "distance": "initial distance D = |x₀ − x*|; in [x]",
     "G": "bound of |∇f|, or of |g| where a theorem says so; in [f]/[x]",
-    "M": "E|g|² ≤ M²; in [f]/[x]",
-    "eps": "ε, what is to be reached, in the unit of what the theorem bounds",
-    "steps": "K, applied gradients",
-    "workers": "m, workers that compute gradients",
+    "M": "root mean square of a gradient: E|g|² ≤ M²; in [f]/[x]",
+    "eps": "accuracy ε to reach, in the unit of what the theorem bounds",
+    "steps": "number K of applied gradients",
+    "workers": "number m of workers that compute gradients",
     "execution": "a recorded execution",
 }
 
@@ -107,7 +107,7 @@ class Theorem:
       bound: of a case and a step size: the value of the right-hand side.
       largest_step: of a case; None where every step size is admissible.
       step_words: what the step of ``largest_step`` is.
-      default_step: of a case: the step that is taken where none is told; by default the largest.
+      default_step: of a case: the step that is taken where none is given; by default the largest.
       notes: of a case and a step size: further sentences.
       provenance: ``"ours"``, or the paper that it was read from.
       source: where its proof is.

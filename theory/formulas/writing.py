@@ -36,9 +36,9 @@ def from_json(data: Any) -> Formula:
     if not isinstance(data, list) or not data or not isinstance(data[0], str) or data[0] not in OPERATIONS:
         raise ValueError(f"a formula is a list that begins with one of {', '.join(OPERATIONS)}; got {str(data)[:60]!r}")
     name, *rest = data
-    wanted = OPERATIONS[name]
-    if (len(rest) < 2) if wanted is None else (len(rest) != wanted):
-        raise ValueError(f"{name} takes {'two or more' if wanted is None else wanted} operands, got {len(rest)}")
+    operands = OPERATIONS[name]
+    if (len(rest) < 2) if operands is None else (len(rest) != operands):
+        raise ValueError(f"{name} takes {'two or more' if operands is None else operands} operands, got {len(rest)}")
     if name in ("number", "parameter"):
         if not isinstance(rest[0], str):
             raise ValueError(f"{name} takes a string, got {rest[0]!r}")
