@@ -41,7 +41,7 @@ def mean_with_error(values: Any) -> MeanError:
     .. math:: e^2 = \tfrac{1}{B(B - 1)} \sum_b (\bar{x}_b - \bar{x})^2, \qquad n_e = \operatorname{var}(x) / e^2
 
     :math:`B = \min(30, \lfloor\sqrt{n}\rfloor)` batches: more would be shorter than the memory of the series, and
-    the variance of fewer would be uncertain. It assumes that batches are nearly uncorrelated, and is that of Student's t
+    fewer would leave their own variance uncertain. Batches are assumed to be nearly uncorrelated; e is for Student's t
     with B - 1 degrees of freedom. Where the mean is conserved, as that of τ is, it is too large rather than too small.
     (B. Schmeiser, "Batch Size Effects in the Analysis of Simulation Output", 1982.)
 
