@@ -14,12 +14,12 @@ from theory.analysis.pointwise import PointValues
 from theory.analysis.setting import Setting
 from theory.analysis.tails import find_falling, find_inequality
 from theory.candidates.candidate import Candidate
-from theory.convergence.moments import MOST_EXACT, Moments, greatest, summed
+from theory.convergence.moments import MOST_EXACT, Moments, summed
 from theory.decisions.verdict import Verdict
 from theory.formulas.formula import TAU, Formula, multiply, number, subtract
 from theory.formulas.monomials import ONE
 from theory.laws import Law
-from theory.numbers.balls import Number, Undecided, ball
+from theory.numbers.balls import Number, Undecided, ball, greatest
 from theory.numbers.rationals import as_fmpq
 
 _HEAD = 256  # staleness values at which C is looked at one by one
@@ -80,11 +80,11 @@ def _supremum(factor_values: PointValues, setting: Setting, first: int) -> Numbe
     """The supremum of C over the integers from ``first`` on, up to the law's last: a head, and a bound of the tail."""
     last = setting.one_law.last
     stop = first + _HEAD if last is None else min(first + _HEAD, last + 1)
-    largest = greatest([factor_values.certain(tau) for tau in range(first, stop)])
+    largest = greatest(*(factor_values.certain(tau) for tau in range(first, stop)))
     if last is not None and last < stop:
         return largest
     if find_falling(factor_values.formula, setting, stop, stop) is not None:
-        return greatest([largest, factor_values.certain(stop)])
+        return greatest(largest, factor_values.certain(stop))
     high = range_of(factor_values.formula, setting, stop, last).high
     if high is None or high <= largest:
         return None if high is None else largest

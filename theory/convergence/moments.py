@@ -12,7 +12,7 @@ from fractions import Fraction
 from flint import arb, fmpq
 
 from theory.decisions.verdict import Verdict
-from theory.numbers.balls import Number, Undecided, ball, sign
+from theory.numbers.balls import Number, Undecided, ball, greatest, sign
 from theory.numbers.rationals import as_fmpq
 
 #: Points of a bounded law whose sums are kept as rationals.
@@ -105,7 +105,7 @@ def summed(law: Mapping[int, Number], factor: Callable[[int], Number], values: S
         mean_square=total(lambda tau, value: value * value),
         staleness_mean=total(lambda tau, value: tau * value),
         staleness_square_mean=total(lambda tau, value: tau * tau * value),
-        largest_factor=greatest(values) if values else None,
+        largest_factor=greatest(*values) if values else None,
         nonnegative=_all_nonnegative([value for _, _, value in rows]),
         largest_staleness=max(law),
         mean_staleness=total(lambda tau, value: fmpq(tau)),
@@ -113,16 +113,6 @@ def summed(law: Mapping[int, Number], factor: Callable[[int], Number], values: S
         factor=factor,
         support=list(law),
     )
-
-
-def greatest(values: Sequence[Number]) -> Number:
-    """The largest of several numbers."""
-    if all(isinstance(value, fmpq) for value in values):
-        return max(values)
-    largest = ball(values[0])
-    for value in values[1:]:
-        largest = largest.max(ball(value))
-    return largest
 
 
 def _all_nonnegative(values: Sequence[Number]) -> Verdict:

@@ -8,6 +8,7 @@ bits. Nothing here rounds to nearest and hopes.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -184,18 +185,18 @@ def _factorial(value: Number) -> Number:
     return _finite((ball(value) + 1).gamma())
 
 
-def least(left: Number, right: Number) -> Number:
-    """The smaller of two; exact where both are."""
-    if isinstance(left, fmpq) and isinstance(right, fmpq):
-        return min(left, right)
-    return ball(left).min(ball(right))
+def least(*values: Number) -> Number:
+    """The least of several numbers; exact where all are."""
+    if all(isinstance(value, fmpq) for value in values):
+        return min(values)
+    return functools.reduce(arb.min, map(ball, values))
 
 
-def greatest(left: Number, right: Number) -> Number:
-    """The larger of two; exact where both are."""
-    if isinstance(left, fmpq) and isinstance(right, fmpq):
-        return max(left, right)
-    return ball(left).max(ball(right))
+def greatest(*values: Number) -> Number:
+    """The greatest of several numbers; exact where all are."""
+    if all(isinstance(value, fmpq) for value in values):
+        return max(values)
+    return functools.reduce(arb.max, map(ball, values))
 
 
 def _finite(value: arb) -> arb:

@@ -159,9 +159,9 @@ def test_curvature_and_noise_of_a_quadratic_are_found():
 
 def test_curvature_where_there_is_none_and_with_aux():
     probe = Probe(lambda w, b: (w.sum() * b, {"n": 1.0}), lambda ticket: np.float32(1), has_aux=True)
-    at = probe.estimate(jnp.ones(3))
-    assert at.smoothness == 0.0
-    assert at.noise == 0.0
+    local = probe.estimate(jnp.ones(3))
+    assert local.smoothness == 0.0
+    assert local.noise == 0.0
     with pytest.raises(ValueError, match="at least 2"):
         Probe(lambda w, b: w.sum(), lambda ticket: 0.0, count=1)
 

@@ -62,11 +62,11 @@ def random_setting(seed):
 
 
 def numbers(curvature, sigma, start, steps=STEPS):
-    told = {
+    exact = {
         "L": Fraction(1), "mu": curvature, "sigma": Fraction(sigma), "delta": curvature * start**2 / 2,
         "distance": Fraction(start), "steps": Fraction(steps),
     }  # fmt: skip
-    return {name: as_fmpq(value) for name, value in told.items()}
+    return {name: as_fmpq(value) for name, value in exact.items()}
 
 
 def upper(value):

@@ -246,7 +246,7 @@ def test_no_verdict_contradicts_what_was_worked_out_by_hand(name, source, law, t
 
 
 def test_nine_in_ten_are_decided(record_property, capsys):
-    cells = [(name, law, *found) for name, source, law, _ in CASES for found in findings(name, source, law)]
+    cells = [(name, law, *cell) for name, source, law, _ in CASES for cell in findings(name, source, law)]
     undecided = [f"{name} | {law} | {condition}: {why}" for name, law, said, condition, why in cells if said == "?"]
     record_property("undecided", undecided)
     with capsys.disabled():

@@ -29,16 +29,6 @@ def root(value: Number) -> Number:
     return power(value, fmpq(1, 2))
 
 
-def least(*values: Number) -> Number:
-    """The least of numbers."""
-    if all(isinstance(value, fmpq) for value in values):
-        return min(values)
-    smallest = ball(values[0])
-    for value in values[1:]:
-        smallest = smallest.min(ball(value))
-    return smallest
-
-
 def workers(case: Case) -> Judged:
     """Busy workers apply staleness m - 1 on average at most, whatever their speeds."""
     inequality = "m busy workers have E[τ] ≤ m − 1"
