@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line.
+    """Runs the command line.
 
     Args:
       arguments: those of the command; of the process where None.
@@ -106,7 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _with_amplitude(outcome: Outcome, case: Case, law: Law) -> Outcome:
-    """The outcome with a word on the amplitude of TAIL that would make V least at its step size."""
+    """Adds a note on the amplitude of TAIL that would make V least at its step size."""
     if outcome.theorem.key not in _WITH_V or outcome.value is None or outcome.step is None:
         return outcome
     try:
@@ -124,7 +124,7 @@ def _with_amplitude(outcome: Outcome, case: Case, law: Law) -> Outcome:
 def as_json(
     candidate: Candidate, law: Law, outcomes: Sequence[Outcome], lacking: Mapping[str, list[str]]
 ) -> dict[str, Any]:
-    """What the command found: numbers as pairs of decimals around them, or twice the same fraction.
+    """The results as JSON data: numbers as pairs of decimals around them, or twice the same fraction.
 
     Args:
       candidate: the function.

@@ -90,7 +90,7 @@ def _require_proved(report: Report) -> None:
 
 
 def _verify(table: np.ndarray, values: list[arb], law: Law | None, mean: arb, name: str) -> None:
-    """Positive, non-increasing, and its mean that of C within the rounding: all of the floats themselves."""
+    """Verifies the floats themselves: positive, non-increasing, and with the mean of C within the rounding."""
     for tau, (rounded, value) in enumerate(zip(table, values, strict=True)):
         exact = arb(fmpq(*float(rounded).as_integer_ratio()))
         massless = law is not None and not law.has_mass(tau)

@@ -17,7 +17,7 @@ from theory.certificates.rejection import Rejected
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; 0 where every certificate holds, 1 where one does not, 3 where one cannot be read."""
+    """Runs the command line; 0 where every certificate holds, 1 where one does not, 3 where one cannot be read."""
     parser = argparse.ArgumentParser(prog="python -m theory.check", description="Verifies certificates again.")
     parser.add_argument("certificates", nargs="+", metavar="certificate.json")
     code = 0

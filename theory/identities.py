@@ -1,4 +1,4 @@
-r"""The identities behind the theorems, each as a statement that a machine checks: its residual must be 0.
+r"""The identities that the theorems rest on, each as a statement that a machine checks: its residual must be 0.
 
 ``mean``: :math:`E[C_{strict}] = 1 + A\Sigma p^2`, :math:`E[C_{inclusive}] = 1 - A\Sigma p^2`, :math:`E[C_{mid}] = 1`.
 ``moments``: :math:`E[C_{mid}^2] = 1 + A^2(1-\Sigma p^3)/3`, :math:`E[\tau C_{mid}] = E[\tau] - \frac A2E|T-T'|`, and
@@ -40,7 +40,7 @@ class LawWithFactors:
     factors: Sequence[Scalar]
 
     def tail(self, kind: str) -> list[Scalar]:
-        """C = 1 + A(1 - 2F) at each point, F the strict, inclusive or mid CDF."""
+        """The values of C = 1 + A(1 - 2F) at each point, with F the strict, inclusive or mid CDF."""
         below, factors = 0 * self.amplitude, []
         for mass in self.masses:
             twice = {"strict": 2 * below, "inclusive": 2 * below + 2 * mass, "mid": 2 * below + mass}[kind]
@@ -54,7 +54,7 @@ class LawWithFactors:
 
 
 def mean(law: LawWithFactors) -> list[Scalar]:
-    """E[C] of the three kinds of CDF, minus what it is claimed to be.
+    """The residuals of E[C] with the three kinds of CDF: its value minus what it is claimed to be.
 
     Example:
       >>> mean(LawWithFactors([0, 1], [Fraction(1, 4), Fraction(3, 4)], Fraction(1, 2), [1, 1]))
@@ -66,7 +66,7 @@ def mean(law: LawWithFactors) -> list[Scalar]:
 
 
 def moments(law: LawWithFactors) -> list[Scalar]:
-    """E[C²], E[τC] and C itself with the mid CDF, minus their closed forms.
+    """The residuals of E[C²], E[τC] and C itself with the mid CDF: their values minus their closed forms.
 
     Example:
       >>> moments(LawWithFactors([0, 3], [Fraction(1, 4), Fraction(3, 4)], Fraction(1), [1, 1]))[:2]
@@ -86,7 +86,7 @@ def moments(law: LawWithFactors) -> list[Scalar]:
 
 
 def association(law: LawWithFactors) -> list[Scalar]:
-    """E[g]E[C] - E[gC] minus its sum over pairs, for g = τ and g = τ².
+    """The residuals of E[g]E[C] - E[gC] minus its sum over pairs, for g = τ and g = τ².
 
     Example:
       >>> association(LawWithFactors([0, 3], [Fraction(1, 4), Fraction(3, 4)], Fraction(1), [2, Fraction(2, 3)]))
@@ -104,7 +104,7 @@ def association(law: LawWithFactors) -> list[Scalar]:
 
 
 def conservation(workers: int, commits: int, seed: int) -> list[int]:
-    """Staleness applied plus staleness in work, minus (m - 1)T, after each of T commits of an event-driven run.
+    """The residuals of an event-driven run: staleness applied plus staleness in work, minus (m - 1)T, at each commit.
 
     Args:
       workers: m; each always computes one gradient, with random times of a speed of its own.

@@ -42,14 +42,14 @@ _SIGNS = {Verdict.PROVED: "✓", Verdict.REFUTED: "✗", Verdict.UNKNOWN: "?"}
 
 
 def reports() -> dict[str, tuple[Report, Report]]:
-    """For each rule its report under the laws, and that for every law."""
+    """Reports on each rule: under the laws, and for every law."""
     return {
         name: (decide(load(f"jasgd.rules:{name}"), LAWS), decide(load(f"jasgd.rules:{name}"), [])) for name in RULES
     }
 
 
 def markdown(reports: dict[str, tuple[Report, Report]]) -> str:
-    """One line for each rule and law; ✓ proved, ✗ refuted, ? unknown."""
+    """The reports as a Markdown table, one line for each rule and law; ✓ proved, ✗ refuted, ? unknown."""
     lines = [
         "| rule | law | " + " | ".join(CONDITIONS) + " |",
         "|---|---|" + ":-:|" * len(CONDITIONS),

@@ -79,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line.
+    """Runs the command line.
 
     Args:
       arguments: those of the command; of the process where None.

@@ -80,7 +80,7 @@ def range_of(formula: Formula, setting: Setting, first: int, last: int | None) -
 
 
 def _remainder(parts: list[Formula], of: Callable[[Formula], Range]) -> Range:
-    """Between 0 and the divisor; of whole numbers at most one less than it."""
+    """Bounds of a remainder: between 0 and the divisor; of whole numbers at most one less than it."""
     divisor, left = of(parts[1]), of(parts[0])
     if not divisor.is_positive() or divisor.high is None:
         raise Undecided("a remainder by what may not be positive")
@@ -154,7 +154,7 @@ _FUNCTIONS = {
 
 
 def compare(formula: Formula, range_of: Callable[[Formula], Range]) -> bool | None:
-    """Whether a comparison holds everywhere (True), nowhere (False), or neither is sure (None)."""
+    """Whether a comparison of formulas holds everywhere (True), nowhere (False), or neither is sure (None)."""
     name, *parts = formula
     if name == "not":
         inner = compare(parts[0], range_of)

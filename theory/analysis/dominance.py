@@ -84,7 +84,7 @@ def resolved(formula: Formula, setting: Setting, first: int) -> Formula:
 
 
 def settled_sign(formula: Formula, setting: Setting, first: int) -> int:
-    """The sign for all τ ≥ ``first``: by bounds, else by the dominant term. Weak where bounds touch zero."""
+    """The sign of a formula for all τ ≥ ``first``, by bounds, else by the dominant term; weak where bounds touch 0."""
     try:
         bounds = range_of(formula, setting, first, None)
     except (Undecided, NotFinite):
@@ -106,7 +106,7 @@ def is_unbounded(formula: Formula, setting: Setting, first: int) -> bool:
 
 
 def _grouped(terms: Sum, setting: Setting) -> dict[GrowthRate, arb]:
-    """The coefficient of each growth."""
+    """The terms of a sum by how fast they grow, with the coefficient of each as a ball."""
     grouped: dict[GrowthRate, arb] = {}
     for monomial, coefficient in terms.items():
         growth, factor = _split(monomial, setting)
@@ -220,7 +220,7 @@ def _is_faster(one: GrowthRate, other: GrowthRate, setting: Setting) -> bool:
 
 
 def _falling_ratio(term: GrowthRate, leading: GrowthRate, setting: Setting, first: int) -> arb:
-    """What ``term`` is of ``leading`` at N, once it is shown to fall from there on."""
+    """The ratio of ``term`` to ``leading`` at N, once it is shown to fall from there on."""
     power, factorial = term.power - leading.power, term.factorial - leading.factorial
     rate = arb(0) if term.rate == leading.rate else _rate(term, setting) - _rate(leading, setting)
     step = rate.exp()
@@ -239,7 +239,7 @@ def _falling_ratio(term: GrowthRate, leading: GrowthRate, setting: Setting, firs
 
 
 def difference(formula: Formula) -> Formula:
-    r""":math:`C(\tau) - C(\tau + 1)`."""
+    r"""The step down from a staleness to the next: :math:`C(\tau) - C(\tau + 1)`."""
     return subtract(formula, substitute(formula, ("sum", ONE, ("tau",))))
 
 

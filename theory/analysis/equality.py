@@ -1,4 +1,4 @@
-r"""Is :math:`E[C] = 1` exactly? Only algebra says yes; balls say no.
+r"""Deciding whether :math:`E[C] = 1` exactly: only algebra can say yes, and balls can say no.
 
 Closed forms: rationals on finite support; :math:`\tau^k q^\tau` under Poisson, geometric and negative binomial laws by
 their generating functions, with finite corrections where the formula has pieces; what is affine in F_mid under every
@@ -34,7 +34,7 @@ _MOST_POINTS = 400  # of a finite law, or in front of a tail, to be summed exact
 
 
 def exact_mean(formula: Formula, setting: Setting) -> tuple[str, Quotient]:
-    """E[C] in the algebra, and by which argument.
+    """Computes E[C] exactly, and says by which argument.
 
     Args:
       formula: the formula.
@@ -69,7 +69,7 @@ def exact_mean(formula: Formula, setting: Setting) -> tuple[str, Quotient]:
 
 
 def proof_of_one(formula: Formula, setting: Setting) -> str | None:
-    """By which argument E[C] = 1 exactly; None where that is not proved.
+    """Names the argument by which E[C] = 1 exactly; None where that is not proved.
 
     A generating function is only that where its sum converges, and a mean can only be divided by where it is finite
     and not 0. So under a law the sum itself has to be enclosed as well, and to contain 1.
@@ -143,7 +143,7 @@ def at_staleness(formula: Formula, tau: int, setting: Setting) -> Formula:
 
 
 def affine(formula: Formula) -> tuple[Quotient, Quotient] | None:
-    """α and β with formula = α + βF and constants α, β; None where it is not shown to be so."""
+    """The constants α and β with formula = α + βF; None where it is not shown to be so."""
     stand_in = ("parameter", "F(τ)")  # the name of no parameter
     try:
         quotient = algebraic(rewrite(formula, lambda node: stand_in if node == F else None))
@@ -184,7 +184,10 @@ def _affine_mean(formula: Formula, setting: Setting) -> Quotient:
 
 
 def _over_its_mean(formula: Formula) -> Quotient | None:
-    """E[κM] = (κ/δ) E[δM], for constants κ and δ, where the mean of δM occurs among the κ."""
+    """The mean of a function over its own mean.
+
+    E[κM] = (κ/δ) E[δM], for constants κ and δ, where the mean of δM occurs among the κ.
+    """
     if formula[0] != "product":
         return None
     fixed, moving = factored(formula)
@@ -198,7 +201,7 @@ def _over_its_mean(formula: Formula) -> Quotient | None:
 
 
 def _unbounded_mean(formula: Formula, setting: Setting) -> Quotient:
-    for first in (1, 2, 4, 8, 16, 32, 64, 128):  # dominant terms tell from 1 on
+    for first in (1, 2, 4, 8, 16, 32, 64, 128):  # dominant terms decide from 1 on
         try:
             tail = resolved(formula, setting, first)
             expected = _tail_mean(algebraic(tail), setting)
@@ -242,7 +245,7 @@ def _tail_mean(quotient: Quotient, setting: Setting) -> Quotient:
 
 
 def _stirling(power: int) -> list[int]:
-    r"""S(k, j) for j = 0…k: :math:`\tau^k = \sum_j S(k,j)\,\tau(\tau-1)\cdots(\tau-j+1)`."""
+    r"""Stirling numbers S(k, j) for j = 0…k: :math:`\tau^k = \sum_j S(k,j)\,\tau(\tau-1)\cdots(\tau-j+1)`."""
     row = [1]
     for _ in range(power):
         row = [(j * row[j] if j < len(row) else 0) + (row[j - 1] if j else 0) for j in range(len(row) + 1)]

@@ -61,7 +61,7 @@ def compiled(formula: Formula, setting: Any) -> Callable[[int], Number]:
 
 
 def condition(formula: Formula, setting: Any) -> Callable[[int], bool]:
-    """A function of the staleness that tells whether a comparison holds at it; it raises :class:`Undecided`."""
+    """A function of the staleness that decides whether a comparison holds at it; it raises :class:`Undecided`."""
     name, *parts = formula
     if name == "not":
         inner = condition(parts[0], setting)

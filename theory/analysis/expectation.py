@@ -34,7 +34,7 @@ class Diverges(ArithmeticError):
 
 @dataclasses.dataclass(frozen=True)
 class FactorMoments:
-    """What the convergence bounds ask of a step-size function under a law; enclosures."""
+    """Moments of a step-size function and the staleness under a law, enclosed."""
 
     mean: Number  # E[C]
     mean_square: Number  # E[C²]
@@ -64,7 +64,7 @@ def expectation(formula: Formula, setting: Setting) -> Number:
 
 
 def moments(formula: Formula, setting: Setting) -> FactorMoments:
-    """E[C], E[C²] and E[τC], in one pass over the law; it raises what :func:`expectation` does."""
+    """Computes E[C], E[C²] and E[τC] in one pass over the law; it raises what :func:`expectation` does."""
     value_at = compiled(formula, setting)
     window = _window([formula, ("power", formula, number(2)), multiply(TAU, formula)], setting)
     mean, square, staleness = window.left_out
@@ -115,7 +115,7 @@ def _window(formulas: Sequence[Formula], setting: Setting) -> _Window:
 
 
 def _left_above(bounds: list[GrowthBound], law: Law, stop: int) -> tuple[int, list[arb]]:
-    """Further points to sum, until the rest is small beside one, and bounds of the rest."""
+    """Extends a sum until what is left out is small beside 1: its last point, and bounds of what is left out."""
     for _ in range(_FURTHER):
         try:
             left_out = [b.scale.upper() * law.tail_bound(stop, b.power, b.rate) for b in bounds]

@@ -31,7 +31,7 @@ class GrowthBound:
 
 
 def growth_bound(formula: Formula, setting: Setting, first: int) -> GrowthBound:
-    """How fast a formula can grow over τ ≥ ``first``; :class:`Undecided` where no bound is found."""
+    """Bounds how fast a formula can grow over τ ≥ ``first``; :class:`Undecided` where no bound is found."""
     try:
         bounds = ranges.absolute(range_of(formula, setting, first, None))
         if bounds.high is not None:
@@ -74,7 +74,7 @@ def growth_bound(formula: Formula, setting: Setting, first: int) -> GrowthBound:
 
 
 def _line(formula: Formula, setting: Setting, first: int) -> tuple[arb, arb]:
-    """C and d with formula = c + dτ, balls."""
+    """The balls c and d with formula = c + dτ."""
     if is_constant(formula):
         return range_of(formula, setting, first, None).ball(), arb(0)
     name, *parts = formula

@@ -26,7 +26,7 @@ def trend(formula: Formula, setting: Setting, first: int) -> Trend:
     """How a formula moves over the integers τ ≥ ``first``: falling is non-increasing, rising non-decreasing.
 
     Raises:
-      Undecided: where its composition does not tell.
+      Undecided: where its composition does not decide.
       NotFinite: where some value is no finite number.
     """
 
@@ -77,7 +77,7 @@ def _agreeing(directions: list[Trend]) -> Trend:
 
 
 def _product_trend(parts: list[Formula], setting: Setting, first: int) -> Trend:
-    """Of non-negative factors; those that are never positive are turned round, two by two."""
+    """How a product of non-negative factors moves; factors that are never positive are turned round, two by two."""
     turned, directions = False, []
     for part in parts:
         bounds, one = range_of(part, setting, first, None), trend(part, setting, first)

@@ -1,4 +1,4 @@
-"""What holds at single staleness values: exact signs, and where to look for counterexamples."""
+"""Values of a formula at single staleness values: exact signs, and where to look for counterexamples."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class PointValues:
     def does_not_rise(self, tau: int) -> bool:
         """Whether C(τ + 1) ≤ C(τ) is shown."""
         if not self.is_single:
-            return False  # an argument for all τ has to tell
+            return False  # an argument for all τ has to decide
         try:
             return self.compare(tau, self, tau + 1) >= 0
         except ArithmeticError:
@@ -110,7 +110,7 @@ class PointValues:
 
 
 def probes(formula: Formula, domain: Domain, law_last: int | None = None) -> Iterator[int]:
-    """Where to look for counterexamples: the first 300, around the formula's own numbers, around powers of two."""
+    """Where to look for counterexamples: the first 300, and around the formula's numbers and powers of two."""
     first, last = domain
     seen: set[int] = set()
     near = [n for n in range(first, first + 300)]

@@ -1,4 +1,4 @@
-"""What a formula is decided in: the range of each parameter, the law (or every law), and which CDF F is."""
+"""The setting of an analysis: the range of each parameter, the law (or every law), and which CDF F is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from theory.numbers.ranges import Range
 
 
 class Setting(abc.ABC):
-    """Parameters, law and kind of CDF; how a mean is computed is the subclass's.
+    """The parameters, the law and the kind of CDF that a formula is analysed with; a subclass computes means.
 
     Args:
       parameters: the range of each parameter.
@@ -68,7 +68,7 @@ class Setting(abc.ABC):
         return self.law.distribution(tau, self.cdf)
 
     def distribution_range(self, first: int, last: int | None) -> Range:
-        """What F(τ) can be for first ≤ τ ≤ last."""
+        """The range of F(τ) for first ≤ τ ≤ last."""
         strict, inclusive = self.cdf == "strict", self.cdf == "inclusive"
         # Where τ has mass, some of it is not below τ, and some is not above.
         low_open = self.on_support and not strict

@@ -1,4 +1,4 @@
-"""How far a step-size function strays from 1: an enclosure of sup|C - 1|."""
+"""The largest distance of a step-size function from 1: an enclosure of sup|C - 1|."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FAR = (2**20, 2**40)
 
 @dataclasses.dataclass(frozen=True)
 class Supremum:
-    """Bounds of a supremum.
+    """Lower and upper bound of a supremum.
 
     Attributes:
       low: it is at least this.
@@ -33,7 +33,7 @@ class Supremum:
 
     @property
     def ends(self) -> list[str]:
-        """Two decimals around it."""
+        """Two decimals that contain the supremum."""
         return [ends(self.low)[0], "inf" if self.high is None else ends(self.high)[1]]
 
     def __str__(self) -> str:

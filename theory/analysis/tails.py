@@ -1,4 +1,4 @@
-r"""What holds for every staleness from some N on, each by a named argument.
+r"""Facts about every staleness from some N on, each by a named argument.
 
 An inequality g(τ) ≥ 0 holds on a tail by *bounds* of g over it, by its *dominant term*, or because it is *monotone*: it
 holds at the first staleness, and g never falls from there. That C never increases,
@@ -37,7 +37,7 @@ class Tail(NamedTuple):
 
 
 def periods(formula: Formula) -> list[int]:
-    """1, and a period after which parity terms and roundings repeat, where there are such."""
+    """The periods to try: 1, and one after which parity terms and roundings repeat, where there are such."""
     period = 1
     for node in nodes(formula):
         if node[0] == "power" and node[1][0] == "number" and node[1][1] < 0 and node[2][0] != "number":
@@ -89,7 +89,10 @@ def _rises_from(formula: Formula, setting: Setting, first: int, *, strict: bool)
 
 
 def _classes(formula: Formula, setting: Setting, tail: Tail, *, least: int) -> bool:
-    """Every class of τ modulo the period, from the start on, which is a multiple of the period and ≥ 1."""
+    """Whether the dominant term decides every class of τ modulo the period, from the start on.
+
+    The start is a multiple of the period and ≥ 1.
+    """
     if tail.start < tail.period or tail.start % tail.period:
         return False
     return all(
@@ -137,7 +140,7 @@ def is_defined(formula: Formula, setting: Setting, first: int) -> bool:
 
 
 def _defined(formula: Formula, setting: Setting, first: int) -> bool:
-    """Each part that is not defined everywhere has an argument that is shown to be allowed."""
+    """Whether each part that is not defined everywhere has an argument that is shown to be allowed."""
     name, *parts = formula
     if name in ("infinite", "undefined"):
         return False

@@ -249,7 +249,7 @@ def _execution_assumptions(recorded: Recorded, commits: Commits, of_loss: Remark
 def _estimate(
     recorded: Recorded, commits: Commits, numbers: Numbers, infimum: float
 ) -> tuple[Numbers, dict[str, float], list[Remark]]:
-    """The numbers with estimates where they are not given, what the bounds bound as measured, and remarks."""
+    """Fills in missing numbers by estimates, and measures what the bounds are about, with remarks on both."""
     if recorded.loss_fn is None or recorded.result is None:
         return (
             numbers,

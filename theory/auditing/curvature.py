@@ -25,7 +25,7 @@ CHANGE = 0.01  # relative, of the eigenvalue, at which the power iteration ends
 
 @dataclasses.dataclass(frozen=True)
 class Local:
-    """Estimates at one point.
+    """Estimates of a loss near some parameters.
 
     Attributes:
       loss: mean over the batches, in [f].
@@ -84,7 +84,7 @@ class Probe:
         self._curvature = curvature
 
     def estimate(self, params: Any, *, curvature: bool = True) -> Local:
-        """The estimates at these parameters, a pytree of floating-point arrays; smoothness is NaN without curvature."""
+        """Estimates near these parameters, a pytree of floating-point arrays; smoothness is NaN without curvature."""
         params = jax.tree.map(jnp.asarray, params)
         values = [self._gradient(params, batch) for batch in self._batches]
         count = len(values)

@@ -27,7 +27,7 @@ class MeanError(NamedTuple):
 
 
 class Test(NamedTuple):
-    """A p-value in (0, 1], or NaN where ``what`` says why there is none; what was seen, in plain words."""
+    """The result of a test: a p-value in (0, 1], or NaN where ``what`` says why there is none."""
 
     p_value: float
     statistic: float
@@ -245,7 +245,7 @@ def value_dependence(staleness: Any, values: Any, *, seed: int = 0) -> Test:
     tau = _column("staleness", staleness)
     series = _column("values", values, "biuf", tau)
     half = _shortest(tau) // 2
-    count, length, too_few = _cut(tau[half:-half])  # a running median lags behind a trend at either end
+    count, length, too_few = _cut(tau[half:-half])  # a running median lags a trend at either end
     if not count:
         return too_few
     spectra = []
@@ -267,7 +267,7 @@ def _scaled(rows: np.ndarray) -> np.ndarray:
 
 
 def _test(statistics: np.ndarray, what: str) -> Test:
-    """From what was seen, first, and its null; ties within rounding count as large."""
+    """The result of a permutation test: the first statistic is the observed one; near ties count as large."""
     seen = float(statistics[0])
     return Test(float(np.mean(statistics >= seen - 1e-9 * abs(seen))), seen, what)
 

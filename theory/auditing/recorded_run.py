@@ -55,7 +55,7 @@ class Commits:
 
 
 def overlap(execution: Execution) -> str:
-    """A worker that read before it was done with the gradient before, which no worker can.
+    """Looks for a worker that read before it was done with its last gradient, which no worker can.
 
     Where none did, the staleness that a worker's gradients have, and the gaps between them, add up to the whole run.
 
@@ -88,7 +88,7 @@ def overlap(execution: Execution) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Recorded:
-    """A run, and what is known of how it was made.
+    """A recorded run, and what is known of how it was trained.
 
     Attributes:
       execution: the record.

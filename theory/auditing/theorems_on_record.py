@@ -26,7 +26,7 @@ NAMED = 3  # commits that bind
 
 @dataclasses.dataclass(frozen=True)
 class Numbers:
-    """What the theorems ask of a problem; None where it is not known.
+    """Numbers of a problem that the theorems need; None where one is not known.
 
     Attributes:
       learning_rate: η, in [x]²/[f].
@@ -48,7 +48,7 @@ class Numbers:
 
 
 def step_condition(execution: Execution, commits: Commits, numbers: Numbers) -> list[Remark]:
-    """(TR) of Theorem E on the commits as they were, and the largest learning rate at which it holds.
+    """Judges the step condition (TR) of Theorem E on recorded commits, and finds the largest learning rate for it.
 
     Args:
       execution: the record.
@@ -97,7 +97,7 @@ def step_condition(execution: Execution, commits: Commits, numbers: Numbers) -> 
 
 
 def bounds(commits: Commits, numbers: Numbers, measured: Mapping[str, float]) -> list[Remark]:
-    """The right-hand sides of Theorem E that the numbers suffice for, beside what was measured.
+    """Evaluates the bounds of Theorem E for which the numbers suffice, beside what was measured.
 
     Args:
       commits: of the execution.
@@ -142,7 +142,7 @@ def bounds(commits: Commits, numbers: Numbers, measured: Mapping[str, float]) ->
 
 
 def theorems(commits: Commits, numbers: Numbers, workers: int, independence: Remark) -> list[Remark]:
-    """Every other theorem, with the empirical law as its law and the mean factor at each τ as its C.
+    """Judges every other theorem, with the empirical law as its law and the mean factor at each τ as its C.
 
     Args:
       commits: of the execution.

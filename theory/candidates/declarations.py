@@ -1,4 +1,4 @@
-"""What a candidate declares beside C: the ranges of its parameters, its CDF, laws, domain and amplitude."""
+"""Declarations of a candidate beside C: the ranges of its parameters, its CDF, laws, domain and amplitude."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def parameter_range(name: str, text: str) -> Range:
 
 
 def parameters_of(declared: Any) -> dict[str, Range]:
-    """The range of each parameter."""
+    """The range of each parameter, from the mapping that a candidate declares."""
     return {key: _range(key, value) for key, value in _mapping(declared).items()}
 
 
@@ -65,14 +65,14 @@ def _range(key: str, declared: Any) -> Range:
 
 
 def cdf_of(declared: Any) -> CDFKind:
-    """Which distribution function F is."""
+    """Which distribution function F stands for."""
     if declared not in CDF_KINDS:
         raise CandidateError(f"cdf must be one of {', '.join(CDF_KINDS)}, got {declared!r}")
     return declared
 
 
 def laws_of(declared: Any) -> tuple[Law, ...]:
-    """The laws, of one text or several."""
+    """The laws that a candidate names, in one text or several."""
     specs = [declared] if isinstance(declared, str) else declared
     if not isinstance(specs, Sequence) or not all(isinstance(spec, str) for spec in specs):
         raise CandidateError("distribution must be a text such as 'poisson:8', or a list of them")
@@ -83,7 +83,7 @@ def laws_of(declared: Any) -> tuple[Law, ...]:
 
 
 def domain_of(declared: Any) -> Domain:
-    """First and last staleness, None for no last."""
+    """First and last staleness of the domain, None for no last."""
     good = isinstance(declared, Sequence) and len(declared) == 2
     ends = [None if end is None else _rational("domain", end) for end in declared] if good else []
     if not good or ends[0] is None or any(end is not None and end.denominator != 1 for end in ends):
@@ -95,7 +95,7 @@ def domain_of(declared: Any) -> Domain:
 
 
 def amplitude_of(declared: Any) -> Fraction:
-    """A, exactly."""
+    """The amplitude A, exactly."""
     value = _rational("amplitude", declared)
     if value < 0:
         raise CandidateError(f"amplitude must be ≥ 0, got {value}")

@@ -1,4 +1,4 @@
-"""A candidate file, run: decimals and quotients of integers taken exactly, and its C or step_size(tau) evaluated."""
+"""Running a candidate file: decimals and quotients of integers taken exactly, and its C or step_size(tau) evaluated."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from theory.numbers.ranges import Range
 
 
 def run(source: str, name: str) -> dict[str, Any]:
-    """The names that a file defines, by running it as importing it would."""
+    """Runs a file as importing it would, and returns the names that it defines."""
     try:
         tree = ast.parse(source, filename=name)
         tree = ast.fix_missing_locations(_ExactDecimals(source).visit(tree))
@@ -38,7 +38,7 @@ def run(source: str, name: str) -> dict[str, Any]:
 
 
 def expression_of(values: dict[str, Any], name: str, source: str, parameters: Mapping[str, Range]) -> tuple[Any, int]:
-    """C, as a SymPy expression of tau, and the line that defines it."""
+    """The step-size function as a SymPy expression of tau, and the line that defines it."""
     if "C" in values and "step_size" in values:
         raise CandidateError("give C or step_size, not both")
     if "C" in values:

@@ -15,7 +15,7 @@ from theory.numbers.ranges import Range
 
 
 class Namespace:
-    """What rules call of ``jax.numpy``, over SymPy expressions."""
+    """The functions of ``jax.numpy`` that rules call, over SymPy expressions."""
 
     exp, log, sqrt, floor = sympy.exp, sympy.log, sympy.sqrt, sympy.floor
 

@@ -14,7 +14,7 @@ from theory.numbers.ranges import Range
 
 
 def load(spec: str) -> Candidate:
-    """A candidate from a file, or a rule of the library.
+    """Loads a candidate from a file, or from a rule of the library.
 
     Args:
       spec: the path of a Python file, or ``jasgd.rules:NAME`` with options as on the command line,
@@ -39,7 +39,7 @@ def load(spec: str) -> Candidate:
 
 
 def loads(source: str, name: str = "candidate.py") -> Candidate:
-    """A candidate from the text of a file; see :func:`load`."""
+    """Loads a candidate from the text of a file; see :func:`load`."""
     try:
         candidate = _read(source, name)
     except CandidateError as error:
@@ -50,7 +50,7 @@ def loads(source: str, name: str = "candidate.py") -> Candidate:
 
 
 def _read(source: str, name: str) -> Candidate:
-    """The candidate of a text, with errors that do not name the file yet."""
+    """Reads a candidate; its errors do not name the file yet."""
     values = run(source, name)
     parameters = parameters_of(values.get("parameters", {}))
     expression, line = expression_of(values, name, source, parameters)

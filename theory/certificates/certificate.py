@@ -1,4 +1,4 @@
-"""Certificates: what was proved or refuted, with the evidence, in canonical JSON that carries its own hash."""
+"""Writing certificates: what was proved or refuted, with the evidence, in canonical JSON that carries its own hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Proofs, verified again.
+"""Verifying proofs again.
 
 The argument for the tail is applied once more at the start that it names, and no earlier start may do; what lies before
 is looked at one by one; enclosures are computed again and have to agree to their last digit.
@@ -70,7 +70,7 @@ def _amplitude(question: Question, evidence: dict[str, Any]) -> None:
 
 
 def _inequality(question: Question, formula: Formula, setting: Setting, tail: Tail, *, strict: bool) -> None:
-    """An inequality on the whole domain: by an argument from a start on, before it point by point."""
+    """Verifies an inequality on the whole domain: by an argument from a start on, before it point by point."""
     first, last = question.domain
     values = PointValues(formula, setting)
     if tail.argument == "every point":
@@ -136,7 +136,7 @@ def _moments(question: Question, evidence: dict[str, Any]) -> None:
 
 
 def _falls_to_zero(question: Question, falls: Tail, above: Tail) -> None:
-    """Bounded by what it is where it begins to fall, as it stays ≥ 0."""
+    """Verifies that C is bounded, as it falls from some point on and stays ≥ 0."""
     values = PointValues(question.formula, question.setting)
     require(values.is_single, "a function of τ alone is needed")
     earlier = _earlier(question, tails.FALLING, question.formula, falls)

@@ -1,4 +1,4 @@
-"""Counterexamples, evaluated again."""
+"""Verifying counterexamples by evaluating them again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from theory.numbers.ranges import Range
 
 
 def _refuted(violated: Callable[[Question, dict[str, Any]], None]) -> Callable[[Question, dict[str, Any]], None]:
-    """Looks at a counterexample again: in the question's own law and parameters, or in single ones within them."""
+    """Verifies a counterexample in the question's own law and parameters, or in single ones within them."""
 
     def again(question: Question, evidence: dict[str, Any]) -> None:
         if set(evidence) == {"unbounded"}:

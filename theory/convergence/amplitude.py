@@ -22,7 +22,7 @@ from theory.numbers.rationals import as_fmpq
 
 
 def best_amplitude(spread: Number, gini: Number, load: Number) -> Number:
-    r"""A* on [0, 1], in the form that neither divides by 0 nor cancels.
+    r"""Computes the best amplitude A* on [0, 1], in the form that neither divides by 0 nor cancels.
 
     .. math:: A^* = \min\Big\{1, \frac{cg}{b(1+c) + \sqrt{b^2(1+c)^2 - 3bc^2g^2}}\Big\}
 
@@ -40,7 +40,7 @@ def best_amplitude(spread: Number, gini: Number, load: Number) -> Number:
 
     Raises:
       ValueError: for b outside [0, 1/3], g outside [0, 1], c < 0.
-      Undecided: where the balls are too wide to tell whether the root is real.
+      Undecided: where the balls are too wide to decide whether the root is real.
 
     Example:
       >>> best_amplitude(fmpq(1, 4), fmpq(0), fmpq(1)), best_amplitude(fmpq(1, 3), fmpq(1, 2), fmpq(1, 10)).str(5)
@@ -69,7 +69,7 @@ def best_amplitude(spread: Number, gini: Number, load: Number) -> Number:
 
 
 def shape(pmf: Mapping[int, Fraction | int]) -> tuple[fmpq, fmpq, fmpq]:
-    """b, g and E[T] of a law on finitely many points, exactly.
+    """Computes b, g and E[T] of a law on finitely many points, exactly.
 
     Args:
       pmf: staleness in updates → probability; they sum to 1.
@@ -93,7 +93,7 @@ def shape(pmf: Mapping[int, Fraction | int]) -> tuple[fmpq, fmpq, fmpq]:
 
 
 def shape_of(law: Law) -> tuple[Number, Number, Number]:
-    """b, g and E[T] of any law, enclosed: sums over its window, and a bound of what lies outside.
+    """Encloses b, g and E[T] of any law: sums over its window, and a bound of what lies outside.
 
     Args:
       law: of the staleness.
@@ -126,7 +126,7 @@ def shape_of(law: Law) -> tuple[Number, Number, Number]:
 
 
 def noise_factor(amplitude: Number, spread: Number, gini: Number, load: Number) -> Number:
-    """(1 + bA²)(1 + c - cgA): what the noise is multiplied with.
+    """The factor of the noise, (1 + bA²)(1 + c - cgA).
 
     Args:
       amplitude: A.

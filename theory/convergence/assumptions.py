@@ -1,4 +1,4 @@
-"""Assumptions that several theorems share: what is decided of (C, law, numbers), and what is taken for granted."""
+"""Assumptions that several theorems share: those decided for C, law and numbers, and those taken for granted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SETTING = (SMOOTH, NOISE, DELAYS)
 
 
 def nonnegative(case: Case) -> Judged:
-    """C ≥ 0 where the law has mass."""
+    """Judges whether C ≥ 0 where the law has mass."""
     verdict = case.moments.nonnegative
     sentences = {
         Verdict.PROVED: "nowhere negative where the law has mass",
@@ -36,7 +36,7 @@ def nonnegative(case: Case) -> Judged:
 
 
 def mean_factor(case: Case) -> Judged:
-    """0 < E[C] < ∞; where E[C] ≠ 1 the statement is used in its unnormalised form."""
+    """Judges whether 0 < E[C] < ∞; where E[C] ≠ 1 the statement is used in its unnormalised form."""
     name, mean = "E[C] > 0", case.moments.mean
     if mean is None:
         return Judged(name, Verdict.UNKNOWN, "E[C] is infinite or was not enclosed")
@@ -50,7 +50,7 @@ def mean_factor(case: Case) -> Judged:
 
 
 def finite(case: Case, *names: str) -> Judged:
-    """The named moments are finite."""
+    """Judges whether the named moments are finite."""
     written = [WRITTEN[name] for name in names]
     unknown = [WRITTEN[name] for name in names if getattr(case.moments, name) is None]
     if unknown:
@@ -62,7 +62,7 @@ def finite(case: Case, *names: str) -> Judged:
 
 
 def bounded_staleness(case: Case) -> Judged:
-    """The law is bounded."""
+    """Judges whether the law is bounded."""
     last = case.moments.largest_staleness
     if last is None:
         return Judged("bounded staleness", Verdict.REFUTED, "the law has mass beyond every staleness")
@@ -70,7 +70,7 @@ def bounded_staleness(case: Case) -> Judged:
 
 
 def constant_factor(case: Case, value: fmpq | None = None) -> Judged:
-    """C is the same wherever the law has mass, and is ``value`` where that is given: E[C²] = E[C]²."""
+    """Judges whether C is the same wherever the law has mass, and is ``value`` where that is given: E[C²] = E[C]²."""
     name = "constant C" if value is None else f"C = {value}"
     try:
         mean, square = case.moment("mean"), case.moment("mean_square")
@@ -92,7 +92,7 @@ def constant_factor(case: Case, value: fmpq | None = None) -> Judged:
 
 
 def at_most(name: str, left: Callable[[], Number], right: Number, inequality: str) -> Judged:
-    """Whether a number is at most another; ``inequality`` says which, for people."""
+    """Judges whether a number is at most another; ``inequality`` says which, for people."""
     try:
         value = left()
     except ArithmeticError as error:
@@ -101,20 +101,20 @@ def at_most(name: str, left: Callable[[], Number], right: Number, inequality: st
 
 
 def not_steeper(case: Case) -> Judged:
-    """μ ≤ L, without which no function but a constant is meant."""
+    """Judges whether μ ≤ L, without which no function but a constant is meant."""
     verdict = compared(case["mu"], case["L"])
     because = f"μ = {case['mu']}, L = {case['L']}"
     return Judged("μ ≤ L", verdict, because if verdict is Verdict.PROVED else f"{because}: no such function")
 
 
 def step_condition(step: fmpq | None, load: Callable[[fmpq], Number], most: Number, inequality: str) -> Judged:
-    """Whether a step size is small enough: its load is at most ``most``; UNKNOWN where there is no step size."""
+    """Judges whether a step size is small enough: its load is at most ``most``; UNKNOWN where there is no step size."""
     if step is None:
         return NO_STEP
     return at_most("step condition", lambda: load(step), most, inequality)
 
 
 def finite_moments(case: Case) -> list[Judged]:
-    """What the theorems with moments of staleness and factor ask of C and the law."""
+    """Judges what the theorems with moments of staleness and factor assume of C and the law."""
     needed = finite(case, "largest_factor", "mean_square", "staleness_mean", "staleness_square_mean")
     return [nonnegative(case), mean_factor(case), needed]

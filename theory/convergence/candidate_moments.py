@@ -1,4 +1,4 @@
-"""Moments under laws without a largest staleness, or with too many points to add: sums with a bound of the rest."""
+"""Moments of a candidate under a law: exact sums under small bounded laws, else sums with a bound of the rest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _HEAD = 256  # staleness values at which C is looked at one by one
 
 
 def of_formula(candidate: Candidate, setting: Setting) -> Moments:
-    """Moments of a step-size function under its setting's law, each None where no enclosure was found.
+    """Encloses the moments of a step-size function under its setting's law, each None where no enclosure was found.
 
     Args:
       candidate: with a formula.
@@ -135,7 +135,7 @@ def _rational(exact: arb) -> fmpq:
 
 
 def moments_of(candidate: Candidate, law: Law) -> Moments:
-    """Of a step-size function as it was loaded, under a law.
+    """Moments of a candidate's step-size function under a law.
 
     Args:
       candidate: whose parameters are single numbers.

@@ -24,7 +24,7 @@ _CLOSE = 1e-9  # relative width at which the search ends
 
 
 def rate(case: Case, step: fmpq) -> Number:
-    """q, by which the error shrinks at each commit."""
+    """The rate q by which the error shrinks at each commit."""
     return 1 - step * case.moment("mean") * case["mu"]
 
 
@@ -113,11 +113,11 @@ def _exact(step: float) -> fmpq:
 
 
 def judged(case: Case, step: fmpq | None) -> Judged:
-    """The condition at a step size."""
+    """Judges the condition at a step size."""
     inequality = "LηC_max(1 + 2Lη·E[Cτ Σ_{i≤τ} q⁻ⁱ]) ≤ 1"
     return step_condition(step, lambda eta: load(case, eta), fmpq(1), inequality)
 
 
 def contraction(case: Case, step: fmpq) -> arb:
-    """The power K of q: what is left of the initial gap."""
+    """The share of the initial gap that is left after K commits: the power K of q."""
     return ball(rate(case, step)) ** case.steps

@@ -1,4 +1,4 @@
-r"""What the convergence theorems need of a step-size function C and a law of the staleness: moments, all enclosed.
+r"""The moments of a step-size function C and a law of the staleness that convergence theorems need, enclosed.
 
 .. math:: E[C],\quad E[C^2],\quad E[\tau C],\quad E[\tau^2 C],\quad m_2(q) = E\Big[C\,\tau\sum_{i=1}^{\tau} q^{-i}\Big].
 """
@@ -21,7 +21,9 @@ MOST_EXACT = 4096
 
 @dataclasses.dataclass(frozen=True)
 class Moments:
-    """Moments of (C, law); None where infinite or not known, an exact rational where that is known, else a ball.
+    """Moments of a step-size function C under a law: rationals where they are known exactly, else balls.
+
+    None stands for a moment that is infinite or not known.
 
     Attributes:
       mean: E[C].
@@ -52,12 +54,12 @@ class Moments:
 
     @property
     def has_whole_support(self) -> bool:
-        """Whether ``points`` are all that have mass."""
+        """Whether ``support`` holds every staleness that has mass."""
         return self.largest_staleness is not None and self.support[-1] >= self.largest_staleness
 
     @classmethod
     def of_pmf(cls, pmf: Mapping[int, Fraction | int], factors: Mapping[int, Fraction | int]) -> Moments:
-        """Of a law on finitely many points, exactly.
+        """The moments under a law on finitely many points, exactly.
 
         Args:
           pmf: staleness in updates → probability; they sum to 1.
@@ -84,7 +86,7 @@ class Moments:
 
 
 def summed(law: Mapping[int, Number], factor: Callable[[int], Number], values: Sequence[Number]) -> Moments:
-    """Sums over a bounded law; ``values`` are C at every argument where it can be evaluated."""
+    """The moments as sums over a bounded law; ``values`` are C at every argument where it can be evaluated."""
     rows = [(tau, mass, factor(tau)) for tau, mass in law.items()]
 
     def total(term: Callable[[int, Number], Number]) -> Number:

@@ -55,7 +55,7 @@ def compared(left: Number, right: Number) -> Verdict:
 
 
 def least_bound(bound: Callable[[fmpq], Number | None], largest: fmpq) -> tuple[fmpq, Number] | None:
-    """About the least value of a bound over the step sizes up to the largest: on a grid of ratios, then on finer ones.
+    """Searches for the least value of a bound up to the largest step size: on a grid of ratios, then on finer ones.
 
     Args:
       bound: of a step size; None where it has no value.

@@ -71,11 +71,11 @@ class Case:
 
     @property
     def steps(self) -> int:
-        """K."""
+        """The number K of commits."""
         return int(self.numbers["steps"].p)
 
     def moment(self, name: str) -> Number:
-        """A moment that is known; else :class:`Unavailable`."""
+        """The value of a moment that is known; else :class:`Unavailable`."""
         value = getattr(self.moments, name)
         if value is None:
             raise Unavailable(f"{WRITTEN[name]} is infinite or was not enclosed")

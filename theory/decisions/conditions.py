@@ -227,7 +227,7 @@ def finite_moments(question: Question) -> Finding:
 
 
 def where_undefined(condition: str, question: Question, finding: Finding) -> Finding | None:
-    """What an undefined value refutes: every condition at its place, moments where the law has mass there."""
+    """Refutes another condition by an undefined value; means and moments only where the law has mass there."""
     counterexample = finding.evidence.get("counterexample")
     if finding.verdict is not Verdict.REFUTED or condition == "defined" or counterexample is None:
         return None
@@ -249,7 +249,7 @@ CONDITIONS: dict[str, Callable[[Question], Finding]] = {
 
 
 def _tail(question: Question, formula: Formula, *, strict: bool) -> Tail | None:
-    """A tail on which an inequality holds, once all that lies before it was looked at."""
+    """The tail on which an inequality holds, once all that lies before it holds point by point."""
     first, last = question.domain
     values = PointValues(formula, question.setting)
     tail = tails.find_inequality(formula, question.setting, first, question.first_checked(), strict=strict)

@@ -1,4 +1,4 @@
-"""Where to look for counterexamples, and what is kept of one that is met."""
+"""Counterexamples: where to look for them, and what is kept of one as evidence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from theory.laws import FiniteLaw
 
 
 def with_single_parameters(question: Question) -> Iterator[Question]:
-    """The question itself, or with single values for its open parameters."""
+    """Yields the question itself, or the question with single values for its open parameters."""
     if question.setting.is_fixed():
         yield question
         return
@@ -25,7 +25,7 @@ def with_single_parameters(question: Question) -> Iterator[Question]:
 
 
 def under_small_laws(question: Question) -> Iterator[Question]:
-    """Small laws that may refute what is asked for every law."""
+    """Yields the question under small laws, which may refute a claim about every law."""
     last = question.domain[1]
     for instance in with_single_parameters(question):
         for law in _small_laws():
@@ -44,7 +44,7 @@ def _small_laws() -> Iterator[FiniteLaw]:
 
 
 def suspects(question: Question, before: int | None) -> Iterator[tuple[int, Question, PointValues]]:
-    """Staleness values and settings to look at; where all from ``before`` on is settled, only what lies before."""
+    """Yields staleness values and settings to look at; only those below ``before`` where the rest is settled."""
     single = PointValues(question.formula, question.setting).is_single
     if single or not (question.setting.law is None and reads_law(question.formula)):
         instances: Iterator[Question] = with_single_parameters(question)
@@ -63,7 +63,7 @@ def suspects(question: Question, before: int | None) -> Iterator[tuple[int, Ques
 
 
 def witness(instance: Question, **evidence: object) -> dict[str, object]:
-    """What is needed to look at a counterexample again."""
+    """The evidence of a counterexample: all that is needed to evaluate it again."""
     kept = dict(evidence)
     if instance.setting.law is not None:
         kept["law"] = instance.setting.law.to_json()

@@ -42,7 +42,7 @@ class Decision:
 
 @dataclasses.dataclass(frozen=True)
 class Repair:
-    """A candidate over its mean.
+    """A candidate divided by its mean, which repairs its magnitude.
 
     Attributes:
       law: the law; None for every law.
@@ -59,7 +59,7 @@ class Repair:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What was decided about a candidate.
+    """All decisions on a candidate.
 
     Attributes:
       candidate: the candidate.
@@ -83,7 +83,7 @@ class Report:
 
 
 def decide(candidate: Candidate, laws: Sequence[Law] = (), *, limit_s: float = 20.0) -> Report:
-    """Decides the six conditions.
+    """Decides the six conditions on a candidate.
 
     Args:
       candidate: the candidate.
@@ -121,7 +121,7 @@ def decide(candidate: Candidate, laws: Sequence[Law] = (), *, limit_s: float = 2
 
 
 def question_about(candidate: Candidate, law: Law | None) -> Question:
-    """What is asked of a candidate under a law."""
+    """The question about a candidate under a law."""
     if candidate.formula is None:
         raise ValueError(f"{candidate.name} has no formula: {candidate.untranslatable}")
     setting = UnderLaw(candidate.parameters, law, candidate.cdf)
@@ -129,7 +129,7 @@ def question_about(candidate: Candidate, law: Law | None) -> Question:
 
 
 def _repairs(report: Report, questions: dict[Law | None, Question], limit_s: float) -> Iterator[Repair]:
-    """C / E[C] for the laws under which magnitude alone is not there."""
+    """Repairs C by C / E[C] under the laws where magnitude alone is not proved."""
     for place, law in enumerate(report.laws):
         verdicts = {decision.condition: decision.findings[place][1].verdict for decision in report.decisions}
         others = {name: verdict for name, verdict in verdicts.items() if name not in ("magnitude", "amplitude")}

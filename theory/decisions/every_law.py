@@ -1,4 +1,4 @@
-"""What is decided without a law: E[C] = 1 under every law, and C bounded."""
+"""Conditions decided for every law at once: E[C] = 1, and C bounded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from theory.numbers.decimals import ends, shown
 
 
 def bounded(question: Question) -> Finding:
-    """Bounded C is what finite moments under every law with a finite mean come to.
+    """Whether C is bounded, which is the same as finite moments under every law with a finite mean.
 
     Where C is unbounded, masses 1/(τ_k 2^k) on points with C(τ_k) ≥ 4^k have a finite mean and E[τC] = ∞.
     """
@@ -60,7 +60,7 @@ def bounded(question: Question) -> Finding:
 
 
 def for_every_law(question: Question) -> Finding:
-    """E[C] = 1 under every law: nothing but 1 does it, or what is affine in F_mid and 1 at 1/2."""
+    """Refutes E[C] = 1 under every law, which holds only for C = 1 and for what is affine in F_mid and 1 at 1/2."""
     formula = question.formula
     if not reads_law(formula):
         for tau, instance, values in suspects(question, None):
@@ -89,7 +89,7 @@ def for_every_law(question: Question) -> Finding:
 
 
 def gap_to_mid(instance: Question) -> str:
-    """For φ affine in F: by how much E[φ(F)] misses φ(1/2), which is β/2 times Σp²."""
+    """A clause on the gap to F_mid: for φ affine in F, E[φ(F)] misses φ(1/2) by β/2 times Σp²."""
     if instance.setting.cdf == "mid" or not mentions(instance.formula, "F"):
         return ""
     line = equality.affine(instance.formula)

@@ -1,4 +1,4 @@
-"""What is asked of a step-size function: under which law, on which domain, with which bound."""
+"""Questions about a step-size function: under which law, on which domain, with which bound."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class Question:
         return dataclasses.replace(self, setting=self.setting.under(law))
 
     def first_checked(self) -> int:
-        """How far a tail may begin, so that what lies before it is still looked at one by one."""
+        """The last staleness at which a tail may begin, so that what lies before it is still looked at one by one."""
         last = self.domain[1]
         if not PointValues(self.formula, self.setting).is_single:
             return self.domain[0]
         return _FARTHEST if last is None else min(_FARTHEST, last)
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, exactly, for certificates."""
+        """The question as JSON data, exactly, for certificates."""
         law = self.setting.law
         return {
             "formula": to_json(self.formula),
@@ -61,12 +61,12 @@ class Question:
         }
 
     def digest(self) -> str:
-        """SHA-256 of what is asked."""
+        """SHA-256 of the question."""
         return digest(self.to_json())
 
 
 def range_to_json(known: Range) -> list[Any]:
-    """Both ends, None for infinity, and whether each is excluded."""
+    """A range as JSON data: both ends, None for infinity, and whether each is excluded."""
     ends = [None if end is None else str(end) for end in (known.low, known.high)]
     return [*ends, known.low_open, known.high_open]
 

@@ -1,4 +1,4 @@
-"""A time limit on one decision."""
+"""A time limit on the decision of one condition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verdicts, and what stands behind each."""
+"""Verdicts: PROVED, REFUTED or UNKNOWN, with the reason and the evidence for each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Verdict(enum.StrEnum):
-    """PROVED, REFUTED or UNKNOWN."""
+    """The three verdicts that a condition can have."""
 
     PROVED = "PROVED"
     REFUTED = "REFUTED"
@@ -32,14 +32,14 @@ class Finding:
 
 
 def needs_defined(condition: str, evidence: Mapping[str, Any]) -> bool:
-    """Whether a proof is about the values that there are: an algebra that cancels does not see a division by zero."""
+    """Whether a proof holds only where C is defined: an algebra that cancels does not see a division by zero."""
     if condition == "magnitude":
         return evidence["argument"] != "finite sum"
     return condition in ("positive", "decreasing", "amplitude") or (condition == "moments" and "mean" not in evidence)
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """REFUTED before UNKNOWN before PROVED.
+    """The worst of several verdicts: REFUTED before UNKNOWN before PROVED.
 
     Example:
       >>> worst([Verdict.PROVED, Verdict.UNKNOWN]).value
@@ -60,5 +60,5 @@ def refuted(because: str, **evidence: Any) -> Finding:
 
 
 def unknown(because: str) -> Finding:
-    """No verdict, and why."""
+    """A finding without a verdict, and why."""
     return Finding(Verdict.UNKNOWN, because)

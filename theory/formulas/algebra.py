@@ -54,7 +54,7 @@ class Quotient:
         return Quotient(times(self.above, other.above), times(self.below, other.below))
 
     def inverse(self) -> Quotient:
-        """1/x."""
+        """The inverse 1/x."""
         if not self.above:
             raise Unsupported("a division by zero")
         return Quotient(self.below, self.above)
@@ -81,7 +81,7 @@ def generator(of: Any, exponent: Fraction | int = 1) -> Quotient:
 
 
 def algebraic(formula: Formula) -> Quotient:
-    """A formula in this algebra.
+    """Translates a formula into this algebra.
 
     Args:
       formula: without F, minima, absolute values or cases; see :func:`theory.analysis.dominance.resolved`.
@@ -125,7 +125,7 @@ def algebraic(formula: Formula) -> Quotient:
 
 
 def raised(base: Formula, exponent: Formula) -> Quotient:
-    """A power."""
+    """A formula to the power of another."""
     to = algebraic(exponent).as_sum()
     of = algebraic(base)
     if set(to) <= {ONE}:
@@ -145,7 +145,7 @@ def raised(base: Formula, exponent: Formula) -> Quotient:
 
 
 def exponential(exponent: Sum) -> Quotient:
-    r"""E to a sum: :math:`\prod_m (e^m)^{c_m}`, where a lone :math:`\log p` gives back p."""
+    r"""The exponential of a sum: :math:`\prod_m (e^m)^{c_m}`, where a lone :math:`\log p` gives back p."""
     coefficient, factors = Fraction(1), []
     for monomial, c in exponent.items():
         if len(monomial) == 1 and monomial[0][1] == 1 and monomial[0][0][0] == "log":
@@ -203,7 +203,7 @@ def _factorial(argument: Sum) -> Quotient:
 
 
 def _floor(argument: Sum) -> Quotient:
-    """Of a polynomial in τ whose coefficients are whole, but for the constant."""
+    """The floor of a polynomial in τ whose coefficients are whole, but for the constant."""
     constant = argument.get(ONE, Fraction(0))
     for monomial, coefficient in argument.items():
         whole = all(of == TAU and to.denominator == 1 and to > 0 for of, to in monomial)

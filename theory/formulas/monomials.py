@@ -13,7 +13,7 @@ _MOST_TERMS = 4_000
 
 
 class Unsupported(ArithmeticError):
-    """What this algebra has no words for."""
+    """An expression that this algebra cannot write."""
 
 
 def scaled(of: Sum, factor: Fraction) -> Sum:

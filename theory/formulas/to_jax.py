@@ -8,7 +8,7 @@ from theory.formulas.formula import Formula
 
 
 def evaluated(formula: Formula, staleness: Any, distribution: Any) -> Any:
-    """A formula in JAX, of traced staleness and F; ValueError for what only a law's mean could tell."""
+    """Evaluates a formula in JAX, of traced staleness and F; ValueError for a mean, which needs a law."""
     import jax.numpy as jnp
     from jax.scipy.special import gammaln
 

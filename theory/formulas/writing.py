@@ -11,7 +11,7 @@ from theory.formulas.formula import OPERATIONS, Formula, number
 
 
 def to_json(formula: Formula) -> list[Any]:
-    """Nested lists and strings; :func:`from_json` undoes it.
+    """A formula as nested lists and strings; :func:`from_json` undoes it.
 
     Example:
       >>> from theory.formulas.formula import ONE, TAU, add

@@ -1,4 +1,4 @@
-"""What a law of the staleness answers: probabilities, a window that holds nearly all, bounds of the rest."""
+"""The interface of a law of the staleness: probabilities, a window that holds nearly all, bounds of the rest."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Law(abc.ABC):
         return self.first <= tau and (self.last is None or tau <= self.last)
 
     def support(self) -> Sequence[int] | None:
-        """Where the mass is, for bounded laws; else None."""
+        """The staleness values with mass, for bounded laws; else None."""
         return None if self.last is None else range(self.first, self.last + 1)
 
     def distribution(self, tau: int, kind: str) -> Number:

@@ -33,7 +33,7 @@ class UnboundedLaw(Law):
 
     @abc.abstractmethod
     def mode(self) -> int:
-        """Where the mass is about largest."""
+        """A staleness at which the mass is about largest."""
 
     @abc.abstractmethod
     def mass_at_mode(self) -> arb:

@@ -1,4 +1,4 @@
-"""Values of formulas at one staleness: exact rationals where the value is rational and short, else balls.
+"""Numbers as exact rationals where they are rational and short, else as balls that contain them.
 
 A ball (python-flint's ``arb``) is a midpoint and a radius that together contain the value for certain. What cannot be
 decided at a precision, as a floor of a ball around an integer, raises :class:`Undecided`, and is tried again with more
@@ -24,16 +24,16 @@ _LONGEST = 20_000  # bits up to which powers and factorials are kept as exact ra
 
 
 class Undecided(ArithmeticError):
-    """What these bits cannot decide, and more might."""
+    """A question that these bits cannot decide, and more might."""
 
 
 class NotFinite(ArithmeticError):
-    """The formula has no finite real value there."""
+    """A value that is not a finite real number."""
 
 
 @contextlib.contextmanager
 def precision(bits: int) -> Iterator[None]:
-    """Balls have this many bits inside."""
+    """Computes with balls of this many bits inside the context."""
     before = flint.ctx.prec
     flint.ctx.prec = bits
     try:
@@ -43,7 +43,7 @@ def precision(bits: int) -> Iterator[None]:
 
 
 def sign(value: Number) -> int:
-    """-1, 0 or 1; :class:`Undecided` where a ball contains zero and more."""
+    """The sign of a number, -1, 0 or 1; :class:`Undecided` where a ball contains zero and more."""
     if isinstance(value, fmpq):
         return (value > 0) - (value < 0)
     if value > 0:

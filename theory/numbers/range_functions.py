@@ -12,7 +12,7 @@ from theory.numbers.ranges import ZERO, Range, absolute, point, rational_above, 
 
 
 def inverse(value: Range) -> Range:
-    """1/x; where 0 is inside, :class:`Undecided`."""
+    """The range of 1/x; where 0 is inside, :class:`Undecided`."""
     if value.is_negative():
         return -inverse(-value)
     if not value.is_positive():
@@ -23,7 +23,7 @@ def inverse(value: Range) -> Range:
 
 
 def power(base: Range, exponent: Range) -> Range:
-    """``base`` to the ``exponent``; a negative base to an integer only."""
+    """The range of ``base`` to the ``exponent``; a negative base to an integer only."""
     if exponent.whole is not None:
         return _integer_power(base, exponent.whole)
     if not base.is_nonnegative():
@@ -70,14 +70,14 @@ def _integer_power(base: Range, exponent: int) -> Range:
 
 
 def monotone(value: Range, function: Callable[[arb], arb], low: fmpq | None, high: fmpq | None) -> Range:
-    """An increasing function over a range; ``low`` and ``high`` are its limits at -∞ and ∞, None where infinite."""
+    """The range of an increasing function; ``low`` and ``high`` are its limits at -∞ and ∞, None where infinite."""
     least = low if value.low is None else rational_below(function(arb(value.low)))
     most = high if value.high is None else rational_above(function(arb(value.high)))
     return Range(least, most, value.low is None or value.low_open, value.high is None or value.high_open)
 
 
 def exp(value: Range) -> Range:
-    """E to the x."""
+    """The range of e to the x."""
     result = monotone(value, arb.exp, fmpq(0), None)
     low = fmpq(1) if value.low == 0 else result.low
     high = fmpq(1) if value.high == 0 else result.high
@@ -87,7 +87,7 @@ def exp(value: Range) -> Range:
 
 
 def log(value: Range) -> Range:
-    """The natural logarithm."""
+    """The range of the natural logarithm."""
     if not value.is_positive():
         raise Undecided("the logarithm of what may not be positive")
     low = None if value.low == 0 else fmpq(0) if value.low == 1 else rational_below(arb(value.low).log())
@@ -96,7 +96,7 @@ def log(value: Range) -> Range:
 
 
 def atan(value: Range) -> Range:
-    """The arc tangent."""
+    """The range of the arc tangent."""
     half = arb.pi() / 2
     result = monotone(value, arb.atan, rational_below(-half), rational_above(half))
     low = fmpq(0) if value.low == 0 else result.low
@@ -105,7 +105,7 @@ def atan(value: Range) -> Range:
 
 
 def floor(value: Range) -> Range:
-    """The greatest integer below."""
+    """The range of the greatest integer below."""
     low = None if value.low is None else fmpq(value.low.floor())
     high = None if value.high is None else fmpq(value.high.floor())
     if high is not None and value.high_open and high == value.high:
@@ -114,7 +114,7 @@ def floor(value: Range) -> Range:
 
 
 def factorial(value: Range) -> Range:
-    """Γ(x + 1), for x ≥ 1, where it increases."""
+    """The range of Γ(x + 1), for x ≥ 1, where it increases."""
     if value.low is None or value.low < 1:
         if value.whole == 0:
             return point(1)

@@ -1,4 +1,4 @@
-"""Ranges: what values a formula can take over all staleness values from a first one on, bounds for certain.
+"""Ranges: all numbers between two endpoints, which contain the values of a formula for certain.
 
 Endpoints are exact rationals, rounded outward where need be, or None for infinity; each is open where the value
 itself is never taken. ``(0, 1]`` and ``[0, 1]`` differ by whether a step size can vanish, so openness is kept.
@@ -38,7 +38,7 @@ class Range:
 
     @property
     def whole(self) -> int | None:
-        """The same, where it is an integer."""
+        """The one number in it, where that is an integer."""
         return int(self.exact.p) if self.exact is not None and self.exact.q == 1 else None
 
     def is_positive(self) -> bool:
@@ -133,7 +133,7 @@ def hull(left: Range, right: Range) -> Range:
 
 
 def absolute(value: Range) -> Range:
-    """|x|."""
+    """The range of |x|."""
     if value.is_nonnegative():
         return value
     if value.is_nonpositive():
@@ -144,12 +144,12 @@ def absolute(value: Range) -> Range:
 
 
 def least(left: Range, right: Range) -> Range:
-    """The smaller of two."""
+    """The range of the smaller of two numbers."""
     return -greatest(-left, -right)
 
 
 def greatest(left: Range, right: Range) -> Range:
-    """The larger of two."""
+    """The range of the larger of two numbers."""
     low, low_open = _closer(left.low, left.low_open, right.low, right.low_open, least=False, open_wins=True)
     high, high_open = _closer(left.high, left.high_open, right.high, right.high_open, least=False)
     return Range(low, high, low_open, high_open)
@@ -226,5 +226,5 @@ def _dyadic(value: arb, towards: int) -> fmpq | None:
 
 
 def number(value: Any) -> Range:
-    """A formula's own rational."""
+    """The range of one rational, as a formula holds it."""
     return point(as_fmpq(value))

@@ -29,7 +29,7 @@ from theory.numbers.rationals import as_fmpq
 
 
 def online_tail(tau, amplitude):
-    """C of each commit from the staleness so far, its own among it: a factor that no law is behind."""
+    """C of each commit from the staleness so far, its own among it: a factor that comes from no law."""
     counts, factors = np.zeros(tau.max() + 1), np.empty(len(tau))
     for k, t in enumerate(tau):
         counts[t] += 1

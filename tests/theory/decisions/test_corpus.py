@@ -64,7 +64,7 @@ CORPUS = [
     (
         "down at 10^9",
         "C = Piecewise((1, tau < 10**9), (Rational(1, 2), True))",
-        "under Poisson's law E[C] < 1 by far less than any computation tells",
+        "under Poisson's law E[C] < 1 by far less than any computation shows",
         {"every": "PPPRPP", "uniform:0:30": "PPPPPP", "poisson:8": "PPPRPP"},
     ),
     (

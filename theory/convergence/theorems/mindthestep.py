@@ -43,7 +43,7 @@ _ALONG_THE_RUN = Judged("bound along the run", None, "E|g_t|² ≤ M² given τ_
 
 
 def _slowed(case: Case) -> Number:
-    """What η² is multiplied with in d."""
+    """The factor of η² in d."""
     second, square_root = case.moment("mean_square"), power(case["eps"], fmpq(1, 2))
     stale = 2 * case["L"] * case["M"] * case.moment("staleness_mean") * power(second, fmpq(1, 2)) / square_root
     return stale + case["M"] ** 2 * second / case["eps"]

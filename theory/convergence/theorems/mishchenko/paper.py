@@ -1,4 +1,4 @@
-"""What the theorems of Mishchenko, Bach, Even and Woodworth (NeurIPS 2022, arXiv 2206.07638) have in common.
+"""Common parts of the theorems of Mishchenko, Bach, Even and Woodworth (NeurIPS 2022, arXiv 2206.07638).
 
 Their staleness counts from 1: τ + 1 here. Their M is the number of workers, m here; their σ², L, Δ are as here, and
 B = D = |x₀ - x*|: where the paper's statement prints B for a bound of the distance, its proofs use B².
@@ -30,13 +30,13 @@ def root(value: Number) -> Number:
 
 
 def workers(case: Case) -> Judged:
-    """Busy workers apply staleness m - 1 on average at most, whatever their speeds."""
+    """Judges whether E[τ] ≤ m - 1, which holds for m busy workers whatever their speeds."""
     inequality = "m busy workers have E[τ] ≤ m − 1"
     return at_most("a law of m workers", lambda: case.moment("mean_staleness"), case["workers"] - 1, inequality)
 
 
 def prescribed(step: fmpq | None, own_step: Number) -> list[Judged]:
-    """Whether the base step size is the theorem's own, to nine digits: it is a root, which no short number equals."""
+    """Judges whether the base step size is the theorem's own, a root, to nine digits."""
     if step is None:
         return []
     near = abs(ball(step) - ball(own_step)) < ball(own_step) / 10**9
@@ -45,7 +45,7 @@ def prescribed(step: fmpq | None, own_step: Number) -> list[Judged]:
 
 
 def follows(case: Case, step: fmpq | None, rule: Callable[[int], Number], written: str) -> list[Judged]:
-    """Whether ηC(τ) is the theorem's own step-size rule, wherever the law has mass.
+    """Judges whether ηC(τ) is the theorem's own step-size rule, wherever the law has mass.
 
     Args:
       case: step-size function, law and numbers.
@@ -79,7 +79,7 @@ def theorem(
     step: Callable[[Case], Number],
     most: Callable[[Case], Number] | None = None,
 ) -> Theorem:
-    """A theorem of the paper; ``most`` is the largest base step that its proof allows, where that is not ``step``."""
+    """Builds a theorem of the paper; ``most`` is the largest base step that its proof allows, if not ``step``."""
     return Theorem(
         key=f"mishchenko-{number}",
         title=f"{title} (Mishchenko et al., Theorem {number})",
