@@ -9,6 +9,7 @@ from typing import Any
 from theory.candidates.candidate import Candidate, CandidateError, check_support
 from theory.candidates.declarations import amplitude_of, cdf_of, domain_of, laws_of, parameters_of
 from theory.candidates.file import expression_of, run
+from theory.candidates.library_rules import rule_candidate
 from theory.formulas.from_sympy import Untranslatable, distribution, tau, translated
 from theory.numbers.ranges import Range
 
@@ -27,8 +28,6 @@ def load(spec: str) -> Candidate:
       CandidateError: for anything that is no candidate, in one line with file and line number.
     """
     if spec.partition(":")[0] == "jasgd.rules":
-        from theory.candidates.library_rules import rule_candidate
-
         return rule_candidate(spec)
     path = pathlib.Path(spec)
     try:

@@ -7,12 +7,11 @@ import json
 import pathlib
 from typing import Any
 
+from theory.certificates.checker import FORMAT
 from theory.decisions.decision import Decision, Report, question_about
 from theory.decisions.question import Question
 from theory.decisions.verdict import Verdict
 from theory.formulas.writing import digest
-
-FORMAT = "jasgd theory certificate 1"
 
 
 def certificate(report: Report) -> dict[str, Any]:

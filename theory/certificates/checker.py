@@ -19,6 +19,7 @@ from theory.laws.parsing import from_json as law_from_json
 from theory.numbers.balls import PRECISIONS, precision
 from theory.numbers.ranges import Range
 
+#: The format that certificates name; another number is another format.
 FORMAT = "jasgd theory certificate 1"
 _CHECKS = {("PROVED", name): verify for name, verify in PROOFS.items()} | {
     ("REFUTED", name): verify for name, verify in COUNTEREXAMPLES.items()
