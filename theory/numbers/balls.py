@@ -7,10 +7,9 @@ bits. Nothing here rounds to nearest and hopes.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import flint
@@ -31,15 +30,27 @@ class NotFinite(ArithmeticError):
     """A value that is not a finite real number."""
 
 
-@contextlib.contextmanager
-def precision(bits: int) -> Iterator[None]:
+class _Precision:
+    """The context of :func:`precision`.
+
+    It is no generator: where a time limit interrupts its entry, a generator would set the bits back once it is
+    collected, which may be after the contexts around it were left.
+    """
+
+    def __init__(self, bits: int) -> None:
+        self._bits = bits
+
+    def __enter__(self) -> None:
+        self._before = flint.ctx.prec
+        flint.ctx.prec = self._bits
+
+    def __exit__(self, *_: object) -> None:
+        flint.ctx.prec = self._before
+
+
+def precision(bits: int) -> _Precision:
     """Computes with balls of this many bits inside the context."""
-    before = flint.ctx.prec
-    flint.ctx.prec = bits
-    try:
-        yield
-    finally:
-        flint.ctx.prec = before
+    return _Precision(bits)
 
 
 def sign(value: Number) -> int:
