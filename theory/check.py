@@ -19,7 +19,7 @@ from theory.certificates.rejection import Rejected
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; 0 where every certificate holds, 1 where one does not, 3 where one cannot be read."""
     parser = argparse.ArgumentParser(prog="python -m theory.check", description="Verifies certificates again.")
-    parser.add_argument("certificates", nargs="+", metavar="certificate.json")
+    parser.add_argument("certificates", nargs="+", metavar="certificate.json", help="certificate to verify")
     code = 0
     for path in parser.parse_args(arguments).certificates:
         try:

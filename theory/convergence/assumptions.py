@@ -45,8 +45,8 @@ def mean_factor(case: Case) -> Judged:
         is_one = sign(mean - 1) == 0
     except Undecided:
         return Judged(name, compared(fmpq(0), mean), f"E[C] {shown(mean)}")
-    values = "= 1" if is_one else f"{shown(mean)}, not 1: the statement holds with η·E[C] for η where E[C] appears"
-    return Judged(name, Verdict.PROVED if positive else Verdict.REFUTED, f"E[C] {values}")
+    clause = "= 1" if is_one else f"{shown(mean)}, not 1: the statement holds with η·E[C] for η where E[C] appears"
+    return Judged(name, Verdict.PROVED if positive else Verdict.REFUTED, f"E[C] {clause}")
 
 
 def finite(case: Case, *names: str) -> Judged:
