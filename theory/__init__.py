@@ -13,7 +13,7 @@ _WHERE = {
     "audit": "theory.auditing.auditor",
     "tau": "theory.formulas.from_sympy",
     "to_rule": "theory.bridge",
-    "load": "theory.candidates.candidate",
+    "load": "theory.candidates.loading",
     "parse_law": "theory.laws.parsing",
 }
 

@@ -12,15 +12,19 @@ from typing import Any
 
 from flint import fmpq
 
-from theory.candidates.candidate import Candidate, check_support, load
-from theory.convergence import THEOREMS, Case, Outcome, Theorem, evaluate, moments_of
+from theory.candidates.candidate import Candidate, check_support
+from theory.candidates.loading import load
+from theory.command_line import BAD_INPUT, EXIT, add_parameter_options, with_parameters
 from theory.convergence.amplitude import best_amplitude, shape_of
-from theory.convergence.theorem import BITS, NUMBERS
+from theory.convergence.candidate_moments import moments_of
+from theory.convergence.theorem import BITS, NUMBERS, Case, Outcome, Theorem, evaluate
+from theory.convergence.theorems import THEOREMS
+from theory.decisions.verdict import Verdict, worst
 from theory.laws import Law
 from theory.laws.parsing import parse_law
 from theory.numbers.balls import Number, precision
-from theory.verdict import Verdict, ends, shown, worst
-from theory.verify import BAD_INPUT, EXIT, with_told_parameters
+from theory.numbers.decimals import ends, shown
+from theory.numbers.rationals import as_fmpq, as_fraction
 
 _COLOURS = {"PROVED": "green", "REFUTED": "red", "UNKNOWN": "yellow", "ASSUMED": "dim"}
 _MAY_BE_ZERO = ("sigma", "delta", "distance")
@@ -30,8 +34,8 @@ _MOST_POINTS = 100_000  # of a law whose shape is summed
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options."""
-    made = argparse.ArgumentParser(
+    """The parser of the command line."""
+    command = argparse.ArgumentParser(
         prog="python -m theory.bounds",
         description="Applies convergence theorems to a step-size function C(τ) under a law of the staleness: the "
         "verdict on each assumption, the largest admissible step size, and the value of the bound.",
@@ -39,26 +43,33 @@ def parser() -> argparse.ArgumentParser:
         "and are taken exactly. Exit codes: 0 every assumption that can be decided is proved, 1 one is refuted, "
         "2 one is unknown, 3 bad input.",
     )
-    made.add_argument("candidate", help="a Python file with C or step_size(tau), or jasgd.rules:NAME[:key=value,...]")
-    made.add_argument(
+    command.add_argument(
+        "candidate", help="Python file that defines C or step_size(tau), or jasgd.rules:NAME[:key=value,...]"
+    )
+    command.add_argument(
         "--theorem",
         action="append",
         metavar="KEY",
-        help=f"repeatable; all (the default), or one of {', '.join(THEOREMS)}",
+        help=f"theorem to apply; repeatable: all (the default), or one of {', '.join(THEOREMS)}",
     )
-    made.add_argument("--distribution", metavar="SPEC", help="a law, as poisson:8; by default the file's first")
+    command.add_argument(
+        "--distribution",
+        metavar="SPEC",
+        help="law of the staleness, for instance poisson:8; by default the first that the file names",
+    )
     for name, meaning in NUMBERS.items():
         if name != "execution":
-            made.add_argument(f"--{name}", metavar="X", help=meaning)
-    made.add_argument("--step-size", metavar="X", help="η, in [x]²/[f]; by default the largest admissible one")
-    made.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the function")
-    made.add_argument("--parameters", metavar="FILE", help="parameters from a JSON file")
-    made.add_argument("--json", action="store_true", help="print JSON")
-    return made
+            command.add_argument(f"--{name}", metavar="X", help=meaning)
+    command.add_argument(
+        "--step-size", metavar="X", help="step size η, in [x]²/[f]; by default the largest admissible one"
+    )
+    add_parameter_options(command)
+    command.add_argument("--json", action="store_true", help="print JSON in place of a table")
+    return command
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line.
+    """Runs the command line.
 
     Args:
       arguments: those of the command; of the process where None.
@@ -68,26 +79,26 @@ def main(arguments: list[str] | None = None) -> int:
       input.
     """
     try:
-        told = parser().parse_args(arguments)
+        options = parser().parse_args(arguments)
     except SystemExit as error:
         return BAD_INPUT if error.code else 0
     try:
-        chosen = _chosen(told.theorem or ["all"])
-        numbers = _numbers(told)
-        step = None if told.step_size is None else _exact("step-size", told.step_size)
+        chosen = _chosen(options.theorem or ["all"])
+        numbers = _numbers(options)
+        step = None if options.step_size is None else _exact("step-size", options.step_size)
         applicable = [theorem for theorem in chosen if not theorem.missing(numbers)]
         lacking = {t.key: t.missing(numbers) for t in chosen if t not in applicable}
-        if lacking and (not applicable or "all" not in (told.theorem or ["all"])):
-            raise ValueError("; ".join(_told_missing(key, names) for key, names in lacking.items()))
-        candidate = with_told_parameters(load(told.candidate), told)
-        law = _law(candidate, told.distribution)
+        if lacking and (not applicable or "all" not in (options.theorem or ["all"])):
+            raise ValueError("; ".join(_needs(key, names) for key, names in lacking.items()))
+        candidate = with_parameters(load(options.candidate), options)
+        law = _law(candidate, options.distribution)
         with precision(BITS):
             case = Case(moments_of(candidate, law), numbers)
         outcomes = [_with_amplitude(evaluate(theorem, case, step), case, law) for theorem in applicable]
     except (ValueError, ArithmeticError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
-    if told.json:
+    if options.json:
         print(json.dumps(as_json(candidate, law, outcomes, lacking), indent=1, ensure_ascii=False))
     else:
         _print(candidate, law, outcomes, lacking)
@@ -95,7 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _with_amplitude(outcome: Outcome, case: Case, law: Law) -> Outcome:
-    """The outcome with a word on the amplitude of TAIL that would make V least at its step size."""
+    """Adds a note on the amplitude of TAIL that would make V least at its step size."""
     if outcome.theorem.key not in _WITH_V or outcome.value is None or outcome.step is None:
         return outcome
     try:
@@ -103,17 +114,17 @@ def _with_amplitude(outcome: Outcome, case: Case, law: Law) -> Outcome:
             return outcome
         with precision(BITS):
             spread, gini, mean = shape_of(law)
-            found = best_amplitude(spread, gini, 2 * case["L"] * outcome.step * mean)
+            amplitude = best_amplitude(spread, gini, 2 * case["L"] * outcome.step * mean)
     except ArithmeticError:
         return outcome
-    note = f"At this step size TAIL, 1 + A(1 − 2F), has the least E[C²](1 + 2LηE[τC]) with A {shown(found)}."
+    note = f"At this step size TAIL, 1 + A(1 − 2F), has the least E[C²](1 + 2LηE[τC]) with A {shown(amplitude)}."
     return dataclasses.replace(outcome, notes=[*outcome.notes, note])
 
 
 def as_json(
     candidate: Candidate, law: Law, outcomes: Sequence[Outcome], lacking: Mapping[str, list[str]]
 ) -> dict[str, Any]:
-    """What the command found: numbers as pairs of decimals around them, or twice the same fraction.
+    """The results as JSON data: numbers as pairs of decimals around them, or twice the same fraction.
 
     Args:
       candidate: the function.
@@ -165,15 +176,15 @@ def _chosen(keys: Sequence[str]) -> list[Theorem]:
     return list(THEOREMS.values()) if "all" in keys else [THEOREMS[key] for key in dict.fromkeys(keys)]
 
 
-def _told_missing(key: str, names: Sequence[str]) -> str:
+def _needs(key: str, names: Sequence[str]) -> str:
     if "execution" in names:
         return f"{key} is evaluated on an execution, not on a law"
     return f"{key} needs " + ", ".join(f"--{name} ({NUMBERS[name].partition(';')[0]})" for name in names)
 
 
-def _numbers(told: argparse.Namespace) -> dict[str, fmpq]:
-    given = {name: getattr(told, name, None) for name in NUMBERS}
-    return {name: _exact(name, text) for name, text in given.items() if text is not None}
+def _numbers(options: argparse.Namespace) -> dict[str, fmpq]:
+    written = {name: getattr(options, name, None) for name in NUMBERS}
+    return {name: _exact(name, text) for name, text in written.items() if text is not None}
 
 
 def _exact(name: str, text: str) -> fmpq:
@@ -187,7 +198,7 @@ def _exact(name: str, text: str) -> fmpq:
         raise ValueError(f"--{name} must be a whole number, got {text}")
     if max(value.numerator, value.denominator) > 10**100:
         raise ValueError(f"--{name} has too many digits")
-    return fmpq(value.numerator, value.denominator)
+    return as_fmpq(value)
 
 
 def _law(candidate: Candidate, spec: str | None) -> Law:
@@ -213,14 +224,14 @@ def _print(candidate: Candidate, law: Law, outcomes: Sequence[Outcome], lacking:
         for judged in outcome.assumptions:
             table.add_row(Text(judged.name), Text(judged.label, _COLOURS[judged.label]), Text(judged.because))
         console.print(table)
-        for line in [*theorem.statement.splitlines(), *_told(outcome)]:
+        for line in [*theorem.statement.splitlines(), *_lines(outcome)]:
             console.print(Text("  " + line))
         console.print()
     for key, names in lacking.items():
-        console.print(Text(_told_missing(key, names), "dim"))
+        console.print(Text(_needs(key, names), "dim"))
 
 
-def _told(outcome: Outcome) -> list[str]:
+def _lines(outcome: Outcome) -> list[str]:
     theorem = outcome.theorem
     lines = []
     if theorem.largest_step is None:
@@ -232,16 +243,12 @@ def _told(outcome: Outcome) -> list[str]:
         holds = "" if outcome.verdict is Verdict.PROVED else f" (an assumption is {outcome.verdict.value})"
         lines.append(f"value at η {shown(outcome.step)}: {_value(outcome.value)}{holds}")
     if outcome.best is not None and outcome.best[0] != outcome.step:
-        lines.append(f"least at about η ≈ {float(_middle(outcome.best[0])):.4g}: {_value(outcome.best[1])}")
+        lines.append(f"least at about η ≈ {float(as_fraction(outcome.best[0])):.4g}: {_value(outcome.best[1])}")
     return [*lines, *outcome.notes, f"{theorem.provenance}; {theorem.source}"]
 
 
 def _value(value: Number) -> str:
     return shown(value).removeprefix("= ")
-
-
-def _middle(step: fmpq) -> Fraction:
-    return Fraction(int(step.p), int(step.q))
 
 
 if __name__ == "__main__":

@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 from flint import arb, fmpq
 
-from theory.analysis.pointwise import Points
-from theory.candidates.candidate import Candidate, load
-from theory.decisions.decision import Report, decide, question
+from theory.analysis.pointwise import PointValues
+from theory.candidates.candidate import Candidate
+from theory.candidates.loading import load
+from theory.decisions.decision import Report, decide, question_about
 from theory.decisions.question import Question
+from theory.decisions.verdict import Verdict
 from theory.formulas.formula import Formula, divide, reads_law
+from theory.formulas.to_jax import evaluated
 from theory.laws import Law
 from theory.laws.parsing import parse_law
 from theory.numbers.balls import PRECISIONS, ball, precision
-from theory.verdict import Verdict
 
 _NEEDED = ("defined", "positive", "decreasing")
 _ROUNDING = arb(2) ** -23  # twice what rounding to float32 can be off, relatively
@@ -62,19 +64,21 @@ def to_rule(
     report = decide(loaded, laws)
     _require_proved(report)
     law = laws[0] if laws else None
-    asked = question(loaded, law)
-    if not asked.setting.is_fixed():
-        raise ValueError(f"{loaded.name}: give each parameter a value: {', '.join(asked.setting.parameters)}")
-    if law is None and reads_law(asked.formula):
-        return _reading_the_law(asked.formula, loaded, report)
+    question = question_about(loaded, law)
+    if not question.setting.is_fixed():
+        raise ValueError(f"{loaded.name}: give each parameter a value: {', '.join(question.setting.parameters)}")
+    if law is None and reads_law(question.formula):
+        return _reading_the_law(question.formula, loaded, report)
     if normalized:
-        asked = Question(divide(asked.formula, ("mean", asked.formula)), asked.setting, asked.domain, asked.amplitude)
-    last = asked.domain[1]
+        question = Question(
+            divide(question.formula, ("mean", question.formula)), question.setting, question.domain, question.amplitude
+        )
+    last = question.domain[1]
     largest = largest_staleness if last is None else min(largest_staleness, last)
     with precision(PRECISIONS[0]):
-        values = [ball(Points(asked.formula, asked.setting).certain(tau)) for tau in range(largest + 1)]
+        values = [ball(PointValues(question.formula, question.setting).certain(tau)) for tau in range(largest + 1)]
         table = np.array([np.float32(float(value.mid())) for value in values], np.float32)
-        mean = arb(1) if law is None else ball(asked.setting.mean(asked.formula))
+        mean = arb(1) if law is None else ball(question.setting.mean(question.formula))
         _verify(table, values, law, mean, loaded.name)
     return _from_table(table, report)
 
@@ -86,7 +90,7 @@ def _require_proved(report: Report) -> None:
 
 
 def _verify(table: np.ndarray, values: list[arb], law: Law | None, mean: arb, name: str) -> None:
-    """Positive, non-increasing, and its mean that of C within the rounding: all of the floats themselves."""
+    """Verifies the floats themselves: positive, non-increasing, and with the mean of C within the rounding."""
     for tau, (rounded, value) in enumerate(zip(table, values, strict=True)):
         exact = arb(fmpq(*float(rounded).as_integer_ratio()))
         massless = law is not None and not law.has_mass(tau)
@@ -128,51 +132,3 @@ def _reading_the_law(formula: Formula, candidate: Candidate, report: Report) -> 
 
     rule.report = report  # type: ignore[attr-defined]
     return rule
-
-
-def evaluated(formula: Formula, staleness: Any, distribution: Any) -> Any:
-    """A formula in JAX, of traced staleness and F; ValueError for what only a law's mean could tell."""
-    import jax.numpy as jnp
-    from jax.scipy.special import gammaln
-
-    def of(part: Formula) -> Any:
-        return evaluated(part, staleness, distribution)
-
-    name, *parts = formula
-    if name == "number":
-        return float(parts[0])
-    if name == "pi":
-        return jnp.pi
-    if name == "tau":
-        return staleness
-    if name == "F":
-        return distribution
-    if name in ("sum", "product", "min", "max"):
-        combine = {"sum": jnp.add, "product": jnp.multiply, "min": jnp.minimum, "max": jnp.maximum}[name]
-        total = of(parts[0])
-        for part in parts[1:]:
-            total = combine(total, of(part))
-        return total
-    if name == "power":
-        return jnp.power(of(parts[0]) * 1.0, of(parts[1]))
-    if name == "modulo":
-        return jnp.mod(of(parts[0]), of(parts[1]))
-    if name == "factorial":
-        return jnp.exp(gammaln(of(parts[0]) + 1.0))
-    if name in ("exp", "log", "abs", "floor", "sin", "cos"):
-        return getattr(jnp, name)(of(parts[0]))
-    if name == "atan":
-        return jnp.arctan(of(parts[0]))
-    if name == "where":
-        return jnp.where(of(parts[0]), of(parts[1]), of(parts[2]))
-    if name in ("less", "at_most", "equal"):
-        return {"less": jnp.less, "at_most": jnp.less_equal, "equal": jnp.equal}[name](of(parts[0]), of(parts[1]))
-    if name == "not":
-        return jnp.logical_not(of(parts[0]))
-    if name in ("and", "or"):
-        combine = jnp.logical_and if name == "and" else jnp.logical_or
-        total = of(parts[0])
-        for part in parts[1:]:
-            total = combine(total, of(part))
-        return total
-    raise ValueError(f"{name} cannot be evaluated while training; give a distribution")

@@ -1,4 +1,4 @@
-r"""The identities behind the theorems, each as a statement that a machine checks: its residual must be 0.
+r"""The identities that the theorems rest on, each as a statement that a machine checks: its residual must be 0.
 
 ``mean``: :math:`E[C_{strict}] = 1 + A\Sigma p^2`, :math:`E[C_{inclusive}] = 1 - A\Sigma p^2`, :math:`E[C_{mid}] = 1`.
 ``moments``: :math:`E[C_{mid}^2] = 1 + A^2(1-\Sigma p^3)/3`, :math:`E[\tau C_{mid}] = E[\tau] - \frac A2E|T-T'|`, and
@@ -24,7 +24,7 @@ Scalar = Any
 
 
 @dataclasses.dataclass(frozen=True)
-class Points:
+class LawWithFactors:
     """A law on increasing staleness values, an amplitude, and factors for ``association``.
 
     Attributes:
@@ -40,71 +40,71 @@ class Points:
     factors: Sequence[Scalar]
 
     def tail(self, kind: str) -> list[Scalar]:
-        """C = 1 + A(1 - 2F) at each point, F the strict, inclusive or mid CDF."""
-        below, found = 0 * self.amplitude, []
+        """The values of C = 1 + A(1 - 2F) at each point, with F the strict, inclusive or mid CDF."""
+        below, factors = 0 * self.amplitude, []
         for mass in self.masses:
             twice = {"strict": 2 * below, "inclusive": 2 * below + 2 * mass, "mid": 2 * below + mass}[kind]
-            found.append(1 + self.amplitude * (1 - twice))
+            factors.append(1 + self.amplitude * (1 - twice))
             below = below + mass
-        return found
+        return factors
 
     def expect(self, values: Sequence[Scalar]) -> Scalar:
         """The expectation of values at the points."""
         return sum((p * v for p, v in zip(self.masses, values, strict=True)), 0 * self.amplitude)
 
 
-def mean(points: Points) -> list[Scalar]:
-    """E[C] of the three kinds of CDF, minus what it is claimed to be.
+def mean(law: LawWithFactors) -> list[Scalar]:
+    """The residuals of E[C] with the three kinds of CDF: its value minus what it is claimed to be.
 
     Example:
-      >>> mean(Points([0, 1], [Fraction(1, 4), Fraction(3, 4)], Fraction(1, 2), [1, 1]))
+      >>> mean(LawWithFactors([0, 1], [Fraction(1, 4), Fraction(3, 4)], Fraction(1, 2), [1, 1]))
       [Fraction(0, 1), Fraction(0, 1), Fraction(0, 1)]
     """
-    gap = points.amplitude * points.expect(points.masses)
+    gap = law.amplitude * law.expect(law.masses)
     claimed = {"strict": 1 + gap, "inclusive": 1 - gap, "mid": 1}
-    return [points.expect(points.tail(kind)) - value for kind, value in claimed.items()]
+    return [law.expect(law.tail(kind)) - value for kind, value in claimed.items()]
 
 
-def moments(points: Points) -> list[Scalar]:
-    """E[C²], E[τC] and C itself with the mid CDF, minus their closed forms.
+def moments(law: LawWithFactors) -> list[Scalar]:
+    """The residuals of E[C²], E[τC] and C itself with the mid CDF: their values minus their closed forms.
 
     Example:
-      >>> moments(Points([0, 3], [Fraction(1, 4), Fraction(3, 4)], Fraction(1), [1, 1]))[:2]
+      >>> moments(LawWithFactors([0, 3], [Fraction(1, 4), Fraction(3, 4)], Fraction(1), [1, 1]))[:2]
       [Fraction(0, 1), Fraction(0, 1)]
     """
-    tail, p, t, a = points.tail("mid"), points.masses, points.staleness, points.amplitude
-    cubes = points.expect([mass * mass for mass in p])
+    tail, p, t, a = law.tail("mid"), law.masses, law.staleness, law.amplitude
+    cubes = law.expect([mass * mass for mass in p])
     # 3E[C²] = 3 + A²(1 - Σp³): without a division
-    residuals = [3 * points.expect([c * c for c in tail]) - 3 - a * a * (1 - cubes)]
+    residuals = [3 * law.expect([c * c for c in tail]) - 3 - a * a * (1 - cubes)]
     pairs = sum((p[i] * p[j] * (t[j] - t[i]) for i in range(len(p)) for j in range(i + 1, len(p))), 0 * a)
-    product = points.expect([x * c for x, c in zip(t, tail, strict=True)])
-    residuals.append(product - points.expect(t) + a * pairs)  # Σ_{i<j} p_ip_j|t_j - t_i| = E|T - T'|/2
+    product = law.expect([x * c for x, c in zip(t, tail, strict=True)])
+    residuals.append(product - law.expect(t) + a * pairs)  # Σ_{i<j} p_ip_j|t_j - t_i| = E|T - T'|/2
     for i in range(len(p)):
         sign = sum(p[:i], 0 * a) - sum(p[i + 1 :], 0 * a)  # E sgn(t_i - T')
         residuals.append(tail[i] - 1 + a * sign)
     return residuals
 
 
-def association(points: Points) -> list[Scalar]:
-    """E[g]E[C] - E[gC] minus its sum over pairs, for g = τ and g = τ².
+def association(law: LawWithFactors) -> list[Scalar]:
+    """The residuals of E[g]E[C] - E[gC] minus its sum over pairs, for g = τ and g = τ².
 
     Example:
-      >>> association(Points([0, 3], [Fraction(1, 4), Fraction(3, 4)], Fraction(1), [2, Fraction(2, 3)]))
+      >>> association(LawWithFactors([0, 3], [Fraction(1, 4), Fraction(3, 4)], Fraction(1), [2, Fraction(2, 3)]))
       [Fraction(0, 1), Fraction(0, 1)]
     """
-    p, c = points.masses, points.factors
+    p, c = law.masses, law.factors
     residuals = []
     for power in (1, 2):
-        g = [t**power for t in points.staleness]
-        left = points.expect(g) * points.expect(c) - points.expect([x * y for x, y in zip(g, c, strict=True)])
+        g = [t**power for t in law.staleness]
+        left = law.expect(g) * law.expect(c) - law.expect([x * y for x, y in zip(g, c, strict=True)])
         over = range(len(p))
         right = [p[i] * p[j] * (g[j] - g[i]) * (c[i] - c[j]) for i in over for j in over if i < j]
-        residuals.append(left - sum(right, 0 * points.amplitude))
+        residuals.append(left - sum(right, 0 * law.amplitude))
     return residuals
 
 
 def conservation(workers: int, commits: int, seed: int) -> list[int]:
-    """Staleness applied plus staleness in work, minus (m - 1)T, after each of T commits of an event-driven run.
+    """The residuals of an event-driven run: staleness applied plus staleness in work, minus (m - 1)T, at each commit.
 
     Args:
       workers: m; each always computes one gradient, with random times of a speed of its own.
@@ -122,19 +122,19 @@ def conservation(workers: int, commits: int, seed: int) -> list[int]:
     speed = [draw.randint(1, 50) for _ in range(workers)]
     ends = [(draw.randint(1, 10 * speed[worker]), worker) for worker in range(workers)]
     heapq.heapify(ends)
-    read, applied, residuals = [0] * workers, 0, []
+    read, staleness_applied, residuals = [0] * workers, 0, []
     for version in range(commits):
         time, worker = heapq.heappop(ends)
-        applied += version - read[worker]
+        staleness_applied += version - read[worker]
         read[worker] = version + 1
         heapq.heappush(ends, (time + draw.randint(1, 10 * speed[worker]), worker))
-        in_work = sum(version + 1 - at for at in read)
-        residuals.append(applied + in_work - (workers - 1) * (version + 1))
+        in_work = sum(version + 1 - version_read for version_read in read)
+        residuals.append(staleness_applied + in_work - (workers - 1) * (version + 1))
     return residuals
 
 
 #: The identities over laws, by name: each is a function of points that returns residuals.
-IDENTITIES: dict[str, Callable[[Points], list[Scalar]]] = {
+IDENTITIES: dict[str, Callable[[LawWithFactors], list[Scalar]]] = {
     "mean": mean,
     "moments": moments,
     "association": association,
@@ -158,24 +158,24 @@ def is_proved(name: str, support: int) -> bool:
     return all(residual == 0 for residual in IDENTITIES[name](_symbolic(support)))
 
 
-def _symbolic(support: int) -> Points:
+def _symbolic(support: int) -> LawWithFactors:
     from sympy import QQ
     from sympy.polys.rings import ring
 
     names = [f"{letter}{i}" for letter in "tpc" for i in range(support)]
     _, *symbols = ring([*names, "A"], QQ)
     t, p, c = (symbols[k * support : (k + 1) * support] for k in range(3))
-    return Points(t, [*p[:-1], 1 - sum(p[:-1], 0 * p[0])], symbols[-1], c)
+    return LawWithFactors(t, [*p[:-1], 1 - sum(p[:-1], 0 * p[0])], symbols[-1], c)
 
 
-def random_points(seed: int, support: int) -> Points:
+def random_law(seed: int, support: int) -> LawWithFactors:
     """A random law with rational probabilities, a random amplitude and random factors."""
     draw = random.Random(seed)
     counts = [draw.randint(1, 10_000) for _ in range(support)]
     masses = [Fraction(n, sum(counts)) for n in counts]
     staleness = sorted(draw.sample(range(500), support))
     amplitude = Fraction(draw.randint(0, 1000), 1000)
-    return Points(staleness, masses, amplitude, [Fraction(draw.randint(0, 4000), 1000) for _ in range(support)])
+    return LawWithFactors(staleness, masses, amplitude, [Fraction(draw.randint(0, 4000), 1000) for _ in range(support)])
 
 
 def main() -> int:
@@ -187,7 +187,7 @@ def main() -> int:
     good = True
     for name, residuals in IDENTITIES.items():
         proved = [support for support in range(2, 6) if is_proved(name, support)]
-        laws = [random_points(seed, 1 + seed % 40) for seed in range(100)]
+        laws = [random_law(seed, 1 + seed % 40) for seed in range(100)]
         largest = max(abs(residual) for law in laws for residual in residuals(law))
         good &= proved == [2, 3, 4, 5] and largest == 0
         table.add_row(name, f"proved for {', '.join(map(str, proved)) or 'none'}", str(len(laws)), str(largest))

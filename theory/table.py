@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from theory.candidates.candidate import load
+from theory.candidates.loading import load
 from theory.decisions.conditions import CONDITIONS
 from theory.decisions.decision import Report, decide
+from theory.decisions.verdict import Verdict
 from theory.laws.parsing import from_json, parse_law
-from theory.verdict import Verdict
 
 #: The rules, each with options that let it be verified; ``tail`` is given by each of its distribution functions.
 RULES = (
@@ -42,19 +42,19 @@ _SIGNS = {Verdict.PROVED: "✓", Verdict.REFUTED: "✗", Verdict.UNKNOWN: "?"}
 
 
 def reports() -> dict[str, tuple[Report, Report]]:
-    """For each rule its report under the laws, and that for every law."""
+    """Reports on each rule: under the laws, and for every law."""
     return {
         name: (decide(load(f"jasgd.rules:{name}"), LAWS), decide(load(f"jasgd.rules:{name}"), [])) for name in RULES
     }
 
 
-def markdown(found: dict[str, tuple[Report, Report]]) -> str:
-    """One line for each rule and law; ✓ proved, ✗ refuted, ? unknown."""
+def markdown(reports: dict[str, tuple[Report, Report]]) -> str:
+    """The reports as a Markdown table, one line for each rule and law; ✓ proved, ✗ refuted, ? unknown."""
     lines = [
         "| rule | law | " + " | ".join(CONDITIONS) + " |",
         "|---|---|" + ":-:|" * len(CONDITIONS),
     ]
-    for name, (under_laws, every) in found.items():
+    for name, (under_laws, every) in reports.items():
         for place, law in enumerate([None, *LAWS]):
             report = every if law is None else under_laws
             signs = [

@@ -10,32 +10,31 @@ import json
 import sys
 from typing import Any
 
-from theory.candidates.candidate import Candidate, load
-from theory.candidates.declarations import parameter_range, read_parameters
-from theory.candidates.file import CandidateError
+from theory.candidates.candidate import CandidateError
+from theory.candidates.loading import load
 from theory.certificates.certificate import certificate, save
+from theory.command_line import BAD_INPUT, EXIT, add_parameter_options, with_parameters
 from theory.decisions.decision import Decision, Report, decide
-from theory.formulas.formula import text
+from theory.decisions.verdict import Verdict
+from theory.formulas.writing import text
 from theory.laws.parsing import parse_law
-from theory.verdict import Verdict, ends, shown
+from theory.numbers.decimals import ends, shown
 
-EXIT = {Verdict.PROVED: 0, Verdict.REFUTED: 1, Verdict.UNKNOWN: 2}
-BAD_INPUT = 3
-#: Options of an audit: what is known of the problem; smoothness, noise and gap are estimated where they are not told.
+#: Options of an audit: numbers of the problem. Smoothness, noise and gap are estimated where they are not given.
 AUDITED = {
-    "learning-rate": "η; by default the run's",
-    "L": "smoothness, in [f]/[x]²",
-    "sigma": "noise of a gradient, in [f]/[x]",
-    "delta": "f(x₀) − inf f, in [f]",
-    "distance": "|x₀ − x*|, in [x]",
-    "mu": "Polyak-Łojasiewicz constant, in [f]/[x]²",
+    "learning-rate": "learning rate η of plain SGD; by default that of the run",
+    "L": "smoothness L of the objective, in [f]/[x]²",
+    "sigma": "standard deviation σ of a gradient's noise, in [f]/[x]",
+    "delta": "initial gap Δ = f(x₀) − inf f, in [f]",
+    "distance": "initial distance D = |x₀ − x*|, in [x]",
+    "mu": "Polyak-Łojasiewicz constant μ, in [f]/[x]²",
 }
 _COLOURS = {Verdict.PROVED: "green", Verdict.REFUTED: "red", Verdict.UNKNOWN: "yellow"}
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options."""
-    made = argparse.ArgumentParser(
+    """The parser of the command line."""
+    command = argparse.ArgumentParser(
         prog="python -m theory.verify",
         description="Proves or refutes that a step-size function C(τ) is defined, positive and decreasing, preserves "
         "the overall step size (E[C] = 1), stays within an amplitude, and has finite moments.",
@@ -43,34 +42,44 @@ def parser() -> argparse.ArgumentParser:
         "Exit codes: 0 all proved, 1 something refuted, 2 something unknown, 3 bad input; an audit's is 0 where "
         "nothing is refuted.",
     )
-    made.add_argument(
-        "candidate", nargs="?", help="a Python file with C or step_size(tau), or jasgd.rules:NAME[:key=value,...]"
+    command.add_argument(
+        "candidate", nargs="?", help="Python file that defines C or step_size(tau), or jasgd.rules:NAME[:key=value,...]"
     )
-    made.add_argument(
+    command.add_argument(
         "--distribution",
         action="append",
         default=[],
         metavar="SPEC",
-        help="a law of the staleness, repeatable: poisson:LAMBDA, geometric:P, negative_binomial:R:P, cmp:LAMBDA:NU, "
-        "uniform:LOW:HIGH, constant:K, counts:FILE, mixture:SHARE*LAW+SHARE*LAW; none: every law",
+        help="law of the staleness; repeatable; every law where none is given. Laws are poisson:LAMBDA, geometric:P, "
+        "negative_binomial:R:P, cmp:LAMBDA:NU, uniform:LOW:HIGH, constant:K, counts:FILE, "
+        "mixture:SHARE*LAW+SHARE*LAW",
     )
-    made.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter, or its range a,b")
-    made.add_argument("--parameters", metavar="FILE", help="parameters from a JSON file")
-    made.add_argument("--certificate", metavar="FILE", help="write what python -m theory.check verifies again")
-    made.add_argument("--json", action="store_true", help="print JSON")
-    made.add_argument(
-        "--limit-s", type=float, default=20.0, metavar="S", help="seconds for one condition (%(default)s)"
+    add_parameter_options(command)
+    command.add_argument(
+        "--certificate",
+        metavar="FILE",
+        help="file to write a certificate to, which python -m theory.check verifies again",
     )
-    recorded_run = made.add_argument_group("a recorded execution, in place of a candidate")
-    recorded_run.add_argument("--execution", metavar="RUN", help="the folder of a run, or its execution.npz: audit it")
-    recorded_run.add_argument("--data-dir", metavar="FOLDER", help="where the run's data set is now")
+    command.add_argument("--json", action="store_true", help="print JSON in place of a table")
+    command.add_argument(
+        "--limit-s",
+        type=float,
+        default=20.0,
+        metavar="S",
+        help="seconds after which a condition stays UNKNOWN (default %(default)s)",
+    )
+    recorded_run = command.add_argument_group("a recorded execution, in place of a candidate")
+    recorded_run.add_argument(
+        "--execution", metavar="RUN", help="folder of a recorded run, or its execution.npz, to audit"
+    )
+    recorded_run.add_argument("--data-dir", metavar="FOLDER", help="folder that has the run's data set now")
     for flag, meaning in AUDITED.items():
         recorded_run.add_argument(f"--{flag}", type=float, metavar="X", help=meaning)
-    return made
+    return command
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line.
+    """Runs the command line.
 
     Args:
       arguments: those of the command; of the process where None.
@@ -79,56 +88,44 @@ def main(arguments: list[str] | None = None) -> int:
       0 where all is proved, 1 where something is refuted, 2 where something is unknown, 3 for bad input.
     """
     try:
-        told = parser().parse_args(arguments)
+        options = parser().parse_args(arguments)
     except SystemExit as error:
         return BAD_INPUT if error.code else 0
     try:
-        if (told.candidate is None) == (told.execution is None):
+        if (options.candidate is None) == (options.execution is None):
             raise CandidateError("give a candidate, or --execution RUN")
-        if told.execution is not None:
-            return _audit(told)
-        candidate = with_told_parameters(load(told.candidate), told)
-        report = decide(candidate, [parse_law(spec) for spec in told.distribution], limit_s=told.limit_s)
+        if options.execution is not None:
+            return _audit(options)
+        candidate = with_parameters(load(options.candidate), options)
+        report = decide(candidate, [parse_law(spec) for spec in options.distribution], limit_s=options.limit_s)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
-    if told.certificate:
-        save(certificate(report), told.certificate)
-    if told.json:
+    if options.certificate:
+        save(certificate(report), options.certificate)
+    if options.json:
         print(json.dumps(as_json(report), indent=1, ensure_ascii=False))
     else:
         _print(report)
     return EXIT[report.verdict]
 
 
-def _audit(told: argparse.Namespace) -> int:
+def _audit(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     from theory.auditing import recorded_run
     from theory.auditing.auditor import audit_recorded
     from theory.auditing.theorems_on_record import Numbers
 
-    run = recorded_run.load(told.execution, data_dir=None if told.data_dir is None else Path(told.data_dir))
-    rate = run.learning_rate if told.learning_rate is None else told.learning_rate
+    run = recorded_run.load(options.execution, data_dir=None if options.data_dir is None else Path(options.data_dir))
+    rate = run.learning_rate if options.learning_rate is None else options.learning_rate
     for flag in AUDITED:
-        value = getattr(told, flag.replace("-", "_"))
+        value = getattr(options, flag.replace("-", "_"))
         if value is not None and not (value > 0 or (flag == "sigma" and value == 0)):
             raise CandidateError(f"--{flag} must be > 0, got {value:g}")
-    found = audit_recorded(run, Numbers(rate, told.L, told.sigma, told.delta, told.distance, told.mu))
-    print(json.dumps(found.record(), indent=1, ensure_ascii=False) if told.json else found.text())
-    return EXIT[Verdict.REFUTED] if found.verdict is Verdict.REFUTED else EXIT[Verdict.PROVED]
-
-
-def with_told_parameters(candidate: Candidate, told: argparse.Namespace) -> Candidate:
-    """The candidate with the parameters of ``--parameters`` and ``--set``."""
-    if told.parameters:
-        candidate = candidate.with_parameters(read_parameters(told.parameters))
-    for assignment in told.set:
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise CandidateError(f"--set is written NAME=VALUE, got {assignment!r}")
-        candidate = candidate.with_parameters({name.strip(): parameter_range(name.strip(), value)})
-    return candidate
+    findings = audit_recorded(run, Numbers(rate, options.L, options.sigma, options.delta, options.distance, options.mu))
+    print(json.dumps(findings.record(), indent=1, ensure_ascii=False) if options.json else findings.text())
+    return EXIT[Verdict.REFUTED] if findings.verdict is Verdict.REFUTED else EXIT[Verdict.PROVED]
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -198,9 +195,9 @@ def _add_rows(table: Any, condition: str, decision: Decision) -> None:
     from rich.markup import escape
 
     for place, (law, finding) in enumerate(decision.findings):
-        told = f"[{_COLOURS[finding.verdict]}]{finding.verdict.value}[/]"
+        verdict = f"[{_COLOURS[finding.verdict]}]{finding.verdict.value}[/]"
         table.add_row(
-            "" if place else condition, "every law" if law is None else str(law), told, escape(finding.because)
+            "" if place else condition, "every law" if law is None else str(law), verdict, escape(finding.because)
         )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import jasgd
 import theory
-from theory.candidates.candidate import loads
+from theory.candidates.loading import loads
 
 pytestmark = pytest.mark.newest
 

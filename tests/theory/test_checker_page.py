@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from theory import table
-from theory.candidates.candidate import loads
+from theory.candidates.loading import loads
 from theory.decisions.conditions import CONDITIONS
 from theory.laws import parsing
 

@@ -49,8 +49,8 @@ def test_json_has_the_six_conditions_with_verdict_and_evidence(file, capsys):
 )
 def test_exit_codes(file, source, code, capsys):
     assert verify.main([file(source)]) == code
-    told = capsys.readouterr()
-    assert bool(told.err) == (code == 3)
+    printed = capsys.readouterr()
+    assert bool(printed.err) == (code == 3)
 
 
 def test_bad_options_are_bad_input(file, capsys):
@@ -65,10 +65,10 @@ def test_bad_options_are_bad_input(file, capsys):
 def test_several_laws_give_the_worst_verdict_and_each_laws_own(file, capsys):
     source = "C = sympy.Piecewise((2, tau < 1), (sympy.Rational(2, 3), True))"
     _, data = decided(capsys, file(source), "--distribution", "geometric:1/4", "--distribution", "geometric:1/2")
-    told = data["conditions"]["magnitude"]
-    assert [law["verdict"] for law in told["laws"]] == ["PROVED", "REFUTED"]
-    assert told["verdict"] == "REFUTED"
-    assert told["evidence"].startswith("under geometric:1/2")
+    magnitude = data["conditions"]["magnitude"]
+    assert [law["verdict"] for law in magnitude["laws"]] == ["PROVED", "REFUTED"]
+    assert magnitude["verdict"] == "REFUTED"
+    assert magnitude["evidence"].startswith("under geometric:1/2")
 
 
 def test_where_only_magnitude_fails_the_normalised_function_is_offered_with_its_verdicts(file, capsys):
@@ -101,9 +101,9 @@ def test_a_time_limit_gives_unknown(file, capsys):
 
 def test_the_table_names_verdicts_and_laws(file, capsys):
     verify.main([file("C = 1 / (1 + tau)"), "--distribution", "poisson:8"])
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for word in ("1/(1 + τ)", "poisson:8", "PROVED", "REFUTED", "magnitude", "Repair"):
-        assert word in told
+        assert word in printed
 
 
 def test_a_certificate_is_verified_by_another_process_without_sympy(file, tmp_path):

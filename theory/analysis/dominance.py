@@ -13,16 +13,18 @@ from fractions import Fraction
 
 from flint import arb
 
-from theory.analysis.setting import Setting, range_of
+from theory.analysis.bounds_over import compare, range_of
+from theory.analysis.setting import Setting
 from theory.formulas import algebra
-from theory.formulas.algebra import FACTORIAL, TAU, Monomial, Sum, Unsupported
 from theory.formulas.formula import ONE, Formula, multiply, number, rewrite, substitute, subtract
+from theory.formulas.monomials import FACTORIAL, TAU, Monomial, Sum, Unsupported
 from theory.numbers import ranges
 from theory.numbers.balls import NotFinite, Undecided, whole_power
+from theory.numbers.rationals import as_fmpq
 
 
 @dataclasses.dataclass(frozen=True)
-class Growth:
+class GrowthRate:
     """How fast a term grows: powers of τ! and τ, and the rate of its exponential."""
 
     factorial: Fraction
@@ -61,10 +63,10 @@ def resolved(formula: Formula, setting: Setting, first: int) -> Formula:
     def change(node: Formula) -> Formula | None:
         name, *parts = node
         if name == "where":
-            told = ranges.compare(parts[0], lambda part: range_of(part, setting, first, None))
-            if told is None:
-                told = _compared(parts[0], setting, first)
-            return resolved(parts[1] if told else parts[2], setting, first)
+            holds = compare(parts[0], lambda part: range_of(part, setting, first, None))
+            if holds is None:
+                holds = _compared(parts[0], setting, first)
+            return resolved(parts[1] if holds else parts[2], setting, first)
         if name in ("min", "max"):
             best, *others = (resolved(part, setting, first) for part in parts)
             for other in others:
@@ -82,7 +84,7 @@ def resolved(formula: Formula, setting: Setting, first: int) -> Formula:
 
 
 def settled_sign(formula: Formula, setting: Setting, first: int) -> int:
-    """The sign for all τ ≥ ``first``: by bounds, else by the dominant term. Weak where bounds touch zero."""
+    """The sign of a formula for all τ ≥ ``first``, by bounds, else by the dominant term; weak where bounds touch 0."""
     try:
         bounds = range_of(formula, setting, first, None)
     except (Undecided, NotFinite):
@@ -99,16 +101,16 @@ def is_unbounded(formula: Formula, setting: Setting, first: int) -> bool:
     terms = algebra.algebraic(resolved(formula, setting, first)).as_sum()
     grouped = _grouped(terms, setting)
     leading, *_ = _fastest_first(list(grouped), setting)
-    standing = Growth(Fraction(0), (), Fraction(0))
+    standing = GrowthRate(Fraction(0), (), Fraction(0))
     return leading != standing and _is_faster(leading, standing, setting) and not grouped[leading].contains(0)
 
 
-def _grouped(terms: Sum, setting: Setting) -> dict[Growth, arb]:
-    """The coefficient of each growth."""
-    grouped: dict[Growth, arb] = {}
+def _grouped(terms: Sum, setting: Setting) -> dict[GrowthRate, arb]:
+    """The terms of a sum by how fast they grow, with the coefficient of each as a ball."""
+    grouped: dict[GrowthRate, arb] = {}
     for monomial, coefficient in terms.items():
         growth, factor = _split(monomial, setting)
-        grouped[growth] = grouped.get(growth, arb(0)) + factor * algebra.as_fmpq(coefficient)
+        grouped[growth] = grouped.get(growth, arb(0)) + factor * as_fmpq(coefficient)
     return grouped
 
 
@@ -117,8 +119,8 @@ def _compared(formula: Formula, setting: Setting, first: int) -> bool:
     if name == "not":
         return not _compared(parts[0], setting, first)
     if name in ("and", "or"):
-        told = [_compared(part, setting, first) for part in parts]
-        return all(told) if name == "and" else any(told)
+        verdicts = [_compared(part, setting, first) for part in parts]
+        return all(verdicts) if name == "and" else any(verdicts)
     of = sign_from(subtract(parts[1], parts[0]), setting, max(first, 1))
     return of == 0 if name == "equal" else of >= (1 if name == "less" else 0)
 
@@ -136,7 +138,7 @@ def _sum_sign(terms: Sum, setting: Setting, first: int) -> int:
     return 1 if grouped[leading] > 0 else -1
 
 
-def _split(monomial: Monomial, setting: Setting) -> tuple[Growth, arb]:
+def _split(monomial: Monomial, setting: Setting) -> tuple[GrowthRate, arb]:
     """How a monomial grows, and its constant factor as a ball; oscillations are between -1 and 1."""
     power, factorial, rate, factor = Fraction(0), Fraction(0), {}, arb(1)
     for of, to in monomial:
@@ -155,11 +157,11 @@ def _split(monomial: Monomial, setting: Setting) -> tuple[Growth, arb]:
             factor *= arb(0).union(arb(1)).union(arb(-1))
         else:
             factor *= _constant(of, to, setting)
-    return Growth(factorial, tuple(sorted(rate.items(), key=repr)), power), factor
+    return GrowthRate(factorial, tuple(sorted(rate.items(), key=repr)), power), factor
 
 
 def _constant(of: tuple, to: Fraction, setting: Setting) -> arb:
-    exponent = arb(algebra.as_fmpq(to))
+    exponent = arb(as_fmpq(to))
     name = of[0]
     if name == "exp":
         return (exponent * _monomial_value(of[1], setting)).exp()
@@ -190,14 +192,14 @@ def _monomial_value(monomial: Monomial, setting: Setting) -> arb:
     return value
 
 
-def _rate(growth: Growth, setting: Setting) -> arb:
+def _rate(growth: GrowthRate, setting: Setting) -> arb:
     total = arb(0)
     for monomial, to in growth.rate:
-        total += algebra.as_fmpq(to) * _monomial_value(monomial, setting)
+        total += as_fmpq(to) * _monomial_value(monomial, setting)
     return total
 
 
-def _fastest_first(growths: list[Growth], setting: Setting) -> list[Growth]:
+def _fastest_first(growths: list[GrowthRate], setting: Setting) -> list[GrowthRate]:
     """The dominant growth, then the others in any order."""
     best = growths[0]
     for other in growths[1:]:
@@ -206,7 +208,7 @@ def _fastest_first(growths: list[Growth], setting: Setting) -> list[Growth]:
     return [best, *(growth for growth in growths if growth != best)]
 
 
-def _is_faster(one: Growth, other: Growth, setting: Setting) -> bool:
+def _is_faster(one: GrowthRate, other: GrowthRate, setting: Setting) -> bool:
     if one.factorial != other.factorial:
         return one.factorial > other.factorial
     if one.rate != other.rate:
@@ -217,27 +219,27 @@ def _is_faster(one: Growth, other: Growth, setting: Setting) -> bool:
     return one.power > other.power
 
 
-def _falling_ratio(term: Growth, leading: Growth, setting: Setting, first: int) -> arb:
-    """What ``term`` is of ``leading`` at N, once it is shown to fall from there on."""
+def _falling_ratio(term: GrowthRate, leading: GrowthRate, setting: Setting, first: int) -> arb:
+    """The ratio of ``term`` to ``leading`` at N, once it is shown to fall from there on."""
     power, factorial = term.power - leading.power, term.factorial - leading.factorial
     rate = arb(0) if term.rate == leading.rate else _rate(term, setting) - _rate(leading, setting)
     step = rate.exp()
     if factorial > 0:
         raise Undecided("a factorial that grows faster than the dominant term")
     if factorial:
-        step *= arb(first + 1) ** arb(algebra.as_fmpq(factorial))
+        step *= arb(first + 1) ** arb(as_fmpq(factorial))
     if power > 0:
-        step *= (arb(first + 1) / first) ** arb(algebra.as_fmpq(power))
+        step *= (arb(first + 1) / first) ** arb(as_fmpq(power))
     if not (term.rate == leading.rate and not factorial and power <= 0) and not step <= 1:
         raise Undecided("a ratio to the dominant term that still grows there")
-    value = (rate * first).exp() * arb(first) ** arb(algebra.as_fmpq(power))
+    value = (rate * first).exp() * arb(first) ** arb(as_fmpq(power))
     if factorial:
-        value *= (arb(first) + 1).gamma() ** arb(algebra.as_fmpq(factorial))
+        value *= (arb(first) + 1).gamma() ** arb(as_fmpq(factorial))
     return value
 
 
 def difference(formula: Formula) -> Formula:
-    r""":math:`C(\tau) - C(\tau + 1)`."""
+    r"""The step down from a staleness to the next: :math:`C(\tau) - C(\tau + 1)`."""
     return subtract(formula, substitute(formula, ("sum", ONE, ("tau",))))
 
 

@@ -1,4 +1,4 @@
-r"""Is :math:`E[C] = 1` exactly? Only algebra says yes; balls say no.
+r"""Deciding whether :math:`E[C] = 1` exactly: only algebra can say yes, and balls can say no.
 
 Closed forms: rationals on finite support; :math:`\tau^k q^\tau` under Poisson, geometric and negative binomial laws by
 their generating functions, with finite corrections where the formula has pieces; what is affine in F_mid under every
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from theory.analysis.bounds_over import compare, range_of
 from theory.analysis.dominance import resolved
-from theory.analysis.setting import Setting, range_of
+from theory.analysis.evaluation import condition
+from theory.analysis.setting import Setting
 from theory.formulas import algebra
-from theory.formulas.algebra import TAU, Quotient, Sum, Unsupported, algebraic
+from theory.formulas.algebra import Quotient, algebraic
 from theory.formulas.formula import (
     F,
     Formula,
@@ -25,14 +27,14 @@ from theory.formulas.formula import (
     rewrite,
     substitute,
 )
-from theory.numbers import ranges
-from theory.numbers.balls import NotFinite, Undecided, ball, condition, sign
+from theory.formulas.monomials import FACTORIAL, TAU, Sum, Unsupported
+from theory.numbers.balls import NotFinite, Undecided, ball, sign
 
 _MOST_POINTS = 400  # of a finite law, or in front of a tail, to be summed exactly
 
 
 def exact_mean(formula: Formula, setting: Setting) -> tuple[str, Quotient]:
-    """E[C] in the algebra, and by which argument.
+    """Computes E[C] exactly, and says by which argument.
 
     Args:
       formula: the formula.
@@ -55,19 +57,19 @@ def exact_mean(formula: Formula, setting: Setting) -> tuple[str, Quotient]:
         return "affine in F", _affine_mean(formula, setting)
     if setting.law is None:
         raise Unsupported("no one value for every law")
-    points = setting.law.points()
-    if points is not None:
-        if len(points) > _MOST_POINTS:
+    support = setting.law.support()
+    if support is not None:
+        if len(support) > _MOST_POINTS:
             raise Unsupported("many points")
         total = algebra.rational(0)
-        for tau in points:
-            total = total + setting.law.exact_mass(tau) * algebraic(at(formula, tau, setting))
+        for tau in support:
+            total = total + setting.law.exact_mass(tau) * algebraic(at_staleness(formula, tau, setting))
         return "finite sum", total
     return "generating function", _unbounded_mean(formula, setting)
 
 
 def proof_of_one(formula: Formula, setting: Setting) -> str | None:
-    """By which argument E[C] = 1 exactly; None where that is not proved.
+    """Names the argument by which E[C] = 1 exactly; None where that is not proved.
 
     A generating function is only that where its sum converges, and a mean can only be divided by where it is finite
     and not 0. So under a law the sum itself has to be enclosed as well, and to contain 1.
@@ -112,12 +114,12 @@ def _constant_condition(formula: Formula, setting: Setting) -> bool | None:
         return condition(formula, setting)(0)
     except Undecided:
         try:
-            return ranges.compare(formula, lambda part: range_of(part, setting, 0, None))
+            return compare(formula, lambda part: range_of(part, setting, 0, None))
         except (Undecided, NotFinite):
             return None
 
 
-def at(formula: Formula, tau: int, setting: Setting) -> Formula:
+def at_staleness(formula: Formula, tau: int, setting: Setting) -> Formula:
     """The formula at one staleness, with its cases, minima and roundings decided there."""
 
     def change(node: Formula) -> Formula | None:
@@ -141,7 +143,7 @@ def at(formula: Formula, tau: int, setting: Setting) -> Formula:
 
 
 def affine(formula: Formula) -> tuple[Quotient, Quotient] | None:
-    """α and β with formula = α + βF and constants α, β; None where it is not shown to be so."""
+    """The constants α and β with formula = α + βF; None where it is not shown to be so."""
     stand_in = ("parameter", "F(τ)")  # the name of no parameter
     try:
         quotient = algebraic(rewrite(formula, lambda node: stand_in if node == F else None))
@@ -163,7 +165,7 @@ def _moves(generator: tuple, stand_in: tuple) -> bool:
     """Whether a generator depends on τ, or on what stands for F; the τ of a mean is the law's own."""
     if generator[0] == "mean":
         return False
-    return bool({TAU, algebra.FACTORIAL, stand_in} & _leaves(generator))
+    return bool({TAU, FACTORIAL, stand_in} & _leaves(generator))
 
 
 def _leaves(part: object) -> set[object]:
@@ -182,7 +184,10 @@ def _affine_mean(formula: Formula, setting: Setting) -> Quotient:
 
 
 def _over_its_mean(formula: Formula) -> Quotient | None:
-    """E[κM] = (κ/δ) E[δM], for constants κ and δ, where the mean of δM occurs among the κ."""
+    """The mean of a function over its own mean.
+
+    E[κM] = (κ/δ) E[δM], for constants κ and δ, where the mean of δM occurs among the κ.
+    """
     if formula[0] != "product":
         return None
     fixed, moving = factored(formula)
@@ -196,15 +201,15 @@ def _over_its_mean(formula: Formula) -> Quotient | None:
 
 
 def _unbounded_mean(formula: Formula, setting: Setting) -> Quotient:
-    for first in (1, 2, 4, 8, 16, 32, 64, 128):  # dominant terms tell from 1 on
+    for first in (1, 2, 4, 8, 16, 32, 64, 128):  # dominant terms decide from 1 on
         try:
             tail = resolved(formula, setting, first)
             expected = _tail_mean(algebraic(tail), setting)
         except Undecided:
             continue
         for tau in range(first):
-            exact, instead = algebraic(at(formula, tau, setting)), algebraic(at(tail, tau, setting))
-            expected = expected + setting.law.exact_mass(tau) * (exact - instead)
+            exact, instead = algebraic(at_staleness(formula, tau, setting)), algebraic(at_staleness(tail, tau, setting))
+            expected = expected + setting.one_law.exact_mass(tau) * (exact - instead)
         return expected
     raise Unsupported("pieces that reach far out")
 
@@ -233,14 +238,14 @@ def _tail_mean(quotient: Quotient, setting: Setting) -> Quotient:
         term = algebra.rational(0)
         for falling, times in enumerate(_stirling(power)):
             if times:
-                term = term + algebra.rational(times) * setting.law.exact_moment(falling, base)
+                term = term + algebra.rational(times) * setting.one_law.exact_moment(falling, base)
         front = Quotient({tuple(constants): coefficient}) if constants else algebra.rational(coefficient)
         total = total + front * term
     return total * Quotient(quotient.below).inverse()
 
 
 def _stirling(power: int) -> list[int]:
-    r"""S(k, j) for j = 0…k: :math:`\tau^k = \sum_j S(k,j)\,\tau(\tau-1)\cdots(\tau-j+1)`."""
+    r"""Stirling numbers S(k, j) for j = 0…k: :math:`\tau^k = \sum_j S(k,j)\,\tau(\tau-1)\cdots(\tau-j+1)`."""
     row = [1]
     for _ in range(power):
         row = [(j * row[j] if j < len(row) else 0) + (row[j - 1] if j else 0) for j in range(len(row) + 1)]

@@ -11,9 +11,10 @@ from typing import Literal
 
 from flint import fmpq
 
-from theory.analysis.setting import Setting, range_of
+from theory.analysis.bounds_over import compare, range_of
+from theory.analysis.setting import Setting
 from theory.formulas.formula import Formula, is_constant
-from theory.numbers import ranges
+from theory.numbers import range_functions, ranges
 from theory.numbers.balls import NotFinite, Undecided
 from theory.numbers.ranges import Range
 
@@ -25,7 +26,7 @@ def trend(formula: Formula, setting: Setting, first: int) -> Trend:
     """How a formula moves over the integers τ ≥ ``first``: falling is non-increasing, rising non-decreasing.
 
     Raises:
-      Undecided: where its composition does not tell.
+      Undecided: where its composition does not decide.
       NotFinite: where some value is no finite number.
     """
 
@@ -62,32 +63,32 @@ def trend(formula: Formula, setting: Setting, first: int) -> Trend:
     if name == "power":
         return _power_trend(parts[0], parts[1], setting, first)
     if name == "where":
-        told = ranges.compare(parts[0], bounds)
-        if told is not None:
-            return of(parts[1] if told else parts[2])
+        holds = compare(parts[0], bounds)
+        if holds is not None:
+            return of(parts[1] if holds else parts[2])
     raise Undecided(f"{name} neither falls nor rises by its composition")
 
 
-def _agreeing(trends: list[Trend]) -> Trend:
-    moving = {one for one in trends if one != "constant"}
+def _agreeing(directions: list[Trend]) -> Trend:
+    moving = {one for one in directions if one != "constant"}
     if len(moving) > 1:
         raise Undecided("a part that falls and a part that rises")
     return moving.pop() if moving else "constant"
 
 
 def _product_trend(parts: list[Formula], setting: Setting, first: int) -> Trend:
-    """Of non-negative factors; those that are never positive are turned round, two by two."""
-    turned, trends = False, []
+    """How a product of non-negative factors moves; factors that are never positive are turned round, two by two."""
+    turned, directions = False, []
     for part in parts:
         bounds, one = range_of(part, setting, first, None), trend(part, setting, first)
         if bounds.is_nonnegative():
-            trends.append(one)
+            directions.append(one)
         elif bounds.is_nonpositive():
-            trends.append(_OPPOSITE[one])
+            directions.append(_OPPOSITE[one])
             turned = not turned
         else:
             raise Undecided("a factor of either sign")
-    together = _agreeing(trends)
+    together = _agreeing(directions)
     return _OPPOSITE[together] if turned else together
 
 
@@ -132,7 +133,7 @@ def elasticity(formula: Formula, setting: Setting, first: int) -> Range:
     if name == "power" and is_constant(parts[1]):
         return range_of(parts[1], setting, first, None) * elasticity(parts[0], setting, first)
     if name == "power" and is_constant(parts[0]):
-        logarithm = ranges.log(range_of(parts[0], setting, first, None))
+        logarithm = range_functions.log(range_of(parts[0], setting, first, None))
         return logarithm * _times_slope(parts[1], setting, first)
     if name == "exp":
         return _times_slope(parts[0], setting, first)
@@ -140,7 +141,7 @@ def elasticity(formula: Formula, setting: Setting, first: int) -> Range:
         inner = range_of(formula, setting, first, None)
         if not inner.is_positive():
             raise Undecided("a logarithm that may not be positive")
-        return elasticity(parts[0], setting, first) * ranges.inverse(inner)
+        return elasticity(parts[0], setting, first) * range_functions.inverse(inner)
     if name == "sum":
         return _sum_elasticity(parts, setting, first)
     raise Undecided(f"no bounds for the elasticity of {name}")
@@ -165,7 +166,7 @@ def _sum_elasticity(parts: list[Formula], setting: Setting, first: int) -> Range
     whole = range_of(("sum", *parts), setting, first, None)
     if not whole.is_positive():
         raise Undecided("a sum that may not be positive")
-    return slope * ranges.inverse(whole)
+    return slope * range_functions.inverse(whole)
 
 
 def _least_share(parts: list[Formula], setting: Setting, first: int) -> fmpq:

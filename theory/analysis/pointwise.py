@@ -1,4 +1,4 @@
-"""What holds at single staleness values: exact signs, and where to look for counterexamples."""
+"""Values of a formula at single staleness values: exact signs, and where to look for counterexamples."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from fractions import Fraction
 
 from flint import fmpq
 
-from theory.analysis.equality import at
-from theory.analysis.setting import Setting, range_of
-from theory.formulas.algebra import Unsupported, algebraic
-from theory.formulas.formula import Formula, nodes, reads_law, subtract
+from theory.analysis.bounds_over import range_of
+from theory.analysis.equality import at_staleness
+from theory.analysis.evaluation import compiled
+from theory.analysis.setting import Setting
+from theory.formulas.algebra import algebraic
+from theory.formulas.formula import Domain, Formula, nodes, reads_law, subtract
+from theory.formulas.monomials import Unsupported
 from theory.numbers import ranges
-from theory.numbers.balls import PRECISIONS, NotFinite, Number, Undecided, compiled, precision, sign
+from theory.numbers.balls import PRECISIONS, NotFinite, Number, Undecided, precision, sign
 from theory.numbers.ranges import Range
+from theory.numbers.rationals import as_fmpq
 
-Domain = tuple[int, int | None]
 
-
-class Points:
+class PointValues:
     """Values and signs of a formula at single staleness values, with as many bits as each needs.
 
     Args:
@@ -49,28 +51,28 @@ class Points:
                 continue
         return self.value(tau, PRECISIONS[-1])
 
-    def compare(self, tau: int, other: Points | Fraction, other_tau: int | None = None) -> int:
+    def compare(self, tau: int, other: PointValues | Fraction, other_tau: int | None = None) -> int:
         """The sign of C(τ) minus a number, or minus another formula's value; exact, or :class:`Undecided`."""
         other_tau = tau if other_tau is None else other_tau
         for bits in PRECISIONS:
             try:
                 with precision(bits):
-                    right = (
-                        other.value(other_tau, bits)
-                        if isinstance(other, Points)
-                        else fmpq(other.numerator, other.denominator)
-                    )
+                    right = other.value(other_tau, bits) if isinstance(other, PointValues) else as_fmpq(other)
                     return sign(self.value(tau, bits) - right)
             except Undecided:
                 continue
-        left = at(self.formula, tau, self.setting)
-        right = at(other.formula, other_tau, self.setting) if isinstance(other, Points) else ("number", other)
+        left = at_staleness(self.formula, tau, self.setting)
+        right = (
+            at_staleness(other.formula, other_tau, self.setting)
+            if isinstance(other, PointValues)
+            else ("number", other)
+        )
         try:
             if algebraic(subtract(left, right)).is_zero():
                 return 0
         except Unsupported:
             pass
-        raise Undecided(f"C({tau}) and {'C' if isinstance(other, Points) else other} cannot be told apart")
+        raise Undecided(f"C({tau}) and {'C' if isinstance(other, PointValues) else other} cannot be told apart")
 
     def range(self, tau: int) -> Range:
         """Bounds at one staleness, over all that the setting leaves open."""
@@ -100,7 +102,7 @@ class Points:
     def does_not_rise(self, tau: int) -> bool:
         """Whether C(τ + 1) ≤ C(τ) is shown."""
         if not self.is_single:
-            return False  # an argument for all τ has to tell
+            return False  # an argument for all τ has to decide
         try:
             return self.compare(tau, self, tau + 1) >= 0
         except ArithmeticError:
@@ -108,7 +110,7 @@ class Points:
 
 
 def probes(formula: Formula, domain: Domain, law_last: int | None = None) -> Iterator[int]:
-    """Where to look for counterexamples: the first 300, around the formula's own numbers, around powers of two."""
+    """Where to look for counterexamples: the first 300, and around the formula's numbers and powers of two."""
     first, last = domain
     seen: set[int] = set()
     near = [n for n in range(first, first + 300)]
@@ -154,4 +156,4 @@ def _inside(known: Range) -> list[fmpq]:
     return [low + (high - low) * share for share in (fmpq(1, 2), fmpq(1, 10), fmpq(9, 10), fmpq(1, 1000))]
 
 
-__all__ = ["Domain", "NotFinite", "Points", "probes", "samples"]
+__all__ = ["Domain", "NotFinite", "PointValues", "probes", "samples"]

@@ -1,4 +1,4 @@
-"""How far a step-size function strays from 1: an enclosure of sup|C - 1|."""
+"""The largest distance of a step-size function from 1: an enclosure of sup|C - 1|."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import dataclasses
 
 from flint import arb, fmpq
 
-from theory.analysis.pointwise import Domain, Points
-from theory.analysis.setting import Setting, range_of
-from theory.formulas.formula import Formula, factored, multiply, number, subtract
+from theory.analysis.bounds_over import range_of
+from theory.analysis.pointwise import PointValues
+from theory.analysis.setting import Setting
+from theory.formulas.formula import Domain, Formula, factored, multiply, number, subtract
 from theory.numbers import ranges
-from theory.numbers.balls import Number, ball
+from theory.numbers.balls import Number, ball, greatest
+from theory.numbers.decimals import ends, shown
 from theory.numbers.ranges import Range
-from theory.verdict import ends, shown
 
 _REFINED = (16, 64, 256, 1024, 4096, 16384)
 _FAR = (2**20, 2**40)
 
 
 @dataclasses.dataclass(frozen=True)
-class Extent:
-    """Bounds of a supremum.
+class Supremum:
+    """Lower and upper bound of a supremum.
 
     Attributes:
       low: it is at least this.
@@ -32,7 +33,7 @@ class Extent:
 
     @property
     def ends(self) -> list[str]:
-        """Two decimals around it."""
+        """Two decimals that contain the supremum."""
         return [ends(self.low)[0], "inf" if self.high is None else ends(self.high)[1]]
 
     def __str__(self) -> str:
@@ -46,7 +47,7 @@ class Extent:
         return f"between {ball(self.low).str(6, radius=False)} and {ball(self.high).str(6, radius=False)}"
 
 
-def extent(formula: Formula, setting: Setting, domain: Domain) -> Extent | None:
+def supremum_of_distance(formula: Formula, setting: Setting, domain: Domain) -> Supremum | None:
     """An enclosure of sup|C - 1| over a domain.
 
     Args:
@@ -59,41 +60,41 @@ def extent(formula: Formula, setting: Setting, domain: Domain) -> Extent | None:
     """
     first, last = domain
     distance = ("abs", subtract(formula, number(1)))
-    points = Points(distance, setting)
-    if not points.is_single:
+    distances = PointValues(distance, setting)
+    if not distances.is_single:
         try:
             whole = range_of(distance, setting, first, last)
         except ArithmeticError:
             return None
-        return None if whole.high is None else Extent(fmpq(0), whole.high)
+        return None if whole.high is None else Supremum(fmpq(0), whole.high)
     low: Number = fmpq(0)
     done, known = first, None
     if last is None:  # a limit that is only approached is nearly reached there
         for tau in _FAR:
             try:
-                low = _greater(low, points.certain(tau))
+                low = greatest(low, distances.certain(tau))
             except ArithmeticError:
                 break
     for stop in _REFINED:
         stop = stop if last is None else min(stop, last + 1)
         try:
             for tau in range(done, stop):
-                low = _greater(low, points.certain(tau))
+                low = greatest(low, distances.certain(tau))
         except ArithmeticError:
             return None
         done = max(done, stop)
         if last is not None and done > last:
-            return Extent(low, low)
+            return Supremum(low, low)
         try:
             tail = range_of(distance, setting, done, last)
         except ArithmeticError:
             continue
         if tail.high is None or tail.low is None:
             continue
-        low, known = _greater(low, tail.low), _greater(low, tail.high)  # |C - 1| takes values in the tail's range
+        low, known = greatest(low, tail.low), greatest(low, tail.high)  # |C - 1| takes values in the tail's range
         if ball(known) - ball(low) < arb(10) ** -3:
             break
-    return Extent(low, known)
+    return Supremum(low, known)
 
 
 def size_from(formula: Formula, setting: Setting, first: int, last: int | None) -> Range:
@@ -102,9 +103,3 @@ def size_from(formula: Formula, setting: Setting, first: int, last: int | None) 
     for constant in constants:
         range_of(constant, setting, first, last)
     return ranges.absolute(range_of(multiply(*moving), setting, first, last) if moving else ranges.point(1))
-
-
-def _greater(left: Number, right: Number) -> Number:
-    if isinstance(left, fmpq) and isinstance(right, fmpq):
-        return max(left, right)
-    return ball(left).max(ball(right))

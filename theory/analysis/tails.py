@@ -1,4 +1,4 @@
-r"""What holds for every staleness from some N on, each by a named argument.
+r"""Facts about every staleness from some N on, each by a named argument.
 
 An inequality g(τ) ≥ 0 holds on a tail by *bounds* of g over it, by its *dominant term*, or because it is *monotone*: it
 holds at the first staleness, and g never falls from there. That C never increases,
@@ -14,9 +14,10 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from theory.analysis import monotonicity
+from theory.analysis.bounds_over import range_of
 from theory.analysis.dominance import difference, in_class, is_unbounded, sign_from
-from theory.analysis.pointwise import Points
-from theory.analysis.setting import Setting, range_of
+from theory.analysis.pointwise import PointValues
+from theory.analysis.setting import Setting
 from theory.formulas.formula import Formula, add, is_constant, multiply, nodes, number
 from theory.numbers.balls import NotFinite, Undecided
 
@@ -36,18 +37,18 @@ class Tail(NamedTuple):
 
 
 def periods(formula: Formula) -> list[int]:
-    """1, and a period after which parity terms and roundings repeat, where there are such."""
-    found = 1
+    """The periods to try: 1, and one after which parity terms and roundings repeat, where there are such."""
+    period = 1
     for node in nodes(formula):
         if node[0] == "power" and node[1][0] == "number" and node[1][1] < 0 and node[2][0] != "number":
-            found = math.lcm(found, 2)
+            period = math.lcm(period, 2)
         if node[0] == "modulo" and node[2][0] == "number" and 0 < node[2][1] <= _LONGEST_PERIOD:
-            found = math.lcm(found, node[2][1].numerator)
+            period = math.lcm(period, node[2][1].numerator)
         if node[0] in ("floor", "sin", "cos", "modulo"):
             for inner in nodes(node[1]):
                 if inner[0] == "number" and inner[1].denominator <= _LONGEST_PERIOD:
-                    found = math.lcm(found, inner[1].denominator * (2 if node[0] in ("sin", "cos") else 1))
-    return [1] if found == 1 or found > _LONGEST_PERIOD else [1, found]
+                    period = math.lcm(period, inner[1].denominator * (2 if node[0] in ("sin", "cos") else 1))
+    return [1] if period == 1 or period > _LONGEST_PERIOD else [1, period]
 
 
 def inequality(formula: Formula, setting: Setting, tail: Tail, *, strict: bool) -> bool:
@@ -84,11 +85,14 @@ def _rises_from(formula: Formula, setting: Setting, first: int, *, strict: bool)
     parts = formula[1:] if formula[0] == "sum" else (formula,)
     moving = [multiply(number(-1), part) for part in parts if not is_constant(part)]
     falls = moving and any(falling(add(*moving), setting, Tail(one, 1, first)) for one in ("composition", "elasticity"))
-    return bool(falls) and Points(formula, setting).is_at_least(first, Fraction(0), strict=strict)
+    return bool(falls) and PointValues(formula, setting).is_at_least(first, Fraction(0), strict=strict)
 
 
 def _classes(formula: Formula, setting: Setting, tail: Tail, *, least: int) -> bool:
-    """Every class of τ modulo the period, from the start on, which is a multiple of the period and ≥ 1."""
+    """Whether the dominant term decides every class of τ modulo the period, from the start on.
+
+    The start is a multiple of the period and ≥ 1.
+    """
     if tail.start < tail.period or tail.start % tail.period:
         return False
     return all(
@@ -136,7 +140,7 @@ def is_defined(formula: Formula, setting: Setting, first: int) -> bool:
 
 
 def _defined(formula: Formula, setting: Setting, first: int) -> bool:
-    """Each part that is not defined everywhere has an argument that is shown to be allowed."""
+    """Whether each part that is not defined everywhere has an argument that is shown to be allowed."""
     name, *parts = formula
     if name in ("infinite", "undefined"):
         return False
@@ -169,15 +173,15 @@ def _sign(formula: Formula, setting: Setting, first: int) -> int:
             return 1 if bounds.is_positive() else -1
     except (Undecided, NotFinite):
         pass
-    found = {
+    signs = {
         sign_from(in_class(formula, period, remainder), setting, max(1, first // period))
         for period in periods(formula)[-1:]
         for remainder in range(period)
         if first >= period
     }
-    if len(found) != 1:
+    if len(signs) != 1:
         raise Undecided("a sign that is not shown to stay")
-    return found.pop()
+    return signs.pop()
 
 
 def growing(formula: Formula, setting: Setting, first: int) -> bool:

@@ -1,4 +1,4 @@
-"""audit(): what a recorded execution tells of the assumptions that convergence theorems make, and of their bounds."""
+"""audit(): the assumptions and bounds of the convergence theorems, judged on a recorded execution."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from theory.auditing import dependence
 from theory.auditing.recorded_run import Commits, Recorded, overlap, params_along
 from theory.auditing.remarks import Remark, of_test
 from theory.auditing.theorems_on_record import Numbers, bounds, step_condition, theorems
-from theory.verdict import Verdict, worst
+from theory.decisions.verdict import Verdict, worst
 
 __all__ = ["Audit", "audit", "audit_recorded"]
 
-PLACES = 6  # versions at which the gradient is measured along the run
+MEASURED_VERSIONS = 6  # versions at which the gradient is measured along the run
 FEW = 50  # rows below which nothing is tested
 
 
@@ -46,12 +46,15 @@ class Audit:
         lines = [self.title]
         for remark in self.remarks:
             head = f"{remark.name} [{remark.label}]" if remark.label else remark.name
-            lines += textwrap.wrap(f"{head}: {remark.told}", 116, initial_indent="  ", subsequent_indent="      ")
+            lines += textwrap.wrap(f"{head}: {remark.text}", 116, initial_indent="  ", subsequent_indent="      ")
         return "\n".join(lines)
 
     def record(self) -> dict[str, Any]:
         """The findings for programs, as values that JSON can hold."""
-        remarks = [dataclasses.asdict(one) | {"verdict": one.label or None} for one in self.remarks]
+        remarks = [
+            {"name": one.name, "verdict": one.label or None, "told": one.text, "numbers": one.numbers}
+            for one in self.remarks
+        ]
         return to_json({"title": self.title, "verdict": self.verdict.value, "remarks": remarks})
 
 
@@ -71,7 +74,7 @@ def audit(
     mu: float | None = None,
     seed: int = 0,
 ) -> Audit:
-    r"""What an execution tells of the theorems' assumptions, and their bounds on it.
+    r"""Judges the assumptions of the convergence theorems on a recorded execution, and computes their bounds on it.
 
     .. math:: L\alpha_j + 2L^2\sum_{k:\,j\in W_k}\alpha_kS_k \le 1,\qquad \alpha_k = \eta\,C(\tau_k)
 
@@ -104,8 +107,9 @@ def audit(
     Example:
       >>> from jasgd import cluster
       >>> execution = cluster.generate(cluster.Cluster(compute_s=1.0), scheme="hogwild", workers=2, steps=100)
-      >>> told = audit(execution.replaced(factor=np.ones(100)), learning_rate=0.1, smoothness=1.0, noise=1.0, gap=1.0)
-      >>> [(one.label, one.told) for one in told.remarks if one.name == "admissible learning rate"]
+      >>> execution = execution.replaced(factor=np.ones(100))
+      >>> findings = audit(execution, learning_rate=0.1, smoothness=1.0, noise=1.0, gap=1.0)
+      >>> [(one.label, one.text) for one in findings.remarks if one.name == "admissible learning rate"]
       [('', 'given L = 1, the step condition holds up to η = 0.618 with these factors and delays; η was 0.1')]
     """
     if not isinstance(run, (TrainResult, Execution)):
@@ -126,7 +130,7 @@ def audit(
 
 
 def audit_recorded(recorded: Recorded, numbers: Numbers, *, infimum: float = 0.0, seed: int = 0) -> Audit:
-    """The same of a run that was read from a folder.
+    """Judges a run that was read from a folder, as :func:`audit` does.
 
     Args:
       recorded: of :func:`theory.auditing.recorded_run.load`.
@@ -177,13 +181,13 @@ def audit_recorded(recorded: Recorded, numbers: Numbers, *, infimum: float = 0.0
 def _conservation(execution: Execution) -> Remark:
     if execution.workers == 0:
         return Remark("conservation of staleness", None, "drawn independently: no worker's time to conserve")
-    told = execution.conservation()
-    total = told.pop("total")
+    sums_by_kind = execution.conservation()
+    total = sums_by_kind.pop("total")
     if early := overlap(execution):
-        return Remark("conservation of staleness", Verdict.REFUTED, f"{early}: the record is wrong", told)
-    sums = " + ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in told.items())
+        return Remark("conservation of staleness", Verdict.REFUTED, f"{early}: the record is wrong", sums_by_kind)
+    sums = " + ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in sums_by_kind.items())
     text = f"{sums} = {total:,} = mT − N, exactly, and no worker read before it was done with the gradient before"
-    return Remark("conservation of staleness", Verdict.PROVED, text, told | {"total": total})
+    return Remark("conservation of staleness", Verdict.PROVED, text, sums_by_kind | {"total": total})
 
 
 def _law(execution: Execution) -> Remark:
@@ -195,21 +199,21 @@ def _law(execution: Execution) -> Remark:
         name: float(value)
         for name, value in StalenessHistogram.from_staleness(execution.staleness).statistics().items()
     }
-    told = (
+    sentence = (
         f"τ has mean {law['mean']:.2f}, median {law['median']:g}, at most {law['max']:g}; Gini index "
         f"{law['gini']:.3f}, Σp² = {law['sum_p2']:.3f}; {len(execution.dropped):,} gradients were dropped"
     )
-    return Remark("law", None, told, law | {"dropped": len(execution.dropped)})
+    return Remark("law", None, sentence, law | {"dropped": len(execution.dropped)})
 
 
 def _mean_factor(execution: Execution) -> Remark:
     if not np.isfinite(execution.factor).all():
         return Remark("overall step size", None, "no factor was recorded, as nothing was trained")
-    found = dependence.mean_with_error(execution.factor.astype(np.float64))
-    away = abs(found.mean - 1) / found.error if found.error > 0 else 0.0 if found.mean == 1 else np.inf
+    estimate = dependence.mean_with_error(execution.factor.astype(np.float64))
+    away = abs(estimate.mean - 1) / estimate.error if estimate.error > 0 else 0.0 if estimate.mean == 1 else np.inf
     words = "consistent with E[C] = 1" if away <= 2 else f"{away:.1f} standard errors away from 1"
-    told = f"the mean of C(τ) over this execution is {found.mean:.4f} ± {found.error:.4f}: {words}"
-    return Remark("overall step size", Verdict.UNKNOWN, told, {"mean": found.mean, "error": found.error})
+    sentence = f"the mean of C(τ) over this execution is {estimate.mean:.4f} ± {estimate.error:.4f}: {words}"
+    return Remark("overall step size", Verdict.UNKNOWN, sentence, {"mean": estimate.mean, "error": estimate.error})
 
 
 def _independence(execution: Execution) -> Remark:
@@ -238,7 +242,7 @@ def _execution_assumptions(recorded: Recorded, commits: Commits, of_loss: Remark
     return [
         Remark("consistent reads", Verdict.UNKNOWN if torn else None, reads),
         Remark("plain SGD", *optimizer),
-        Remark("delays and noise", Verdict.UNKNOWN, noise + ("" if of_loss is None else f"; {of_loss.told}")),
+        Remark("delays and noise", Verdict.UNKNOWN, noise + ("" if of_loss is None else f"; {of_loss.text}")),
         Remark("bounded staleness", Verdict.PROVED, f"on this execution τ ≤ R = {largest}", {"largest": largest}),
     ]
 
@@ -246,7 +250,7 @@ def _execution_assumptions(recorded: Recorded, commits: Commits, of_loss: Remark
 def _estimate(
     recorded: Recorded, commits: Commits, numbers: Numbers, infimum: float
 ) -> tuple[Numbers, dict[str, float], list[Remark]]:
-    """The numbers with estimates where they are not given, what the bounds bound as measured, and remarks."""
+    """Fills in missing numbers by estimates, and measures what the bounds are about, with remarks on both."""
     if recorded.loss_fn is None or recorded.result is None:
         return (
             numbers,
@@ -257,35 +261,37 @@ def _estimate(
 
     has_aux = bool(recorded.execution.metadata.get("has_aux", False))
     probe = Probe(recorded.loss_fn, recorded.batches, has_aux=has_aux)  # type: ignore[arg-type]
-    start, end = probe.at(recorded.result.initial_params), probe.at(recorded.result.params)
-    found = {
+    start, end = probe.estimate(recorded.result.initial_params), probe.estimate(recorded.result.params)
+    estimates = {
         "smoothness": max(start.smoothness, end.smoothness),
         "noise": max(start.noise, end.noise),
         "gap": start.loss - infimum,
     }
-    filled = {name: value for name, value in found.items() if getattr(numbers, name) is None and value > 0}
+    filled = {name: value for name, value in estimates.items() if getattr(numbers, name) is None and value > 0}
     numbers = dataclasses.replace(numbers, **filled, estimated=frozenset(filled))
-    told = (
+    sentence = (
         f"from {start.batches} mini-batches at the first and the last parameters: L about {start.smoothness:.3g} and "
         f"{end.smoothness:.3g} (largest eigenvalue of the Hessian{_settled(start, end)}), σ {start.noise:.3g} and "
         f"{end.noise:.3g}, |∇f|² {start.gradient_square:.3g} and {end.gradient_square:.3g}, loss {start.loss:.3g} and "
-        f"{end.loss:.3g}; Δ is at most {found['gap']:.3g} if the loss is nowhere below {infimum:g}. Elsewhere they "
+        f"{end.loss:.3g}; Δ is at most {estimates['gap']:.3g} if the loss is nowhere below {infimum:g}. Elsewhere they "
         f"may be larger, and a network of ReLUs has no L"
     )
-    remarks = [Remark("estimates", Verdict.UNKNOWN, told, {
+    remarks = [Remark("estimates", Verdict.UNKNOWN, sentence, {
         "first": dataclasses.asdict(start), "last": dataclasses.asdict(end)})]  # fmt: skip
     measured = {"final": end.loss - infimum}
     if np.isfinite(recorded.execution.loss).all() and len(recorded.execution):
         weights = commits.factor if np.isfinite(commits.factor).all() else np.ones(len(commits.row))
         measured["loss"] = float(np.average(recorded.execution.loss[commits.row], weights=weights)) - infimum
     if recorded.tx is not None and len(commits.row):
-        places = sorted({round(x) for x in np.linspace(0, recorded.execution.commits, PLACES)})
-        squares = [probe.at(params, curvature=False).gradient_square for params in params_along(recorded, places)]
-        measured["gradient"] = float(np.trapezoid(squares, places) / max(places[-1], 1))
-        told = ", ".join(f"{square:.3g} at {place:,}" for place, square in zip(places, squares, strict=True))
-        remarks.append(Remark("squared gradient along the run", Verdict.UNKNOWN, f"by replaying it: {told}"))
+        versions = sorted({round(x) for x in np.linspace(0, recorded.execution.commits, MEASURED_VERSIONS)})
+        squares = [
+            probe.estimate(params, curvature=False).gradient_square for params in params_along(recorded, versions)
+        ]
+        measured["gradient"] = float(np.trapezoid(squares, versions) / max(versions[-1], 1))
+        sentence = ", ".join(f"{square:.3g} at {version:,}" for version, square in zip(versions, squares, strict=True))
+        remarks.append(Remark("squared gradient along the run", Verdict.UNKNOWN, f"by replaying it: {sentence}"))
     return numbers, measured, remarks
 
 
-def _settled(*points: Any) -> str:
-    return "" if all(point.converged for point in points) else ", the power iteration not settled"
+def _settled(*estimates: Any) -> str:
+    return "" if all(estimate.converged for estimate in estimates) else ", the power iteration not settled"

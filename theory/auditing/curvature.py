@@ -1,4 +1,4 @@
-r"""What smoothness and noise are near given parameters, estimated from mini-batches.
+r"""Smoothness and gradient noise near some parameters, estimated from mini-batches.
 
 .. math:: \hat L = \max|\lambda(\nabla^2 f(w))|,\qquad
    \hat\sigma^2 = \frac{1}{B-1}\sum_{b}|g_b - \bar g|^2,\qquad
@@ -25,7 +25,7 @@ CHANGE = 0.01  # relative, of the eigenvalue, at which the power iteration ends
 
 @dataclasses.dataclass(frozen=True)
 class Local:
-    """Estimates at one point.
+    """Estimates of a loss near some parameters.
 
     Attributes:
       loss: mean over the batches, in [f].
@@ -59,8 +59,8 @@ class Probe:
     Example:
       >>> import numpy as np
       >>> probe = Probe(lambda w, b: 2 * jnp.sum((w - b) ** 2), lambda ticket: np.float32(ticket % 2))
-      >>> at = probe.at(jnp.array([1.0]))  # f = 2(w - b)², b = 0 or 1: gradients 4 and 0, curvature 4
-      >>> round(at.smoothness, 4), round(at.noise**2, 3), round(at.loss, 3)
+      >>> local = probe.estimate(jnp.array([1.0]))  # f = 2(w - b)², b = 0 or 1: gradients 4 and 0, curvature 4
+      >>> round(local.smoothness, 4), round(local.noise**2, 3), round(local.loss, 3)
       (4.0, 4.267, 1.0)
     """
 
@@ -83,12 +83,12 @@ class Probe:
 
         self._curvature = curvature
 
-    def at(self, params: Any, *, curvature: bool = True) -> Local:
-        """The estimates at these parameters, a pytree of floating-point arrays; smoothness is NaN without curvature."""
+    def estimate(self, params: Any, *, curvature: bool = True) -> Local:
+        """Estimates near these parameters, a pytree of floating-point arrays; smoothness is NaN without curvature."""
         params = jax.tree.map(jnp.asarray, params)
-        told = [self._gradient(params, batch) for batch in self._batches]
-        count = len(told)
-        losses, gradients = zip(*told, strict=True)
+        values = [self._gradient(params, batch) for batch in self._batches]
+        count = len(values)
+        losses, gradients = zip(*values, strict=True)
         mean = jax.tree.map(lambda *parts: sum(parts[1:], parts[0]) / count, *gradients)
         spread = sum(_square(jax.tree.map(jnp.subtract, g, mean)) for g in gradients) / (count - 1)
         smoothness, converged = self._largest_eigenvalue(params) if curvature else (math.nan, False)

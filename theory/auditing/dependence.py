@@ -27,7 +27,7 @@ class MeanError(NamedTuple):
 
 
 class Test(NamedTuple):
-    """A p-value in (0, 1], or NaN where ``what`` says why there is none; what was seen, in plain words."""
+    """The result of a test: a p-value in (0, 1], or NaN where ``what`` says why there is none."""
 
     p_value: float
     statistic: float
@@ -40,8 +40,8 @@ def mean_with_error(values: Any) -> MeanError:
 
     .. math:: e^2 = \tfrac{1}{B(B - 1)} \sum_b (\bar{x}_b - \bar{x})^2, \qquad n_e = \operatorname{var}(x) / e^2
 
-    :math:`B = \min(30, \lfloor\sqrt{n}\rfloor)` batches: more would be shorter than the memory of the series, and fewer
-    tell their own variance badly. The error assumes that batches are nearly uncorrelated, and is that of Student's t
+    :math:`B = \min(30, \lfloor\sqrt{n}\rfloor)` batches: more would be shorter than the memory of the series, and
+    fewer would leave their own variance uncertain. Batches are assumed to be nearly uncorrelated; e is for Student's t
     with B - 1 degrees of freedom. Where the mean is conserved, as that of τ is, it is too large rather than too small.
     (B. Schmeiser, "Batch Size Effects in the Analysis of Simulation Output", 1982.)
 
@@ -154,21 +154,21 @@ def worker_dependence(staleness: Any, workers: Any, *, seed: int = 0) -> Test:
         return Test(np.nan, np.nan, f"all rows are of worker {names[0]}")
     cell = np.arange(len(tau)) // length * len(names) + who
     rows = np.bincount(cell, minlength=count * len(names)).reshape(count, -1)
-    here, blocks = rows > 0, np.arange(count)[:, None]
+    present, blocks = rows > 0, np.arange(count)[:, None]
     orders = np.tile(np.arange(len(names)), (1 + PERMUTATIONS, count, 1))  # who gets whose mean
     rng = np.random.default_rng(seed)
     for b in range(count):  # among those that have rows in the block
-        orders[1:, b, here[b]] = rng.permuted(orders[1:, b, here[b]], axis=1)
+        orders[1:, b, present[b]] = rng.permuted(orders[1:, b, present[b]], axis=1)
     rank, sums, odd = stats.rankdata(tau) - (len(tau) + 1) / 2, np.zeros((2, 1 + PERMUTATIONS)), [0, 0]
     for i, f in enumerate((rank, np.abs(rank))):
         means = np.bincount(cell, f, minlength=rows.size).reshape(count, -1) / np.maximum(rows, 1)
-        apart = np.where(here, means - means.sum(axis=1, keepdims=True) / here.sum(axis=1, keepdims=True), 0.0)
-        squares = apart[blocks, orders].sum(axis=1) ** 2 / here.sum(axis=0)
+        apart = np.where(present, means - means.sum(axis=1, keepdims=True) / present.sum(axis=1, keepdims=True), 0.0)
+        squares = apart[blocks, orders].sum(axis=1) ** 2 / present.sum(axis=0)
         sums[i], odd[i] = squares.sum(axis=1), squares[0].argmax()
     table = _scaled(sums)
     which = table[:, 0].argmax()
-    mine, (told, of) = who == odd[which], (("mean τ", np.mean), ("standard deviation of τ", np.std))[which]
-    what = f"{told} of worker {names[odd[which]]} is {of(tau[mine]):.3g}, of the others {of(tau[~mine]):.3g}"
+    mine, (label, of) = who == odd[which], (("mean τ", np.mean), ("standard deviation of τ", np.std))[which]
+    what = f"{label} of worker {names[odd[which]]} is {of(tau[mine]):.3g}, of the others {of(tau[~mine]):.3g}"
     return _test(table.max(axis=0), what)
 
 
@@ -192,8 +192,8 @@ def independence(staleness: Any, *, seed: int = 0) -> Test:
     Example:
       >>> independence(np.full(200, 3)).p_value  # always the same is as if it had been drawn
       1.0
-      >>> told = independence(np.tile([0, 1], 200))  # every other version is read twice, by turns
-      >>> told.p_value, told.what
+      >>> test = independence(np.tile([0, 1], 200))  # every other version is read twice, by turns
+      >>> test.p_value, test.what
       (0.01, '399 commits read 200 different versions, 289 to 311 were they independent')
     """
     tau = _column("staleness", staleness)
@@ -202,18 +202,18 @@ def independence(staleness: Any, *, seed: int = 0) -> Test:
     count = len(tau)
     if count < 2 * FEWEST_ROWS:
         return Test(float("nan"), float("nan"), f"{count} commits are too few; {2 * FEWEST_ROWS} are needed")
-    places = np.arange(count) + int(tau.max())  # so that no version is negative
+    shifted_rows = np.arange(count) + int(tau.max())  # so that no version is negative
 
     def versions(order: np.ndarray) -> int:
-        return int(np.count_nonzero(np.bincount(places - order)))
+        return int(np.count_nonzero(np.bincount(shifted_rows - order)))
 
-    found, rng = versions(tau), np.random.default_rng(seed)
+    observed, rng = versions(tau), np.random.default_rng(seed)
     null = np.array([versions(rng.permutation(tau)) for _ in range(199)])
-    above, below = np.sum(null >= found), np.sum(null <= found)
+    above, below = np.sum(null >= observed), np.sum(null <= observed)
     p_value = min(1.0, 2 * (1 + int(min(above, below))) / (1 + len(null)))
     low, high = np.quantile(null, [0.025, 0.975])
-    what = f"{count} commits read {found} different versions, {low:.0f} to {high:.0f} were they independent"
-    return Test(p_value, float(found), what)
+    what = f"{count} commits read {observed} different versions, {low:.0f} to {high:.0f} were they independent"
+    return Test(p_value, float(observed), what)
 
 
 def value_dependence(staleness: Any, values: Any, *, seed: int = 0) -> Test:
@@ -245,7 +245,7 @@ def value_dependence(staleness: Any, values: Any, *, seed: int = 0) -> Test:
     tau = _column("staleness", staleness)
     series = _column("values", values, "biuf", tau)
     half = _shortest(tau) // 2
-    count, length, too_few = _cut(tau[half:-half])  # a running median lags behind a trend at either end
+    count, length, too_few = _cut(tau[half:-half])  # a running median lags a trend at either end
     if not count:
         return too_few
     spectra = []
@@ -267,7 +267,7 @@ def _scaled(rows: np.ndarray) -> np.ndarray:
 
 
 def _test(statistics: np.ndarray, what: str) -> Test:
-    """From what was seen, first, and its null; ties within rounding count as large."""
+    """The result of a permutation test: the first statistic is the observed one; near ties count as large."""
     seen = float(statistics[0])
     return Test(float(np.mean(statistics >= seen - 1e-9 * abs(seen))), seen, what)
 

@@ -1,4 +1,4 @@
-"""What an audit is given: an execution, its commits as the theorems count them, and the run that it came from."""
+"""What an audit reads: an execution, its commits as the theorems count them, and the run that it came from."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Commits:
 
 
 def overlap(execution: Execution) -> str:
-    """A worker that read before it was done with the gradient before, which no worker can.
+    """Looks for a worker that read before it was done with its last gradient, which no worker can.
 
     Where none did, the staleness that a worker's gradients have, and the gaps between them, add up to the whole run.
 
@@ -70,7 +70,7 @@ def overlap(execution: Execution) -> str:
       >>> overlap(cluster.generate(cluster.Cluster(compute_s=1.0), scheme="leashed", workers=3, steps=9))
       ''
     """
-    tables = [(execution, 1), (execution.dropped, 0)]  # an applied gradient's worker is done behind its own commit
+    tables = [(execution, 1), (execution.dropped, 0)]  # the worker of an applied gradient is done after its own commit
     worker = np.concatenate([table.worker for table, _ in tables])
     read = np.concatenate([table.version_read for table, _ in tables])
     done = np.concatenate([table.version + own for table, own in tables])
@@ -88,7 +88,7 @@ def overlap(execution: Execution) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Recorded:
-    """A run, and what is known of how it was made.
+    """A recorded run, and what is known of how it was trained.
 
     Attributes:
       execution: the record.
@@ -127,7 +127,7 @@ def load(path: str | Path, *, data_dir: Path | None = None) -> Recorded:
     path = Path(path)
     file = path / "execution.npz" if path.is_dir() else path
     if not file.exists():
-        inside = sorted(found.parent for found in path.rglob("execution.npz")) if path.is_dir() else []
+        inside = sorted(saved.parent for saved in path.rglob("execution.npz")) if path.is_dir() else []
         hint = f"; one in it is {inside[0]}" if inside else ""
         raise ValueError(f"execution must be the folder of a run or an execution's file, got {path}{hint}")
     try:
@@ -149,8 +149,8 @@ def load(path: str | Path, *, data_dir: Path | None = None) -> Recorded:
         recipe = dataclasses.replace(recipe, download=False)
         problem = recipe.problem(data_dir)
     except (ValueError, ImportError, OSError) as error:
-        told = f"the problem cannot be loaded: {error}"
-        return Recorded(execution, TrainResult.load(path), None, None, None, rate, optimizer, told)
+        reason = f"the problem cannot be loaded: {error}"
+        return Recorded(execution, TrainResult.load(path), None, None, None, rate, optimizer, reason)
     result = TrainResult.load(path, params_like=problem.params)
     return Recorded(execution, result, problem.loss_fn, problem.batches, recipe.transformation(), rate, optimizer)
 
@@ -186,10 +186,10 @@ def params_along(recorded: Recorded, versions: list[int]) -> list[Any]:
             strict=False,
             device=None,
         )
-    wanted, found = set(versions), []
-    if 0 in wanted:
-        found.append(jax.tree.map(jnp.copy, rerun.now()[0]))
+    remaining, copies = set(versions), []
+    if 0 in remaining:
+        copies.append(jax.tree.map(jnp.copy, rerun.now()[0]))
     for commit in rerun.commits():
-        if commit.version + 1 in wanted:
-            found.append(jax.tree.map(jnp.copy, rerun.now()[0]))
-    return found
+        if commit.version + 1 in remaining:
+            copies.append(jax.tree.map(jnp.copy, rerun.now()[0]))
+    return copies

@@ -1,4 +1,4 @@
-"""What an audit says: remarks with a verdict each, or none where they only describe."""
+"""Remarks: the findings of an audit, each with a verdict, or with none where it only describes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from theory.auditing.dependence import Test
-from theory.verdict import Verdict
+from theory.decisions.verdict import Verdict
 
 ODDS = 0.05  # below which a p-value is called evidence; never proof
 
@@ -18,14 +18,14 @@ class Remark:
     Attributes:
       name: a few words.
       verdict: PROVED and REFUTED are arithmetic on the record, on the numbers that were given; what statistics and
-        estimates suggest is UNKNOWN. None: a description, or an assumption that no record can tell.
-      told: sentences.
+        estimates suggest is UNKNOWN. None: a description, or an assumption that no record can settle.
+      text: sentences, for people.
       numbers: the same for programs; values that JSON can hold.
     """
 
     name: str
     verdict: Verdict | None
-    told: str
+    text: str
     numbers: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
@@ -34,23 +34,23 @@ class Remark:
         return "" if self.verdict is None else self.verdict.value
 
 
-def of_test(name: str, asked: str, test: Test) -> Remark:
-    """A statistical test: evidence against what was asked, or none.
+def of_test(name: str, hypothesis: str, test: Test) -> Remark:
+    """A statistical test as a remark: evidence against its null hypothesis, or none.
 
     Args:
       name: of the remark.
-      asked: the null hypothesis, as a clause.
-      test: what came of it.
+      hypothesis: the null hypothesis, as a clause.
+      test: its result.
 
     Returns:
       The remark; UNKNOWN, as no p-value proves.
 
     Example:
-      >>> of_test("workers", "τ does not depend on the worker", Test(0.5, 1.0, "means 3.0 to 3.1")).told
+      >>> of_test("workers", "τ does not depend on the worker", Test(0.5, 1.0, "means 3.0 to 3.1")).text
       'means 3.0 to 3.1: consistent with "τ does not depend on the worker" (p = 0.5)'
     """
     numbers = {"p_value": test.p_value, "statistic": test.statistic}
     if test.p_value != test.p_value:
         return Remark(name, Verdict.UNKNOWN, test.what, numbers)
     words = "evidence against" if test.p_value < ODDS else "consistent with"
-    return Remark(name, Verdict.UNKNOWN, f'{test.what}: {words} "{asked}" (p = {test.p_value:.2g})', numbers)
+    return Remark(name, Verdict.UNKNOWN, f'{test.what}: {words} "{hypothesis}" (p = {test.p_value:.2g})', numbers)

@@ -9,14 +9,16 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from flint import fmpq
 
 from jasgd.record.execution import Execution
 from theory.auditing.recorded_run import Commits
 from theory.auditing.remarks import Remark
-from theory.convergence import THEOREMS, Case, Moments, evaluate
+from theory.convergence.moments import Moments
+from theory.convergence.theorem import Case, evaluate
+from theory.convergence.theorems import THEOREMS
 from theory.convergence.trace import largest_scale, trace_bound, trace_condition
-from theory.verdict import Verdict
+from theory.decisions.verdict import Verdict
+from theory.numbers.rationals import as_fmpq
 
 MOST_POINTS = 400  # of an empirical law, on which moments are summed in exact rationals
 NAMED = 3  # commits that bind
@@ -24,7 +26,7 @@ NAMED = 3  # commits that bind
 
 @dataclasses.dataclass(frozen=True)
 class Numbers:
-    """What the theorems ask of a problem; None where it is not known.
+    """Numbers of a problem that the theorems need; None where one is not known.
 
     Attributes:
       learning_rate: η, in [x]²/[f].
@@ -46,7 +48,7 @@ class Numbers:
 
 
 def step_condition(execution: Execution, commits: Commits, numbers: Numbers) -> list[Remark]:
-    """(TR) of Theorem E on the commits as they were, and the largest learning rate at which it holds.
+    """Judges the step condition (TR) of Theorem E on recorded commits, and finds the largest learning rate for it.
 
     Args:
       execution: the record.
@@ -62,23 +64,23 @@ def step_condition(execution: Execution, commits: Commits, numbers: Numbers) -> 
     assert numbers.learning_rate is not None
     assert numbers.smoothness is not None
     alpha = numbers.learning_rate * commits.factor
-    found = trace_condition(commits.staleness, alpha, smoothness=numbers.smoothness, mu=_usable_mu(numbers, alpha))
-    most = float(found.load.max())
+    checked = trace_condition(commits.staleness, alpha, smoothness=numbers.smoothness, mu=_usable_mu(numbers, alpha))
+    most = float(checked.load.max())
     by = _by(numbers, "smoothness", "L")
     holds = {
         Verdict.PROVED: "holds at every commit",
-        Verdict.REFUTED: f"fails at {len(found.violated):,} of {len(found.load):,} commits",
+        Verdict.REFUTED: f"fails at {len(checked.violated):,} of {len(checked.load):,} commits",
         Verdict.UNKNOWN: "is decided by rounding",
-    }[found.verdict]
-    told = [f"{by}, Lα_j + {'' if found.in_order else '2'}L²Σα_kS_k ≤ 1 {holds}; the largest load is {most:.3g}"]
-    binding = [_named(execution, commits, int(k), float(found.load[k])) for k in found.binding[:NAMED]]
-    told.append("commits that bind: " + "; ".join(one["told"] for one in binding))
-    verdict = Verdict.UNKNOWN if "smoothness" in numbers.estimated else found.verdict
+    }[checked.verdict]
+    sentences = [f"{by}, Lα_j + {'' if checked.in_order else '2'}L²Σα_kS_k ≤ 1 {holds}; the largest load is {most:.3g}"]
+    binding = [_named(execution, commits, int(k), float(checked.load[k])) for k in checked.binding[:NAMED]]
+    sentences.append("commits that bind: " + "; ".join(one["told"] for one in binding))
+    verdict = Verdict.UNKNOWN if "smoothness" in numbers.estimated else checked.verdict
     condition = Remark(
         name,
         verdict,
-        ". ".join(told),
-        {"largest_load": most, "violated": len(found.violated), "in_order": found.in_order, "binding": binding},
+        ". ".join(sentences),
+        {"largest_load": most, "violated": len(checked.violated), "in_order": checked.in_order, "binding": binding},
     )
     scale = largest_scale(commits.staleness, alpha, smoothness=numbers.smoothness)
     admissible = scale * numbers.learning_rate
@@ -95,7 +97,7 @@ def step_condition(execution: Execution, commits: Commits, numbers: Numbers) -> 
 
 
 def bounds(commits: Commits, numbers: Numbers, measured: Mapping[str, float]) -> list[Remark]:
-    """The right-hand sides of Theorem E that the numbers suffice for, beside what was measured.
+    """Evaluates the bounds of Theorem E for which the numbers suffice, beside what was measured.
 
     Args:
       commits: of the execution.
@@ -116,29 +118,31 @@ def bounds(commits: Commits, numbers: Numbers, measured: Mapping[str, float]) ->
         "Polyak-Łojasiewicz": ({"gap": numbers.gap, "mu": mu}, "final"),
     }
     remarks = []
-    for title, (given, what) in cases.items():
-        if any(value is None for value in given.values()):
+    for title, (arguments, what) in cases.items():
+        if any(value is None for value in arguments.values()):
             continue
-        found = trace_bound(commits.staleness, alpha, smoothness=numbers.smoothness, noise=numbers.noise, **given)  # type: ignore[arg-type]
-        told = f"{found.bounds} ≤ {found.value:.3g} ({found.start:.3g} from the start, {found.noise:.3g} from noise)"
-        if found.condition.verdict is not Verdict.PROVED:
-            told += ", if the step condition held"
+        bound = trace_bound(commits.staleness, alpha, smoothness=numbers.smoothness, noise=numbers.noise, **arguments)  # type: ignore[arg-type]
+        sentence = (
+            f"{bound.bounds} ≤ {bound.value:.3g} ({bound.start:.3g} from the start, {bound.noise:.3g} from noise)"
+        )
+        if bound.condition.verdict is not Verdict.PROVED:
+            sentence += ", if the step condition held"
         else:
-            told += ", for plain SGD on such an objective, if delays do not look at the noise"
+            sentence += ", for plain SGD on such an objective, if delays do not look at the noise"
         if what in measured:
-            told += f"; measured {measured[what]:.3g}"
-        estimated = numbers.estimated & {"smoothness", "noise", *given}
-        sure = found.condition.verdict is Verdict.PROVED and not estimated
-        numbers_told = {"bound": found.value, "start": found.start, "noise": found.noise}
+            sentence += f"; measured {measured[what]:.3g}"
+        estimated = numbers.estimated & {"smoothness", "noise", *arguments}
+        sure = bound.condition.verdict is Verdict.PROVED and not estimated
+        values = {"bound": bound.value, "start": bound.start, "noise": bound.noise}
         if what in measured:
-            numbers_told["measured"] = measured[what]
+            values["measured"] = measured[what]
         verdict = None if sure else Verdict.UNKNOWN  # sums alone prove nothing about a run
-        remarks.append(Remark(f"Theorem E, {title}", verdict, told + _estimates(estimated), numbers_told))
+        remarks.append(Remark(f"Theorem E, {title}", verdict, sentence + _estimates(estimated), values))
     return remarks or [Remark("Theorem E, bound", Verdict.UNKNOWN, "needs gap, or distance, or gap and mu")]
 
 
 def theorems(commits: Commits, numbers: Numbers, workers: int, independence: Remark) -> list[Remark]:
-    """Every other theorem, with the empirical law as its law and the mean factor at each τ as its C.
+    """Judges every other theorem, with the empirical law as its law and the mean factor at each τ as its C.
 
     Args:
       commits: of the execution.
@@ -149,12 +153,12 @@ def theorems(commits: Commits, numbers: Numbers, workers: int, independence: Rem
     Returns:
       A remark for each theorem: what of it is refuted, unknown or assumed.
     """
-    values, places = np.unique(commits.staleness, return_inverse=True)
+    values, index = np.unique(commits.staleness, return_inverse=True)
     if not 0 < len(values) <= MOST_POINTS or not np.isfinite(commits.factor).all():
         why = "no factor was recorded" if len(values) <= MOST_POINTS else f"the law has {len(values)} values"
         return [Remark("theorems on the empirical law", Verdict.UNKNOWN, f"not looked at: {why}")]
-    counts = np.bincount(places)
-    means = np.bincount(places, weights=commits.factor) / counts
+    counts = np.bincount(index)
+    means = np.bincount(index, weights=commits.factor) / counts
     total = len(commits.staleness)
     moments = Moments.of_pmf(
         {int(tau): Fraction(int(n), total) for tau, n in zip(values, counts, strict=True)},
@@ -169,8 +173,8 @@ def theorems(commits: Commits, numbers: Numbers, workers: int, independence: Rem
         "steps": total,
         "workers": workers or None,
     }
-    exact = {name: _exact(value) for name, value in known.items() if value is not None}
-    step = None if numbers.learning_rate is None else _exact(numbers.learning_rate)
+    exact = {name: as_fmpq(Fraction(value)) for name, value in known.items() if value is not None}
+    step = None if numbers.learning_rate is None else as_fmpq(Fraction(numbers.learning_rate))
     remarks = []
     for key, theorem in THEOREMS.items():
         if key == "trace":
@@ -190,10 +194,12 @@ def theorems(commits: Commits, numbers: Numbers, workers: int, independence: Rem
                 said[label].append(one.name)
         if "independent staleness" in said["UNKNOWN"]:
             said["UNKNOWN"].remove("independent staleness")
-            said["UNKNOWN"].append(f"independent staleness ({independence.told})")
+            said["UNKNOWN"].append(f"independent staleness ({independence.text})")
         verdict = Verdict.REFUTED if said["REFUTED"] else Verdict.UNKNOWN
-        told = "; ".join(f"{label.lower()}: {', '.join(names)}" for label, names in said.items() if names)
-        remarks.append(Remark(theorem.title, verdict, told, {label.lower(): names for label, names in said.items()}))
+        sentence = "; ".join(f"{label.lower()}: {', '.join(names)}" for label, names in said.items() if names)
+        remarks.append(
+            Remark(theorem.title, verdict, sentence, {label.lower(): names for label, names in said.items()})
+        )
     return remarks
 
 
@@ -230,15 +236,10 @@ def _estimates(estimated: frozenset[str]) -> str:
 def _named(execution: Execution, commits: Commits, commit: int, load: float) -> dict[str, Any]:
     row = int(commits.row[commit])
     version, worker = int(execution.version[row]), int(execution.worker[row])
-    told = (
+    description = (
         f"version {version} (worker {worker}, ticket {int(execution.ticket[row])}, τ = {int(commits.staleness[commit])}"
     )
     time_s = float(execution.time_s[row])
     if math.isfinite(time_s):
-        told += f", {time_s:.3g} s"
-    return {"version": version, "worker": worker, "load": load, "told": f"{told}): load {load:.3g}"}
-
-
-def _exact(value: float) -> fmpq:
-    fraction = Fraction(value)
-    return fmpq(fraction.numerator, fraction.denominator)
+        description += f", {time_s:.3g} s"
+    return {"version": version, "worker": worker, "load": load, "told": f"{description}): load {load:.3g}"}

@@ -1,4 +1,4 @@
-"""What a candidate declares beside C: the ranges of its parameters, its CDF, laws, domain and amplitude."""
+"""Declarations of a candidate beside C: the ranges of its parameters, its CDF, laws, domain and amplitude."""
 
 from __future__ import annotations
 
@@ -11,100 +11,107 @@ from typing import Any
 import sympy
 from flint import fmpq
 
-from theory.analysis.pointwise import Domain
-from theory.analysis.setting import CDF_KINDS, CDFKind
-from theory.candidates.file import CandidateError
+from theory.candidates.candidate import CandidateError
+from theory.formulas.formula import Domain
 from theory.laws import Law
+from theory.laws.law import CDF_KINDS, CDFKind
 from theory.laws.parsing import parse_law
 from theory.numbers import ranges
 from theory.numbers.ranges import Range
+from theory.numbers.rationals import as_fmpq
 
 
 def read_parameters(path: str) -> dict[str, Range]:
     """Ranges of parameters from a JSON file: ``{"beta": "1/2", "p": [0, 1]}``."""
     try:
-        told = json.loads(pathlib.Path(path).read_text(encoding="utf-8"), parse_float=str)
+        declared = json.loads(pathlib.Path(path).read_text(encoding="utf-8"), parse_float=str)
     except (OSError, ValueError) as error:
         raise CandidateError(f"{path}: cannot be read as JSON: {error}") from error
-    return parameters_of(path, told)
+    try:
+        return parameters_of(declared)
+    except CandidateError as error:
+        raise error.within(path) from error
 
 
 def parameter_range(name: str, text: str) -> Range:
     """The range of a parameter from ``1/2`` or ``0,1``, the latter with an empty end for infinity."""
     ends = [part.strip() or None for part in text.split(",")]
-    return _range("--set", name, ends[0] if len(ends) == 1 else ends)
+    try:
+        return _range(name, ends[0] if len(ends) == 1 else ends)
+    except CandidateError as error:
+        raise error.within("--set") from error
 
 
-def parameters_of(name: str, told: Any) -> dict[str, Range]:
-    """The range of each parameter."""
-    return {key: _range(name, key, value) for key, value in _mapping(name, told).items()}
+def parameters_of(declared: Any) -> dict[str, Range]:
+    """The range of each parameter, from the mapping that a candidate declares."""
+    return {key: _range(key, value) for key, value in _mapping(declared).items()}
 
 
-def _mapping(name: str, told: Any) -> Mapping[str, Any]:
-    if not isinstance(told, Mapping) or not all(isinstance(key, str) for key in told):
-        raise CandidateError(f"{name}: parameters must map names to numbers or pairs, got {told!r}")
-    return told
+def _mapping(declared: Any) -> Mapping[str, Any]:
+    if not isinstance(declared, Mapping) or not all(isinstance(key, str) for key in declared):
+        raise CandidateError(f"parameters must map names to numbers or pairs, got {declared!r}")
+    return declared
 
 
-def _range(name: str, key: str, told: Any) -> Range:
-    if isinstance(told, Sequence) and not isinstance(told, str):
-        if len(told) != 2:
-            raise CandidateError(f"{name}: the parameter {key} must be a number or a pair, got {told!r}")
-        low, high = (None if end is None else _rational(name, key, end) for end in told)
+def _range(key: str, declared: Any) -> Range:
+    if isinstance(declared, Sequence) and not isinstance(declared, str):
+        if len(declared) != 2:
+            raise CandidateError(f"the parameter {key} must be a number or a pair, got {declared!r}")
+        low, high = (None if end is None else _rational(key, end) for end in declared)
         if low is not None and high is not None and not low < high:
-            raise CandidateError(f"{name}: the range of {key} is empty: {told!r}")
-        return Range(_fmpq(low), _fmpq(high), True, True)
-    return ranges.number(_rational(name, key, told))
+            raise CandidateError(f"the range of {key} is empty: {declared!r}")
+        return Range(_end(low), _end(high), True, True)
+    return ranges.number(_rational(key, declared))
 
 
-def cdf_of(name: str, told: Any) -> CDFKind:
-    """Which distribution function F is."""
-    if told not in CDF_KINDS:
-        raise CandidateError(f"{name}: cdf must be one of {', '.join(CDF_KINDS)}, got {told!r}")
-    return told
+def cdf_of(declared: Any) -> CDFKind:
+    """Which distribution function F stands for."""
+    if declared not in CDF_KINDS:
+        raise CandidateError(f"cdf must be one of {', '.join(CDF_KINDS)}, got {declared!r}")
+    return declared
 
 
-def laws_of(name: str, told: Any) -> tuple[Law, ...]:
-    """The laws, of one text or several."""
-    specs = [told] if isinstance(told, str) else told
+def laws_of(declared: Any) -> tuple[Law, ...]:
+    """The laws that a candidate names, in one text or several."""
+    specs = [declared] if isinstance(declared, str) else declared
     if not isinstance(specs, Sequence) or not all(isinstance(spec, str) for spec in specs):
-        raise CandidateError(f"{name}: distribution must be a text such as 'poisson:8', or a list of them")
+        raise CandidateError("distribution must be a text such as 'poisson:8', or a list of them")
     try:
         return tuple(parse_law(spec) for spec in specs)
     except ValueError as error:
-        raise CandidateError(f"{name}: {error}") from error
+        raise CandidateError(str(error)) from error
 
 
-def domain_of(name: str, told: Any) -> Domain:
-    """First and last staleness, None for no last."""
-    good = isinstance(told, Sequence) and len(told) == 2
-    ends = [None if end is None else _rational(name, "domain", end) for end in told] if good else []
+def domain_of(declared: Any) -> Domain:
+    """First and last staleness of the domain, None for no last."""
+    good = isinstance(declared, Sequence) and len(declared) == 2
+    ends = [None if end is None else _rational("domain", end) for end in declared] if good else []
     if not good or ends[0] is None or any(end is not None and end.denominator != 1 for end in ends):
-        raise CandidateError(f"{name}: domain must be a pair of integers (first, last), None for no last; got {told!r}")
+        raise CandidateError(f"domain must be a pair of integers (first, last), None for no last; got {declared!r}")
     first, last = int(ends[0]), None if ends[1] is None else int(ends[1])
     if first < 0 or (last is not None and last < first):
-        raise CandidateError(f"{name}: domain must satisfy 0 ≤ first ≤ last, got {told!r}")
+        raise CandidateError(f"domain must satisfy 0 ≤ first ≤ last, got {declared!r}")
     return first, last
 
 
-def amplitude_of(name: str, told: Any) -> Fraction:
-    """A, exactly."""
-    value = _rational(name, "amplitude", told)
+def amplitude_of(declared: Any) -> Fraction:
+    """The amplitude A, exactly."""
+    value = _rational("amplitude", declared)
     if value < 0:
-        raise CandidateError(f"{name}: amplitude must be ≥ 0, got {value}")
+        raise CandidateError(f"amplitude must be ≥ 0, got {value}")
     return value
 
 
-def _rational(name: str, key: str, told: Any) -> Fraction:
+def _rational(key: str, declared: Any) -> Fraction:
     try:
-        if isinstance(told, sympy.Rational):
-            return Fraction(int(told.p), int(told.q))
-        if isinstance(told, bool):
+        if isinstance(declared, sympy.Rational):
+            return Fraction(int(declared.p), int(declared.q))
+        if isinstance(declared, bool):
             raise ValueError
-        return Fraction(told)
+        return Fraction(declared)
     except (TypeError, ValueError, ZeroDivisionError) as error:
-        raise CandidateError(f"{name}: {key} must be a decimal or a fraction, got {told!r}") from error
+        raise CandidateError(f"{key} must be a decimal or a fraction, got {declared!r}") from error
 
 
-def _fmpq(value: Fraction | None) -> fmpq | None:
-    return None if value is None else fmpq(value.numerator, value.denominator)
+def _end(value: Fraction | None) -> fmpq | None:
+    return None if value is None else as_fmpq(value)

@@ -1,4 +1,4 @@
-"""A candidate file, run: decimals and quotients of integers taken exactly, and its C or step_size(tau) evaluated."""
+"""Running a candidate file: decimals and quotients of integers taken exactly, and its C or step_size(tau) evaluated."""
 
 from __future__ import annotations
 
@@ -11,24 +11,21 @@ from typing import Any
 
 import sympy
 
+from theory.candidates.candidate import CandidateError
 from theory.formulas.from_sympy import distribution, tau
 from theory.numbers.ranges import Range
 
 
-class CandidateError(ValueError):
-    """A candidate that cannot be read; its message has file and line."""
-
-
 def run(source: str, name: str) -> dict[str, Any]:
-    """The names that a file defines, by running it as importing it would."""
+    """Runs a file as importing it would, and returns the names that it defines."""
     try:
         tree = ast.parse(source, filename=name)
         tree = ast.fix_missing_locations(_ExactDecimals(source).visit(tree))
         code = compile(tree, name, "exec")
     except SyntaxError as error:
-        raise CandidateError(f"{name}:{error.lineno}: syntax error: {error.msg}") from error
+        raise CandidateError(f"syntax error: {error.msg}", error.lineno) from error
     except ValueError as error:
-        raise CandidateError(f"{name}: {error}") from error
+        raise CandidateError(str(error)) from error
     exact = {"__rational__": sympy.Rational, "__quotient__": _quotient, "__power__": _power}
     values: dict[str, Any] = {"__name__": "candidate", "__file__": name, **exact}
     try:
@@ -36,52 +33,52 @@ def run(source: str, name: str) -> dict[str, Any]:
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise CandidateError(f"{name}:{_line_of(error, name)}: {type(error).__name__}: {error}") from error
+        raise CandidateError(f"{type(error).__name__}: {error}", _line_of(error, name)) from error
     return values
 
 
 def expression_of(values: dict[str, Any], name: str, source: str, parameters: Mapping[str, Range]) -> tuple[Any, int]:
-    """C, as a SymPy expression of tau, and the line that defines it."""
+    """The step-size function as a SymPy expression of tau, and the line that defines it."""
     if "C" in values and "step_size" in values:
-        raise CandidateError(f"{name}: give C or step_size, not both")
+        raise CandidateError("give C or step_size, not both")
     if "C" in values:
-        return _checked(values["C"], name, _line_defining(source, "C"), "C")
+        return _checked(values["C"], _line_defining(source, "C"), "C")
     if "step_size" not in values:
-        raise CandidateError(f"{name}: no candidate: give an expression C, or a function step_size(tau)")
+        raise CandidateError("no candidate: give an expression C, or a function step_size(tau)")
     function, line = values["step_size"], _line_defining(source, "step_size")
-    wanted = "step_size(tau) or step_size(tau, F), and parameters by their names"
+    expected = "step_size(tau) or step_size(tau, F), and parameters by their names"
     try:
         arguments = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError) as error:
-        raise CandidateError(f"{name}:{line}: step_size must be a function {wanted}") from error
+        raise CandidateError(f"step_size must be a function {expected}", line) from error
     named = [argument.name for argument in arguments]
     kinds = {argument.kind for argument in arguments}
     if not named or kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
-        raise CandidateError(f"{name}:{line}: step_size must be {wanted}; got ({', '.join(named)})")
-    given: dict[str, Any] = {named[0]: tau}
+        raise CandidateError(f"step_size must be {expected}; got ({', '.join(named)})", line)
+    keywords: dict[str, Any] = {named[0]: tau}
     for other in named[1:]:
         if other == "F":
-            given[other] = distribution
+            keywords[other] = distribution
         elif other in parameters:
-            given[other] = sympy.Symbol(other, real=True)
+            keywords[other] = sympy.Symbol(other, real=True)
         elif next(a for a in arguments if a.name == other).default is inspect.Parameter.empty:
-            raise CandidateError(f"{name}:{line}: step_size must be {wanted}; got ({', '.join(named)})")
+            raise CandidateError(f"step_size must be {expected}; got ({', '.join(named)})", line)
     try:
-        value = function(**given)
+        value = function(**keywords)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise CandidateError(f"{name}:{_line_of(error, name)}: {type(error).__name__}: {error}") from error
-    return _checked(value, name, line, "step_size(tau)")
+        raise CandidateError(f"{type(error).__name__}: {error}", _line_of(error, name)) from error
+    return _checked(value, line, "step_size(tau)")
 
 
-def _checked(value: Any, name: str, line: int, what: str) -> tuple[Any, int]:
+def _checked(value: Any, line: int, what: str) -> tuple[Any, int]:
     if isinstance(value, (int, float, Fraction)) and not isinstance(value, bool):
         if isinstance(value, Fraction):
             value = sympy.Rational(value.numerator, value.denominator)
         return sympy.sympify(value), line
     if not isinstance(value, sympy.Expr):
-        raise CandidateError(f"{name}:{line}: {what} must be a SymPy expression of tau, got {type(value).__name__}")
+        raise CandidateError(f"{what} must be a SymPy expression of tau, got {type(value).__name__}", line)
     return value, line
 
 

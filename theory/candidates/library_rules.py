@@ -8,15 +8,14 @@ from typing import Any
 import sympy
 from flint import fmpq
 
-from theory.analysis.setting import CDFKind
-from theory.candidates.candidate import Candidate
-from theory.candidates.file import CandidateError
+from theory.candidates.candidate import Candidate, CandidateError
 from theory.formulas.from_sympy import Untranslatable, distribution, mean, tau, translated
+from theory.laws.law import CDFKind
 from theory.numbers.ranges import Range
 
 
 class Namespace:
-    """What rules call of ``jax.numpy``, over SymPy expressions."""
+    """The functions of ``jax.numpy`` that rules call, over SymPy expressions."""
 
     exp, log, sqrt, floor = sympy.exp, sympy.log, sympy.sqrt, sympy.floor
 
@@ -97,9 +96,9 @@ def rule_candidate(spec: str) -> Candidate:
 
     text = spec.partition(":")[2]
     try:
-        name, told = parse_spec(text)
-        wanted = inspect.signature(rules.RULES[name]).parameters if name in rules.RULES else {}
-        missing = {key: value for key, value in DEFAULTS.items() if key in wanted and key not in told}
+        name, options = parse_spec(text)
+        accepted = inspect.signature(rules.RULES[name]).parameters if name in rules.RULES else {}
+        missing = {key: value for key, value in DEFAULTS.items() if key in accepted and key not in options}
         if missing:
             text += (":" if ":" not in text else ",") + ",".join(f"{key}={value}" for key, value in missing.items())
         rule = parse_rule(text, workers=DEFAULTS["workers"], learning_rate=DEFAULTS["learning_rate"])

@@ -1,4 +1,4 @@
-"""Certificates: what was proved or refuted, with the evidence, in canonical JSON that carries its own hash."""
+"""Writing certificates: what was proved or refuted, with the evidence, in canonical JSON that carries its own hash."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import json
 import pathlib
 from typing import Any
 
-from theory.decisions.decision import Decision, Report, question
+from theory.certificates.checker import FORMAT
+from theory.decisions.decision import Decision, Report, question_about
 from theory.decisions.question import Question
-from theory.formulas.formula import digest
-from theory.verdict import Verdict
-
-FORMAT = "jasgd theory certificate 1"
+from theory.decisions.verdict import Verdict
+from theory.formulas.writing import digest
 
 
 def certificate(report: Report) -> dict[str, Any]:
@@ -29,7 +28,7 @@ def certificate(report: Report) -> dict[str, Any]:
     claims = []
     if report.candidate.formula is not None:
         for place, law in enumerate(report.laws):
-            claims += _claims(question(report.candidate, law), report.decisions, place)
+            claims += _claims(question_about(report.candidate, law), report.decisions, place)
         for repair in report.repairs:
             claims += _claims(repair.question, repair.decisions, 0)
     source = report.candidate.source
@@ -47,7 +46,7 @@ def save(data: dict[str, Any], path: str) -> None:
     pathlib.Path(path).write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _claims(asked: Question, decisions: tuple[Decision, ...], place: int) -> list[dict[str, Any]]:
+def _claims(question: Question, decisions: tuple[Decision, ...], place: int) -> list[dict[str, Any]]:
     claims = []
     for decision in decisions:
         _, finding = decision.findings[place]
@@ -57,8 +56,8 @@ def _claims(asked: Question, decisions: tuple[Decision, ...], place: int) -> lis
             {
                 "condition": decision.condition,
                 "verdict": finding.verdict.value,
-                "question": asked.to_json(),
-                "question_sha256": asked.digest(),
+                "question": question.to_json(),
+                "question_sha256": question.digest(),
                 "evidence": finding.evidence,
                 "evidence_sha256": digest(finding.evidence),
             }

@@ -1,4 +1,4 @@
-"""Proofs, verified again.
+"""Verifying proofs again.
 
 The argument for the tail is applied once more at the start that it names, and no earlier start may do; what lies before
 is looked at one by one; enclosures are computed again and have to agree to their last digit.
@@ -12,110 +12,112 @@ from fractions import Fraction
 from typing import Any
 
 from theory.analysis import equality, tails
-from theory.analysis.pointwise import Points
+from theory.analysis.pointwise import PointValues
 from theory.analysis.setting import Setting
-from theory.analysis.supremum import extent, size_from
+from theory.analysis.supremum import size_from, supremum_of_distance
 from theory.analysis.tails import Tail
 from theory.certificates.rejection import Rejected, require, require_only
 from theory.decisions.question import FEW, Question
 from theory.formulas.formula import Formula, mentions, number, subtract
 from theory.numbers import ranges
 from theory.numbers.balls import ball
-from theory.verdict import ends
+from theory.numbers.decimals import ends
 
 
-def _defined(asked: Question, evidence: dict[str, Any]) -> None:
+def _defined(question: Question, evidence: dict[str, Any]) -> None:
     require_only(evidence, "start")
-    start, (first, last) = evidence["start"], asked.domain
+    start, (first, last) = evidence["start"], question.domain
     first_start = None if last is None else last + 1
     if last is None or last - first > FEW:
-        for at in (first, *(s for s in tails.STARTS if first < s <= asked.first_checked())):
-            if tails.is_defined(asked.formula, asked.setting, at):
-                first_start = at
+        for candidate in (first, *(s for s in tails.STARTS if first < s <= question.first_checked())):
+            if tails.is_defined(question.formula, question.setting, candidate):
+                first_start = candidate
                 break
     require(start == first_start, "its start")
-    points = Points(asked.formula, asked.setting)
-    _every(points.is_finite(tau) for tau in range(first, start))
+    values = PointValues(question.formula, question.setting)
+    _every(values.is_finite(tau) for tau in range(first, start))
 
 
-def _positive(asked: Question, evidence: dict[str, Any]) -> None:
-    law = asked.setting.law
-    supported = law.points() if law is not None else None
-    here = asked.setting.with_support()
-    if supported is not None or (law is None and mentions(asked.formula, "F")):
+def _positive(question: Question, evidence: dict[str, Any]) -> None:
+    law = question.setting.law
+    support = law.support() if law is not None else None
+    on_support = question.setting.with_support()
+    if support is not None or (law is None and mentions(question.formula, "F")):
         require_only(evidence, "mass", "elsewhere")
-        _inequality(asked, asked.formula, asked.setting, Tail(*evidence["elsewhere"]), strict=False)
+        _inequality(question, question.formula, question.setting, Tail(*evidence["elsewhere"]), strict=False)
     else:
         require_only(evidence, "mass")
-    if supported is None:
-        _inequality(asked, asked.formula, here, Tail(*evidence["mass"]), strict=True)
+    if law is None or law.last is None or support is None:
+        _inequality(question, question.formula, on_support, Tail(*evidence["mass"]), strict=True)
         return
-    reach = min(dataclasses.replace(asked, setting=here).first_checked(), law.last)
-    mass = tails.find_inequality(asked.formula, here, law.first, reach, strict=True)
+    reach = min(dataclasses.replace(question, setting=on_support).first_checked(), law.last)
+    mass = tails.find_inequality(question.formula, on_support, law.first, reach, strict=True)
     require(evidence["mass"] == (mass and list(mass)), "the argument where the law has mass")
-    points = Points(asked.formula, asked.setting)
-    _every(points.is_at_least(tau, Fraction(0), strict=True) for tau in supported if mass is None or tau < mass.start)
+    values = PointValues(question.formula, question.setting)
+    _every(values.is_at_least(tau, Fraction(0), strict=True) for tau in support if mass is None or tau < mass.start)
 
 
-def _amplitude(asked: Question, evidence: dict[str, Any]) -> None:
-    size = extent(asked.formula, asked.setting, asked.domain)
+def _amplitude(question: Question, evidence: dict[str, Any]) -> None:
+    size = supremum_of_distance(question.formula, question.setting, question.domain)
     require_only(evidence, "tails", *(["sup"] if size is not None else []))
     if size is not None:
         require(evidence["sup"] == size.ends, "the supremum")
-    above = subtract(number(1 + asked.amplitude), asked.formula)
-    below = subtract(asked.formula, number(1 - asked.amplitude))
+    above = subtract(number(1 + question.amplitude), question.formula)
+    below = subtract(question.formula, number(1 - question.amplitude))
     require(len(evidence["tails"]) == 2, "two inequalities are needed")
     for formula, tail in zip((above, below), evidence["tails"], strict=True):
-        _inequality(asked, formula, asked.setting, Tail(*tail), strict=False)
+        _inequality(question, formula, question.setting, Tail(*tail), strict=False)
 
 
-def _inequality(asked: Question, formula: Formula, setting: Setting, tail: Tail, *, strict: bool) -> None:
-    """An inequality on the whole domain: by an argument from a start on, before it point by point."""
-    first, last = asked.domain
-    points = Points(formula, setting)
+def _inequality(question: Question, formula: Formula, setting: Setting, tail: Tail, *, strict: bool) -> None:
+    """Verifies an inequality on the whole domain: by an argument from a start on, before it point by point."""
+    first, last = question.domain
+    values = PointValues(formula, setting)
     if tail.argument == "every point":
         require(last is not None and tail == Tail("every point", 1, last + 1), "the tail")
     else:
-        earlier = _earlier(asked, tails.INEQUALITIES, formula, tail)
+        earlier = _earlier(question, tails.INEQUALITIES, formula, tail)
         require(tails.inequality(formula, setting, tail, strict=strict), "the argument for the tail does not hold")
         require(not any(tails.inequality(formula, setting, one, strict=strict) for one in earlier), "an earlier start")
-    _every(points.is_at_least(tau, Fraction(0), strict=strict) for tau in range(first, tail.start))
+    _every(values.is_at_least(tau, Fraction(0), strict=strict) for tau in range(first, tail.start))
 
 
-def _decreasing(asked: Question, evidence: dict[str, Any]) -> None:
+def _decreasing(question: Question, evidence: dict[str, Any]) -> None:
     require_only(evidence, "tail")
-    tail, (first, last) = Tail(*evidence["tail"]), asked.domain
-    points = Points(asked.formula, asked.setting)
+    tail, (first, last) = Tail(*evidence["tail"]), question.domain
+    values = PointValues(question.formula, question.setting)
     if tail.argument == "every point":
         require(last is not None and tail == Tail("every point", 1, last), "the tail")
     else:
-        earlier = _earlier(asked, tails.FALLING, asked.formula, tail)
-        require(tails.falling(asked.formula, asked.setting, tail), "the argument for the tail does not hold")
-        require(not any(tails.falling(asked.formula, asked.setting, one) for one in earlier), "an earlier start")
-    _every(points.does_not_rise(tau) for tau in range(first, tail.start))
+        earlier = _earlier(question, tails.FALLING, question.formula, tail)
+        require(tails.falling(question.formula, question.setting, tail), "the argument for the tail does not hold")
+        require(not any(tails.falling(question.formula, question.setting, one) for one in earlier), "an earlier start")
+    _every(values.does_not_rise(tau) for tau in range(first, tail.start))
 
 
-def _magnitude(asked: Question, evidence: dict[str, Any]) -> None:
+def _magnitude(question: Question, evidence: dict[str, Any]) -> None:
     require_only(evidence, "argument")
-    argument = equality.proof_of_one(asked.formula, asked.setting)
+    argument = equality.proof_of_one(question.formula, question.setting)
     require(argument is not None and argument == evidence["argument"], "E[C] = 1 does not follow")
 
 
-def _moments(asked: Question, evidence: dict[str, Any]) -> None:
+def _moments(question: Question, evidence: dict[str, Any]) -> None:
     if "argument" in evidence:
-        require(evidence == {"argument": "finite domain"} and asked.domain[1] is not None, "the domain is not finite")
-        require(asked.setting.law is None and asked.setting.is_fixed(), "not a finite question")
+        require(
+            evidence == {"argument": "finite domain"} and question.domain[1] is not None, "the domain is not finite"
+        )
+        require(question.setting.law is None and question.setting.is_fixed(), "not a finite question")
     elif "falls" in evidence:
         require_only(evidence, "falls", "above")
-        _falls_to_zero(asked, Tail(*evidence["falls"]), Tail(*evidence["above"]))
+        _falls_to_zero(question, Tail(*evidence["falls"]), Tail(*evidence["above"]))
     elif "bound" in evidence:
         require_only(evidence, "bound", "start")
         starts = (0, 1, 4, 16, 64, 256)
-        last = asked.domain[1]
+        last = question.domain[1]
         require(evidence["start"] in starts and (last is None or evidence["start"] <= last), "its start")
         for start in starts[: starts.index(evidence["start"]) + 1]:
             try:
-                bounds = size_from(asked.formula, asked.setting, start, asked.domain[1])
+                bounds = size_from(question.formula, question.setting, start, question.domain[1])
             except ArithmeticError:
                 continue
             if bounds.high is not None:
@@ -124,29 +126,29 @@ def _moments(asked: Question, evidence: dict[str, Any]) -> None:
                 return
         raise Rejected("no bound there")
     else:
-        found = asked.setting.moments(asked.formula)
+        moments = question.setting.moments(question.formula)
         expected = {
-            "mean": ends(found.mean),
-            "mean_square": ends(found.mean_square),
-            "staleness_mean": ends(found.staleness_mean),
+            "mean": ends(moments.mean),
+            "mean_square": ends(moments.mean_square),
+            "staleness_mean": ends(moments.staleness_mean),
         }
         require(evidence == expected, "the enclosures")
 
 
-def _falls_to_zero(asked: Question, falls: Tail, above: Tail) -> None:
-    """Bounded by what it is where it begins to fall, as it stays ≥ 0."""
-    points = Points(asked.formula, asked.setting)
-    require(points.is_single, "a function of τ alone is needed")
-    earlier = _earlier(asked, tails.FALLING, asked.formula, falls)
-    require(tails.falling(asked.formula, asked.setting, falls), "it is not shown to fall")
-    require(not any(tails.falling(asked.formula, asked.setting, one) for one in earlier), "an earlier start")
-    earlier = _earlier(asked, tails.INEQUALITIES, asked.formula, above)
-    require(tails.inequality(asked.formula, asked.setting, above, strict=False), "it may be negative")
+def _falls_to_zero(question: Question, falls: Tail, above: Tail) -> None:
+    """Verifies that C is bounded, as it falls from some point on and stays ≥ 0."""
+    values = PointValues(question.formula, question.setting)
+    require(values.is_single, "a function of τ alone is needed")
+    earlier = _earlier(question, tails.FALLING, question.formula, falls)
+    require(tails.falling(question.formula, question.setting, falls), "it is not shown to fall")
+    require(not any(tails.falling(question.formula, question.setting, one) for one in earlier), "an earlier start")
+    earlier = _earlier(question, tails.INEQUALITIES, question.formula, above)
+    require(tails.inequality(question.formula, question.setting, above, strict=False), "it may be negative")
     require(
-        not any(tails.inequality(asked.formula, asked.setting, one, strict=False) for one in earlier),
+        not any(tails.inequality(question.formula, question.setting, one, strict=False) for one in earlier),
         "an earlier start",
     )
-    _every(points.is_finite(tau) for tau in range(asked.domain[0], max(falls.start, above.start)))
+    _every(values.is_finite(tau) for tau in range(question.domain[0], max(falls.start, above.start)))
 
 
 #: What verifies the evidence of a proof, by condition.
@@ -160,10 +162,10 @@ PROOFS: dict[str, Callable[[Question, dict[str, Any]], None]] = {
 }
 
 
-def _earlier(asked: Question, arguments: tuple[str, ...], formula: Formula, tail: Tail) -> list[Tail]:
+def _earlier(question: Question, arguments: tuple[str, ...], formula: Formula, tail: Tail) -> list[Tail]:
     """The tails that come before one in the order in which they are tried."""
-    before, most = [], asked.first_checked()
-    for one in tails.candidates(arguments, formula, asked.domain[0], most):
+    before, most = [], question.first_checked()
+    for one in tails.candidates(arguments, formula, question.domain[0], most):
         if one == tail and tail.start <= most:
             return before
         if one.start <= most:

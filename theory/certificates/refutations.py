@@ -1,4 +1,4 @@
-"""Counterexamples, evaluated again."""
+"""Verifying counterexamples by evaluating them again."""
 
 from __future__ import annotations
 
@@ -9,46 +9,47 @@ from typing import Any
 from flint import fmpq
 
 from theory.analysis import tails
-from theory.analysis.expectation import Diverges, moments
-from theory.analysis.pointwise import Points
-from theory.analysis.setting import Setting
+from theory.analysis.expectation import Diverges, UnderLaw, moments
+from theory.analysis.pointwise import PointValues
 from theory.certificates.rejection import Rejected, require, require_only
 from theory.decisions.question import Question, end_from_json
 from theory.laws.parsing import from_json as law_from_json
 from theory.numbers import ranges
 from theory.numbers.balls import NotFinite, Number, sign
+from theory.numbers.decimals import ends
 from theory.numbers.ranges import Range
-from theory.verdict import ends
 
 
 def _refuted(violated: Callable[[Question, dict[str, Any]], None]) -> Callable[[Question, dict[str, Any]], None]:
-    """Looks at a counterexample again: in the question's own law and parameters, or in single ones within them."""
+    """Verifies a counterexample in the question's own law and parameters, or in single ones within them."""
 
-    def again(asked: Question, evidence: dict[str, Any]) -> None:
+    def again(question: Question, evidence: dict[str, Any]) -> None:
         if set(evidence) == {"unbounded"}:
-            violated(asked, evidence)
+            violated(question, evidence)
             return
         require_only(evidence, "counterexample")
-        told = dict(evidence["counterexample"])
-        law = law_from_json(told.pop("law")) if "law" in told else None
-        require(asked.setting.law is None or law == asked.setting.law, "another law than the question's")
-        values = {name: end_from_json(value) for name, value in told.pop("parameters", {}).items()}
-        require(set(values) == set(asked.setting.parameters), "its parameters")
+        counterexample = dict(evidence["counterexample"])
+        law = law_from_json(counterexample.pop("law")) if "law" in counterexample else None
+        require(question.setting.law is None or law == question.setting.law, "another law than the question's")
+        values = {name: end_from_json(value) for name, value in counterexample.pop("parameters", {}).items()}
+        require(set(values) == set(question.setting.parameters), "its parameters")
         for name, value in values.items():
-            require(_holds(asked.setting.parameters[name], value), f"{name} outside its range")
-        setting = asked.setting
-        if values or law != asked.setting.law:
-            setting = Setting({n: Range(v, v) for n, v in values.items()}, law, asked.setting.cdf)
-        at = Question(asked.formula, setting, asked.domain, asked.amplitude)
-        first, last = asked.domain
-        if "tau" in told:
-            require(told["tau"] >= first and (last is None or told["tau"] <= last), "outside the domain")
-        if told.pop("undefined", False) is True:
-            _is_undefined(at, told)
+            require(_holds(question.setting.parameters[name], value), f"{name} outside its range")
+        setting = question.setting
+        if values or law != question.setting.law:
+            setting = UnderLaw({n: Range(v, v) for n, v in values.items()}, law, question.setting.cdf)
+        instance = Question(question.formula, setting, question.domain, question.amplitude)
+        first, last = question.domain
+        if "tau" in counterexample:
+            require(
+                counterexample["tau"] >= first and (last is None or counterexample["tau"] <= last), "outside the domain"
+            )
+        if counterexample.pop("undefined", False) is True:
+            _is_undefined(instance, counterexample)
             wherever = violated in (_is_not_positive, _rises, _strays)
-            require(wherever or law is None or law.has_mass(told["tau"]), "the law has no mass there")
+            require(wherever or law is None or law.has_mass(counterexample["tau"]), "the law has no mass there")
         else:
-            violated(at, told)
+            violated(instance, counterexample)
 
     return again
 
@@ -62,71 +63,75 @@ def _holds(known: Range, value: fmpq | None) -> bool:
     return above and below
 
 
-def _is_undefined(at: Question, told: dict[str, Any]) -> None:
-    require_only(told, "tau")
+def _is_undefined(instance: Question, counterexample: dict[str, Any]) -> None:
+    require_only(counterexample, "tau")
     try:
-        Points(at.formula, at.setting).certain(told["tau"])
+        PointValues(instance.formula, instance.setting).certain(counterexample["tau"])
     except NotFinite:
         return
     raise Rejected("it has a value there")
 
 
-def _is_not_positive(at: Question, told: dict[str, Any]) -> None:
-    require_only(told, "tau", "value")
-    points, tau = Points(at.formula, at.setting), told["tau"]
-    has_mass = at.setting.law is None or at.setting.law.has_mass(tau)
-    below = points.compare(tau, Fraction(0))
+def _is_not_positive(instance: Question, counterexample: dict[str, Any]) -> None:
+    require_only(counterexample, "tau", "value")
+    values, tau = PointValues(instance.formula, instance.setting), counterexample["tau"]
+    has_mass = instance.setting.law is None or instance.setting.law.has_mass(tau)
+    below = values.compare(tau, Fraction(0))
     require(below < 0 or (below == 0 and has_mass), "it is positive there")
-    _same(told["value"], points.certain(tau))
+    _same(counterexample["value"], values.certain(tau))
 
 
-def _rises(at: Question, told: dict[str, Any]) -> None:
-    require_only(told, "tau", "value", "next")
-    points, tau = Points(at.formula, at.setting), told["tau"]
-    require(at.domain[1] is None or tau + 1 <= at.domain[1], "outside the domain")
-    require(points.compare(tau, points, tau + 1) < 0, "it does not rise there")
-    _same(told["value"], points.certain(tau))
-    _same(told["next"], points.certain(tau + 1))
+def _rises(instance: Question, counterexample: dict[str, Any]) -> None:
+    require_only(counterexample, "tau", "value", "next")
+    values, tau = PointValues(instance.formula, instance.setting), counterexample["tau"]
+    require(instance.domain[1] is None or tau + 1 <= instance.domain[1], "outside the domain")
+    require(values.compare(tau, values, tau + 1) < 0, "it does not rise there")
+    _same(counterexample["value"], values.certain(tau))
+    _same(counterexample["next"], values.certain(tau + 1))
 
 
-def _mean_is_not_one(at: Question, told: dict[str, Any]) -> None:
-    require(at.setting.law is not None, "a law is needed")
-    if "diverges" in told:
-        _is_infinite(at, told)
+def _mean_is_not_one(instance: Question, counterexample: dict[str, Any]) -> None:
+    require(instance.setting.law is not None, "a law is needed")
+    if "diverges" in counterexample:
+        _is_infinite(instance, counterexample)
         return
-    require_only(told, "mean")
-    mean = at.setting.mean(at.formula)
+    require_only(counterexample, "mean")
+    mean = instance.setting.mean(instance.formula)
     require(sign(mean - 1) != 0, "E[C] is 1")
     # Under one point the mean is a value, which is exact where it is rational.
-    single = at.setting.law.points() is not None and at.setting.law.first == at.setting.law.last
-    exact = Points(at.formula, at.setting).certain(at.setting.law.first) if single else mean
-    require(told["mean"] in (ends(mean), ends(exact)), "the enclosure of E[C]")
+    law = instance.setting.one_law
+    single = law.support() is not None and law.first == law.last
+    exact = PointValues(instance.formula, instance.setting).certain(law.first) if single else mean
+    require(counterexample["mean"] in (ends(mean), ends(exact)), "the enclosure of E[C]")
 
 
-def _is_infinite(at: Question, told: dict[str, Any]) -> None:
-    require_only(told, "diverges")
+def _is_infinite(instance: Question, counterexample: dict[str, Any]) -> None:
+    require_only(counterexample, "diverges")
     try:
-        moments(at.formula, at.setting)
+        moments(instance.formula, instance.setting)
     except Diverges as error:
-        require(error.first == told["diverges"], "from where on it diverges")
+        require(error.first == counterexample["diverges"], "from where on it diverges")
         return
     raise Rejected("the moments are finite")
 
 
-def _strays(at: Question, told: dict[str, Any]) -> None:
-    require_only(told, "tau", "value")
-    points, tau = Points(at.formula, at.setting), told["tau"]
-    outside = points.compare(tau, 1 + at.amplitude) > 0 or points.compare(tau, 1 - at.amplitude) < 0
+def _strays(instance: Question, counterexample: dict[str, Any]) -> None:
+    require_only(counterexample, "tau", "value")
+    values, tau = PointValues(instance.formula, instance.setting), counterexample["tau"]
+    outside = values.compare(tau, 1 + instance.amplitude) > 0 or values.compare(tau, 1 - instance.amplitude) < 0
     require(outside, "it is within the amplitude there")
-    _same(told["value"], points.certain(tau))
+    _same(counterexample["value"], values.certain(tau))
 
 
-def _no_moments(at: Question, told: dict[str, Any]) -> None:
-    if "unbounded" in told:
-        require(told == {"unbounded": 64} and at.setting.law is None and at.domain[1] is None, "how it is unbounded")
-        require(tails.growing(at.formula, at.setting, 64), "it is not shown to be unbounded")
+def _no_moments(instance: Question, counterexample: dict[str, Any]) -> None:
+    if "unbounded" in counterexample:
+        require(
+            counterexample == {"unbounded": 64} and instance.setting.law is None and instance.domain[1] is None,
+            "how it is unbounded",
+        )
+        require(tails.growing(instance.formula, instance.setting, 64), "it is not shown to be unbounded")
     else:
-        _is_infinite(at, told)
+        _is_infinite(instance, counterexample)
 
 
 #: What verifies the evidence of a refutation, by condition.
@@ -140,5 +145,5 @@ COUNTEREXAMPLES: dict[str, Callable[[Question, dict[str, Any]], None]] = {
 }
 
 
-def _same(told: list[str], value: Number) -> None:
-    require(told == ends(value), f"the value there is in {ends(value)}")
+def _same(claimed: list[str], value: Number) -> None:
+    require(claimed == ends(value), f"the value there is in {ends(value)}")

@@ -1,4 +1,4 @@
-"""How what does not hold is rejected."""
+"""Rejecting a certificate that does not hold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Rejected(ValueError):
 
 
 def require(holds: bool, what: str) -> None:
-    """Rejects with a message what does not hold."""
+    """Raises :class:`Rejected` with a message unless something holds."""
     if not holds:
         raise Rejected(what)
 

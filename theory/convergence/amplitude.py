@@ -15,13 +15,14 @@ from fractions import Fraction
 from flint import arb, fmpq
 
 from theory.convergence.steps import compared
+from theory.decisions.verdict import Verdict
 from theory.laws import Law
 from theory.numbers.balls import Number, Undecided, ball, power
-from theory.verdict import Verdict
+from theory.numbers.rationals import as_fmpq
 
 
 def best_amplitude(spread: Number, gini: Number, load: Number) -> Number:
-    r"""A* on [0, 1], in the form that neither divides by 0 nor cancels.
+    r"""Computes the best amplitude A* on [0, 1], in the form that neither divides by 0 nor cancels.
 
     .. math:: A^* = \min\Big\{1, \frac{cg}{b(1+c) + \sqrt{b^2(1+c)^2 - 3bc^2g^2}}\Big\}
 
@@ -39,7 +40,7 @@ def best_amplitude(spread: Number, gini: Number, load: Number) -> Number:
 
     Raises:
       ValueError: for b outside [0, 1/3], g outside [0, 1], c < 0.
-      Undecided: where the balls are too wide to tell whether the root is real.
+      Undecided: where the balls are too wide to decide whether the root is real.
 
     Example:
       >>> best_amplitude(fmpq(1, 4), fmpq(0), fmpq(1)), best_amplitude(fmpq(1, 3), fmpq(1, 2), fmpq(1, 10)).str(5)
@@ -61,14 +62,14 @@ def best_amplitude(spread: Number, gini: Number, load: Number) -> Number:
     below = front + power(inside, fmpq(1, 2))
     if below == 0:  # b = 0: the factor only falls with A
         return fmpq(1)
-    found = pull / below
-    if isinstance(found, fmpq):
-        return min(fmpq(1), found)
-    return found.min(1)
+    stationary = pull / below
+    if isinstance(stationary, fmpq):
+        return min(fmpq(1), stationary)
+    return stationary.min(1)
 
 
 def shape(pmf: Mapping[int, Fraction | int]) -> tuple[fmpq, fmpq, fmpq]:
-    """b, g and E[T] of a law on finitely many points, exactly.
+    """Computes b, g and E[T] of a law on finitely many points, exactly.
 
     Args:
       pmf: staleness in updates → probability; they sum to 1.
@@ -80,19 +81,19 @@ def shape(pmf: Mapping[int, Fraction | int]) -> tuple[fmpq, fmpq, fmpq]:
       >>> shape({0: Fraction(1, 2), 2: Fraction(1, 2)})
       (1/4, 1/2, 1)
     """
-    masses = {tau: fmpq(Fraction(p).numerator, Fraction(p).denominator) for tau, p in sorted(pmf.items()) if p}
+    masses = {tau: as_fmpq(p) for tau, p in sorted(pmf.items()) if p}
     spread = (1 - sum((p**3 for p in masses.values()), fmpq(0))) / 3
     mean = sum((tau * p for tau, p in masses.items()), fmpq(0))
     # E|T - T'| = 2 Σ F(t)(1 - F(t)) over the gaps between neighbouring points
-    points, below, difference = list(masses), fmpq(0), fmpq(0)
-    for tau, after in itertools.pairwise(points):
+    support, below, difference = list(masses), fmpq(0), fmpq(0)
+    for tau, after in itertools.pairwise(support):
         below += masses[tau]
         difference += 2 * (after - tau) * below * (1 - below)
     return spread, difference / (2 * mean) if mean else fmpq(0), mean
 
 
 def shape_of(law: Law) -> tuple[Number, Number, Number]:
-    """b, g and E[T] of any law, enclosed: sums over its window, and a bound of what lies outside.
+    """Encloses b, g and E[T] of any law: sums over its window, and a bound of what lies outside.
 
     Args:
       law: of the staleness.
@@ -125,7 +126,7 @@ def shape_of(law: Law) -> tuple[Number, Number, Number]:
 
 
 def noise_factor(amplitude: Number, spread: Number, gini: Number, load: Number) -> Number:
-    """(1 + bA²)(1 + c - cgA): what the noise is multiplied with.
+    """The factor of the noise, (1 + bA²)(1 + c - cgA).
 
     Args:
       amplitude: A.

@@ -16,15 +16,15 @@ from theory.convergence import moment_condition
 from theory.convergence.assumptions import step_condition
 from theory.convergence.steps import compared, round_down
 from theory.convergence.theorem import Case, Judged, Unavailable
+from theory.decisions.verdict import Verdict
 from theory.numbers.balls import Number, Undecided, ball
-from theory.verdict import Verdict
 
 _ROUNDS = 60
 _CLOSE = 1e-9  # relative width at which the search ends
 
 
 def rate(case: Case, step: fmpq) -> Number:
-    """q, by which the error shrinks at each commit."""
+    """The rate q by which the error shrinks at each commit."""
     return 1 - step * case.moment("mean") * case["mu"]
 
 
@@ -102,10 +102,10 @@ def _between(low: float, low_excess: float, high: float, high_excess: float | No
 
 def _excess(case: Case, step: float, *, upper: bool) -> float:
     try:
-        found = ball(load(case, _exact(step)))
+        load_there = ball(load(case, _exact(step)))
     except (ArithmeticError, Undecided):
         return math.inf
-    return float(found.upper() if upper else found.lower()) - 1
+    return float(load_there.upper() if upper else load_there.lower()) - 1
 
 
 def _exact(step: float) -> fmpq:
@@ -113,11 +113,11 @@ def _exact(step: float) -> fmpq:
 
 
 def judged(case: Case, step: fmpq | None) -> Judged:
-    """The condition at a step size."""
-    told = "LηC_max(1 + 2Lη·E[Cτ Σ_{i≤τ} q⁻ⁱ]) ≤ 1"
-    return step_condition(step, lambda at: load(case, at), fmpq(1), told)
+    """Judges the condition at a step size."""
+    inequality = "LηC_max(1 + 2Lη·E[Cτ Σ_{i≤τ} q⁻ⁱ]) ≤ 1"
+    return step_condition(step, lambda eta: load(case, eta), fmpq(1), inequality)
 
 
 def contraction(case: Case, step: fmpq) -> arb:
-    """The power K of q: what is left of the initial gap."""
+    """The share of the initial gap that is left after K commits: the power K of q."""
     return ball(rate(case, step)) ** case.steps

@@ -12,7 +12,7 @@ from flint import fmpq
 from theory.convergence.assumptions import step_condition
 from theory.convergence.theorem import Case, Judged
 from theory.numbers.balls import Number, power
-from theory.verdict import shown
+from theory.numbers.decimals import shown
 
 
 def load(case: Case, step: fmpq) -> Number:
@@ -44,18 +44,18 @@ def largest_step(case: Case) -> Number:
 
 
 def judged(case: Case, step: fmpq | None) -> Judged:
-    """(M) at a step size."""
-    told = "(M) LηC_max(1 + 2LηE[τ²C]) ≤ 1"
-    return step_condition(step, lambda at: load(case, at), fmpq(1), told)
+    """Judges (M) at a step size."""
+    inequality = "(M) LηC_max(1 + 2LηE[τ²C]) ≤ 1"
+    return step_condition(step, lambda eta: load(case, eta), fmpq(1), inequality)
 
 
 def noise_factor(case: Case, step: fmpq) -> Number:
-    """V."""
+    """The noise factor V."""
     return case.moment("mean_square") * (1 + 2 * case["L"] * step * case.moment("staleness_mean"))
 
 
 def startup_note(case: Case, step: fmpq, factor: int) -> list[str]:
-    """What is added where C is evaluated at min(τ_k, k): the extra term of a run's first R commits."""
+    """A note on the bound where C is evaluated at min(τ_k, k): the extra term of a run's first R commits."""
     last = case.moments.largest_staleness
     if last is None:
         return []

@@ -1,4 +1,4 @@
-r"""What the convergence theorems need of a step-size function C and a law of the staleness: moments, all enclosed.
+r"""The moments of a step-size function C and a law of the staleness that convergence theorems need, enclosed.
 
 .. math:: E[C],\quad E[C^2],\quad E[\tau C],\quad E[\tau^2 C],\quad m_2(q) = E\Big[C\,\tau\sum_{i=1}^{\tau} q^{-i}\Big].
 """
@@ -8,23 +8,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from flint import arb, fmpq
 
-from theory.numbers.balls import Number, Undecided, ball, sign
-from theory.verdict import Verdict
+from theory.decisions.verdict import Verdict
+from theory.numbers.balls import Number, Undecided, ball, greatest, sign
+from theory.numbers.rationals import as_fmpq
 
-if TYPE_CHECKING:
-    from theory.candidates.candidate import Candidate
-    from theory.laws import Law
-
-_MOST_EXACT = 4096  # points of a bounded law whose sums are kept as rationals
+#: Points of a bounded law whose sums are kept as rationals.
+MOST_EXACT = 4096
 
 
 @dataclasses.dataclass(frozen=True)
 class Moments:
-    """Moments of (C, law); None where infinite or not known, an exact rational where that is known, else a ball.
+    """Moments of a step-size function C under a law: rationals where they are known exactly, else balls.
+
+    None stands for a moment that is infinite or not known.
 
     Attributes:
       mean: E[C].
@@ -51,16 +50,16 @@ class Moments:
     mean_staleness: Number | None
     weighted: Callable[[Number], Number]
     factor: Callable[[int], Number]
-    points: Sequence[int]
+    support: Sequence[int]
 
     @property
-    def has_all_points(self) -> bool:
-        """Whether ``points`` are all that have mass."""
-        return self.largest_staleness is not None and self.points[-1] >= self.largest_staleness
+    def has_whole_support(self) -> bool:
+        """Whether ``support`` holds every staleness that has mass."""
+        return self.largest_staleness is not None and self.support[-1] >= self.largest_staleness
 
     @classmethod
     def of_pmf(cls, pmf: Mapping[int, Fraction | int], factors: Mapping[int, Fraction | int]) -> Moments:
-        """Of a law on finitely many points, exactly.
+        """The moments under a law on finitely many points, exactly.
 
         Args:
           pmf: staleness in updates → probability; they sum to 1.
@@ -77,61 +76,17 @@ class Moments:
           >>> m.mean, m.mean_square, m.staleness_mean, m.staleness_square_mean, m.largest_staleness
           (1, 5/4, 1/2, 1, 2)
         """
-        law = {tau: exact(mass) for tau, mass in sorted(pmf.items()) if mass}
-        values = {tau: exact(value) for tau, value in factors.items()}
+        law = {tau: as_fmpq(mass) for tau, mass in sorted(pmf.items()) if mass}
+        values = {tau: as_fmpq(value) for tau, value in factors.items()}
         if sum(law.values(), fmpq(0)) != 1 or min(law.values()) < 0:
             raise ValueError(f"probabilities must be ≥ 0 and sum to 1, got {list(map(str, law.values()))[:6]}")
         if not law.keys() <= values.keys():
             raise ValueError(f"no factor at staleness {min(law.keys() - values.keys())}")
-        return _summed(law, values.__getitem__, [value for tau, value in values.items() if tau <= max(law)])
+        return summed(law, values.__getitem__, [value for tau, value in values.items() if tau <= max(law)])
 
 
-def moments_of(candidate: Candidate, law: Law) -> Moments:
-    """Of a step-size function as it was loaded, under a law.
-
-    Args:
-      candidate: whose parameters are single numbers.
-      law: of the staleness.
-
-    Returns:
-      Enclosures.
-
-    Raises:
-      ValueError: where the checker has no words for the function, or a parameter is open.
-
-    Example:
-      >>> from theory.candidates.candidate import loads
-      >>> from theory.laws.parsing import parse_law
-      >>> tail = loads("def step_size(tau, F): return 2 - 2*F")
-      >>> found = moments_of(tail, parse_law("uniform:0:2"))
-      >>> found.mean, found.mean_square, found.largest_factor
-      (1, 35/27, 5/3)
-    """
-    from theory.analysis.pointwise import Points
-    from theory.analysis.setting import Setting
-    from theory.convergence.candidate_moments import of_formula
-
-    if candidate.formula is None:
-        raise ValueError(f"{candidate.name}: {candidate.untranslatable}")
-    setting = Setting(candidate.parameters, law, candidate.cdf)
-    if not setting.is_fixed():
-        raise ValueError(f"{candidate.name}: each parameter must be one number here")
-    factor = Points(candidate.formula, setting).certain
-    points = law.points()
-    if points is not None and law.last is not None and len(points) <= _MOST_EXACT:
-        masses = {tau: law.mass(tau) for tau in points}
-        try:
-            values = [factor(tau) for tau in range(candidate.domain[0], law.last + 1)]
-        except ArithmeticError as error:
-            if any(not _is_finite(factor, tau) for tau in points):
-                raise ValueError(f"{candidate.name}: C is not finite where the law has mass: {error}") from error
-            values = []  # undefined only where no gradient's staleness is, but perhaps a run's first ones
-        return _summed(masses, factor, values)
-    return of_formula(candidate, setting)
-
-
-def _summed(law: Mapping[int, Number], factor: Callable[[int], Number], values: Sequence[Number]) -> Moments:
-    """Sums over a bounded law; ``values`` are C at every argument where it can be evaluated."""
+def summed(law: Mapping[int, Number], factor: Callable[[int], Number], values: Sequence[Number]) -> Moments:
+    """The moments as sums over a bounded law; ``values`` are C at every argument where it can be evaluated."""
     rows = [(tau, mass, factor(tau)) for tau, mass in law.items()]
 
     def total(term: Callable[[int, Number], Number]) -> Number:
@@ -152,31 +107,14 @@ def _summed(law: Mapping[int, Number], factor: Callable[[int], Number], values: 
         mean_square=total(lambda tau, value: value * value),
         staleness_mean=total(lambda tau, value: tau * value),
         staleness_square_mean=total(lambda tau, value: tau * tau * value),
-        largest_factor=greatest(values) if values else None,
+        largest_factor=greatest(*values) if values else None,
         nonnegative=_all_nonnegative([value for _, _, value in rows]),
         largest_staleness=max(law),
         mean_staleness=total(lambda tau, value: fmpq(tau)),
         weighted=weighted,
         factor=factor,
-        points=list(law),
+        support=list(law),
     )
-
-
-def _is_finite(factor: Callable[[int], Number], tau: int) -> bool:
-    try:
-        return ball(factor(tau)).is_finite()
-    except ArithmeticError:
-        return False
-
-
-def greatest(values: Sequence[Number]) -> Number:
-    """The largest of several numbers."""
-    if all(isinstance(value, fmpq) for value in values):
-        return max(values)
-    largest = ball(values[0])
-    for value in values[1:]:
-        largest = largest.max(ball(value))
-    return largest
 
 
 def _all_nonnegative(values: Sequence[Number]) -> Verdict:
@@ -184,9 +122,3 @@ def _all_nonnegative(values: Sequence[Number]) -> Verdict:
         return Verdict.PROVED if all(sign(value) >= 0 for value in values) else Verdict.REFUTED
     except Undecided:
         return Verdict.UNKNOWN
-
-
-def exact(value: Fraction | int) -> fmpq:
-    """The same number as the enclosures have it."""
-    fraction = Fraction(value)
-    return fmpq(fraction.numerator, fraction.denominator)

@@ -7,8 +7,10 @@ from fractions import Fraction
 
 from flint import arb, fmpq
 
+from theory.decisions.verdict import Verdict
 from theory.numbers.balls import Number, Undecided, ball, sign
-from theory.verdict import Verdict, ends, shown
+from theory.numbers.decimals import ends, shown
+from theory.numbers.rationals import as_fmpq
 
 _LONGEST = 24  # characters of a step size that is kept as it is
 
@@ -36,7 +38,7 @@ def round_down(value: Number, digits: int = 12) -> fmpq:
     low = Fraction(lower) if ball(value).is_finite() else Fraction(0)
     if low <= 0:
         raise Undecided(f"a step size in {shown(value)}")
-    return fmpq(low.numerator, low.denominator)
+    return as_fmpq(low)
 
 
 def compared(left: Number, right: Number) -> Verdict:
@@ -53,7 +55,7 @@ def compared(left: Number, right: Number) -> Verdict:
 
 
 def least_bound(bound: Callable[[fmpq], Number | None], largest: fmpq) -> tuple[fmpq, Number] | None:
-    """About the least value of a bound over the step sizes up to the largest: on a grid of ratios, then on finer ones.
+    """Searches for the least value of a bound up to the largest step size: on a grid of ratios, then on finer ones.
 
     Args:
       bound: of a step size; None where it has no value.

@@ -9,23 +9,23 @@ from flint import fmpq
 
 from theory.convergence.moments import Moments
 from theory.convergence.steps import least_bound, round_down
+from theory.decisions.verdict import Verdict, worst
 from theory.numbers.balls import Number, Undecided, precision
-from theory.verdict import Verdict, worst
 
 BITS = 128  # of the balls
 
 #: The numbers that theorems ask for, each with its meaning and unit: [f] is the unit of f, [x] that of x.
 NUMBERS: dict[str, str] = {
-    "L": "smoothness: |∇f(x) − ∇f(y)| ≤ L|x − y|; in [f]/[x]²",
-    "mu": "Polyak-Łojasiewicz constant, or strong convexity; in [f]/[x]²",
-    "sigma": "E|g − ∇f|² ≤ σ²; in [f]/[x]",
-    "delta": "Δ = f(x₀) − inf f; in [f]",
-    "distance": "D = |x₀ − x*|; in [x]",
+    "L": "smoothness L: |∇f(x) − ∇f(y)| ≤ L|x − y|; in [f]/[x]²",
+    "mu": "Polyak-Łojasiewicz constant μ, or that of strong convexity; in [f]/[x]²",
+    "sigma": "noise σ of a gradient: E|g − ∇f|² ≤ σ²; in [f]/[x]",
+    "delta": "initial gap Δ = f(x₀) − inf f; in [f]",
+    "distance": "initial distance D = |x₀ − x*|; in [x]",
     "G": "bound of |∇f|, or of |g| where a theorem says so; in [f]/[x]",
-    "M": "E|g|² ≤ M²; in [f]/[x]",
-    "eps": "ε, what is to be reached, in the unit of what the theorem bounds",
-    "steps": "K, applied gradients",
-    "workers": "m, workers that compute gradients",
+    "M": "root mean square of a gradient: E|g|² ≤ M²; in [f]/[x]",
+    "eps": "accuracy ε to reach, in the unit of what the theorem bounds",
+    "steps": "number K of applied gradients",
+    "workers": "number m of workers that compute gradients",
     "execution": "a recorded execution",
 }
 
@@ -71,11 +71,11 @@ class Case:
 
     @property
     def steps(self) -> int:
-        """K."""
+        """The number K of commits."""
         return int(self.numbers["steps"].p)
 
     def moment(self, name: str) -> Number:
-        """A moment that is known; else :class:`Unavailable`."""
+        """The value of a moment that is known; else :class:`Unavailable`."""
         value = getattr(self.moments, name)
         if value is None:
             raise Unavailable(f"{WRITTEN[name]} is infinite or was not enclosed")
@@ -107,7 +107,7 @@ class Theorem:
       bound: of a case and a step size: the value of the right-hand side.
       largest_step: of a case; None where every step size is admissible.
       step_words: what the step of ``largest_step`` is.
-      default_step: of a case: the step that is taken where none is told; by default the largest.
+      default_step: of a case: the step that is taken where none is given; by default the largest.
       notes: of a case and a step size: further sentences.
       provenance: ``"ours"``, or the paper that it was read from.
       source: where its proof is.
@@ -175,7 +175,7 @@ def evaluate(theorem: Theorem, case: Case, step: fmpq | None = None) -> Outcome:
       ValueError: where a number that the theorem needs is missing.
 
     Example:
-      >>> from theory.convergence import THEOREMS
+      >>> from theory.convergence.theorems import THEOREMS
       >>> fresh = Moments.of_pmf({0: 1}, {0: 1})
       >>> numbers = {"L": fmpq(1), "sigma": fmpq(1), "delta": fmpq(1, 2), "steps": fmpq(10)}
       >>> outcome = evaluate(THEOREMS["nonconvex"], Case(fresh, numbers))
@@ -195,10 +195,10 @@ def evaluate(theorem: Theorem, case: Case, step: fmpq | None = None) -> Outcome:
         assumptions = theorem.assumptions(case, step)
         if step is None:
             return Outcome(theorem, assumptions, largest, None, None)
-        value = _tried(lambda at: theorem.bound(at, step), case)
+        value = _tried(lambda one_case: theorem.bound(one_case, step), case)
         best = None
         if value is not None and theorem.has_free_step:
-            best = least_bound(lambda at: _tried(lambda of: theorem.bound(of, at), case), most or step)
+            best = least_bound(lambda eta: _tried(lambda one_case: theorem.bound(one_case, eta), case), most or step)
         notes = [] if value is None else list(theorem.notes(case, step))
         return Outcome(theorem, assumptions, largest, step, value, best, notes)
 

@@ -21,7 +21,7 @@ from flint import arb
 
 from theory.convergence.theorem import Theorem
 from theory.convergence.windows import checked, is_in_order, lags, reader_sums, rounding, window_sums
-from theory.verdict import Verdict
+from theory.decisions.verdict import Verdict
 
 _HALVINGS = 16
 
@@ -53,7 +53,7 @@ def trace_condition(
     mu: float | None = None,
     most_binding: int = 10,
 ) -> TraceCondition:
-    r"""Whether the step sizes of an execution are small enough for its delays.
+    r"""Judges whether the step sizes of an execution are small enough for its delays.
 
     Args:
       staleness: τ_k of each commit, in the order of commits, in updates; integers ≥ 0.
@@ -89,7 +89,7 @@ def trace_condition(
 def largest_scale(
     staleness: np.ndarray, step_sizes: np.ndarray, *, smoothness: float, mu: float | None = None
 ) -> float:
-    """A number by which every step size can be multiplied with (TR) holding: the largest, rounded down.
+    """The largest factor by which every step size can be multiplied while (TR) holds, rounded down.
 
     Args:
       staleness: τ_k of each commit, in updates.
@@ -159,7 +159,7 @@ def trace_bound(
     distance: float | None = None,
     mu: float | None = None,
 ) -> TraceBound:
-    r"""Theorem E: non-convex with ``gap``, convex with ``distance``, Polyak-Łojasiewicz with ``gap`` and ``mu``.
+    r"""Evaluates Theorem E: non-convex with ``gap``, convex with ``distance``, with ``mu`` Polyak-Łojasiewicz.
 
     .. math:: \frac{\sum\alpha_kE|\nabla f(x_k)|^2}{\sum\alpha_k} \le \frac{2\Delta+L\sigma^2\sum N_k}{\sum\alpha_k},
 

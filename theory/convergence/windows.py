@@ -12,7 +12,7 @@ UNIT = 2.0**-53  # relative error of one operation on doubles
 def checked(
     staleness: np.ndarray, step_sizes: np.ndarray, smoothness: float, mu: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Delays that do not reach before the first commit, and step sizes as doubles; ValueError for what makes no sense.
+    """Delays cut off at the first commit, and step sizes as doubles, once both are valid.
 
     Args:
       staleness: τ_k, in updates.
@@ -115,7 +115,7 @@ def reader_sums(tau: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def rounding(tau: np.ndarray, kept: np.ndarray | None, commits: int = 0) -> float:
-    """Twice what rounding can have done, relative: every term is ≥ 0, and each goes through so many operations."""
+    """Twice the relative error that rounding can have caused, by the number of operations on terms that are ≥ 0."""
     operations = 4.0 * (int(tau.max()) + 8)
     if kept is not None:  # a product over a window, or over all commits; 1 - μα is off by one unit of 1
         operations += 4.0 * (max(int(tau.max()), commits) + 2) / float(kept.min())

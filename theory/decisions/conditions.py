@@ -9,27 +9,28 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
+from typing import Any
 
 from theory.analysis import equality, tails
-from theory.analysis.expectation import Diverges, expectation
-from theory.analysis.pointwise import Points, probes, samples
-from theory.analysis.setting import Setting
-from theory.analysis.supremum import Extent, extent, size_from
+from theory.analysis.expectation import Diverges
+from theory.analysis.pointwise import PointValues
+from theory.analysis.supremum import Supremum, supremum_of_distance
 from theory.analysis.tails import Tail
+from theory.decisions.counterexamples import suspects, with_single_parameters, witness
+from theory.decisions.every_law import bounded, for_every_law, gap_to_mid
 from theory.decisions.question import FEW, MOST_CHECKED, Question
-from theory.formulas.algebra import ONE
-from theory.formulas.formula import Formula, factored, mentions, number, reads_law, subtract
-from theory.laws import FiniteLaw
-from theory.numbers import ranges
-from theory.numbers.balls import NotFinite, ball, sign
-from theory.verdict import Finding, Verdict, ends, proved, refuted, shown, unknown
+from theory.decisions.verdict import Finding, Verdict, proved, refuted, unknown
+from theory.formulas.formula import Formula, mentions, number, subtract
+from theory.laws.law import Law
+from theory.numbers.balls import NotFinite, sign
+from theory.numbers.decimals import ends, shown
 
 
 def defined(question: Question) -> Finding:
     """Whether C is a real, finite number at every integer of the domain."""
-    points, (first, last) = Points(question.formula, question.setting), question.domain
+    values, (first, last) = PointValues(question.formula, question.setting), question.domain
     start = None
     if last is None or last - first > FEW:
         for candidate in (first, *(s for s in tails.STARTS if first < s <= question.first_checked())):
@@ -38,96 +39,112 @@ def defined(question: Question) -> Finding:
                 break
     if start is None and last is not None and last - first < MOST_CHECKED:
         start = last + 1
-    for tau, at, here in _counterexamples(question, start):
+    for tau, instance, instance_values in suspects(question, start):
         try:
-            here.certain(tau)
+            instance_values.certain(tau)
         except NotFinite as error:
-            return refuted(f"C({tau}) is not a real, finite number: {error}", **_witness(at, tau=tau))
+            return refuted(f"C({tau}) is not a real, finite number: {error}", **witness(instance, tau=tau))
         except ArithmeticError:
             continue
     if start is None:
         return unknown("no argument was found that it is defined for every staleness")
-    if not all(points.is_finite(tau) for tau in range(first, start)):
+    if not all(values.is_finite(tau) for tau in range(first, start)):
         return unknown("its value at some staleness could not be enclosed")
-    return proved(_told("a real number", first, start, last, "its parts are defined there"), start=start)
+    return proved(_sentence("a real number", first, start, last, "its parts are defined there"), start=start)
 
 
 def positive(question: Question) -> Finding:
     """Whether C > 0 where the law has mass, and ≥ 0 elsewhere in the domain."""
     law = question.setting.law
-    supported = law.points() if law is not None else None
-    here = question.setting.with_support()
-    found: dict[str, Tail] = {}
-    mass: Tail | None = None
-    if supported is None or law is None or law.last is None:  # every integer may have mass
-        wanted = [("mass", here, True)]
-        if law is None and mentions(question.formula, "F"):
-            wanted.append(("elsewhere", question.setting, False))
-    else:
-        wanted = [("elsewhere", question.setting, False)]
-        reach = dataclasses.replace(question, setting=here).first_checked()
-        mass = tails.find_inequality(question.formula, here, law.first, min(reach, law.last), strict=True)
-        supported = [tau for tau in supported if mass is None or tau < mass.start]
-    for name, setting, strict in wanted:
-        tail = _tail(dataclasses.replace(question, setting=setting), question.formula, strict=strict)
-        if tail is not None:
-            found[name] = tail
-    before = None if len(found) < len(wanted) else max(tail.start for tail in found.values())
-    looked = _counterexamples(question, before)
-    if supported is not None and question.setting.is_fixed():
-        points = Points(question.formula, question.setting)
-        looked = itertools.chain(((tau, question, points) for tau in supported), looked)
-    for tau, at, here_at in looked:
+    if law is not None and law.last is not None:
+        return _positive_on_support(question, law)
+    on_support = dataclasses.replace(question, setting=question.setting.with_support())
+    arguments = {"mass": _tail(on_support, question.formula, strict=True)}
+    if law is None and mentions(question.formula, "F"):  # F can be 0 or 1 where a law has no mass
+        arguments["elsewhere"] = _tail(question, question.formula, strict=False)
+    return _not_positive(question, _settled_from(arguments.values())) or _positive_by(question, arguments)
+
+
+def _positive_on_support(question: Question, law: Law) -> Finding:
+    """The condition under a bounded law: > 0 on its support, by an argument or one by one, and ≥ 0 elsewhere."""
+    on_support = dataclasses.replace(question, setting=question.setting.with_support())
+    reach = on_support.first_checked() if law.last is None else min(on_support.first_checked(), law.last)
+    mass = tails.find_inequality(question.formula, on_support.setting, law.first, reach, strict=True)
+    one_by_one = [tau for tau in law.support() or () if mass is None or tau < mass.start]
+    elsewhere = _tail(question, question.formula, strict=False)
+    refutation = _not_positive(question, _settled_from([elsewhere]), one_by_one)
+    if refutation is not None:
+        return refutation
+    values = PointValues(question.formula, question.setting)
+    if not all(values.is_at_least(tau, Fraction(0), strict=True) for tau in one_by_one):
+        return unknown("its sign where the law has mass could not be decided")
+    return _positive_by(question, {"elsewhere": elsewhere}, mass=mass and list(mass))
+
+
+def _not_positive(question: Question, settled: int | None, support: Sequence[int] = ()) -> Finding | None:
+    """A value that is negative, or 0 where the law has mass; ``support`` is looked at first."""
+    suspected = suspects(question, settled)
+    if question.setting.is_fixed():
+        own_values = PointValues(question.formula, question.setting)
+        suspected = itertools.chain(((tau, question, own_values) for tau in support), suspected)
+    for tau, instance, values in suspected:
         try:
-            below = here_at.compare(tau, Fraction(0))
+            sign_there = values.compare(tau, Fraction(0))
         except ArithmeticError:
             continue
-        has_mass = at.setting.law is None or at.setting.law.has_mass(tau)
-        if below < 0 or (below == 0 and has_mass):
-            value = here_at.certain(tau)
+        has_mass = instance.setting.law is None or instance.setting.law.has_mass(tau)
+        if sign_there < 0 or (sign_there == 0 and has_mass):
+            value = values.certain(tau)
             return refuted(
-                f"C({tau}) {shown(value)}{'' if below else ', where the law has mass'}",
-                **_witness(at, tau=tau, value=ends(value)),
+                f"C({tau}) {shown(value)}{'' if sign_there else ', where the law has mass'}",
+                **witness(instance, tau=tau, value=ends(value)),
             )
-    if supported is not None:
-        points = Points(question.formula, question.setting)
-        if not all(points.is_at_least(tau, Fraction(0), strict=True) for tau in supported):
-            return unknown("its sign where the law has mass could not be decided")
-    if len(found) < len(wanted):
+    return None
+
+
+def _positive_by(question: Question, arguments: dict[str, Tail | None], **evidence: Any) -> Finding:
+    """Proved, where each of the inequalities has its argument; the sentence is about the first."""
+    shown_by = {name: tail for name, tail in arguments.items() if tail is not None}
+    if len(shown_by) < len(arguments):
         return unknown("no argument was found for every staleness")
-    main = found[wanted[0][0]]
-    told = _told("positive", question.domain[0], main.start, question.domain[1], main.argument)
-    evidence = {name: list(tail) for name, tail in found.items()}
-    return proved(told, **evidence) if supported is None else proved(told, **evidence, mass=mass and list(mass))
+    main = next(iter(shown_by.values()))
+    sentence = _sentence("positive", question.domain[0], main.start, question.domain[1], main.argument)
+    return proved(sentence, **{name: list(tail) for name, tail in shown_by.items()}, **evidence)
+
+
+def _settled_from(arguments: Iterable[Tail | None]) -> int | None:
+    """From where on every inequality has an argument; None where one has none."""
+    starts = [None if tail is None else tail.start for tail in arguments]
+    return None if None in starts else max(start for start in starts if start is not None)
 
 
 def decreasing(question: Question) -> Finding:
     """Whether C(τ + 1) ≤ C(τ) for all integers of the domain."""
     first, last = question.domain
-    points = Points(question.formula, question.setting)
+    values = PointValues(question.formula, question.setting)
     tail: Tail | None = None
-    if last is None or last - first > FEW or not points.is_single:
+    if last is None or last - first > FEW or not values.is_single:
         tail = tails.find_falling(question.formula, question.setting, first, question.first_checked())
-    if tail is None and last is not None and last - first < MOST_CHECKED and points.is_single:
+    if tail is None and last is not None and last - first < MOST_CHECKED and values.is_single:
         tail = Tail("every point", 1, last)
-    for tau, at, here in _counterexamples(question, None if tail is None else tail.start + 1):
+    for tau, instance, instance_values in suspects(question, None if tail is None else tail.start + 1):
         if last is not None and tau >= last:
             continue
         try:
-            if here.compare(tau, here, tau + 1) >= 0:
+            if instance_values.compare(tau, instance_values, tau + 1) >= 0:
                 continue
-            values = here.certain(tau), here.certain(tau + 1)
+            neighbours = instance_values.certain(tau), instance_values.certain(tau + 1)
         except ArithmeticError:
             continue
         return refuted(
-            f"C({tau}) {shown(values[0])} < C({tau + 1}) {shown(values[1])}",
-            **_witness(at, tau=tau, value=ends(values[0]), next=ends(values[1])),
+            f"C({tau}) {shown(neighbours[0])} < C({tau + 1}) {shown(neighbours[1])}",
+            **witness(instance, tau=tau, value=ends(neighbours[0]), next=ends(neighbours[1])),
         )
     if tail is None:
         return unknown("no argument was found for every staleness, and no counterexample")
-    if not all(points.does_not_rise(tau) for tau in range(first, tail.start)):
+    if not all(values.does_not_rise(tau) for tau in range(first, tail.start)):
         return unknown("some neighbours could not be told apart")
-    return proved(_told("never increases", first, tail.start, last, tail.argument), tail=list(tail))
+    return proved(_sentence("never increases", first, tail.start, last, tail.argument), tail=list(tail))
 
 
 def magnitude(question: Question) -> Finding:
@@ -140,19 +157,19 @@ def magnitude(question: Question) -> Finding:
     except (ArithmeticError, RecursionError):
         pass
     failed: Exception | None = None
-    for at in _sampled(question):
+    for instance in with_single_parameters(question):
         mean = None
         try:
-            if at.setting.law is not None:
-                mean = at.setting.mean(at.formula)
+            if instance.setting.law is not None:
+                mean = instance.setting.mean(instance.formula)
                 if sign(mean - 1) != 0:
-                    return refuted(f"E[C] {shown(mean)}{_gap(at)}", **_witness(at, mean=ends(mean)))
+                    return refuted(f"E[C] {shown(mean)}{gap_to_mid(instance)}", **witness(instance, mean=ends(mean)))
         except Diverges as error:
-            return refuted(f"E[C] is infinite: {error}", **_witness(at, diverges=error.first))
+            return refuted(f"E[C] is infinite: {error}", **witness(instance, diverges=error.first))
         except (ArithmeticError, RecursionError) as error:
             failed = error if mean is None else failed
     if law is None:
-        return _for_every_law(question)
+        return for_every_law(question)
     if failed is not None:
         return unknown(f"E[C] was not enclosed: {failed}")
     return unknown("E[C] is 1 as far as it was computed, and no exact argument was found")
@@ -163,61 +180,61 @@ def amplitude(question: Question) -> Finding:
     bound, formula = question.amplitude, question.formula
     above = subtract(number(1 + bound), formula)
     below = subtract(formula, number(1 - bound))
-    found = [_tail(question, one, strict=False) for one in (above, below)]
-    start = None if None in found else max(tail.start for tail in found if tail)
-    for tau, at, here in _counterexamples(question, start):
+    arguments = [_tail(question, one, strict=False) for one in (above, below)]
+    start = None if None in arguments else max(tail.start for tail in arguments if tail)
+    for tau, instance, instance_values in suspects(question, start):
         try:
-            if here.compare(tau, 1 + bound) <= 0 and here.compare(tau, 1 - bound) >= 0:
+            if instance_values.compare(tau, 1 + bound) <= 0 and instance_values.compare(tau, 1 - bound) >= 0:
                 continue
-            value = here.certain(tau)
+            value = instance_values.certain(tau)
         except ArithmeticError:
             continue
         return refuted(
-            f"|C({tau}) - 1| > {bound}, as C({tau}) {shown(value)}", **_witness(at, tau=tau, value=ends(value))
+            f"|C({tau}) - 1| > {bound}, as C({tau}) {shown(value)}", **witness(instance, tau=tau, value=ends(value))
         )
-    size: Extent | None = extent(question.formula, question.setting, question.domain)
+    size: Supremum | None = supremum_of_distance(question.formula, question.setting, question.domain)
     if start is None:
         return unknown("no argument was found for every staleness")
-    told = "" if size is None else f"; sup|C-1| {size}"
+    distance = "" if size is None else f"; sup|C-1| {size}"
     evidence = {} if size is None else {"sup": size.ends}
-    arguments = " and ".join(sorted({tail.argument for tail in found if tail}))
-    return proved(f"|C-1| ≤ {bound} ({arguments}){told}", **evidence, tails=[list(tail) for tail in found if tail])
+    names = " and ".join(sorted({tail.argument for tail in arguments if tail}))
+    return proved(f"|C-1| ≤ {bound} ({names}){distance}", **evidence, tails=[list(tail) for tail in arguments if tail])
 
 
 def finite_moments(question: Question) -> Finding:
     """Whether E[C], E[C²] and E[τC] are finite; without a law, for every law with a finite mean."""
     if question.setting.law is None:
-        return _bounded(question)
+        return bounded(question)
     if not question.setting.is_fixed():
-        bounded = _bounded(question)
-        if bounded.verdict is Verdict.PROVED:
-            return bounded
-    for at in _sampled(question):
+        finding = bounded(question)
+        if finding.verdict is Verdict.PROVED:
+            return finding
+    for instance in with_single_parameters(question):
         try:
-            found = at.setting.moments(at.formula)
+            known = instance.setting.moments(instance.formula)
         except Diverges as error:
-            return refuted(f"a moment is infinite: {error}", **_witness(at, diverges=error.first))
+            return refuted(f"a moment is infinite: {error}", **witness(instance, diverges=error.first))
         except (ArithmeticError, RecursionError) as error:
             return unknown(f"no enclosure was found: {error}")
         if question.setting.is_fixed():
             return proved(
-                f"E[C] {shown(found.mean)}, E[C²] {shown(found.mean_square)}, E[τC] {shown(found.staleness_mean)}",
-                mean=ends(found.mean),
-                mean_square=ends(found.mean_square),
-                staleness_mean=ends(found.staleness_mean),
+                f"E[C] {shown(known.mean)}, E[C²] {shown(known.mean_square)}, E[τC] {shown(known.staleness_mean)}",
+                mean=ends(known.mean),
+                mean_square=ends(known.mean_square),
+                staleness_mean=ends(known.staleness_mean),
             )
     return unknown("its parameters are open, and it was not shown to be bounded")
 
 
 def where_undefined(condition: str, question: Question, finding: Finding) -> Finding | None:
-    """What an undefined value refutes: every condition at its place, moments where the law has mass there."""
-    told = finding.evidence.get("counterexample")
-    if finding.verdict is not Verdict.REFUTED or condition == "defined" or told is None:
+    """Refutes another condition by an undefined value; means and moments only where the law has mass there."""
+    counterexample = finding.evidence.get("counterexample")
+    if finding.verdict is not Verdict.REFUTED or condition == "defined" or counterexample is None:
         return None
-    law, tau = question.setting.law, told["tau"]
+    law, tau = question.setting.law, counterexample["tau"]
     if condition in ("magnitude", "moments") and law is not None and not law.has_mass(tau):
         return None
-    return refuted(f"C({tau}) is not a real, finite number", counterexample={**told, "undefined": True})
+    return refuted(f"C({tau}) is not a real, finite number", counterexample={**counterexample, "undefined": True})
 
 
 #: The conditions by their names; each is a function of a question.
@@ -232,159 +249,18 @@ CONDITIONS: dict[str, Callable[[Question], Finding]] = {
 
 
 def _tail(question: Question, formula: Formula, *, strict: bool) -> Tail | None:
-    """A tail on which an inequality holds, once all that lies before it was looked at."""
+    """The tail on which an inequality holds, once all that lies before it holds point by point."""
     first, last = question.domain
-    points = Points(formula, question.setting)
+    values = PointValues(formula, question.setting)
     tail = tails.find_inequality(formula, question.setting, first, question.first_checked(), strict=strict)
-    if tail is None and last is not None and last - first < MOST_CHECKED and points.is_single:
+    if tail is None and last is not None and last - first < MOST_CHECKED and values.is_single:
         tail = Tail("every point", 1, last + 1)
-    if tail is None or not all(points.is_at_least(tau, Fraction(0), strict=strict) for tau in range(first, tail.start)):
+    if tail is None or not all(values.is_at_least(tau, Fraction(0), strict=strict) for tau in range(first, tail.start)):
         return None
     return tail
 
 
-def _bounded(question: Question) -> Finding:
-    """Bounded C is what finite moments under every law with a finite mean come to.
-
-    Where C is unbounded, masses 1/(τ_k 2^k) on points with C(τ_k) ≥ 4^k have a finite mean and E[τC] = ∞.
-    """
-    last = question.domain[1]
-    if last is not None and question.setting.law is None and question.setting.is_fixed():
-        return proved("finitely many finite values", argument="finite domain")
-    for start in (0, 1, 4, 16, 64, 256):
-        if last is not None and start > last:
-            break
-        try:
-            bounds = size_from(question.formula, question.setting, start, last)
-        except ArithmeticError:
-            continue
-        if bounds.high is not None:
-            least = ranges.around(ball(bounds.high)).high
-            written = shown(bounds.high).split(" ", 1)[1]
-            of = "C up to a constant factor" if factored(question.formula)[0] else "C"
-            return proved(f"|{of}| ≤ {written} from τ = {start} on", bound=str(least), start=start)
-    falls = tails.find_falling(question.formula, question.setting, question.domain[0], question.first_checked())
-    above = tails.find_inequality(
-        question.formula, question.setting, question.domain[0], question.first_checked(), strict=False
-    )
-    if falls is not None and above is not None and Points(question.formula, question.setting).is_single:
-        start = max(falls.start, above.start)
-        if all(Points(question.formula, question.setting).is_finite(tau) for tau in range(question.domain[0], start)):
-            told = f"C never increases from τ = {falls.start} on, and is not negative from τ = {above.start} on"
-            return proved(f"bounded: {told}", falls=list(falls), above=list(above))
-    try:
-        formula = question.formula
-        if last is None and tails.growing(formula, question.setting, 64):
-            return refuted("C is unbounded, so some law with a finite mean has E[τC] = ∞", unbounded=64)
-    except ArithmeticError:
-        pass
-    return unknown("no bound of C was found")
-
-
-def _for_every_law(question: Question) -> Finding:
-    """E[C] = 1 under every law: nothing but 1 does it, or what is affine in F_mid and 1 at 1/2."""
-    formula = question.formula
-    if not reads_law(formula):
-        for tau, at, here in _counterexamples(question, None):
-            try:
-                if here.compare(tau, Fraction(1)) == 0:
-                    continue
-                value = here.certain(tau)
-            except ArithmeticError:
-                continue
-            return refuted(
-                f"not for every law: under constant:{tau}, E[C] = C({tau}) {shown(value)}",
-                **_witness(at.under(FiniteLaw({tau: Fraction(1)}, ["constant", str(tau)])), mean=ends(value)),
-            )
-    else:
-        for at in _witnesses(question):
-            try:
-                mean = expectation(at.formula, at.setting)
-                if sign(mean - 1) != 0:
-                    return refuted(
-                        f"not for every law: under {at.setting.law}, E[C] {shown(mean)}{_gap(at)}",
-                        **_witness(at, mean=ends(mean)),
-                    )
-            except ArithmeticError:
-                continue
-    return unknown("neither an argument for every law nor a law against it was found")
-
-
-def _gap(at: Question) -> str:
-    """For φ affine in F: by how much E[φ(F)] misses φ(1/2), which is β/2 times Σp²."""
-    if at.setting.cdf == "mid" or not mentions(at.formula, "F"):
-        return ""
-    line = equality.affine(at.formula)
-    if line is None:
-        return ""
-    slope = line[1].above if line[1].below == {ONE: Fraction(1)} else {}
-    if set(slope) != {ONE}:
-        return ""
-    # E[F_strict] = 1/2 - Σp²/2, E[F_inclusive] = 1/2 + Σp²/2.
-    gap = slope[ONE] / 2 * (-1 if at.setting.cdf == "strict" else 1)
-    size = "" if abs(gap) == 1 else f"{abs(gap)}·"
-    return f": {'more' if gap > 0 else 'less'} by {size}Σp² than with F_mid"
-
-
-def _sampled(question: Question) -> Iterator[Question]:
-    """The question itself, or with single values for its open parameters."""
-    if question.setting.is_fixed():
-        yield question
-        return
-    for chosen in samples(question.setting.parameters):
-        setting = Setting(chosen, question.setting.law, question.setting.cdf)
-        yield dataclasses.replace(question, setting=setting)
-
-
-def _witnesses(question: Question) -> Iterator[Question]:
-    """Small laws that may refute what is asked for every law."""
-    last = question.domain[1]
-    for at in _sampled(question):
-        for law in _small_laws():
-            if law.last is not None and (last is None or law.last <= last) and law.first >= question.domain[0]:
-                yield at.under(law)
-
-
-def _small_laws() -> Iterator[FiniteLaw]:
-    for tau in (0, 1, 2, 5):
-        yield FiniteLaw({tau: Fraction(1)}, ["constant", str(tau)])
-    for counts in ([1, 1], [9, 1], [1, 9], [1, 2], [0, 1, 1], [1, 0, 0, 1], [1, 1, 1], [1, 2, 1], [3, 1, 1], [1, 1, 3]):
-        total = sum(counts)
-        yield FiniteLaw({tau: Fraction(n, total) for tau, n in enumerate(counts) if n}, ["counts", counts])
-    for tau in (20, 100, 1000):  # what falls slowly is far from its mean only far out
-        yield FiniteLaw({tau: Fraction(1)}, ["constant", str(tau)])
-
-
-def _counterexamples(question: Question, before: int | None) -> Iterator[tuple[int, Question, Points]]:
-    """Staleness values and settings to look at; where all from ``before`` on is settled, only what lies before."""
-    single = Points(question.formula, question.setting).is_single
-    if single or not (question.setting.law is None and reads_law(question.formula)):
-        asked: Iterator[Question] = _sampled(question)
-    else:
-        asked = _witnesses(question)
-    for at in asked:
-        law_last = at.setting.law.last if at.setting.law is not None else None
-        looked = probes(question.formula, question.domain, law_last)
-        if before is not None and single:
-            looked = itertools.chain(range(question.domain[0], min(before, MOST_CHECKED)))
-        elif not single:
-            looked = itertools.islice(looked, 60)
-        points = Points(at.formula, at.setting)
-        for tau in looked:
-            yield tau, at, points
-
-
-def _witness(at: Question, **evidence: object) -> dict[str, object]:
-    """What is needed to look at a counterexample again."""
-    told = dict(evidence)
-    if at.setting.law is not None:
-        told["law"] = at.setting.law.to_json()
-    if at.setting.parameters:
-        told["parameters"] = {name: str(known.low) for name, known in at.setting.parameters.items()}
-    return {"counterexample": told}
-
-
-def _told(what: str, first: int, start: int, last: int | None, argument: str) -> str:
+def _sentence(what: str, first: int, start: int, last: int | None, argument: str) -> str:
     if last is not None and start >= last:
         return f"{what}: all {last - first + 1} values were looked at"
     reach = f"τ ≥ {start}" if last is None else f"{start} ≤ τ ≤ {last}"

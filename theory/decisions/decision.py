@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import signal
-import threading
 from collections.abc import Iterator, Sequence
-from types import FrameType
 
-from theory.analysis.setting import Setting
+from theory.analysis.expectation import UnderLaw
 from theory.candidates.candidate import Candidate, check_support
 from theory.decisions.conditions import CONDITIONS, where_undefined
 from theory.decisions.question import Question
+from theory.decisions.time_limit import OutOfTime, limited
+from theory.decisions.verdict import Finding, Verdict, needs_defined, unknown, worst
 from theory.formulas.formula import divide
 from theory.laws import Law
 from theory.numbers.balls import PRECISIONS, Number, precision, sign
-from theory.verdict import Finding, Verdict, needs_defined, unknown, worst
-
-
-class OutOfTime(BaseException):  # not an Exception: nothing on the way may take it for an arithmetic failure
-    """The time limit of one condition is over."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +42,7 @@ class Decision:
 
 @dataclasses.dataclass(frozen=True)
 class Repair:
-    """A candidate over its mean.
+    """A candidate divided by its mean, which repairs its magnitude.
 
     Attributes:
       law: the law; None for every law.
@@ -66,7 +59,7 @@ class Repair:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What was decided about a candidate.
+    """All decisions on a candidate.
 
     Attributes:
       candidate: the candidate.
@@ -90,7 +83,7 @@ class Report:
 
 
 def decide(candidate: Candidate, laws: Sequence[Law] = (), *, limit_s: float = 20.0) -> Report:
-    """Decides the six conditions.
+    """Decides the six conditions on a candidate.
 
     Args:
       candidate: the candidate.
@@ -104,94 +97,76 @@ def decide(candidate: Candidate, laws: Sequence[Law] = (), *, limit_s: float = 2
       CandidateError: for a law with mass outside the domain.
 
     Example:
-      >>> from theory.candidates.candidate import loads
+      >>> from theory.candidates.loading import loads
       >>> report = decide(loads("from theory import tau" + chr(10) + "C = 1 / (1 + tau)"))
       >>> report["decreasing"].verdict.value, report["magnitude"].verdict.value
       ('PROVED', 'REFUTED')
     """
-    asked: tuple[Law | None, ...] = tuple(laws) or candidate.laws or (None,)
-    for law in asked:
+    all_laws: tuple[Law | None, ...] = tuple(laws) or candidate.laws or (None,)
+    for law in all_laws:
         if law is not None:
             check_support(candidate, law)
     if candidate.formula is None:
         finding = unknown(f"{candidate.untranslatable}")
         return Report(
-            candidate, asked, tuple(Decision(name, tuple((law, finding) for law in asked)) for name in CONDITIONS)
+            candidate,
+            all_laws,
+            tuple(Decision(name, tuple((law, finding) for law in all_laws)) for name in CONDITIONS),
         )
-    questions = {law: question(candidate, law) for law in asked}
-    each = {law: _all(questions[law], limit_s) for law in asked}
-    decisions = tuple(Decision(name, tuple((law, each[law][name]) for law in asked)) for name in CONDITIONS)
-    report = Report(candidate, asked, decisions)
+    questions = {law: question_about(candidate, law) for law in all_laws}
+    each = {law: _all(questions[law], limit_s) for law in all_laws}
+    decisions = tuple(Decision(name, tuple((law, each[law][name]) for law in all_laws)) for name in CONDITIONS)
+    report = Report(candidate, all_laws, decisions)
     return dataclasses.replace(report, repairs=tuple(_repairs(report, questions, limit_s)))
 
 
-def question(candidate: Candidate, law: Law | None) -> Question:
-    """What is asked of a candidate under a law."""
+def question_about(candidate: Candidate, law: Law | None) -> Question:
+    """The question about a candidate under a law."""
     if candidate.formula is None:
         raise ValueError(f"{candidate.name} has no formula: {candidate.untranslatable}")
-    setting = Setting(candidate.parameters, law, candidate.cdf)
+    setting = UnderLaw(candidate.parameters, law, candidate.cdf)
     return Question(candidate.formula, setting, candidate.domain, candidate.amplitude)
 
 
 def _repairs(report: Report, questions: dict[Law | None, Question], limit_s: float) -> Iterator[Repair]:
-    """C / E[C] for the laws under which magnitude alone is not there."""
+    """Repairs C by C / E[C] under the laws where magnitude alone is not proved."""
     for place, law in enumerate(report.laws):
         verdicts = {decision.condition: decision.findings[place][1].verdict for decision in report.decisions}
         others = {name: verdict for name, verdict in verdicts.items() if name not in ("magnitude", "amplitude")}
         if verdicts["magnitude"] is Verdict.PROVED or set(others.values()) != {Verdict.PROVED}:
             continue
-        asked = questions[law]
+        question = questions[law]
         mean: Number | None = None
         if law is not None:
             try:
                 with precision(PRECISIONS[0]), limited(limit_s):
-                    mean = asked.setting.mean(asked.formula)
+                    mean = question.setting.mean(question.formula)
                     if sign(mean) <= 0:
                         continue
             except (ArithmeticError, OutOfTime):
                 continue
-        repaired = dataclasses.replace(asked, formula=divide(asked.formula, ("mean", asked.formula)))
-        decisions = (Decision(name, ((law, found),)) for name, found in _all(repaired, limit_s).items())
+        repaired = dataclasses.replace(question, formula=divide(question.formula, ("mean", question.formula)))
+        decisions = (Decision(name, ((law, finding),)) for name, finding in _all(repaired, limit_s).items())
         yield Repair(law, mean, repaired, tuple(decisions))
 
 
-def _all(asked: Question, limit_s: float) -> dict[str, Finding]:
+def _all(question: Question, limit_s: float) -> dict[str, Finding]:
     """The findings on all conditions: an undefined value decides on most; where there may be one, little is proved."""
-    found = {"defined": _within("defined", asked, limit_s)}
+    findings = {"defined": _within("defined", question, limit_s)}
     for name in CONDITIONS:
         if name != "defined":
-            found[name] = where_undefined(name, asked, found["defined"]) or _within(name, asked, limit_s)
-            holds = found[name].verdict is Verdict.PROVED and needs_defined(name, found[name].evidence)
-            if holds and found["defined"].verdict is not Verdict.PROVED:
-                found[name] = unknown(f"only where it is defined, which was not shown: {found[name].because}")
-    return found
+            findings[name] = where_undefined(name, question, findings["defined"]) or _within(name, question, limit_s)
+            holds = findings[name].verdict is Verdict.PROVED and needs_defined(name, findings[name].evidence)
+            if holds and findings["defined"].verdict is not Verdict.PROVED:
+                findings[name] = unknown(f"only where it is defined, which was not shown: {findings[name].because}")
+    return findings
 
 
-def _within(condition: str, asked: Question, limit_s: float) -> Finding:
+def _within(condition: str, question: Question, limit_s: float) -> Finding:
     try:
         with precision(PRECISIONS[0]), limited(limit_s):
-            return CONDITIONS[condition](asked)
+            return CONDITIONS[condition](question)
     except OutOfTime:
         return unknown(f"not decided within {limit_s:g} s")
     except (ArithmeticError, RecursionError, MemoryError, ValueError) as error:  # ValueError: too long a number
         return unknown(f"{type(error).__name__}: {error}")
-
-
-@contextlib.contextmanager
-def limited(limit_s: float) -> Iterator[None]:
-    """Raises :class:`OutOfTime` inside after so many seconds; no limit outside the main thread or without signals."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield
-        return
-
-    def over(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        raise OutOfTime
-
-    before = signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, limit_s)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

@@ -1,4 +1,4 @@
-"""What is asked of a step-size function: under which law, on which domain, with which bound."""
+"""Questions about a step-size function: under which law, on which domain, with which bound."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 from flint import fmpq
 
-from theory.analysis.pointwise import Domain, Points
-from theory.analysis.setting import Setting
-from theory.formulas.formula import Formula, digest, to_json
+from theory.analysis.expectation import UnderLaw
+from theory.analysis.pointwise import PointValues
+from theory.formulas.formula import Domain, Formula
+from theory.formulas.writing import digest, to_json
 from theory.laws import Law
 from theory.numbers.ranges import Range
+from theory.numbers.rationals import as_fmpq
 
 MOST_CHECKED = 2_000_001  # staleness values that are looked at one by one, where nothing else decides
 FEW = 4_096  # so many are looked at one by one at once
@@ -31,7 +33,7 @@ class Question:
     """
 
     formula: Formula
-    setting: Setting
+    setting: UnderLaw
     domain: Domain = (0, None)
     amplitude: Fraction = Fraction(1)
 
@@ -40,14 +42,14 @@ class Question:
         return dataclasses.replace(self, setting=self.setting.under(law))
 
     def first_checked(self) -> int:
-        """How far a tail may begin, so that what lies before it is still looked at one by one."""
+        """The last staleness at which a tail may begin, so that what lies before it is still looked at one by one."""
         last = self.domain[1]
-        if not Points(self.formula, self.setting).is_single:
+        if not PointValues(self.formula, self.setting).is_single:
             return self.domain[0]
         return _FARTHEST if last is None else min(_FARTHEST, last)
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, exactly, for certificates."""
+        """The question as JSON data, exactly, for certificates."""
         law = self.setting.law
         return {
             "formula": to_json(self.formula),
@@ -59,19 +61,18 @@ class Question:
         }
 
     def digest(self) -> str:
-        """SHA-256 of what is asked."""
+        """SHA-256 of the question."""
         return digest(self.to_json())
 
 
 def range_to_json(known: Range) -> list[Any]:
-    """Both ends, None for infinity, and whether each is excluded."""
+    """A range as JSON data: both ends, None for infinity, and whether each is excluded."""
     ends = [None if end is None else str(end) for end in (known.low, known.high)]
     return [*ends, known.low_open, known.high_open]
 
 
-def end_from_json(told: str | None) -> fmpq | None:
+def end_from_json(end: str | None) -> fmpq | None:
     """An end of a range, None for infinity."""
-    if told is None:
+    if end is None:
         return None
-    value = Fraction(told)
-    return fmpq(value.numerator, value.denominator)
+    return as_fmpq(Fraction(end))

@@ -15,18 +15,10 @@ from typing import Any
 from flint import fmpq, fmpz
 
 from theory.formulas.formula import Formula, is_constant
+from theory.formulas.monomials import FACTORIAL, ONE, PI, TAU, Sum, Unsupported, in_order, plus, power_of, scaled, times
+from theory.numbers.rationals import as_fraction
 
-Monomial = tuple[tuple[Any, Fraction], ...]
-Sum = dict[Monomial, Fraction]
-
-ONE: Monomial = ()
-TAU, FACTORIAL, PI = ("tau",), ("factorial",), ("pi",)
-_MOST_TERMS = 4_000
 _LARGEST_POWER = 64
-
-
-class Unsupported(ArithmeticError):
-    """What this algebra has no words for."""
 
 
 class Quotient:
@@ -42,15 +34,15 @@ class Quotient:
             raise Unsupported("a division by zero")
         if below is not None and len(below) == 1:
             ((monomial, coefficient),) = below.items()
-            back = {_power(monomial, Fraction(-1)): 1 / coefficient}
-            above, below = _times(above, back), None
+            back = {power_of(monomial, Fraction(-1)): 1 / coefficient}
+            above, below = times(above, back), None
         self.above, self.below = above, below if below is not None else {ONE: Fraction(1)}
 
     def __add__(self, other: Quotient) -> Quotient:
         if self.below == other.below:
-            return Quotient(_plus(self.above, other.above), self.below)
-        above = _plus(_times(self.above, other.below), _times(other.above, self.below))
-        return Quotient(above, _times(self.below, other.below))
+            return Quotient(plus(self.above, other.above), self.below)
+        above = plus(times(self.above, other.below), times(other.above, self.below))
+        return Quotient(above, times(self.below, other.below))
 
     def __neg__(self) -> Quotient:
         return Quotient({m: -c for m, c in self.above.items()}, self.below)
@@ -59,10 +51,10 @@ class Quotient:
         return self + -other
 
     def __mul__(self, other: Quotient) -> Quotient:
-        return Quotient(_times(self.above, other.above), _times(self.below, other.below))
+        return Quotient(times(self.above, other.above), times(self.below, other.below))
 
     def inverse(self) -> Quotient:
-        """1/x."""
+        """The inverse 1/x."""
         if not self.above:
             raise Unsupported("a division by zero")
         return Quotient(self.below, self.above)
@@ -89,7 +81,7 @@ def generator(of: Any, exponent: Fraction | int = 1) -> Quotient:
 
 
 def algebraic(formula: Formula) -> Quotient:
-    """A formula in this algebra.
+    """Translates a formula into this algebra.
 
     Args:
       formula: without F, minima, absolute values or cases; see :func:`theory.analysis.dominance.resolved`.
@@ -133,7 +125,7 @@ def algebraic(formula: Formula) -> Quotient:
 
 
 def raised(base: Formula, exponent: Formula) -> Quotient:
-    """A power."""
+    """A formula to the power of another."""
     to = algebraic(exponent).as_sum()
     of = algebraic(base)
     if set(to) <= {ONE}:
@@ -141,19 +133,19 @@ def raised(base: Formula, exponent: Formula) -> Quotient:
         if fixed.denominator == 1:
             return _whole_power(of, int(fixed))
         if len(of.above) == 1 and len(of.below) == 1:
-            return exponential(_scaled(logarithm(of.as_sum()).as_sum(), fixed))
+            return exponential(scaled(logarithm(of.as_sum()).as_sum(), fixed))
         if is_constant(base):
             return generator(("base", base), fixed)
         raise Unsupported("a root of a sum")
     if set(of.above) <= {ONE} and of.below == {ONE: Fraction(1)} and of.above:
         value = of.above[ONE]
         sign = Quotient({ONE: Fraction(_parity(to))}) if value < 0 else rational(1)
-        return sign * exponential(_times(to, logarithm({ONE: abs(value)}).as_sum()))
-    return exponential(_times(to, logarithm(of.as_sum()).as_sum()))
+        return sign * exponential(times(to, logarithm({ONE: abs(value)}).as_sum()))
+    return exponential(times(to, logarithm(of.as_sum()).as_sum()))
 
 
 def exponential(exponent: Sum) -> Quotient:
-    r"""E to a sum: :math:`\prod_m (e^m)^{c_m}`, where a lone :math:`\log p` gives back p."""
+    r"""The exponential of a sum: :math:`\prod_m (e^m)^{c_m}`, where a lone :math:`\log p` gives back p."""
     coefficient, factors = Fraction(1), []
     for monomial, c in exponent.items():
         if len(monomial) == 1 and monomial[0][1] == 1 and monomial[0][0][0] == "log":
@@ -169,7 +161,7 @@ def exponential(exponent: Sum) -> Quotient:
             if not c:
                 continue
         factors.append((("exp", monomial), c))
-    return Quotient({_sorted(factors): coefficient})
+    return Quotient({in_order(factors): coefficient})
 
 
 def logarithm(argument: Sum) -> Quotient:
@@ -183,13 +175,13 @@ def logarithm(argument: Sum) -> Quotient:
     for value, way in ((coefficient.numerator, 1), (coefficient.denominator, -1)):
         if value.bit_length() > 80:
             raise Unsupported("the logarithm of a long number")
-        for prime, times in fmpz(value).factor() if value > 1 else []:
-            total = _plus(total, {((("log", int(prime)), Fraction(1)),): Fraction(way * int(times))})
+        for prime, multiplicity in fmpz(value).factor() if value > 1 else []:
+            total = plus(total, {((("log", int(prime)), Fraction(1)),): Fraction(way * int(multiplicity))})
     for of, exponent in monomial:
         if of[0] == "exp":
-            total = _plus(total, {of[1]: exponent})
+            total = plus(total, {of[1]: exponent})
         elif of in (TAU, PI):
-            total = _plus(total, {((("log", of), Fraction(1)),): exponent})
+            total = plus(total, {((("log", of), Fraction(1)),): exponent})
         else:
             raise Unsupported("the logarithm of an unknown")
     return Quotient(total)
@@ -211,13 +203,13 @@ def _factorial(argument: Sum) -> Quotient:
 
 
 def _floor(argument: Sum) -> Quotient:
-    """Of a polynomial in τ whose coefficients are whole, but for the constant."""
+    """The floor of a polynomial in τ whose coefficients are whole, but for the constant."""
     constant = argument.get(ONE, Fraction(0))
     for monomial, coefficient in argument.items():
         whole = all(of == TAU and to.denominator == 1 and to > 0 for of, to in monomial)
         if monomial != ONE and not (whole and coefficient.denominator == 1):
             raise Unsupported("such a floor")
-    return Quotient(_plus(argument, {ONE: constant.numerator // constant.denominator - constant}))
+    return Quotient(plus(argument, {ONE: constant.numerator // constant.denominator - constant}))
 
 
 def _parity(exponent: Sum) -> int:
@@ -261,80 +253,13 @@ def _whole_power(of: Quotient, exponent: int) -> Quotient:
         ((monomial, coefficient),) = of.as_sum().items()
         if exponent * max(coefficient.numerator.bit_length(), coefficient.denominator.bit_length()) > 100_000:
             raise Unsupported("a very large power")
-        return Quotient(_times({ONE: coefficient**exponent}, {_power(monomial, Fraction(exponent)): Fraction(1)}))
+        return Quotient(times({ONE: coefficient**exponent}, {power_of(monomial, Fraction(exponent)): Fraction(1)}))
     total = rational(1)
     for _ in range(exponent):
         total = total * of
     return total
 
 
-def _scaled(of: Sum, factor: Fraction) -> Sum:
-    return {m: c * factor for m, c in of.items() if factor}
-
-
-def _plus(left: Sum, right: Sum) -> Sum:
-    total = dict(left)
-    for monomial, coefficient in right.items():
-        new = total.get(monomial, Fraction(0)) + coefficient
-        if new:
-            total[monomial] = new
-        else:
-            total.pop(monomial, None)
-    return total
-
-
-def _times(left: Sum, right: Sum) -> Sum:
-    if len(left) * len(right) > _MOST_TERMS:
-        raise Unsupported("too many terms")
-    total: Sum = {}
-    for m, c in left.items():
-        for n, d in right.items():
-            coefficient, monomial = _product(m, n)
-            new = total.get(monomial, Fraction(0)) + c * d * coefficient
-            if new:
-                total[monomial] = new
-            else:
-                total.pop(monomial, None)
-    return total
-
-
-def _product(left: Monomial, right: Monomial) -> tuple[Fraction, Monomial]:
-    exponents = dict(left)
-    for of, to in right:
-        exponents[of] = exponents.get(of, Fraction(0)) + to
-    return _reduced(exponents)
-
-
-def _reduced(exponents: dict[Any, Fraction]) -> tuple[Fraction, Monomial]:
-    """Whole powers of primes go into the coefficient: √2·√2 = 2."""
-    coefficient, kept = Fraction(1), []
-    for of, to in exponents.items():
-        if of[0] == "exp" and len(of[1]) == 1 and of[1][0][1] == 1 and isinstance(_prime(of[1][0][0]), int):
-            whole = to.numerator // to.denominator
-            coefficient *= Fraction(_prime(of[1][0][0])) ** whole
-            to -= whole
-        if to:
-            kept.append((of, to))
-    return coefficient, _sorted(kept)
-
-
-def _prime(of: Any) -> Any:
-    return of[1] if of[0] == "log" else None
-
-
-def _power(monomial: Monomial, exponent: Fraction) -> Monomial:
-    return _sorted([(of, to * exponent) for of, to in monomial])
-
-
-def _sorted(factors: list[tuple[Any, Fraction]]) -> Monomial:
-    return tuple(sorted(((of, to) for of, to in factors if to), key=repr))
-
-
-def as_fmpq(value: Fraction) -> fmpq:
-    """The same rational."""
-    return fmpq(value.numerator, value.denominator)
-
-
 def from_fmpq(value: fmpq) -> Quotient:
     """The same rational, in the algebra."""
-    return rational(Fraction(int(value.p), int(value.q)))
+    return rational(as_fraction(value))

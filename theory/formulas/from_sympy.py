@@ -40,7 +40,7 @@ class Untranslatable(ValueError):
 
 
 def translated(expression: Any, parameters: frozenset[str] = frozenset()) -> Formula:
-    """A SymPy expression as a formula.
+    """Translates a SymPy expression into a formula.
 
     Args:
       expression: of :data:`tau`, and of symbols with the names of the parameters.
@@ -53,7 +53,7 @@ def translated(expression: Any, parameters: frozenset[str] = frozenset()) -> For
       Untranslatable: where some function is not known here.
 
     Example:
-      >>> from theory.formulas.formula import text
+      >>> from theory.formulas.writing import text
       >>> text(translated(1 / (1 + tau)))
       '1/(1 + τ)'
     """
@@ -159,7 +159,7 @@ def _acot(x: Formula) -> Formula:  # SymPy's branch: acot(0) = π/2, and odd els
 
 
 def _binomial(n: Formula, k: Formula) -> Formula:
-    """Of integers, 0 for k > n ≥ 0 and for k < 0."""
+    """The binomial coefficient of integers, 0 for k > n ≥ 0 and for k < 0."""
     if k[0] == "number" and k[1].denominator == 1 and 0 <= k[1] <= 50:  # for any n
         factors = [subtract(n, number(step)) for step in range(int(k[1]))]
         return multiply(number(Fraction(1, math.factorial(int(k[1])))), *factors) if factors else ONE

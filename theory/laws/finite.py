@@ -14,16 +14,36 @@ from theory.formulas import algebra
 from theory.formulas.algebra import Quotient
 from theory.laws.law import Law
 from theory.numbers.balls import Number, Undecided
+from theory.numbers.rationals import as_fmpq
 
 
-class FiniteLaw(Law):
+class BoundedLaw(Law):
+    """A law with a largest staleness: its window is all of it."""
+
+    def afresh(self) -> Law:
+        return self  # exact: there is nothing to compute again
+
+    def window(self) -> tuple[int, int]:
+        assert self.last is not None
+        return self.first, self.last
+
+    def below_window(self) -> arb:
+        return arb(0)
+
+    def tail_bound(self, after: int, power: Fraction, rate: arb) -> arb:
+        if self.last is not None and after >= self.last:
+            return arb(0)
+        raise Undecided("a tail inside a finite law")
+
+
+class FiniteLaw(BoundedLaw):
     """Rational probabilities on finitely many points."""
 
     def __init__(self, masses: dict[int, Fraction], written: list[Any]) -> None:
         self._written = written
-        self._masses = {tau: algebra.as_fmpq(mass) for tau, mass in sorted(masses.items()) if mass}
-        self._points = list(self._masses)
-        self.first, self.last = self._points[0], self._points[-1]
+        self._masses = {tau: as_fmpq(mass) for tau, mass in sorted(masses.items()) if mass}
+        self._support = list(self._masses)
+        self.first, self.last = self._support[0], self._support[-1]
 
     def to_json(self) -> list[Any]:
         return self._written
@@ -34,18 +54,11 @@ class FiniteLaw(Law):
     def has_mass(self, tau: int) -> bool:
         return tau in self._masses
 
-    def points(self) -> Sequence[int]:
-        return self._points
-
-    def window(self) -> tuple[int, int]:
-        assert self.last is not None
-        return self.first, self.last
-
-    def below_window(self) -> arb:
-        return arb(0)
+    def support(self) -> Sequence[int]:
+        return self._support
 
     def _before(self, tau: int) -> Number:
-        return self._cumulative[bisect.bisect_left(self._points, tau)]
+        return self._cumulative[bisect.bisect_left(self._support, tau)]
 
     @functools.cached_property
     def _cumulative(self) -> list[fmpq]:
@@ -54,11 +67,6 @@ class FiniteLaw(Law):
             total += mass
             sums.append(total)
         return sums
-
-    def tail_bound(self, after: int, power: Fraction, rate: arb) -> arb:
-        if self.last is not None and after >= self.last:
-            return arb(0)
-        raise Undecided("a tail inside a finite law")
 
     def exact_mass(self, tau: int) -> Quotient:
         return algebra.from_fmpq(self._masses.get(tau, fmpq(0)))
@@ -70,7 +78,7 @@ class FiniteLaw(Law):
         return ":".join([name, *map(str, rest)])
 
 
-class UniformLaw(Law):
+class UniformLaw(BoundedLaw):
     """The same probability on every integer of an interval."""
 
     def __init__(self, low: int, high: int) -> None:
@@ -83,21 +91,9 @@ class UniformLaw(Law):
     def mass(self, tau: int) -> Number:
         return self._mass if self.has_mass(tau) else fmpq(0)
 
-    def window(self) -> tuple[int, int]:
-        assert self.last is not None
-        return self.first, self.last
-
-    def below_window(self) -> arb:
-        return arb(0)
-
     def _before(self, tau: int) -> Number:
         assert self.last is not None
         return self._mass * (min(max(tau, self.first), self.last + 1) - self.first)
-
-    def tail_bound(self, after: int, power: Fraction, rate: arb) -> arb:
-        if self.last is not None and after >= self.last:
-            return arb(0)
-        raise Undecided("a tail inside a finite law")
 
     def exact_mass(self, tau: int) -> Quotient:
         return algebra.from_fmpq(self._mass if self.has_mass(tau) else fmpq(0))

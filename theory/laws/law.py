@@ -1,4 +1,4 @@
-"""What a law of the staleness answers: probabilities, a window that holds nearly all, bounds of the rest."""
+"""The interface of a law of the staleness: probabilities, a window that holds nearly all, bounds of the rest."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import abc
 import functools
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 from flint import arb, fmpq
 
-from theory.formulas import algebra
 from theory.formulas.algebra import Quotient
 from theory.formulas.formula import Formula
+from theory.formulas.monomials import Unsupported
 from theory.numbers.balls import Number, ball
+
+#: Which distribution function F is: P[T<τ] plus half of P[T=τ], none of it, or all of it.
+CDFKind = Literal["mid", "strict", "inclusive"]
+CDF_KINDS: tuple[CDFKind, ...] = ("mid", "strict", "inclusive")
 
 
 class Law(abc.ABC):
@@ -42,31 +46,35 @@ class Law(abc.ABC):
     def tail_bound(self, after: int, power: Fraction, rate: arb) -> arb:
         r"""An upper bound of :math:`\sum_{i>M} p_i (1+i)^a e^{bi}`; :class:`Undecided` where M is too small."""
 
+    @abc.abstractmethod
+    def afresh(self) -> Law:
+        """The same law, with nothing kept from balls of other bits."""
+
     def weight(self) -> Formula | None:
         """A formula proportional to the mass, where there is one, of unbounded laws."""
         return None
 
     def exact_moment(self, falling: int, base: Quotient) -> Quotient:
-        r""":math:`E[T(T-1)\cdots(T-j+1)\,q^T]` exactly; :class:`algebra.Unsupported` where there is no closed form."""
-        raise algebra.Unsupported(f"{self} has no generating function here")
+        r""":math:`E[T(T-1)\cdots(T-j+1)\,q^T]` exactly; :class:`Unsupported` where there is no closed form."""
+        raise Unsupported(f"{self} has no generating function here")
 
     def exact_mass(self, tau: int) -> Quotient:
         """P[T = τ] exactly."""
-        raise algebra.Unsupported(f"{self} has no exact probabilities here")
+        raise Unsupported(f"{self} has no exact probabilities here")
 
     def has_mass(self, tau: int) -> bool:
         """Whether P[T = τ] > 0."""
         return self.first <= tau and (self.last is None or tau <= self.last)
 
-    def points(self) -> Sequence[int] | None:
-        """Where the mass is, for bounded laws; else None."""
+    def support(self) -> Sequence[int] | None:
+        """The staleness values with mass, for bounded laws; else None."""
         return None if self.last is None else range(self.first, self.last + 1)
 
     def distribution(self, tau: int, kind: str) -> Number:
         """P[T < τ], plus half of P[T = τ] for ``"mid"`` and all of it for ``"inclusive"``."""
-        here = self.mass(tau) if tau >= 0 else fmpq(0)
+        mass = self.mass(tau) if tau >= 0 else fmpq(0)
         before = self._before(tau)
-        return before + here * {"strict": fmpq(0), "mid": fmpq(1, 2), "inclusive": fmpq(1)}[kind]
+        return before + mass * {"strict": fmpq(0), "mid": fmpq(1, 2), "inclusive": fmpq(1)}[kind]
 
     def _before(self, tau: int) -> Number:
         start, sums = self._sums

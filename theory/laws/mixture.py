@@ -10,8 +10,10 @@ from flint import arb, fmpq
 
 from theory.formulas import algebra
 from theory.formulas.algebra import Quotient
+from theory.formulas.monomials import Unsupported
 from theory.laws.law import Law
 from theory.numbers.balls import Number
+from theory.numbers.rationals import as_fmpq
 
 
 class Mixture(Law):
@@ -19,7 +21,7 @@ class Mixture(Law):
 
     def __init__(self, parts: list[tuple[Fraction, Law]]) -> None:
         self.parts = parts
-        self._shares = [algebra.as_fmpq(share) for share, _ in parts]
+        self._shares = [as_fmpq(share) for share, _ in parts]
         self.laws = [law for _, law in parts]
         self.first = min(law.first for law in self.laws)
         self.last = None if any(law.last is None for law in self.laws) else max(law.last or 0 for law in self.laws)
@@ -39,10 +41,13 @@ class Mixture(Law):
     def has_mass(self, tau: int) -> bool:
         return any(law.has_mass(tau) for law in self.laws)
 
-    def points(self) -> Sequence[int] | None:
+    def support(self) -> Sequence[int] | None:
         if self.last is None:
             return None
-        return sorted({tau for law in self.laws for tau in law.points() or ()})
+        return sorted({tau for law in self.laws for tau in law.support() or ()})
+
+    def afresh(self) -> Law:
+        return Mixture([(share, law.afresh()) for share, law in self.parts])
 
     def window(self) -> tuple[int, int]:
         bounds = [law.window() for law in self.laws]
@@ -72,7 +77,7 @@ class Mixture(Law):
         total = algebra.rational(0)
         for share, law in self.parts:
             if law.last is not None:
-                raise algebra.Unsupported("a mixture with a finite law")
+                raise Unsupported("a mixture with a finite law")
             total = total + algebra.rational(share) * law.exact_moment(falling, base)
         return total
 

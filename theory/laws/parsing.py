@@ -42,10 +42,10 @@ def parse_law(spec: str) -> Law:
         names = ", ".join([*LAWS, "counts", "mixture"])
         raise ValueError(f"distribution {spec!r}: the name must be one of {names}, got {name!r}")
     arguments, make = LAWS[name]
-    told = [part.strip() for part in rest.split(":")] if rest else []
-    if len(told) != len(arguments):
-        raise ValueError(f"distribution {spec!r}: written {':'.join([name, *arguments])}, got {len(told)} numbers")
-    return make(spec, [_number(spec, part) for part in told])
+    numbers = [part.strip() for part in rest.split(":")] if rest else []
+    if len(numbers) != len(arguments):
+        raise ValueError(f"distribution {spec!r}: written {':'.join([name, *arguments])}, got {len(numbers)} numbers")
+    return make(spec, [_number(spec, part) for part in numbers])
 
 
 def from_json(data: Any) -> Law:
@@ -98,8 +98,8 @@ def _uniform(spec: str, numbers: list[Fraction]) -> Law:
 
 
 def _constant(spec: str, numbers: list[Fraction]) -> Law:
-    at = _whole(spec, "K", numbers[0])
-    return FiniteLaw({at: Fraction(1)}, ["constant", str(at)])
+    staleness = _whole(spec, "K", numbers[0])
+    return FiniteLaw({staleness: Fraction(1)}, ["constant", str(staleness)])
 
 
 def _counts(counts: Any) -> Law:

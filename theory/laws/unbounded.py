@@ -13,8 +13,10 @@ from flint import arb
 from theory.formulas import algebra
 from theory.formulas.algebra import Quotient
 from theory.formulas.formula import Formula, divide, multiply, number
+from theory.formulas.monomials import ONE, Unsupported
 from theory.laws.law import Law
 from theory.numbers.balls import Number, Undecided, ball
+from theory.numbers.rationals import as_fmpq
 
 _TOLERANCES = ((100, 60_000), (40, 300_000), (20, 3_000_000))  # bits left outside, for windows up to so many points
 _FURTHER = 10_000  # points that are kept beyond a window
@@ -31,7 +33,7 @@ class UnboundedLaw(Law):
 
     @abc.abstractmethod
     def mode(self) -> int:
-        """Where the mass is about largest."""
+        """A staleness at which the mass is about largest."""
 
     @abc.abstractmethod
     def mass_at_mode(self) -> arb:
@@ -43,11 +45,11 @@ class UnboundedLaw(Law):
 
     def tail_bound(self, after: int, power: Fraction, rate: arb) -> arb:
         start = after + 1
-        growth = (arb(start + 2) / (start + 1)) ** arb(algebra.as_fmpq(power)) if power > 0 else arb(1)
+        growth = (arb(start + 2) / (start + 1)) ** arb(as_fmpq(power)) if power > 0 else arb(1)
         ratio = self.ratio_bound(start) * growth * rate.exp()
         if not ratio < 1:
             raise Undecided("terms that still grow at the end of the window")
-        term = ball(self.mass(start)) * arb(start + 1) ** arb(algebra.as_fmpq(power)) * (rate * start).exp()
+        term = ball(self.mass(start)) * arb(start + 1) ** arb(as_fmpq(power)) * (rate * start).exp()
         return (term / (1 - ratio)).upper()
 
     def mass(self, tau: int) -> Number:
@@ -73,8 +75,8 @@ class UnboundedLaw(Law):
     @functools.cached_property
     def _masses(self) -> tuple[int, list[arb]]:
         start, stop = self._bounds
-        mode, at_mode = self.mode(), self.mass_at_mode()
-        down = [at_mode]
+        mode, mass = self.mode(), self.mass_at_mode()
+        down = [mass]
         for tau in range(mode - 1, start - 1, -1):
             down.append(down[-1] / self.ratio(tau))
         masses = down[::-1]
@@ -110,10 +112,13 @@ class Poisson(UnboundedLaw):
     r""":math:`P[T=i] = e^{-\lambda}\lambda^i/i!`."""
 
     def __init__(self, rate: Fraction) -> None:
-        self.rate, self._rate = rate, algebra.as_fmpq(rate)
+        self.rate, self._rate = rate, as_fmpq(rate)
 
     def to_json(self) -> list[Any]:
         return ["poisson", str(self.rate)]
+
+    def afresh(self) -> Law:
+        return Poisson(self.rate)
 
     def ratio(self, tau: int) -> Number:
         return arb(self._rate) / (tau + 1)
@@ -138,7 +143,7 @@ class Poisson(UnboundedLaw):
 
     def exact_mass(self, tau: int) -> Quotient:
         front = algebra.rational(self.rate**tau / math.factorial(tau))
-        return front * algebra.exponential({algebra.ONE: -self.rate})
+        return front * algebra.exponential({ONE: -self.rate})
 
 
 class NegativeBinomial(UnboundedLaw):
@@ -146,19 +151,22 @@ class NegativeBinomial(UnboundedLaw):
 
     def __init__(self, size: Fraction, chance: Fraction) -> None:
         self.size, self.chance = size, chance
-        self._size, self._fail = algebra.as_fmpq(size), algebra.as_fmpq(1 - chance)
+        self._size, self._fail = as_fmpq(size), as_fmpq(1 - chance)
 
     def to_json(self) -> list[Any]:
         if self.size == 1:
             return ["geometric", str(self.chance)]
         return ["negative_binomial", str(self.size), str(self.chance)]
 
+    def afresh(self) -> Law:
+        return NegativeBinomial(self.size, self.chance)
+
     def ratio(self, tau: int) -> Number:
         return arb(self._fail) * (tau + self._size) / (tau + 1)
 
     def ratio_bound(self, tau: int) -> arb:
-        here = ball(self.ratio(tau))
-        return here if self.size >= 1 else arb(self._fail)
+        ratio = ball(self.ratio(tau))
+        return ratio if self.size >= 1 else arb(self._fail)
 
     def mode(self) -> int:
         return max(0, int((self.size - 1) * (1 - self.chance) / self.chance))
@@ -179,7 +187,7 @@ class NegativeBinomial(UnboundedLaw):
 
     def exact_moment(self, falling: int, base: Quotient) -> Quotient:
         if self.size.denominator != 1:
-            raise algebra.Unsupported("a negative binomial whose size is not whole")
+            raise Unsupported("a negative binomial whose size is not whole")
         size, chance = int(self.size), algebra.rational(self.chance)
         failed = algebra.rational(1 - self.chance) * base
         below = (algebra.rational(1) - failed).inverse()
@@ -192,7 +200,7 @@ class NegativeBinomial(UnboundedLaw):
 
     def exact_mass(self, tau: int) -> Quotient:
         if self.size.denominator != 1:
-            raise algebra.Unsupported("a negative binomial whose size is not whole")
+            raise Unsupported("a negative binomial whose size is not whole")
         choose = math.comb(tau + int(self.size) - 1, tau)
         return algebra.rational(choose * self.chance ** int(self.size) * (1 - self.chance) ** tau)
 
@@ -202,10 +210,13 @@ class CMP(UnboundedLaw):
 
     def __init__(self, rate: Fraction, decay: Fraction) -> None:
         self.rate, self.decay = rate, decay
-        self._rate, self._decay = arb(algebra.as_fmpq(rate)), arb(algebra.as_fmpq(decay))
+        self._rate, self._decay = arb(as_fmpq(rate)), arb(as_fmpq(decay))
 
     def to_json(self) -> list[Any]:
         return ["cmp", str(self.rate), str(self.decay)]
+
+    def afresh(self) -> Law:
+        return CMP(self.rate, self.decay)
 
     def ratio(self, tau: int) -> Number:
         return self._rate / arb(tau + 1) ** self._decay

@@ -1,4 +1,4 @@
-"""Values of formulas at one staleness: exact rationals where the value is rational and short, else balls.
+"""Numbers as exact rationals where they are rational and short, else as balls that contain them.
 
 A ball (python-flint's ``arb``) is a midpoint and a radius that together contain the value for certain. What cannot be
 decided at a precision, as a floor of a ball around an integer, raises :class:`Undecided`, and is tried again with more
@@ -7,16 +7,13 @@ bits. Nothing here rounds to nearest and hopes.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import flint
 from flint import arb, fmpq, fmpz
-
-from theory.formulas.formula import Formula
 
 #: An exact rational or a ball.
 Number = fmpq | arb
@@ -26,89 +23,38 @@ _LONGEST = 20_000  # bits up to which powers and factorials are kept as exact ra
 
 
 class Undecided(ArithmeticError):
-    """What these bits cannot decide, and more might."""
+    """A question that these bits cannot decide, and more might."""
 
 
 class NotFinite(ArithmeticError):
-    """The formula has no finite real value there."""
+    """A value that is not a finite real number."""
 
 
-@contextlib.contextmanager
-def precision(bits: int) -> Iterator[None]:
-    """Balls have this many bits inside."""
-    before = flint.ctx.prec
-    flint.ctx.prec = bits
-    try:
-        yield
-    finally:
-        flint.ctx.prec = before
+class _Precision:
+    """The context of :func:`precision`.
 
-
-def compiled(formula: Formula, setting: Any) -> Callable[[int], Number]:
-    """A function of the staleness that encloses the formula at it.
-
-    Args:
-      formula: the formula.
-      setting: what F, parameters and means are: ``distribution(tau)``, ``parameter(name)`` and ``mean(formula)``.
-
-    Returns:
-      ``value(tau)``, a rational or a ball; it raises :class:`NotFinite` and :class:`Undecided`.
+    It is no generator: where a time limit interrupts its entry, a generator would set the bits back once it is
+    collected, which may be after the contexts around it were left.
     """
-    name, *parts = formula
-    if name == "number":
-        constant = fmpq(parts[0].numerator, parts[0].denominator)
-        return lambda tau: constant
-    if name == "pi":
-        return lambda tau: arb.pi()
-    if name == "tau":
-        return lambda tau: fmpq(tau)
-    if name == "F":
-        return setting.distribution
-    if name == "parameter":
-        return lambda tau: setting.parameter(parts[0])
-    if name == "mean":
-        once = functools.cache(lambda: setting.mean(parts[0]))  # a look-up by formula at every τ would cost more
-        return lambda tau: once()
-    if name in ("infinite", "undefined"):
-        return _nowhere
-    if name == "where":
-        holds, yes, no = condition(parts[0], setting), compiled(parts[1], setting), compiled(parts[2], setting)
-        return lambda tau: yes(tau) if holds(tau) else no(tau)
-    inner = [compiled(part, setting) for part in parts]
-    if name == "modulo":
-        left, right = inner
-        return lambda tau: _modulo(left(tau), right(tau))
-    if name in ("sum", "product", "min", "max"):
-        return _folded(inner, {"sum": _add, "product": _multiply, "min": _least, "max": _greatest}[name])
-    if name == "power":
-        base, exponent = inner
-        if parts[1][0] == "number" and parts[1][1].denominator == 1:
-            whole = int(parts[1][1])
-            return lambda tau: _integer_power(base(tau), whole)
-        return lambda tau: power(base(tau), exponent(tau))
-    function, (only,) = _FUNCTIONS[name], inner
-    return lambda tau: function(only(tau))
+
+    def __init__(self, bits: int) -> None:
+        self._bits = bits
+
+    def __enter__(self) -> None:
+        self._before = flint.ctx.prec
+        flint.ctx.prec = self._bits
+
+    def __exit__(self, *_: object) -> None:
+        flint.ctx.prec = self._before
 
 
-def condition(formula: Formula, setting: Any) -> Callable[[int], bool]:
-    """A function of the staleness that tells whether a comparison holds at it; it raises :class:`Undecided`."""
-    name, *parts = formula
-    if name == "not":
-        inner = condition(parts[0], setting)
-        return lambda tau: not inner(tau)
-    if name in ("and", "or"):
-        several = [condition(part, setting) for part in parts]
-        every = all if name == "and" else any
-        return lambda tau: every(one(tau) for one in several)
-    left, right = (compiled(part, setting) for part in parts)
-    if name == "equal":
-        return lambda tau: sign(_subtract(left(tau), right(tau))) == 0
-    least = 1 if name == "less" else 0
-    return lambda tau: sign(_subtract(right(tau), left(tau))) >= least
+def precision(bits: int) -> _Precision:
+    """Computes with balls of this many bits inside the context."""
+    return _Precision(bits)
 
 
 def sign(value: Number) -> int:
-    """-1, 0 or 1; :class:`Undecided` where a ball contains zero and more."""
+    """The sign of a number, -1, 0 or 1; :class:`Undecided` where a ball contains zero and more."""
     if isinstance(value, fmpq):
         return (value > 0) - (value < 0)
     if value > 0:
@@ -129,7 +75,7 @@ def power(base: Number, exponent: Number) -> Number:
     """``base`` to the ``exponent``, with 0⁰ = 1, and a real result or :class:`NotFinite`."""
     if isinstance(exponent, fmpq):
         if exponent.q == 1:
-            return _integer_power(base, int(exponent.p))
+            return integer_power(base, int(exponent.p))
         if isinstance(base, fmpq):
             if base < 0:
                 raise NotFinite(f"{base} to the power of {exponent}")
@@ -139,7 +85,7 @@ def power(base: Number, exponent: Number) -> Number:
                 return fmpq(0)
             exact = _root(base, int(exponent.q))
             if exact is not None:
-                return _integer_power(exact, int(exponent.p))
+                return integer_power(exact, int(exponent.p))
     of = sign(base)
     if of < 0:
         if isinstance(exponent, arb) and exponent.contains_integer():
@@ -153,7 +99,8 @@ def power(base: Number, exponent: Number) -> Number:
     return _finite(ball(base) ** ball(exponent))
 
 
-def _integer_power(base: Number, exponent: int) -> Number:
+def integer_power(base: Number, exponent: int) -> Number:
+    """``base`` to a whole power; exact where base and result are short rationals."""
     if exponent == 0:
         return fmpq(1)
     if isinstance(base, fmpq):
@@ -225,7 +172,8 @@ def _floor(value: Number) -> Number:
     return fmpq(whole)
 
 
-def _modulo(left: Number, right: Number) -> Number:
+def modulo(left: Number, right: Number) -> Number:
+    """The remainder ``left - right * floor(left / right)``."""
     if sign(right) == 0:
         raise NotFinite("a division by zero")
     return left - right * _floor(left / right)
@@ -248,40 +196,18 @@ def _factorial(value: Number) -> Number:
     return _finite((ball(value) + 1).gamma())
 
 
-def _add(left: Number, right: Number) -> Number:
-    return left + right
+def least(*values: Number) -> Number:
+    """The least of several numbers; exact where all are."""
+    if all(isinstance(value, fmpq) for value in values):
+        return min(values)
+    return functools.reduce(arb.min, map(ball, values))
 
 
-def _subtract(left: Number, right: Number) -> Number:
-    return left - right
-
-
-def _multiply(left: Number, right: Number) -> Number:
-    return left * right
-
-
-def _least(left: Number, right: Number) -> Number:
-    if isinstance(left, fmpq) and isinstance(right, fmpq):
-        return min(left, right)
-    return ball(left).min(ball(right))
-
-
-def _greatest(left: Number, right: Number) -> Number:
-    if isinstance(left, fmpq) and isinstance(right, fmpq):
-        return max(left, right)
-    return ball(left).max(ball(right))
-
-
-def _folded(inner: list[Callable[[int], Number]], combine: Callable[[Number, Number], Number]) -> Callable:
-    first, *rest = inner
-
-    def value(tau: int) -> Number:
-        total = first(tau)
-        for one in rest:
-            total = combine(total, one(tau))
-        return total
-
-    return value
+def greatest(*values: Number) -> Number:
+    """The greatest of several numbers; exact where all are."""
+    if all(isinstance(value, fmpq) for value in values):
+        return max(values)
+    return functools.reduce(arb.max, map(ball, values))
 
 
 def _finite(value: arb) -> arb:
@@ -290,11 +216,8 @@ def _finite(value: arb) -> arb:
     return value
 
 
-def _nowhere(tau: int) -> Number:
-    raise NotFinite("no value is given there")
-
-
-_FUNCTIONS: dict[str, Callable[[Any], Number]] = {
+#: The functions of one number that formulas may call, by operation.
+FUNCTIONS: dict[str, Callable[[Any], Number]] = {
     "exp": _exp,
     "log": _log,
     "abs": _abs,

@@ -1,4 +1,4 @@
-"""Ranges: what values a formula can take over all staleness values from a first one on, bounds for certain.
+"""Ranges: all numbers between two endpoints, which contain the values of a formula for certain.
 
 Endpoints are exact rationals, rounded outward where need be, or None for infinity; each is open where the value
 itself is never taken. ``(0, 1]`` and ``[0, 1]`` differ by whether a step size can vanish, so openness is kept.
@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
-from collections.abc import Callable
 from typing import Any
 
 from flint import arb, fmpq
 
-from theory.formulas.formula import Formula
-from theory.numbers.balls import NotFinite, Number, Undecided
+from theory.numbers.balls import Number, Undecided
+from theory.numbers.rationals import as_fmpq
 
 _TINY = 4_000  # exponents of two beyond which an endpoint is 0 or infinite
 
@@ -40,7 +38,7 @@ class Range:
 
     @property
     def whole(self) -> int | None:
-        """The same, where it is an integer."""
+        """The one number in it, where that is an integer."""
         return int(self.exact.p) if self.exact is not None and self.exact.q == 1 else None
 
     def is_positive(self) -> bool:
@@ -124,7 +122,7 @@ def around(value: Number) -> Range:
         return point(value)
     if not value.is_finite():
         raise Undecided(f"whether {value} is finite")
-    return Range(_down(value), _up(value))
+    return Range(rational_below(value), rational_above(value))
 
 
 def hull(left: Range, right: Range) -> Range:
@@ -134,66 +132,8 @@ def hull(left: Range, right: Range) -> Range:
     return Range(low, high, low_open, high_open)
 
 
-def inverse(value: Range) -> Range:
-    """1/x; where 0 is inside, :class:`Undecided`."""
-    if value.is_negative():
-        return -inverse(-value)
-    if not value.is_positive():
-        raise NotFinite("a division by zero") if value == ZERO else Undecided("whether a divisor is zero")
-    low = fmpq(0) if value.high is None else fmpq(1) / value.high
-    high = None if value.low is None or value.low == 0 else fmpq(1) / value.low
-    return Range(low, high, value.high is None or value.high_open, value.low == 0 or value.low_open)
-
-
-def power(base: Range, exponent: Range) -> Range:
-    """``base`` to the ``exponent``; a negative base to an integer only."""
-    if exponent.whole is not None:
-        return _integer_power(base, exponent.whole)
-    if not base.is_nonnegative():
-        raise Undecided("a power of what may be negative")
-    if exponent.exact is not None:
-        to, positive = arb(exponent.exact), exponent.exact > 0
-        if not positive and not base.is_positive():
-            raise Undecided("whether a divisor is zero")
-        rising = base if positive else Range(base.high, base.low, base.high_open, base.low_open)
-
-        def end(value: fmpq | None, *, upper: bool) -> fmpq | None:
-            if value is None or value == 0:
-                grows = (value is None) == positive
-                return None if grows else fmpq(0)
-            if value == 1:
-                return value
-            raised = arb(value) ** to
-            return _up(raised) if upper else _down(raised)
-
-        low, high = end(rising.low, upper=False), end(rising.high, upper=True)
-        return Range(low, high, rising.low_open or rising.low is None, rising.high_open or rising.high is None)
-    if not base.is_positive():
-        raise Undecided("a power of what may be zero")
-    return exp(exponent * log(base))
-
-
-def _integer_power(base: Range, exponent: int) -> Range:
-    if exponent == 0:
-        return point(1)
-    if exponent < 0:
-        return inverse(_integer_power(base, -exponent))
-    if exponent == 1:
-        return base
-    if exponent % 2 and not base.is_nonnegative():
-        return Range(
-            None if base.low is None else base.low**exponent,
-            None if base.high is None else base.high**exponent,
-            base.low_open,
-            base.high_open,
-        )
-    size = absolute(base)
-    low = fmpq(0) if size.low is None else size.low**exponent
-    return Range(low, None if size.high is None else size.high**exponent, size.low_open, size.high_open)
-
-
 def absolute(value: Range) -> Range:
-    """|x|."""
+    """The range of |x|."""
     if value.is_nonnegative():
         return value
     if value.is_nonpositive():
@@ -203,106 +143,16 @@ def absolute(value: Range) -> Range:
     return Range(fmpq(0), high, False, high_open)
 
 
-def monotone(value: Range, function: Callable[[arb], arb], low: fmpq | None, high: fmpq | None) -> Range:
-    """An increasing function over a range; ``low`` and ``high`` are its limits at -∞ and ∞, None where infinite."""
-    least = low if value.low is None else _down(function(arb(value.low)))
-    most = high if value.high is None else _up(function(arb(value.high)))
-    return Range(least, most, value.low is None or value.low_open, value.high is None or value.high_open)
-
-
-def exp(value: Range) -> Range:
-    """E to the x."""
-    result = monotone(value, arb.exp, fmpq(0), None)
-    low = fmpq(1) if value.low == 0 else result.low
-    high = fmpq(1) if value.high == 0 else result.high
-    if low == 0:  # e^x is never 0, even where rounding says so
-        return Range(low, high, True, result.high_open)
-    return Range(low, high, result.low_open, result.high_open)
-
-
-def log(value: Range) -> Range:
-    """The natural logarithm."""
-    if not value.is_positive():
-        raise Undecided("the logarithm of what may not be positive")
-    low = None if value.low == 0 else fmpq(0) if value.low == 1 else _down(arb(value.low).log())
-    high = None if value.high is None else fmpq(0) if value.high == 1 else _up(arb(value.high).log())
-    return Range(low, high, value.low_open or value.low == 0, value.high_open or value.high is None)
-
-
-def atan(value: Range) -> Range:
-    """The arc tangent."""
-    half = arb.pi() / 2
-    result = monotone(value, arb.atan, _down(-half), _up(half))
-    low = fmpq(0) if value.low == 0 else result.low
-    high = fmpq(0) if value.high == 0 else result.high
-    return Range(low, high, result.low_open, result.high_open)
-
-
-def floor(value: Range) -> Range:
-    """The greatest integer below."""
-    low = None if value.low is None else fmpq(value.low.floor())
-    high = None if value.high is None else fmpq(value.high.floor())
-    if high is not None and value.high_open and high == value.high:
-        high -= 1
-    return Range(low, high)
-
-
-def factorial(value: Range) -> Range:
-    """Γ(x + 1), for x ≥ 1, where it increases."""
-    if value.low is None or value.low < 1:
-        if value.whole == 0:
-            return point(1)
-        if value.low is None or value.low < 0:
-            raise Undecided("the factorial of what may be negative")
-        high = None if value.high is None else _up((arb(value.high.ceil()) + 1).gamma())
-        return Range(fmpq(22, 25), high, True, high is None)  # Γ > 0.88, and both 0! and ⌈high⌉! may be taken
-    if value.low > 10**6:
-        return Range(fmpq(10) ** 300, None, True, True)
-
-    def of(number: fmpq, *, upper: bool) -> fmpq | None:
-        if number.q == 1 and number <= 50:
-            return fmpq(math.factorial(int(number.p)))
-        if number > 10**6:
-            return None
-        gamma = (arb(number) + 1).gamma()
-        return _up(gamma) if upper else _down(gamma)
-
-    high = None if value.high is None else of(value.high, upper=True)
-    return Range(of(value.low, upper=False), high, value.low_open, value.high_open or high is None)
-
-
 def least(left: Range, right: Range) -> Range:
-    """The smaller of two."""
+    """The range of the smaller of two numbers."""
     return -greatest(-left, -right)
 
 
 def greatest(left: Range, right: Range) -> Range:
-    """The larger of two."""
+    """The range of the larger of two numbers."""
     low, low_open = _closer(left.low, left.low_open, right.low, right.low_open, least=False, open_wins=True)
     high, high_open = _closer(left.high, left.high_open, right.high, right.high_open, least=False)
     return Range(low, high, low_open, high_open)
-
-
-def compare(formula: Formula, range_of: Callable[[Formula], Range]) -> bool | None:
-    """Whether a comparison holds everywhere (True), nowhere (False), or neither is sure (None)."""
-    name, *parts = formula
-    if name == "not":
-        inner = compare(parts[0], range_of)
-        return None if inner is None else not inner
-    if name in ("and", "or"):
-        told = [compare(part, range_of) for part in parts]
-        decisive = name == "or"
-        if decisive in told:
-            return decisive
-        return None if None in told else not decisive
-    difference = range_of(parts[1]) - range_of(parts[0])  # of ranges: sound, if loose where both share τ
-    if name == "equal":
-        if difference == ZERO:
-            return True
-        return False if difference.is_zero_free() else None
-    if name == "less":
-        return True if difference.is_positive() else False if difference.is_nonpositive() else None
-    return True if difference.is_nonnegative() else False if difference.is_negative() else None
 
 
 def _closer(
@@ -349,11 +199,13 @@ def _order(value: Any, is_open: bool) -> tuple[int, Any, bool]:
     return 0, value, is_open
 
 
-def _down(value: arb) -> fmpq | None:
+def rational_below(value: arb) -> fmpq | None:
+    """A rational that is at most every number of a ball, close to its lower end; None for -∞."""
     return _dyadic(value.lower(), towards=-1)
 
 
-def _up(value: arb) -> fmpq | None:
+def rational_above(value: arb) -> fmpq | None:
+    """A rational that is at least every number of a ball, close to its upper end; None for ∞."""
     return _dyadic(value.upper(), towards=1)
 
 
@@ -374,5 +226,5 @@ def _dyadic(value: arb, towards: int) -> fmpq | None:
 
 
 def number(value: Any) -> Range:
-    """A formula's own rational."""
-    return point(fmpq(value.numerator, value.denominator))
+    """The range of one rational, as a formula holds it."""
+    return point(as_fmpq(value))

@@ -6,14 +6,15 @@ from fractions import Fraction
 
 import mpmath
 import pytest
-from flint import arb, fmpq
+from flint import arb
 
-from theory.analysis.expectation import Diverges, expectation, growth, moments
-from theory.analysis.pointwise import Points
-from theory.analysis.setting import Setting
-from theory.candidates.candidate import loads
+from theory.analysis.expectation import Diverges, UnderLaw, expectation, moments
+from theory.analysis.growth_bounds import growth_bound
+from theory.analysis.pointwise import PointValues
+from theory.candidates.loading import loads
 from theory.laws.parsing import from_json, parse_law
 from theory.numbers.balls import PRECISIONS, ball, precision
+from theory.numbers.rationals import as_fmpq
 
 HEAD = "from sympy import *\nfrom theory import tau\n"
 INVERSE = "C = 1 / (1 + tau)"
@@ -28,7 +29,7 @@ def formula(source):
 
 def mean(source, law):
     with precision(PRECISIONS[0]):
-        return ball(expectation(formula(source), Setting(law=law)))
+        return ball(expectation(formula(source), UnderLaw(law=law)))
 
 
 @functools.cache
@@ -73,19 +74,19 @@ def _digits():
 
 @pytest.mark.parametrize("rate", ["1e-3", "0.01", "0.1", "0.5", "1", "8", "33.3", "1e2", "1e3", "1e4", "1e5"])
 def test_the_mean_of_the_inverse_under_poisson_is_its_closed_form(rate):
-    found = mean(INVERSE, parse_law(f"poisson:{rate}"))
+    enclosure = mean(INVERSE, parse_law(f"poisson:{rate}"))
     with precision(400):
-        exact = arb(fmpq(Fraction(rate).numerator, Fraction(rate).denominator))
-        assert found.contains((1 - (-exact).exp()) / exact)
-    assert found.rad() < arb(2) ** -60 * found
+        exact = arb(as_fmpq(Fraction(rate)))
+        assert enclosure.contains((1 - (-exact).exp()) / exact)
+    assert enclosure.rad() < arb(2) ** -60 * enclosure
 
 
 @pytest.mark.parametrize("chance", ["1/2", "1/8", "1/1000", "0.999"])
 def test_the_mean_of_the_inverse_under_geometric_laws_is_its_closed_form(chance):
-    found = mean(INVERSE, parse_law(f"geometric:{chance}"))
+    enclosure = mean(INVERSE, parse_law(f"geometric:{chance}"))
     with precision(400):
-        p = arb(fmpq(Fraction(chance).numerator, Fraction(chance).denominator))
-        assert found.contains(-p * p.log() / (1 - p))
+        p = arb(as_fmpq(Fraction(chance)))
+        assert enclosure.contains(-p * p.log() / (1 - p))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -94,14 +95,14 @@ def test_under_random_finite_laws_it_is_what_fractions_give(seed):
     counts = [rng.choice([0, 0, rng.randint(1, 1000)]) for _ in range(rng.randint(1, 40))] + [rng.randint(1, 9)]
     a, b, c = rng.randint(-9, 9), rng.randint(1, 9), rng.randint(1, 9)
     source = f"C = ({a} + {b} * tau - tau**2 / 7) / ({c} + tau)**2 + Mod(tau, 3) / {b} + Abs(tau - {c})"
-    found = moments(formula(source), Setting(law=from_json(["counts", counts])))
+    known = moments(formula(source), UnderLaw(law=from_json(["counts", counts])))
     exact = [Fraction(0)] * 3
     for tau, n in enumerate(counts):
         value = Fraction(a + b * tau - Fraction(tau**2, 7)) / (c + tau) ** 2 + Fraction(tau % 3, b) + abs(tau - c)
         for place, term in enumerate((value, value**2, tau * value)):
             exact[place] += Fraction(n, sum(counts)) * term
-    for enclosed, fraction in zip((found.mean, found.mean_square, found.staleness_mean), exact, strict=True):
-        assert ball(enclosed).contains(fmpq(fraction.numerator, fraction.denominator))
+    for enclosed, fraction in zip((known.mean, known.mean_square, known.staleness_mean), exact, strict=True):
+        assert ball(enclosed).contains(as_fmpq(fraction))
         assert ball(enclosed).rad() < arb(10) ** -20 * (1 + abs(ball(enclosed)))
 
 
@@ -138,7 +139,7 @@ def test_bounds_of_tails_lie_above_a_much_wider_sum(spec, power, rate):
     most = 2 * stop + 500
     masses = probabilities(spec, most)
     for after in (stop, stop + stop // 4 + 8):
-        exponent = arb(fmpq(Fraction(rate).numerator, Fraction(rate).denominator))
+        exponent = arb(as_fmpq(Fraction(rate)))
         bound = law.tail_bound(after, Fraction(power), exponent)
         wide = mpmath.fsum(
             masses[i] * mpmath.mpf(1 + i) ** power * mpmath.exp(rational(rate) * i) for i in range(after + 1, most)
@@ -156,13 +157,13 @@ def test_bounds_of_tails_lie_above_a_much_wider_sum(spec, power, rate):
 )  # fmt: skip
 @pytest.mark.parametrize("first", [0, 3, 50])
 def test_a_growth_bounds_the_values_from_there_on(source, first):
-    setting = Setting()
+    setting = UnderLaw()
     candidate = loads(HEAD + source)
-    bound = growth(candidate.formula, setting, first)
-    points = Points(candidate.formula, setting)
+    bound = growth_bound(candidate.formula, setting, first)
+    values = PointValues(candidate.formula, setting)
     for tau in [*range(first, first + 80), first + 1000, first + 5000]:
-        above = bound.scale * arb(1 + tau) ** arb(fmpq(bound.power.numerator, bound.power.denominator))
-        assert abs(ball(points.certain(tau))) <= (above * (bound.rate * tau).exp()).upper()
+        above = bound.scale * arb(1 + tau) ** arb(as_fmpq(bound.power))
+        assert abs(ball(values.certain(tau))) <= (above * (bound.rate * tau).exp()).upper()
 
 
 @pytest.mark.parametrize(
@@ -170,16 +171,16 @@ def test_a_growth_bounds_the_values_from_there_on(source, first):
 )
 def test_divergence_is_said(source):
     with pytest.raises(Diverges):
-        expectation(formula(source), Setting(law=parse_law("geometric:1/2")))
+        expectation(formula(source), UnderLaw(law=parse_law("geometric:1/2")))
 
 
 @pytest.mark.parametrize(
     ("source", "expected"), [("C = (19 / 10)**tau", 10), ("C = (-19 / 10)**tau", Fraction(10, 39))]
 )
 def test_close_to_divergence_the_sum_is_still_enclosed(source, expected):
-    found = mean(source, parse_law("geometric:1/2"))  # ½ Σ (±19/20)^i
-    assert found.contains(fmpq(Fraction(expected).numerator, Fraction(expected).denominator))
-    assert found.rad() < arb(2) ** -15
+    enclosure = mean(source, parse_law("geometric:1/2"))  # ½ Σ (±19/20)^i
+    assert enclosure.contains(as_fmpq(Fraction(expected)))
+    assert enclosure.rad() < arb(2) ** -15
 
 
 def number(value):

@@ -17,13 +17,13 @@ from jasgd import cluster
 from jasgd.record.execution import Execution, ExecutionError, row_dtype
 from theory.auditing.curvature import Probe
 from theory.auditing.recorded_run import Commits, load, params_along
-from theory.verdict import Verdict
+from theory.decisions.verdict import Verdict
 from theory.verify import main
 
 
 def remark(audit, name):
-    (found,) = [one for one in audit.remarks if one.name == name]
-    return found
+    (match,) = [one for one in audit.remarks if one.name == name]
+    return match
 
 
 def generated(scheme="hogwild", workers=2, steps=200, **times):
@@ -73,10 +73,10 @@ def test_theorem_e_is_proved_below_the_admissible_learning_rate_and_refuted_abov
     for rate, verdict in ((0.999 * most, Verdict.PROVED), (1.001 * most, Verdict.REFUTED)):
         audit = theory.audit(execution, learning_rate=rate, smoothness=2.0, noise=1.0, gap=1.0)
         assert remark(audit, "Theorem E, step condition").verdict is verdict
-        assert "given L = 2" in remark(audit, "Theorem E, step condition").told
+        assert "given L = 2" in remark(audit, "Theorem E, step condition").text
         bound = remark(audit, "Theorem E, non-convex")
         assert bound.verdict is (None if verdict is Verdict.PROVED else Verdict.UNKNOWN)
-        assert ("if the step condition held" in bound.told) == (verdict is Verdict.REFUTED)
+        assert ("if the step condition held" in bound.text) == (verdict is Verdict.REFUTED)
 
 
 def test_the_step_condition_and_the_bound_are_those_of_a_calculation_by_hand():
@@ -98,8 +98,8 @@ def test_commits_that_bind_are_named_with_worker_ticket_staleness_and_time():
     version = np.arange(10)
     execution = rows(version=version, version_read=[*range(9), 0], worker=[0] * 9 + [1], factor=np.ones(10),
                      time_s=version / 10)  # fmt: skip
-    told = remark(theory.audit(execution, learning_rate=0.1, smoothness=1.0), "Theorem E, step condition").told
-    assert "commits that bind: version 0 (worker 0, ticket 0, τ = 0, 0 s): load" in told
+    text = remark(theory.audit(execution, learning_rate=0.1, smoothness=1.0), "Theorem E, step condition").text
+    assert "commits that bind: version 0 (worker 0, ticket 0, τ = 0, 0 s): load" in text
 
 
 def test_an_altered_or_impossible_record_is_refused_with_its_row():
@@ -118,14 +118,14 @@ def test_staleness_is_conserved_or_rows_are_missing():
     execution = generated(workers=3)
     assert remark(theory.audit(execution), "conservation of staleness").verdict is Verdict.PROVED
     lost = dataclasses.replace(execution, metadata=execution.metadata | {"in_flight": [[0, 0]]})
-    found = remark(theory.audit(lost), "conservation of staleness")
-    assert found.verdict is Verdict.REFUTED
-    assert "worker 0 read version 0 before it was done" in found.told
+    conservation = remark(theory.audit(lost), "conservation of staleness")
+    assert conservation.verdict is Verdict.REFUTED
+    assert "worker 0 read version 0 before it was done" in conservation.text
     # Two gradients of one worker at a time, in a record that is consistent but for that.
     both = rows(version=[0, 1, 2], version_read=[0, 0, 0], worker=[0, 1, 1])
     assert (
         "worker 1 read version 0 before it was done, at version 2"
-        in remark(theory.audit(both), "conservation of staleness").told
+        in remark(theory.audit(both), "conservation of staleness").text
     )
 
 
@@ -133,7 +133,7 @@ def test_without_training_no_step_size_is_known():
     execution = cluster.generate(cluster.Cluster(compute_s=1.0), scheme="leashed", workers=3, steps=100)
     audit = theory.audit(execution, learning_rate=0.1, smoothness=1.0)
     assert remark(audit, "Theorem E, step condition").verdict is Verdict.UNKNOWN
-    assert "nothing was trained" in remark(audit, "Theorem E, step condition").told
+    assert "nothing was trained" in remark(audit, "Theorem E, step condition").text
     assert remark(audit, "overall step size").verdict is None
 
 
@@ -145,23 +145,23 @@ def test_an_execution_of_independent_delays_is_audited():
     assert remark(audit, "conservation of staleness").verdict is None
     law = "Non-convex (A)"
     assert remark(audit, law).numbers["refuted"] == []
-    assert "drawn so" in remark(audit, law).told
+    assert "drawn so" in remark(audit, law).text
 
 
 def test_curvature_and_noise_of_a_quadratic_are_found():
     loss_fn, batches = quadratic([3.0, 1.0, -5.0], 0.5)  # the largest in absolute value is negative
-    at = Probe(loss_fn, batches).at(jnp.array([1.0, 1.0, 1.0]))
-    assert at.converged
-    assert at.smoothness == pytest.approx(5.0, rel=0.02)
-    assert at.noise**2 == pytest.approx(0.25 * 16 / 15, rel=1e-4)  # half of 16 batches each way, unbiased
-    assert at.gradient_square == pytest.approx(9 + 1 + 25 - 0.25 / 15, rel=1e-4)
+    local = Probe(loss_fn, batches).estimate(jnp.array([1.0, 1.0, 1.0]))
+    assert local.converged
+    assert local.smoothness == pytest.approx(5.0, rel=0.02)
+    assert local.noise**2 == pytest.approx(0.25 * 16 / 15, rel=1e-4)  # half of 16 batches each way, unbiased
+    assert local.gradient_square == pytest.approx(9 + 1 + 25 - 0.25 / 15, rel=1e-4)
 
 
 def test_curvature_where_there_is_none_and_with_aux():
     probe = Probe(lambda w, b: (w.sum() * b, {"n": 1.0}), lambda ticket: np.float32(1), has_aux=True)
-    at = probe.at(jnp.ones(3))
-    assert at.smoothness == 0.0
-    assert at.noise == 0.0
+    local = probe.estimate(jnp.ones(3))
+    assert local.smoothness == 0.0
+    assert local.noise == 0.0
     with pytest.raises(ValueError, match="at least 2"):
         Probe(lambda w, b: w.sum(), lambda ticket: 0.0, count=1)
 
@@ -176,10 +176,10 @@ def test_a_threaded_run_with_its_loss_has_estimates_and_bounds_that_are_no_proof
     assert remark(audit, "plain SGD").verdict is Verdict.PROVED
     along = remark(audit, "Theorem E, non-convex").numbers
     assert along["measured"] <= along["bound"]
-    told = theory.audit(result, loss_fn, tx, batches, learning_rate=0.05, smoothness=2.0, noise=0.2, gap=4.0)
-    assert remark(told, "Theorem E, non-convex").verdict is None  # all three are known here, and Δ < 4
-    assert "if delays do not look at the noise" in remark(told, "Theorem E, non-convex").told
-    assert remark(told, "Theorem E, non-convex").numbers["measured"] == along["measured"]
+    audited = theory.audit(result, loss_fn, tx, batches, learning_rate=0.05, smoothness=2.0, noise=0.2, gap=4.0)
+    assert remark(audited, "Theorem E, non-convex").verdict is None  # all three are known here, and Δ < 4
+    assert "if delays do not look at the noise" in remark(audited, "Theorem E, non-convex").text
+    assert remark(audited, "Theorem E, non-convex").numbers["measured"] == along["measured"]
 
 
 @pytest.mark.parametrize("scheme", ["sequential", "synchronous", "locked", "leashed", "hogwild"])
@@ -226,18 +226,18 @@ def test_bad_input_is_refused():
 def test_step_sizes_that_the_theorem_is_not_about(factor):
     execution = generated()
     audit = theory.audit(execution.replaced(factor=np.full(200, factor)), learning_rate=0.1, smoothness=1.0)
-    assert "these are not" in remark(audit, "Theorem E, step condition").told
+    assert "these are not" in remark(audit, "Theorem E, step condition").text
 
 
 def test_an_execution_without_gradients():
     audit = theory.audit(rows(version=[], version_read=[]), learning_rate=0.1, smoothness=1.0, noise=1.0, gap=1.0)
-    assert remark(audit, "law").told == "no gradient was applied"
+    assert remark(audit, "law").text == "no gradient was applied"
     assert remark(audit, "Theorem E, step condition").verdict is Verdict.UNKNOWN
 
 
 def test_few_rows_are_not_tested():
     audit = theory.audit(generated(steps=20))
-    assert "too few" in remark(audit, "statistics").told
+    assert "too few" in remark(audit, "statistics").text
 
 
 def test_the_command_audits_a_file_and_says_what_is_refuted(tmp_path, capsys):
@@ -245,8 +245,8 @@ def test_the_command_audits_a_file_and_says_what_is_refuted(tmp_path, capsys):
     assert main(["--execution", str(tmp_path / "execution.npz"), "--learning-rate", "0.01", "--L", "1"]) == 0
     assert "Theorem E, step condition [PROVED]" in capsys.readouterr().out
     assert main(["--execution", str(tmp_path), "--learning-rate", "1", "--L", "1", "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert told["verdict"] == "REFUTED"
+    report = json.loads(capsys.readouterr().out)
+    assert report["verdict"] == "REFUTED"
 
 
 def test_the_command_refuses_what_is_no_run(tmp_path, capsys):
@@ -277,14 +277,14 @@ def test_the_command_audits_a_run_of_the_command_line(tmp_path):
     subprocess.run(
         [*shell, "jasgd", "train", *options, "--out", str(tmp_path / "run")], check=True, capture_output=True
     )
-    told = subprocess.run(
+    completed = subprocess.run(
         [*shell, "theory.verify", "--execution", str(tmp_path / "run"), "--json"], capture_output=True, text=True
     )
-    assert told.returncode == 0, told.stderr
-    found = {one["name"]: one for one in json.loads(told.stdout)["remarks"]}
-    assert found["plain SGD"]["verdict"] == "PROVED"
-    assert found["admissible learning rate"]["numbers"]["learning_rate"] == 0.02
-    assert "by replaying it" in found["squared gradient along the run"]["told"]
+    assert completed.returncode == 0, completed.stderr
+    remarks = {one["name"]: one for one in json.loads(completed.stdout)["remarks"]}
+    assert remarks["plain SGD"]["verdict"] == "PROVED"
+    assert remarks["admissible learning rate"]["numbers"]["learning_rate"] == 0.02
+    assert "by replaying it" in remarks["squared gradient along the run"]["told"]
     recorded = load(tmp_path / "run")
     assert jax.tree.leaves(recorded.result.params)[0].ndim >= 1
     (tmp_path / "run" / "recipe.json").unlink()

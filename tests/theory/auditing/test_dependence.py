@@ -28,8 +28,8 @@ def execution(workers, seed, shape=4.0, speeds=None, left_s=None, joined_s=None)
         leaves_s={} if left_s is None else {0: left_s},
         joins_s={} if joined_s is None else {0: joined_s},
     )
-    made = cluster.generate(model, workers=workers, steps=ROWS[workers], seed=seed)
-    return made.staleness[2 * workers :], made.worker[2 * workers :]
+    execution = cluster.generate(model, workers=workers, steps=ROWS[workers], seed=seed)
+    return execution.staleness[2 * workers :], execution.worker[2 * workers :]
 
 
 def falling(rows, seed):
@@ -83,7 +83,7 @@ def test_a_drift_of_the_spread_alone_is_found():
     assert "mean τ²" in test.what or "the share" in test.what
 
 
-def test_what_drifts_is_told_in_rows_of_the_series():
+def test_what_drifts_is_named_in_rows_of_the_series():
     tau = np.random.default_rng(0).poisson([2.0] * 800 + [6.0] * 800)
     test = dependence.drift(tau)
     row = int(test.what.split("before row ")[1].split()[0])
@@ -132,11 +132,11 @@ def test_a_trend_that_both_share_is_no_dependence():
 
 
 def test_mean_and_error_by_hand():
-    found = dependence.mean_with_error([9, 1, 1, 3, 3, 5, 5, 7, 7, 9])  # three batches of means 5/3, 13/3, 23/3
+    estimate = dependence.mean_with_error([9, 1, 1, 3, 3, 5, 5, 7, 7, 9])  # three batches of means 5/3, 13/3, 23/3
     batches = np.array([5, 13, 23]) / 3
-    assert found.mean == 5.0
-    assert found.error == pytest.approx(batches.std(ddof=1) / math.sqrt(3))
-    assert found.effective == pytest.approx(np.var([9, 1, 1, 3, 3, 5, 5, 7, 7, 9], ddof=1) / found.error**2)
+    assert estimate.mean == 5.0
+    assert estimate.error == pytest.approx(batches.std(ddof=1) / math.sqrt(3))
+    assert estimate.effective == pytest.approx(np.var([9, 1, 1, 3, 3, 5, 5, 7, 7, 9], ddof=1) / estimate.error**2)
 
 
 def test_the_mean_of_few_or_constant_values():
@@ -156,9 +156,9 @@ def test_the_error_covers_the_mean(memory):
         noise = rng.normal(size=rows)
         for i in range(1, rows if memory else 0):
             noise[i] += memory * noise[i - 1]
-        found = dependence.mean_with_error(noise)
-        covered += abs(found.mean) <= 2.045 * found.error  # t with 29 degrees of freedom
-        effective.append(found.effective)
+        estimate = dependence.mean_with_error(noise)
+        covered += abs(estimate.mean) <= 2.045 * estimate.error  # t with 29 degrees of freedom
+        effective.append(estimate.effective)
     assert binom.ppf(1e-3, 400, 0.95) <= covered
     assert np.median(effective) == pytest.approx(rows * (1 - memory) / (1 + memory), rel=0.2)
 
@@ -168,7 +168,7 @@ def test_a_conserved_mean_is_known_better_than_from_independent_values():
     assert dependence.mean_with_error(tau).effective > len(tau)
 
 
-def test_too_few_rows_are_told():
+def test_too_few_rows_are_reported():
     few = [0, 1, 2, 1] * 10
     for test in (
         dependence.drift(few),
@@ -225,10 +225,10 @@ def test_what_is_no_series_is_refused(call, says):
 
 @pytest.mark.parametrize("law", [[0.2, 0.5, 0.3], [0.1] * 10, [1.0]])
 def test_independent_draws_are_not_taken_for_dependent_ones(law):
-    found = [
+    p_values = [
         dependence.independence(cluster.independent(law, steps=300, seed=seed).staleness).p_value for seed in range(60)
     ]
-    assert sum(p < 0.05 for p in found) <= binom.ppf(0.999, 60, LEVEL)
+    assert sum(p < 0.05 for p in p_values) <= binom.ppf(0.999, 60, LEVEL)
 
 
 @pytest.mark.parametrize("workers", [2, 8, 32])

@@ -5,9 +5,9 @@ from fractions import Fraction
 import pytest
 from flint import fmpq
 
-from theory.candidates.candidate import load, loads
-from theory.candidates.file import CandidateError
-from theory.formulas.formula import from_json, text, to_json
+from theory.candidates.candidate import CandidateError
+from theory.candidates.loading import load, loads
+from theory.formulas.writing import from_json, text, to_json
 from theory.laws import parsing
 
 HEAD = "from theory import tau\nimport sympy\n"

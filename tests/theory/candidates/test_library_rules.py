@@ -6,12 +6,13 @@ import mpmath
 import pytest
 from flint import fmpq
 
-from theory.analysis.pointwise import Points
-from theory.candidates.candidate import load
+from theory.analysis.pointwise import PointValues
+from theory.candidates.loading import load
 from theory.decisions.conditions import CONDITIONS
-from theory.decisions.decision import decide, question
+from theory.decisions.decision import decide, question_about
+from theory.decisions.verdict import Verdict
 from theory.laws.parsing import from_json, parse_law
-from theory.verdict import Verdict
+from theory.numbers.rationals import as_fmpq, as_fraction
 
 RULES = {  # and whether E[C] = 1 under constant:3
     "constant": True,
@@ -49,31 +50,31 @@ AMPLITUDES = [Fraction(1), Fraction(1, 2)]
 @pytest.fixture(scope="module")
 def reports():
     """For each rule, made once: the report under the laws."""
-    found = {}
+    known = {}
 
     def of(name):
-        if name not in found:
-            found[name] = decide(load(f"jasgd.rules:{name}"), LAWS)
-        return found[name]
+        if name not in known:
+            known[name] = decide(load(f"jasgd.rules:{name}"), LAWS)
+        return known[name]
 
     return of
 
 
 def finding(report, condition, law):
-    return next(found for of, found in report[condition].findings if of == law)
+    return next(one for under, one in report[condition].findings if under == law)
 
 
 def masses(law):
-    return {tau: law.mass(tau) for tau in law.points()}
+    return {tau: law.mass(tau) for tau in law.support()}
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_every_condition_is_decided_under_each_law(reports, name):
     undecided = [
-        f"{condition} under {law}: {found.because}"
+        f"{condition} under {law}: {one.because}"
         for condition in CONDITIONS
-        for law, found in reports(name)[condition].findings
-        if found.verdict is Verdict.UNKNOWN
+        for law, one in reports(name)[condition].findings
+        if one.verdict is Verdict.UNKNOWN
     ]
     assert not undecided
 
@@ -93,11 +94,11 @@ def test_each_is_defined_and_decreasing_and_has_moments(reports, name):
 @pytest.mark.parametrize("name", RULES)
 def test_the_mean_under_one_point_is_the_value_there(reports, name):
     is_one = finding(reports(name), "magnitude", CONSTANT).verdict is Verdict.PROVED
-    asked = question(load(f"jasgd.rules:{name}"), CONSTANT)
-    if not asked.setting.is_fixed():  # adadelay reads the number of updates
+    question = question_about(load(f"jasgd.rules:{name}"), CONSTANT)
+    if not question.setting.is_fixed():  # adadelay reads the number of updates
         assert not is_one
         return
-    value = Points(asked.formula, asked.setting).certain(3)
+    value = PointValues(question.formula, question.setting).certain(3)
     assert is_one == RULES[name]
     assert (value == 1) == is_one or (is_one and value.contains(1))
 
@@ -105,8 +106,8 @@ def test_the_mean_under_one_point_is_the_value_there(reports, name):
 @pytest.mark.parametrize("law", LAWS, ids=str)
 @pytest.mark.parametrize("name", ["tail", "tail:amplitude=0.5"])
 def test_tail_with_the_mid_distribution_function_keeps_the_mean_step(reports, name, law):
-    found = finding(reports(name), "magnitude", law)
-    assert (found.verdict, found.evidence) == (Verdict.PROVED, {"argument": "affine in F"})
+    magnitude = finding(reports(name), "magnitude", law)
+    assert (magnitude.verdict, magnitude.evidence) == (Verdict.PROVED, {"argument": "affine in F"})
 
 
 @pytest.mark.parametrize("amplitude", AMPLITUDES, ids=str)
@@ -114,20 +115,20 @@ def test_tail_with_the_mid_distribution_function_keeps_the_mean_step(reports, na
 @pytest.mark.parametrize("law", FINITE, ids=str)
 def test_with_the_others_it_misses_by_the_amplitude_times_the_sum_of_squares(cdf, amplitude, law):
     candidate = load(f"jasgd.rules:tail:cdf={cdf},amplitude={float(amplitude)}")
-    asked = question(candidate, law)
-    values = Points(asked.formula, asked.setting)
+    question = question_about(candidate, law)
+    values = PointValues(question.formula, question.setting)
     mean = sum((p * values.certain(tau) for tau, p in masses(law).items()), fmpq(0))
     squares = sum((p * p for p in masses(law).values()), fmpq(0))
-    gap = fmpq(amplitude.numerator, amplitude.denominator) * squares
+    gap = as_fmpq(amplitude) * squares
     assert mean - 1 == (gap if cdf == "strict" else -gap)  # exactly: all of it is rational
 
-    found = decide(candidate, [law])["magnitude"]
-    assert found.verdict is Verdict.REFUTED
-    low, high = (Fraction(end) for end in found.findings[0][1].evidence["counterexample"]["mean"])
-    assert low <= Fraction(int(mean.p), int(mean.q)) <= high
+    verdict_on = decide(candidate, [law])["magnitude"]
+    assert verdict_on.verdict is Verdict.REFUTED
+    low, high = (Fraction(end) for end in verdict_on.findings[0][1].evidence["counterexample"]["mean"])
+    assert low <= as_fraction(mean) <= high
     assert high - low < Fraction(1, 10**13)
     sign, size = ("more" if cdf == "strict" else "less"), ("" if amplitude == 1 else f"{amplitude}·")
-    assert found.because.endswith(f"{sign} by {size}Σp² than with F_mid")
+    assert verdict_on.because.endswith(f"{sign} by {size}Σp² than with F_mid")
 
 
 @pytest.mark.parametrize(
@@ -141,9 +142,9 @@ def test_with_the_others_it_misses_by_the_amplitude_times_the_sum_of_squares(cdf
 )
 @pytest.mark.parametrize("cdf", ["strict", "inclusive"])
 def test_so_it_does_under_unbounded_laws(reports, cdf, law, squares):
-    found = finding(reports(f"tail:cdf={cdf}"), "magnitude", law)
-    low, high = (mpmath.mpf(end) for end in found.evidence["counterexample"]["mean"])
+    magnitude = finding(reports(f"tail:cdf={cdf}"), "magnitude", law)
+    low, high = (mpmath.mpf(end) for end in magnitude.evidence["counterexample"]["mean"])
     expected = 1 + (squares if cdf == "strict" else -squares)
-    assert found.verdict is Verdict.REFUTED
+    assert magnitude.verdict is Verdict.REFUTED
     assert low - 1e-13 <= expected <= high + 1e-13
     assert high - low < 1e-13

@@ -9,12 +9,12 @@ from fractions import Fraction
 
 import pytest
 
-from theory.candidates.candidate import loads
+from theory.candidates.loading import loads
 from theory.certificates.certificate import certificate
+from theory.certificates.checker import check
 from theory.certificates.rejection import Rejected
-from theory.check import check
 from theory.decisions.decision import decide
-from theory.formulas.formula import digest
+from theory.formulas.writing import digest
 from theory.laws.parsing import from_json, parse_law
 
 HEAD = "from sympy import *\nfrom theory import tau\n"

@@ -27,12 +27,12 @@ def test_a_proved_bound_exits_with_0_and_prints_all_there_is(candidate, capsys):
 def test_json_has_enclosures_that_contain_the_value(candidate, capsys):
     argv = [candidate, "--theorem", "nonconvex", "--distribution", "constant:1", "--json", *GIVEN]
     assert bounds.main([*argv, "--step-size", "1/4"]) == 0
-    told = json.loads(capsys.readouterr().out)["theorems"][0]
+    theorem = json.loads(capsys.readouterr().out)["theorems"][0]
     # C = 1 under a constant law: 2/(K/4) + (1 + 1/2)/4
-    assert told["value"] == ["383/1000", "383/1000"]
+    assert theorem["value"] == ["383/1000", "383/1000"]
     # C(0) = 2 counts for C_max: commit 0 has staleness 0. 2/(2(1 + √5)) = 0.30901699437494742…
-    assert told["largest_step_size"] == ["0.309016994374947", "0.309016994374948"]
-    assert {a["verdict"] for a in told["assumptions"]} == {"ASSUMED", "PROVED"}
+    assert theorem["largest_step_size"] == ["0.309016994374947", "0.309016994374948"]
+    assert {a["verdict"] for a in theorem["assumptions"]} == {"ASSUMED", "PROVED"}
 
 
 def test_a_step_size_above_the_largest_exits_with_1(candidate, capsys):
@@ -53,10 +53,10 @@ def test_infinite_moments_exit_with_2(tmp_path, capsys):
 
 def test_all_applies_what_the_numbers_allow_and_names_what_is_missing(candidate, capsys):
     assert bounds.main([candidate, "--distribution", "uniform:0:4", "--json", *GIVEN]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [t["theorem"] for t in told["theorems"]] == ["nonconvex", "nonconvex-sharp", "pl"]
-    assert told["not_applied"]["convex"] == ["distance"]
-    assert told["not_applied"]["trace"] == ["execution"]
+    output = json.loads(capsys.readouterr().out)
+    assert [t["theorem"] for t in output["theorems"]] == ["nonconvex", "nonconvex-sharp", "pl"]
+    assert output["not_applied"]["convex"] == ["distance"]
+    assert output["not_applied"]["trace"] == ["execution"]
 
 
 @pytest.mark.parametrize(
@@ -84,15 +84,15 @@ def test_bad_input_exits_with_3_and_one_line(candidate, capsys, argv, message):
 @pytest.mark.parametrize(
     ("source", "codes"), [("C = 0", {1}), ("C = 1 - tau", {1}), ("C = 1/tau", {1, 3}), ("C = tau**2 + 1", {1})]
 )
-def test_what_no_theorem_covers_is_told_and_does_not_crash(source, codes, law, tmp_path, capsys):
+def test_what_no_theorem_covers_is_reported_and_does_not_crash(source, codes, law, tmp_path, capsys):
     path = tmp_path / "odd.py"
     path.write_text(f"from theory import tau\n{source}\n")
     zero = ["--sigma", "0", "--delta", "0", "--distance", "0"]
     rest = ["--L", "1", "--mu", "1", "--G", "1", "--M", "1", "--eps", "1", "--steps", "1000000000", "--workers", "1"]
     assert bounds.main([str(path), "--distribution", law, *zero, *rest, "--json"]) in codes
-    told = capsys.readouterr()
-    if not told.err:
-        theorems = json.loads(told.out)["theorems"]
+    printed = capsys.readouterr()
+    if not printed.err:
+        theorems = json.loads(printed.out)["theorems"]
         assert all("inf" not in t["largest_step_size"][0] for t in theorems if t["largest_step_size"])
 
 

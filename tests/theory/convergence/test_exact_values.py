@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from flint import arb, fmpq
 
-from theory.convergence import THEOREMS, Case, Moments, evaluate
-from theory.verdict import Verdict
+from theory.convergence.moments import Moments
+from theory.convergence.theorem import Case, evaluate
+from theory.convergence.theorems import THEOREMS
+from theory.decisions.verdict import Verdict
+from theory.numbers.rationals import as_fmpq
 
 STEPS = 120
 
@@ -59,11 +62,11 @@ def random_setting(seed):
 
 
 def numbers(curvature, sigma, start, steps=STEPS):
-    told = {
+    exact = {
         "L": Fraction(1), "mu": curvature, "sigma": Fraction(sigma), "delta": curvature * start**2 / 2,
         "distance": Fraction(start), "steps": Fraction(steps),
     }  # fmt: skip
-    return {name: fmpq(value.numerator, value.denominator) for name, value in told.items()}
+    return {name: as_fmpq(value) for name, value in exact.items()}
 
 
 def upper(value):

@@ -11,13 +11,16 @@ from flint import arb, fmpq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from theory.candidates.candidate import loads
-from theory.convergence import THEOREMS, Case, Moments, evaluate, moments_of
+from theory.candidates.loading import loads
 from theory.convergence.amplitude import best_amplitude, noise_factor, shape, shape_of
-from theory.convergence.theorem import NUMBERS
+from theory.convergence.candidate_moments import moments_of
+from theory.convergence.moments import Moments
+from theory.convergence.theorem import NUMBERS, Case, evaluate
+from theory.convergence.theorems import THEOREMS
 from theory.convergence.trace import largest_scale, trace_bound, trace_condition
+from theory.decisions.verdict import Verdict
 from theory.laws.parsing import parse_law
-from theory.verdict import Verdict
+from theory.numbers.rationals import as_fmpq
 
 TAIL = "def step_size(tau, F): return 2 - 2*F"
 NUMBERS_GIVEN = {
@@ -74,7 +77,7 @@ def test_moments_agree_with_plain_sums(source, law, tmp_path):
         (tmp_path / "counts.json").write_text("[5, 0, 3, 2]")
         law = f"counts:{tmp_path / 'counts.json'}"
     parsed = parse_law(law)
-    found = moments_of(loads(source), parsed)
+    moments = moments_of(loads(source), parsed)
     tau = np.arange(400 if parsed.last is None else parsed.last + 1)
     p = np.array([middle(parsed.mass(int(t))) for t in tau])
     c = {TAIL: 2 - (2 * np.cumsum(p) - p), "C = 1": np.ones(len(tau))}.get(source, 1 / (1 + tau))
@@ -87,13 +90,13 @@ def test_moments_agree_with_plain_sums(source, law, tmp_path):
         "mean_staleness": p @ tau,
     }
     for name, value in expected.items():
-        assert math.isclose(middle(getattr(found, name)), value, rel_tol=1e-9), name
+        assert math.isclose(middle(getattr(moments, name)), value, rel_tol=1e-9), name
     q = fmpq(19, 20)
     with np.errstate(over="ignore"):
         discounted = tau * ((20 / 19) ** tau - 1) / (1 - 19 / 20) / (20 / 19) * (20 / 19)
-    assert math.isclose(middle(found.weighted(q)), p @ (c * discounted), rel_tol=1e-9)
-    assert found.nonnegative is Verdict.PROVED
-    assert found.largest_staleness == parsed.last
+    assert math.isclose(middle(moments.weighted(q)), p @ (c * discounted), rel_tol=1e-9)
+    assert moments.nonnegative is Verdict.PROVED
+    assert moments.largest_staleness == parsed.last
 
 
 @pytest.mark.parametrize(
@@ -178,9 +181,9 @@ def test_what_is_wrong_is_refuted():
     assert verdicts(evaluate(THEOREMS["mindthestep"], case_of(M=fmpq(1, 10))))["M large enough"] == "REFUTED"
     assert verdicts(evaluate(THEOREMS["mindthestep"], case_of(), fmpq(1)))["step condition d > 0"] == "REFUTED"
     for key in ("mishchenko-1", "mishchenko-3.3"):
-        found = verdicts(evaluate(THEOREMS[key], case_of(workers=fmpq(4))))
-        assert found["a law of m workers"] == "REFUTED"
-        assert found["the theorem's step sizes"] == "REFUTED"
+        verdicts_of = verdicts(evaluate(THEOREMS[key], case_of(workers=fmpq(4))))
+        assert verdicts_of["a law of m workers"] == "REFUTED"
+        assert verdicts_of["the theorem's step sizes"] == "REFUTED"
 
 
 def test_moments_that_do_not_exist_leave_a_theorem_undecided():
@@ -200,21 +203,21 @@ def test_a_delay_adaptive_rule_is_recognised():
 
 def test_the_count_is_exact_algebra():
     h, theta = sympy.symbols("h theta")
-    told = (1 - 2 * h) * (1 + h) / (1 + 2 * h**2)
-    assert sympy.simplify(h + 2 * (1 + told) * h**2 - (1 - told)) == 0  # (M) with θ
+    chosen = (1 - 2 * h) * (1 + h) / (1 + 2 * h**2)
+    assert sympy.simplify(h + 2 * (1 + chosen) * h**2 - (1 - chosen)) == 0  # (M) with θ
     gap = 1 + theta / 2 - 1 / (1 + 2 * h) - sympy.Rational(1, 4) - (1 + theta) * h / 2
-    scaled = sympy.expand(sympy.cancel(4 * (1 + 2 * h) * (1 + 2 * h**2) * gap.subs(theta, told)))
+    scaled = sympy.expand(sympy.cancel(4 * (1 + 2 * h) * (1 + 2 * h**2) * gap.subs(theta, chosen)))
     assert scaled == sympy.expand((1 - 2 * h) * (1 + 6 * h - 4 * h**2))  # ≥ 0 on [0, 1/2]
 
 
 def test_mishchenkos_constants_follow_from_the_proofs_where_there_are_as_many_commits_as_workers():
     draw = random.Random(0)
     for _ in range(300):
-        told = {n: fmpq(draw.randint(1, 1000), draw.randint(1, 1000)) for n in ("L", "sigma", "delta", "G")}
+        drawn = {n: fmpq(draw.randint(1, 1000), draw.randint(1, 1000)) for n in ("L", "sigma", "delta", "G")}
         m = draw.randint(1, 50)
         K = draw.randint(m, 100 * m)
-        case = case_of("C = 1", "constant:0", **told, workers=fmpq(m), steps=fmpq(K))
-        L, sigma, delta, G = (middle(told[n]) for n in ("L", "sigma", "delta", "G"))
+        case = case_of("C = 1", "constant:0", **drawn, workers=fmpq(m), steps=fmpq(K))
+        L, sigma, delta, G = (middle(drawn[n]) for n in ("L", "sigma", "delta", "G"))
         second = 8 * m * L * delta / K + 8 * math.sqrt(L * delta / K) * sigma + 6 * (m * L * delta * G / K) ** (2 / 3)
         third = 162 * m * L * delta / K + 105 * math.sqrt(L * delta / K) * sigma
         assert middle(evaluate(THEOREMS["mishchenko-2"], case).value) <= second * (1 + 1e-9)
@@ -232,11 +235,11 @@ def test_the_best_amplitude_is_the_least_of_a_grid():
             Fraction(draw.randint(0, 50), 50),
             Fraction(draw.randint(0, 300), 50),
         )
-        exact = [fmpq(x.numerator, x.denominator) for x in (b, g, c)]
-        found = best_amplitude(*exact)
+        exact = [as_fmpq(x) for x in (b, g, c)]
+        best = best_amplitude(*exact)
         least = min((1 + b * a**2) * (1 + c - c * g * a) for a in (Fraction(i, 400) for i in range(401)))
-        assert middle(noise_factor(found, *exact)) <= float(least) * (1 + 1e-12)
-        assert 0 <= middle(found) <= 1
+        assert middle(noise_factor(best, *exact)) <= float(least) * (1 + 1e-12)
+        assert 0 <= middle(best) <= 1
     with pytest.raises(ValueError, match="b must be in"):
         best_amplitude(fmpq(1, 2), fmpq(1, 2), fmpq(1))
 
@@ -244,9 +247,9 @@ def test_the_best_amplitude_is_the_least_of_a_grid():
 def test_the_shape_of_a_law_gives_the_moments_of_tail():
     law = parse_law("uniform:0:6")
     b, g, mean = shape({t: Fraction(1, 7) for t in range(7)})
-    found = moments_of(loads(TAIL), law)
-    assert found.mean_square == 1 + b
-    assert found.staleness_mean == mean * (1 - g)
+    moments = moments_of(loads(TAIL), law)
+    assert moments.mean_square == 1 + b
+    assert moments.staleness_mean == mean * (1 - g)
 
 
 @pytest.mark.parametrize("spec", ["uniform:0:6", "constant:0", "constant:5", "poisson:40", "geometric:1/5"])
@@ -293,14 +296,16 @@ def test_the_trace_theorem_agrees_with_its_definition(commits, in_order, with_ra
     split = 1 if reads == sorted(reads) else 2
     expected, noise = brute_force(tau, alpha, L, mu, split)
     arrays = np.array(tau), np.array([float(a) for a in alpha])
-    told = {"smoothness": 2.0, "mu": 0.5 if with_rate else None}
-    found = trace_condition(*arrays, **told)
-    assert found.in_order == (split == 1)
-    assert np.allclose(found.load, np.array([float(x) for x in expected]), rtol=1e-12)
-    assert all(Fraction(float(up)) >= x for up, x in zip(found.load, expected, strict=True))
-    assert set(found.violated) == {j for j, x in enumerate(expected) if x > 1}
-    assert max(expected) == expected[found.binding[0]] or math.isclose(max(expected), expected[found.binding[0]])
-    bound = trace_bound(*arrays, noise=3.0, gap=5.0, **told)
+    constants = {"smoothness": 2.0, "mu": 0.5 if with_rate else None}
+    condition = trace_condition(*arrays, **constants)
+    assert condition.in_order == (split == 1)
+    assert np.allclose(condition.load, np.array([float(x) for x in expected]), rtol=1e-12)
+    assert all(Fraction(float(up)) >= x for up, x in zip(condition.load, expected, strict=True))
+    assert set(condition.violated) == {j for j, x in enumerate(expected) if x > 1}
+    assert max(expected) == expected[condition.binding[0]] or math.isclose(
+        max(expected), expected[condition.binding[0]]
+    )
+    bound = trace_bound(*arrays, noise=3.0, gap=5.0, **constants)
     total = sum(alpha)
     start = 5 * math.prod(1 - mu * a for a in alpha) if with_rate else 10 / total
     spread = L * 9 * noise / (2 if with_rate else total)
@@ -324,7 +329,7 @@ def test_the_largest_scale_is_where_the_trace_condition_is_tight(mu):
 
 
 @pytest.mark.parametrize(
-    ("tau", "alpha", "told", "message"),
+    ("tau", "alpha", "constants", "message"),
     [
         ([0, 1], [1.0], {}, "shapes"),
         ([0, -1], [1.0, 1.0], {}, "integers ≥ 0"),
@@ -332,6 +337,6 @@ def test_the_largest_scale_is_where_the_trace_condition_is_tight(mu):
         ([0, 1], [1.0, 1.0], {"mu": 2.0}, "mu must be"),
     ],
 )
-def test_a_trace_that_makes_no_sense_is_refused(tau, alpha, told, message):
+def test_a_trace_that_makes_no_sense_is_refused(tau, alpha, constants, message):
     with pytest.raises(ValueError, match=message):
-        trace_condition(np.array(tau), np.array(alpha), smoothness=1.0, **told)
+        trace_condition(np.array(tau), np.array(alpha), smoothness=1.0, **constants)

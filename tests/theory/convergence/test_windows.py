@@ -25,8 +25,8 @@ def test_rounding_stays_below_its_bound():
     tau = np.minimum(rng.integers(0, 60, 200), np.arange(200))
     values = 10.0 ** rng.uniform(-8, 8, 200)
     exact = [sum(map(Fraction, values[k - tau[k] : k].tolist())) for k in range(200)]
-    found = window_sums(tau, values)
-    worst = max(abs(Fraction(f) - e) / e for f, e in zip(found.tolist(), exact, strict=True) if e)
+    sums = window_sums(tau, values)
+    worst = max(abs(Fraction(f) - e) / e for f, e in zip(sums.tolist(), exact, strict=True) if e)
     assert worst < rounding(tau, None)
 
 

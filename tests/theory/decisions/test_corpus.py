@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from theory.candidates.candidate import loads
+from theory.candidates.loading import loads
 from theory.decisions.conditions import CONDITIONS
 from theory.decisions.decision import decide
 from theory.laws.parsing import from_json, parse_law
@@ -64,7 +64,7 @@ CORPUS = [
     (
         "down at 10^9",
         "C = Piecewise((1, tau < 10**9), (Rational(1, 2), True))",
-        "under Poisson's law E[C] < 1 by far less than any computation tells",
+        "under Poisson's law E[C] < 1 by far less than any computation shows",
         {"every": "PPPRPP", "uniform:0:30": "PPPPPP", "poisson:8": "PPPRPP"},
     ),
     (
@@ -246,7 +246,7 @@ def test_no_verdict_contradicts_what_was_worked_out_by_hand(name, source, law, t
 
 
 def test_nine_in_ten_are_decided(record_property, capsys):
-    cells = [(name, law, *found) for name, source, law, _ in CASES for found in findings(name, source, law)]
+    cells = [(name, law, *cell) for name, source, law, _ in CASES for cell in findings(name, source, law)]
     undecided = [f"{name} | {law} | {condition}: {why}" for name, law, said, condition, why in cells if said == "?"]
     record_property("undecided", undecided)
     with capsys.disabled():

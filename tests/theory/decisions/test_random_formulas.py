@@ -73,14 +73,14 @@ def formula(rng, depth):
 
 def values(function):
     with mpmath.workdps(DIGITS):
-        found = {}
+        values = {}
         for t in POINTS:
             try:
                 value = function(t)
             except (ZeroDivisionError, ValueError):
                 value = None
-            found[t] = value if value is not None and mpmath.isfinite(value) else None
-        return found
+            values[t] = value if value is not None and mpmath.isfinite(value) else None
+        return values
 
 
 def candidates(first, count):
@@ -101,7 +101,7 @@ def contradictions(verdicts, value):
         "decreasing": [t for t, v in known.items() if t + 1 in known and known[t + 1] - v > slack * (1 + abs(v))],
         "amplitude": [t for t, v in known.items() if abs(v - 1) > 1 + slack],
     }
-    return {name: points[:3] for name, points in denied.items() if points and verdicts[name] == "PROVED"}
+    return {name: staleness[:3] for name, staleness in denied.items() if staleness and verdicts[name] == "PROVED"}
 
 
 @pytest.mark.parametrize("first", range(0, 120, 20))
@@ -119,8 +119,8 @@ def test_no_verdict_contradicts_values_computed_another_way(first):
             cells += 1
             open_cells += verdicts[name] == "UNKNOWN"
             if verdicts[name] == "REFUTED":
-                told = report[name].findings[0][1].evidence["counterexample"]
-                assert is_counterexample(name, told, function), (name, expression, told)
+                counterexample = report[name].findings[0][1].evidence["counterexample"]
+                assert is_counterexample(name, counterexample, function), (name, expression, counterexample)
     assert open_cells <= 0.1 * cells
 
 
@@ -131,19 +131,19 @@ def is_finite(expression, t):
         return False
 
 
-def is_counterexample(condition, told, function):
+def is_counterexample(condition, counterexample, function):
     with mpmath.workdps(DIGITS):
-        here, after = (at(function, told["tau"] + step) for step in (0, 1))
-    if condition == "defined" or told.get("undefined"):
-        return here is None
-    if here is None or (condition == "decreasing" and after is None):
+        value, after = (value_of(function, counterexample["tau"] + step) for step in (0, 1))
+    if condition == "defined" or counterexample.get("undefined"):
+        return value is None
+    if value is None or (condition == "decreasing" and after is None):
         return True  # SymPy has cancelled what is undefined, as τ/τ; the value was exact
     if condition == "positive":
-        return here < mpmath.mpf(10) ** -40
-    return after > here if condition == "decreasing" else abs(here - 1) > 1
+        return value < mpmath.mpf(10) ** -40
+    return after > value if condition == "decreasing" else abs(value - 1) > 1
 
 
-def at(function, t):
+def value_of(function, t):
     try:
         return function(t)
     except (ZeroDivisionError, ValueError):
@@ -159,7 +159,7 @@ def test_moments_contain_sums_computed_another_way(first):
             if "mean" not in finding.evidence:
                 continue
             with mpmath.workdps(DIGITS):
-                terms = [(mass(law, t), at(function, t), t) for t in range(400) if law.has_mass(t)]
+                terms = [(mass(law, t), value_of(function, t), t) for t in range(400) if law.has_mass(t)]
                 if any(value is None for _, value, _ in terms):
                     continue  # SymPy has cancelled what is undefined, as τ/τ
                 sums = [

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from theory.candidates.candidate import loads
+from theory.candidates.loading import loads
 from theory.decisions.decision import decide
 from theory.laws.parsing import parse_law
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from theory.candidates.candidate import loads
-from theory.candidates.file import CandidateError
+from theory.candidates.candidate import CandidateError
+from theory.candidates.loading import loads
 from theory.decisions.decision import decide
 from theory.laws.parsing import parse_law
 

@@ -49,7 +49,7 @@ def _assumptions(case: Case, step: fmpq | None) -> Sequence[Judged]:
         nonnegative(case),
         mean_factor(case),
         finite(case, "mean_square", "staleness_mean"),
-        step_condition(step, lambda at: 2 * at * case.moment("mean") * case["mu"], fmpq(1), "2ηmμ ≤ 1"),
+        step_condition(step, lambda eta: 2 * eta * case.moment("mean") * case["mu"], fmpq(1), "2ηmμ ≤ 1"),
     ]
 
 

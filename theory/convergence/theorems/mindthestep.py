@@ -35,14 +35,15 @@ from theory.convergence.assumptions import (
 from theory.convergence.steps import compared
 from theory.convergence.theorem import Case, Judged, Theorem
 from theory.convergence.theorems.bounded_gradients import UNBIASED
+from theory.decisions.verdict import Verdict
 from theory.numbers.balls import Number, ball, power
-from theory.verdict import Verdict, shown
+from theory.numbers.decimals import shown
 
 _ALONG_THE_RUN = Judged("bound along the run", None, "E|g_t|² ≤ M² given τ_t, for every t < T")
 
 
 def _slowed(case: Case) -> Number:
-    """What η² is multiplied with in d."""
+    """The factor of η² in d."""
     second, square_root = case.moment("mean_square"), power(case["eps"], fmpq(1, 2))
     stale = 2 * case["L"] * case["M"] * case.moment("staleness_mean") * power(second, fmpq(1, 2)) / square_root
     return stale + case["M"] ** 2 * second / case["eps"]

@@ -40,14 +40,14 @@ def _largest_step(case: Case) -> Number:
 
 
 def _assumptions(case: Case, step: fmpq | None) -> Sequence[Judged]:
-    told = "h = LηC_max·max(1,R) ≤ 1/2"
+    inequality = "h = LηC_max·max(1,R) ≤ 1/2"
     return [
         *SETTING,
         bounded_staleness(case),
         nonnegative(case),
         mean_factor(case),
         finite(case, "largest_factor", "mean_square", "staleness_mean"),
-        step_condition(step, lambda at: _load(case, at), fmpq(1, 2), told),
+        step_condition(step, lambda eta: _load(case, eta), fmpq(1, 2), inequality),
     ]
 
 

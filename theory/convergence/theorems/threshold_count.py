@@ -22,8 +22,8 @@ from flint import fmpq
 
 from theory.convergence.assumptions import NO_STEP, NOISE, SMOOTH, at_most, bounded_staleness, constant_factor
 from theory.convergence.theorem import Case, Judged, Theorem
+from theory.decisions.verdict import Verdict
 from theory.numbers.balls import Number
-from theory.verdict import Verdict
 
 _DELAYS = Judged(
     "delays that do not look at the noise", None, "the delay sequence is fixed, or independent of the noise"
@@ -48,12 +48,12 @@ def _assumptions(case: Case, step: fmpq | None) -> Sequence[Judged]:
     if step is None:
         judged.append(NO_STEP)
     elif judged[3].verdict is Verdict.PROVED:
-        wanted = _step(case)
-        verdict = Verdict.PROVED if step == wanted else Verdict.REFUTED
-        judged.append(Judged("step size", verdict, f"γ = {step}; the theorem's is {wanted}"))
+        own_step = _step(case)
+        verdict = Verdict.PROVED if step == own_step else Verdict.REFUTED
+        judged.append(Judged("step size", verdict, f"γ = {step}; the theorem's is {own_step}"))
         if "steps" in case.numbers:
-            told = "4·max(1,R)LΔ/ε + 8σ²LΔ/ε² ≤ K"
-            judged.append(at_most("enough commits", lambda: _bound(case, step), case["steps"], told))
+            inequality = "4·max(1,R)LΔ/ε + 8σ²LΔ/ε² ≤ K"
+            judged.append(at_most("enough commits", lambda: _bound(case, step), case["steps"], inequality))
     return judged
 
 

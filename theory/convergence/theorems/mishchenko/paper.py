@@ -1,4 +1,4 @@
-"""What the theorems of Mishchenko, Bach, Even and Woodworth (NeurIPS 2022, arXiv 2206.07638) have in common.
+"""Common parts of the theorems of Mishchenko, Bach, Even and Woodworth (NeurIPS 2022, arXiv 2206.07638).
 
 Their staleness counts from 1: τ + 1 here. Their M is the number of workers, m here; their σ², L, Δ are as here, and
 B = D = |x₀ - x*|: where the paper's statement prints B for a bound of the distance, its proofs use B².
@@ -12,8 +12,9 @@ from flint import fmpq
 
 from theory.convergence.assumptions import NO_STEP, at_most
 from theory.convergence.theorem import Case, Judged, Theorem
+from theory.decisions.verdict import Verdict
 from theory.numbers.balls import Number, ball, power, sign
-from theory.verdict import Verdict, shown
+from theory.numbers.decimals import shown
 
 PAPER = "Mishchenko, Bach, Even, Woodworth 2022 (arXiv 2206.07638)"
 SMOOTH = Judged("smooth objective", None, "F is L-smooth and bounded below")
@@ -28,33 +29,23 @@ def root(value: Number) -> Number:
     return power(value, fmpq(1, 2))
 
 
-def least(*values: Number) -> Number:
-    """The least of numbers."""
-    if all(isinstance(value, fmpq) for value in values):
-        return min(values)
-    smallest = ball(values[0])
-    for value in values[1:]:
-        smallest = smallest.min(ball(value))
-    return smallest
-
-
 def workers(case: Case) -> Judged:
-    """Busy workers apply staleness m - 1 on average at most, whatever their speeds."""
-    told = "m busy workers have E[τ] ≤ m − 1"
-    return at_most("a law of m workers", lambda: case.moment("mean_staleness"), case["workers"] - 1, told)
+    """Judges whether E[τ] ≤ m - 1, which holds for m busy workers whatever their speeds."""
+    inequality = "m busy workers have E[τ] ≤ m − 1"
+    return at_most("a law of m workers", lambda: case.moment("mean_staleness"), case["workers"] - 1, inequality)
 
 
-def prescribed(step: fmpq | None, wanted: Number) -> list[Judged]:
-    """Whether the base step size is the theorem's own, to nine digits: it is a root, which no short number equals."""
+def prescribed(step: fmpq | None, own_step: Number) -> list[Judged]:
+    """Judges whether the base step size is the theorem's own, a root, to nine digits."""
     if step is None:
         return []
-    near = abs(ball(step) - ball(wanted)) < ball(wanted) / 10**9
+    near = abs(ball(step) - ball(own_step)) < ball(own_step) / 10**9
     verdict = Verdict.PROVED if near else Verdict.REFUTED
-    return [Judged("base step size", verdict, f"η {shown(step)}; the theorem's {shown(wanted)}, to nine digits")]
+    return [Judged("base step size", verdict, f"η {shown(step)}; the theorem's {shown(own_step)}, to nine digits")]
 
 
 def follows(case: Case, step: fmpq | None, rule: Callable[[int], Number], written: str) -> list[Judged]:
-    """Whether ηC(τ) is the theorem's own step-size rule, wherever the law has mass.
+    """Judges whether ηC(τ) is the theorem's own step-size rule, wherever the law has mass.
 
     Args:
       case: step-size function, law and numbers.
@@ -65,15 +56,15 @@ def follows(case: Case, step: fmpq | None, rule: Callable[[int], Number], writte
     if step is None:
         return [NO_STEP]
     name = "the theorem's step sizes"
-    for tau in case.moments.points:
+    for tau in case.moments.support:
         try:
             ours, theirs = step * case.moments.factor(tau), rule(tau)
             if sign(ours - theirs) != 0:
-                told = f"at τ = {tau} the function steps ηC {shown(ours)}, {written} {shown(theirs)}"
-                return [Judged(name, Verdict.REFUTED, told)]
+                difference = f"at τ = {tau} the function steps ηC {shown(ours)}, {written} {shown(theirs)}"
+                return [Judged(name, Verdict.REFUTED, difference)]
         except ArithmeticError:
             return [Judged(name, Verdict.UNKNOWN, f"at τ = {tau} ηC and {written} could not be told apart")]
-    if not case.moments.has_all_points:
+    if not case.moments.has_whole_support:
         return [Judged(name, Verdict.UNKNOWN, f"ηC(τ) is {written} as far as it was looked at")]
     return [Judged(name, Verdict.PROVED, f"ηC(τ) = {written} wherever the law has mass")]
 
@@ -88,7 +79,7 @@ def theorem(
     step: Callable[[Case], Number],
     most: Callable[[Case], Number] | None = None,
 ) -> Theorem:
-    """A theorem of the paper; ``most`` is the largest base step that its proof allows, where that is not ``step``."""
+    """Builds a theorem of the paper; ``most`` is the largest base step that its proof allows, if not ``step``."""
     return Theorem(
         key=f"mishchenko-{number}",
         title=f"{title} (Mishchenko et al., Theorem {number})",

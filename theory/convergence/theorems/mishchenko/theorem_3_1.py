@@ -23,13 +23,12 @@ from theory.convergence.theorems.mishchenko.paper import (
     SAMPLES,
     SMOOTH,
     follows,
-    least,
     prescribed,
     root,
     theorem,
     workers,
 )
-from theory.numbers.balls import Number
+from theory.numbers.balls import Number, least
 
 
 def _step(case: Case) -> Number:

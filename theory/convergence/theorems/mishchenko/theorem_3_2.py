@@ -21,8 +21,8 @@ from flint import arb, fmpq
 
 from theory.convergence.assumptions import STRONGLY_CONVEX, at_most, not_steeper
 from theory.convergence.theorem import Case, Judged
-from theory.convergence.theorems.mishchenko.paper import DELAYS, SAMPLES, SMOOTH, follows, least, theorem, workers
-from theory.numbers.balls import Number, ball
+from theory.convergence.theorems.mishchenko.paper import DELAYS, SAMPLES, SMOOTH, follows, theorem, workers
+from theory.numbers.balls import Number, ball, least
 
 
 def _most(case: Case) -> Number:

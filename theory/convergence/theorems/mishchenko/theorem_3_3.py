@@ -21,8 +21,8 @@ from flint import fmpq
 
 from theory.convergence.assumptions import at_most
 from theory.convergence.theorem import Case, Judged
-from theory.convergence.theorems.mishchenko.paper import DELAYS, SAMPLES, SMOOTH, follows, least, root, theorem, workers
-from theory.numbers.balls import Number
+from theory.convergence.theorems.mishchenko.paper import DELAYS, SAMPLES, SMOOTH, follows, root, theorem, workers
+from theory.numbers.balls import Number, least
 
 
 def _most(case: Case) -> Number:

@@ -1,72 +1,12 @@
-"""Verdicts, and what stands behind each."""
+"""Numbers written for people and for certificates: decimals that are rounded outward."""
 
 from __future__ import annotations
 
-import dataclasses
 import decimal
-import enum
-from collections.abc import Iterable, Mapping
-from typing import Any
 
 from flint import arb, fmpq
 
 from theory.numbers.balls import Number
-
-
-class Verdict(enum.StrEnum):
-    """PROVED, REFUTED or UNKNOWN."""
-
-    PROVED = "PROVED"
-    REFUTED = "REFUTED"
-    UNKNOWN = "UNKNOWN"
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """A verdict on one condition under one law.
-
-    Attributes:
-      verdict: the verdict.
-      because: one sentence for people.
-      evidence: what a certificate carries: strings, integers, lists and dicts.
-    """
-
-    verdict: Verdict
-    because: str
-    evidence: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
-def needs_defined(condition: str, evidence: Mapping[str, Any]) -> bool:
-    """Whether a proof is about the values that there are: an algebra that cancels does not see a division by zero."""
-    if condition == "magnitude":
-        return evidence["argument"] != "finite sum"
-    return condition in ("positive", "decreasing", "amplitude") or (condition == "moments" and "mean" not in evidence)
-
-
-def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """REFUTED before UNKNOWN before PROVED.
-
-    Example:
-      >>> worst([Verdict.PROVED, Verdict.UNKNOWN]).value
-      'UNKNOWN'
-    """
-    found = set(verdicts)
-    return next((v for v in (Verdict.REFUTED, Verdict.UNKNOWN) if v in found), Verdict.PROVED)
-
-
-def proved(because: str, **evidence: Any) -> Finding:
-    """A finding that the condition holds."""
-    return Finding(Verdict.PROVED, because, evidence)
-
-
-def refuted(because: str, **evidence: Any) -> Finding:
-    """A finding that the condition fails."""
-    return Finding(Verdict.REFUTED, because, evidence)
-
-
-def unknown(because: str) -> Finding:
-    """No verdict, and why."""
-    return Finding(Verdict.UNKNOWN, because)
 
 
 def ends(value: Number, digits: int = 15) -> list[str]:
