@@ -32,6 +32,17 @@ FLOORS = {
         ["cli"],
         ["__main__"],
     ],
+    "theory": [
+        ["numbers"],
+        ["formulas"],
+        ["laws"],
+        ["analysis", "candidates"],
+        ["decisions"],
+        ["certificates", "convergence"],
+        ["auditing", "command_line", "bridge"],
+        [""],
+        ["verify", "check", "bounds", "table", "identities"],
+    ],
     "jasgd.cluster": [
         ["durations", "recorded_durations", "changing_speeds", "draws", "parsing", "model"],
         ["generation"],
