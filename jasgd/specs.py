@@ -105,9 +105,7 @@ def make(
     parameters = inspect.signature(factory).parameters
     check_names(owner, options, [*parameters, *besides])
     options = {key: value for key, value in (known or {}).items() if key in parameters} | dict(options)
-    missing = [key for key, one in parameters.items() if one.default is one.empty and key not in options]
-    if missing:
-        raise ValueError(f"{owner} needs the options {', '.join(missing)}")
+    check_complete(owner, options, parameters)
     return factory(**options)
 
 
@@ -132,6 +130,28 @@ def check_names(owner: str, options: Mapping[str, Any], allowed: Collection[str]
         if key not in allowed:
             has = f"the options {', '.join(allowed)}" if allowed else "no options"
             raise ValueError(f"{owner} has {has}; got {key!r}")
+
+
+def check_complete(owner: str, options: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter]) -> None:
+    """Refuses options of which one without a default is missing.
+
+    Args:
+      owner: what has the options, for the message.
+      options: by name.
+      parameters: those of the factory that takes them, by name.
+
+    Returns:
+      None.
+
+    Raises:
+      ValueError: naming all that are missing.
+
+    Example:
+      >>> check_complete("rule 'power'", {"p": 1}, inspect.signature(lambda p: p).parameters)
+    """
+    missing = [key for key, one in parameters.items() if one.default is one.empty and key not in options]
+    if missing:
+        raise ValueError(f"{owner} needs the option{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
 
 
 def check_kinds(factory: Callable[..., Any], options: Mapping[str, Any]) -> None:

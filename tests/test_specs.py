@@ -150,7 +150,7 @@ def test_a_rule_is_divided_by_its_mean_where_the_text_says_so():
         ("tail:amplitude=true", "amplitude must be a number, got True"),
         ("hinge:grace=none", "grace must be a number, got None"),
         ("exponential:beta=steep", "beta must be a number or none, got 'steep'"),
-        ("koloskova", "rule 'koloskova' needs the options smoothness$"),
+        ("koloskova", "rule 'koloskova' needs the option smoothness$"),
         ("koloskova:smoothness=1,drop=no", "drop must be true or false, got 'no'"),
         ("koloskova:smoothness=1,drop=0", "drop must be true or false, got 0"),
         ("inverse:normalized=yes", "normalized must be true or false, got 'yes'"),
@@ -200,7 +200,7 @@ def test_a_law_counts_as_its_text_says():
         ("decay:half_life=long", "^law 'decay:half_life=long': half_life must be a number, got 'long'"),
         ("decay:half_life=true", "^law 'decay:half_life=true': half_life must be a number, got True"),
         ("one_shot:start=4,stop=2", "^law 'one_shot:start=4,stop=2': stop must be an integer ≥ 5, got 2"),
-        ("one_shot:start=4", "^law 'one_shot:start=4': law 'one_shot' needs the options stop$"),
+        ("one_shot:start=4", "^law 'one_shot:start=4': law 'one_shot' needs the option stop$"),
         ("window:length", "^'window:length': options are written"),
     ],
 )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jasgd import specs
 from jasgd.cluster.durations import Duration, constant, exponential, gamma, lognormal
-from jasgd.specs import parse_spec
 
 DURATIONS: dict[str, Callable[..., Duration]] = {
     "constant": constant,
@@ -39,10 +38,10 @@ def parse_duration(text: str, **defaults: float) -> Duration:
     except ValueError as error:
         if "must be" in str(error):  # a number, and one that cannot be
             raise
-    name, options = parse_spec(text)
+    name, options = specs.parse_spec(text)
     if name not in DURATIONS:
         raise ValueError(f"a duration must be a number of seconds or one of {', '.join(DURATIONS)}, got {text!r}")
-    return _constructed(text, DURATIONS[name], options, defaults)
+    return _constructed(text, f"duration {name!r}", DURATIONS[name], options, defaults)
 
 
 def parse_options(text: str, kind: Callable[..., Any]) -> Any:
@@ -63,7 +62,7 @@ def parse_options(text: str, kind: Callable[..., Any]) -> Any:
       >>> parse_options("count=2,remote=1.5", Nodes)
       Nodes(count=2, remote=1.5, home=None)
     """
-    return _constructed(text, kind, parse_spec(f":{text}")[1], {})
+    return _constructed(text, kind.__name__, kind, specs.parse_spec(f":{text}")[1], {})
 
 
 def parse_times(text: str) -> dict[int, float]:
@@ -83,20 +82,15 @@ def parse_times(text: str) -> dict[int, float]:
       {0: 2.5, 3: 4.0}
     """
     try:
-        return {int(worker): float(time_s) for worker, time_s in parse_spec(f":{text}")[1].items()}
+        return {int(worker): float(time_s) for worker, time_s in specs.parse_spec(f":{text}")[1].items()}
     except (TypeError, ValueError):
         raise ValueError(f"times must be written worker=seconds,worker=seconds, got {text!r}") from None
 
 
-def _constructed(text: str, kind: Callable[..., Any], options: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
-    parameters = inspect.signature(kind).parameters
-    for key in options:
-        if key not in parameters:
-            raise ValueError(f"{text!r}: the options are {', '.join(parameters)}; got {key!r}")
-    chosen = {key: value for key, value in defaults.items() if key in parameters} | dict(options)
-    if missing := [key for key, one in parameters.items() if one.default is one.empty and key not in chosen]:
-        raise ValueError(f"{text!r}: {', '.join(missing)} must be given")
+def _constructed(
+    text: str, owner: str, kind: Callable[..., Any], options: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> Any:
     try:
-        return kind(**chosen)
+        return specs.make(owner, kind, options, known=defaults)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{text!r}: {error}") from error

@@ -6,12 +6,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from jasgd import schemes
+from jasgd import schemes, specs
 from jasgd.cluster.generation.asynchronous_schemes import BoundedStaleness, Hogwild, Leashed, Locked, Sequential
 from jasgd.cluster.generation.round_schemes import KOfN, Synchronous
 from jasgd.cluster.generation.run import ClusterRun
 from jasgd.cluster.generation.simulated_scheme import SimulatedScheme
-from jasgd.specs import parse_spec
 
 #: name → simulated scheme; those that threads can run as well have the same name and options there.
 SIMULATED: dict[str, type[SimulatedScheme]] = {
@@ -38,10 +37,8 @@ def resolve(scheme: Any) -> tuple[str, Callable[[ClusterRun], SimulatedScheme]]:
       ('leashed(persistence=3)', 'hogwild(max_staleness=8)')
     """
     if isinstance(scheme, str):
-        name, options = parse_spec(scheme)
-        kind = SIMULATED.get(name)
-        if kind is None:
-            raise ValueError(f"scheme must be one of {', '.join(SIMULATED)}, got {name!r}")
+        name, options = specs.parse_spec(scheme)
+        kind = specs.entry("scheme", SIMULATED, name)
     elif not callable(scheme):
         raise TypeError(f"scheme must be a name, or what makes a scheme, got {scheme!r}")
     else:
@@ -56,14 +53,8 @@ def resolve(scheme: Any) -> tuple[str, Callable[[ClusterRun], SimulatedScheme]]:
                 f"scheme must be one that is simulated, {', '.join(SIMULATED)}, or a class derived from "
                 f"jasgd.cluster.SimulatedScheme, got {name}"
             )
-    parameters = list(inspect.signature(kind).parameters.values())[1:]  # after the run
-    allowed = [p.name for p in parameters]
-    for key in options:
-        if key not in allowed:
-            has = f"the options {', '.join(allowed)}" if allowed else "no options"
-            raise ValueError(f"scheme {name!r} has {has}; got {key!r}")
-    for parameter in parameters:
-        if parameter.default is parameter.empty and parameter.name not in options:
-            raise ValueError(f"scheme {name!r} needs the option {parameter.name}")
+    parameters = dict(list(inspect.signature(kind).parameters.items())[1:])  # after the run
+    specs.check_names(f"scheme {name!r}", options, parameters)
+    specs.check_complete(f"scheme {name!r}", options, parameters)
     options_text = ", ".join(f"{key}={value!r}" for key, value in options.items() if value is not None)
     return f"{name}({options_text})" if options_text else str(name), lambda run: kind(run, **options)
