@@ -25,10 +25,10 @@ types: install
 	$(BIN)/pyrefly check
 
 test: install lint types test-newest
-	$(BIN)/python -m pytest
+	tools/run_tests
 
 test-full: install
-	$(BIN)/python -m pytest -m "full or not full"
+	tools/run_tests -m "full or not full"
 
 # The newest Python that this project is tested on; left out, with a word, where it is not installed.
 test-newest:
