@@ -124,10 +124,10 @@ def main(workers=4, slack=1):
         )
         execution = result.execution
         taken = np.bincount(execution.worker, minlength=workers).tolist()
-        told = ", ".join(f"{name} {count}" for name, count in result.counters.items())
+        counters = ", ".join(f"{name} {count}" for name, count in result.counters.items())
         print(
             f"{jasgd.schemes.describe(scheme):26} {execution.commits} updates in {result.duration_s:.2f} s, "
-            f"largest staleness {execution.staleness.max():3d}, gradients by worker {taken} {told}"
+            f"largest staleness {execution.staleness.max():3d}, gradients by worker {taken} {counters}"
         )
 
 
