@@ -7,7 +7,7 @@ one call: a ``lax.while_loop`` that reads, computes its gradient, applies the tr
 and commits are functions of foreign_store.cc that XLA calls by ``jax.ffi``. The schemes are the same, lock-based
 AsyncSGD, Hogwild! and Leashed-SGD; so are gradient, transformation and mini-batches. Told are updates per second over
 those of workers that share nothing, in two calls of Python (benchmarks/limits.py), beside what ``jasgd.train`` reaches.
-What is printed was checked before: one worker's parameters are those of ``jasgd.train`` with one worker, and every version
+Checked before printing: one worker's parameters are those of ``jasgd.train`` with one worker, and every version
 has been committed once.
 
 It is no engine of the library: it needs a compiler where it runs, mini-batches that lie on the device, and a run that
