@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NEWEST := .venv-newest
+# Two processes: each compiles and trains with threads of its own, and a machine of continuous integration has two cores.
+SIDE_BY_SIDE := --numprocesses 2 --dist worksteal
 
 .PHONY: install demo test test-full test-newest lint types bench clean
 
@@ -25,10 +27,10 @@ types: install
 	$(BIN)/pyrefly check
 
 test: install lint types test-newest
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-full: install
-	$(BIN)/python -m pytest -m "full or not full"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "full or not full"
 
 # The newest Python that this project is tested on; left out, with a word, where it is not installed.
 test-newest:

@@ -7,7 +7,7 @@ one call: a ``lax.while_loop`` that reads, computes its gradient, applies the tr
 and commits are functions of foreign_store.cc that XLA calls by ``jax.ffi``. The schemes are the same, lock-based
 AsyncSGD, Hogwild! and Leashed-SGD; so are gradient, transformation and mini-batches. Told are updates per second over
 those of workers that share nothing, in two calls of Python (benchmarks/limits.py), beside what ``jasgd.train`` reaches.
-What is told was checked before: one worker's parameters are those of ``jasgd.train`` with one worker, and every version
+Checked before printing: one worker's parameters are those of ``jasgd.train`` with one worker, and every version
 has been committed once.
 
 It is no engine of the library: it needs a compiler where it runs, mini-batches that lie on the device, and a run that
@@ -38,12 +38,12 @@ def library(folder):
     source, target = Path(__file__).with_name("foreign_store.cc"), Path(folder) / "foreign_store.so"
     flags = ["-std=c++17", "-O3", "-march=native", "-shared", "-fPIC", "-w", "-isystem", jax.ffi.include_dir()]
     subprocess.run(["g++", *flags, str(source), "-o", str(target)], check=True)
-    found = ctypes.CDLL(str(target))
-    found.MakeStore.restype = found.Tries.restype = ctypes.c_int64
-    found.Staleness.restype, found.Parameters.restype = ctypes.POINTER(ctypes.c_int32), ctypes.POINTER(ctypes.c_float)
+    loaded = ctypes.CDLL(str(target))
+    loaded.MakeStore.restype = loaded.Tries.restype = ctypes.c_int64
+    loaded.Staleness.restype, loaded.Parameters.restype = ctypes.POINTER(ctypes.c_int32), ctypes.POINTER(ctypes.c_float)
     for name in ("ReadParameters", "BeginCommit", "EndCommit"):
-        jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(found, name)), platform="cpu")
-    return found
+        jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(loaded, name)), platform="cpu")
+    return loaded
 
 
 class Loops:
@@ -58,13 +58,13 @@ class Loops:
       steps: commits.
     """
 
-    def __init__(self, found, limits, drawn, scheme, workers, steps):
+    def __init__(self, library_functions, limits, drawn, scheme, workers, steps):
         import jax
         import jax.numpy as jnp
         import numpy as np
 
         self.found, self.compiled, self.scheme, self.workers, self.steps = (
-            found,
+            library_functions,
             limits.compiled,
             scheme,
             workers,
@@ -75,9 +75,9 @@ class Loops:
         self.shapes = tuple(
             [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves] for leaves in (params, state)
         )
-        given = (len(params), self.initial[0], len(self.initial[0]), len(state), self.initial[1], len(self.initial[1]))
-        wide = [ctypes.c_int64(value) if isinstance(value, int) else value for value in (workers, steps, *given)]
-        self.store = found.MakeStore(SCHEMES.index(scheme), *wide)
+        values = (len(params), self.initial[0], len(self.initial[0]), len(state), self.initial[1], len(self.initial[1]))
+        wide = [ctypes.c_int64(value) if isinstance(value, int) else value for value in (workers, steps, *values)]
+        self.store = library_functions.MakeStore(SCHEMES.index(scheme), *wide)
         self.batches = tuple(jnp.stack([jnp.asarray(part) for part in parts]) for parts in zip(*drawn, strict=True))
         self.loops = [jax.jit(self.loop, static_argnums=0).lower(w, self.batches).compile() for w in range(workers)]
 
@@ -88,23 +88,23 @@ class Loops:
         import numpy as np
 
         number, (params_like, state_like) = jax.ShapeDtypeStruct((), jnp.int32), self.shapes
-        here = {"store": np.int64(self.store)}
-        mine, many, leashed = here | {"worker": np.int64(worker)}, len(state_like), self.scheme == "leashed"
+        attributes = {"store": np.int64(self.store)}
+        mine, many, leashed = attributes | {"worker": np.int64(worker)}, len(state_like), self.scheme == "leashed"
 
         def attempt(version, commits, grads, loss):
             like = [number, number, *state_like, *(params_like if leashed else [])]
             base, tau, *rest = jax.ffi.ffi_call("BeginCommit", like)(version, commits, loss, *grads, **mine)
             state, params = tuple(rest[:many]), tuple(rest[many:])
             if leashed:
-                given, state, _ = self.compiled.traced_apply(params, state, grads, tau, loss, ())
+                values, state, _ = self.compiled.traced_apply(params, state, grads, tau, loss, ())
             else:  # SGD, whose update does not depend on the current parameters
-                given, state, _ = self.compiled.update(grads, state, grads, tau, loss, ())
-            return jax.ffi.ffi_call("EndCommit", [number, number])(base, tau, *state, *given, **mine)
+                values, state, _ = self.compiled.update(grads, state, grads, tau, loss, ())
+            return jax.ffi.ffi_call("EndCommit", [number, number])(base, tau, *state, *values, **mine)
 
         def round_of(carry):
             commits, _ = carry
             ticket, version, *params = jax.ffi.ffi_call("ReadParameters", [number, number, *params_like])(
-                commits, **here
+                commits, **attributes
             )
             batch = tuple(part[ticket % part.shape[0]] for part in batches)
             loss, _, grads = self.compiled.gradient(tuple(params), batch)
@@ -171,17 +171,17 @@ def serve(model, batch, workers, steps):
     problem, drawn = problem_of(model, batch)
     limits = Limits(problem, transformation())
     with tempfile.TemporaryDirectory() as folder:
-        found = library(folder)
+        functions = library(folder)
         for scheme in SCHEMES:
-            require_same(Loops(found, limits, drawn, scheme, 1, 50), problem)
-        loops = {scheme: Loops(found, limits, drawn, scheme, workers, steps) for scheme in SCHEMES}
+            require_same(Loops(functions, limits, drawn, scheme, 1, 50), problem)
+        loops = {scheme: Loops(functions, limits, drawn, scheme, workers, steps) for scheme in SCHEMES}
         for one in loops.values():
             one.run()
         print("ready", flush=True)
         for scheme in map(str.strip, sys.stdin):
             one = loops[scheme]
-            told = {"seconds": one.run(), "staleness": float(one.staleness.mean()), "tries": one.tries}
-            print(json.dumps(told), flush=True)
+            row = {"seconds": one.run(), "staleness": float(one.staleness.mean()), "tries": one.tries}
+            print(json.dumps(row), flush=True)
 
 
 def require_same(one, problem):
@@ -213,7 +213,7 @@ def main():
     jasgd.configure_cpu()
     from limits import Limits
 
-    told = []
+    places = []
     print("updates per second over those of workers that share nothing, two calls of Python each")
     for model, batch, workers in itertools.product(options.models, options.batches, options.workers):
         problem, _ = problem_of(model, batch)
@@ -231,9 +231,9 @@ def main():
             rows = [one_repetition(problem, limits, workers, steps, foreign) for _ in range(options.repetitions)]
             peer.stdin.close()
         tell(model, batch, workers, rows)
-        told.append({"model": model, "batch": batch, "workers": workers, "steps": steps, "repetitions": rows})
+        places.append({"model": model, "batch": batch, "workers": workers, "steps": steps, "repetitions": rows})
     if options.json:
-        options.json.write_text(json.dumps(told, indent=2))
+        options.json.write_text(json.dumps(places, indent=2))
 
 
 def one_repetition(problem, limits, workers, steps, foreign):

@@ -2,7 +2,7 @@
 
     python benchmarks/importing.py
 
-It is told of whole processes, so a collection of garbage that Python happens to do meanwhile is part of it.
+It is measured on whole processes, so a collection of garbage that Python happens to do meanwhile is part of it.
 """
 
 import argparse

@@ -70,24 +70,24 @@ def one_run(problem, scheme, workers, steps):
 def measure(options):
     loaded = {b: problems.load(options.dataset, options.model, batch_size=b) for b in options.batches}
     arms = [(b, m, s) for b in options.batches for m in options.workers for s in options.schemes]
-    found = {arm: [] for arm in arms}
+    rows = {arm: [] for arm in arms}
     before = {}
     for _ in range(options.repetitions):
         for arm in arms:
             batch, workers, scheme = arm
             result, others = one_run(loaded[batch], scheme, workers, options.steps)
             run = result.execution
-            told = {"others": others, "mean τ": float(run.staleness.mean()), "tries": float(run.tries.mean())}
+            row = {"others": others, "mean τ": float(run.staleness.mean()), "tries": float(run.tries.mean())}
             for order in ORDERS:
                 model = cluster.measured_from(result, order=order)
                 generated = cluster.generate(model, scheme=scheme, workers=workers, steps=options.steps)
-                told[order] = distance(run, generated)
-                told[f"mean τ, {order}"] = float(generated.staleness.mean())
+                row[order] = distance(run, generated)
+                row[f"mean τ, {order}"] = float(generated.staleness.mean())
             if arm in before:
-                told["run before"] = distance(run, before[arm])
+                row["run before"] = distance(run, before[arm])
             before[arm] = run
-            found[arm].append(told)
-    return found
+            rows[arm].append(row)
+    return rows
 
 
 def cell(values):
@@ -107,16 +107,19 @@ def main():
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--json", help="also write the figures to this file")
     options = parser.parse_args()
-    found = measure(options)
+    measured = measure(options)
     print(f"{options.dataset}/{options.model}, {options.steps} commits, {os.cpu_count()} processors")
     columns = [*ORDERS, "run before"]
     print(f"{'batch':>5} {'m':>2} {'scheme':8} {'others':>7} {'mean τ':>7} " + " ".join(f"{c:>21}" for c in columns))
-    for (batch, workers, scheme), rows in found.items():
+    for (batch, workers, scheme), rows in measured.items():
         others, mean = (statistics.median(row[name] for row in rows) for name in ("others", "mean τ"))
         cells = " ".join(f"{cell([row[c] for row in rows if c in row]):>21}" for c in columns)
         print(f"{batch:5} {workers:2} {scheme:8} {others:7.0%} {mean:7.2f} {cells}")
     if options.json:
-        rows = [{"batch": b, "workers": m, "scheme": s, "repetitions": told} for (b, m, s), told in found.items()]
+        rows = [
+            {"batch": b, "workers": m, "scheme": s, "repetitions": repetitions}
+            for (b, m, s), repetitions in measured.items()
+        ]
         Path(options.json).write_text(json.dumps({"options": vars(options), "arms": rows}, indent=2) + "\n")
 
 

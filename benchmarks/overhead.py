@@ -4,7 +4,7 @@
 
 The plain loop is the one of Optax's documentation: a jitted gradient, then a jitted update with apply_updates, over the
 same tickets. Each repetition runs the loop and every scheme with one worker in turn; a ratio is taken within a
-repetition, so that a machine whose speed drifts does not matter; told are the median over repetitions and the range.
+repetition, so that a machine whose speed drifts does not matter; printed are the median over repetitions and the range.
 The goal is a ratio of at most 1.15 for every scheme. All rounds are Python's: benchmarks/throughput.py has native ones.
 """
 

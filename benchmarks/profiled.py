@@ -83,12 +83,12 @@ def shares(run, scheme):
             worked.append((time.perf_counter() - started, time.thread_time() - ran))
 
     def factory(setup):
-        made = jasgd.schemes.selection.make(scheme, setup)
-        if isinstance(getattr(made, "_mutex", None), type(threading.Lock())):
-            made._mutex = _Mutex(made._mutex)
-        if gates := getattr(made, "_gates", None):  # the synchronous scheme's
-            made._gates = list(map(_Mutex, gates))
-        return made
+        instance = jasgd.schemes.selection.make(scheme, setup)
+        if isinstance(getattr(instance, "_mutex", None), type(threading.Lock())):
+            instance._mutex = _Mutex(instance._mutex)
+        if gates := getattr(instance, "_gates", None):  # the synchronous scheme's
+            instance._gates = list(map(_Mutex, gates))
+        return instance
 
     factory.__name__ = jasgd.schemes.describe(scheme)
     original, options = threads.work, jax.profiler.ProfileOptions()
@@ -104,9 +104,9 @@ def shares(run, scheme):
         finally:
             jax.profiler.stop_trace()
         (file,) = Path(folder).rglob("*.xplane.pb")
-        told = _read(jax.profiler.ProfileData.from_file(str(file)))
+        shares_of_time = _read(jax.profiler.ProfileData.from_file(str(file)))
     wall, ran = (sum(values) for values in zip(*worked, strict=True))
-    return told | {"off processor": 1 - ran / wall}
+    return shares_of_time | {"off processor": 1 - ran / wall}
 
 
 def _read(profile):

@@ -8,7 +8,7 @@ parameters, one and a half times as much. Told is each one's share of the copy's
 move, and how much memory a run of m workers takes at its peak, in vectors of parameters. The goal for a commit at 10⁷
 parameters is one half. The state of SGD is some numbers, and the gradient timed here has no temporary memory, so that
 all that is measured is parameters and gradients. These are Python's rounds; how native ones fare beside them as the
-parameters grow is told of whole runs with two workers.
+parameters grow is measured on whole runs with two workers.
 """
 
 import argparse
@@ -54,12 +54,12 @@ def median_s(call, prepare=lambda: None, least_s=0.3, most=300):
     """Seconds of a call on what ``prepare`` gives, the median over as many as take ``least_s``."""
     times, spent = [], 0.0
     while len(times) < 5 or (spent < least_s and len(times) < most):
-        given = prepare()
+        arguments = prepare()
         before = time.perf_counter()
-        call() if given is None else call(given)
+        call() if arguments is None else call(arguments)
         times.append(time.perf_counter() - before)
         spent += times[-1]
-        del given
+        del arguments
     return statistics.median(times)
 
 
@@ -116,8 +116,8 @@ def native_over_python(scheme, size, repetitions=3):
     steps = min(3000, max(60, int(5e7 / size)))
 
     def seconds(native):
-        made = schemes.named(scheme, native=native)
-        return jasgd.train(quadratic, {"w": jnp.ones(size)}, tx, lambda ticket: np.float32(1), scheme=made,
+        factory = schemes.named(scheme, native=native)
+        return jasgd.train(quadratic, {"w": jnp.ones(size)}, tx, lambda ticket: np.float32(1), scheme=factory,
                            workers=2, steps=steps).duration_s  # fmt: skip
 
     return [seconds(False) / seconds(True) for _ in range(repetitions)]
@@ -157,29 +157,31 @@ def main():
     options = parser.parse_args()
     if options.memory_of:
         return train_and_tell_memory(options.memory_of, options.workers, options.size)
-    told = {"sizes": {}, "native": {}, "leaves": {}, "memory": {}}
+    measured = {"sizes": {}, "native": {}, "leaves": {}, "memory": {}}
     print("share of a copy's bandwidth, for the bytes that must be moved; in brackets µs")
     print(f"{'parameters':>12}{'copy':>14}" + "".join(f"{s + ' ' + w:>22}" for s in SCHEMES for w in MOVED))
     for size in options.sizes:
         plain = copy_s(size)
-        line, told["sizes"][size] = f"{size:12}{1e6 * plain:11.0f} µs", {"copy_s": plain}
+        line, measured["sizes"][size] = f"{size:12}{1e6 * plain:11.0f} µs", {"copy_s": plain}
         for scheme in SCHEMES:
             for what, seconds in cost(scheme, size, leaves=1).items():
                 share = plain / 2 * MOVED[what] / seconds
-                told["sizes"][size][f"{scheme} {what}"] = {"seconds": seconds, "share": share}
+                measured["sizes"][size][f"{scheme} {what}"] = {"seconds": seconds, "share": share}
                 missed = "!" if (what, size) == ("commit", AT) and share < GOAL else ""
                 line += f"{f'{share:.2f}{missed} ({1e6 * seconds:.0f})':>22}"
         print(line, flush=True)
     print("\nupdates per second of two workers in native rounds, over those in Python's: median (range)")
     for size in (size for size in options.sizes if size <= AT):
-        told["native"][size] = {scheme: sorted(native_over_python(scheme, size)) for scheme in SCHEMES}
-        ratios = (f"{s} {statistics.median(r):.2f} ({r[0]:.2f}–{r[-1]:.2f})" for s, r in told["native"][size].items())
+        measured["native"][size] = {scheme: sorted(native_over_python(scheme, size)) for scheme in SCHEMES}
+        ratios = (
+            f"{s} {statistics.median(r):.2f} ({r[0]:.2f}–{r[-1]:.2f})" for s, r in measured["native"][size].items()
+        )
         print(f"{size:12}: " + "; ".join(ratios), flush=True)
     print(f"\n10⁶ parameters in several arrays: µs of a commit; ! is below the goal of {GOAL}")
     for leaves in options.leaves:
-        told["leaves"][leaves] = {scheme: cost(scheme, 10**6, leaves) for scheme in SCHEMES}
+        measured["leaves"][leaves] = {scheme: cost(scheme, 10**6, leaves) for scheme in SCHEMES}
         figures = (
-            f"{s} {1e6 * c['commit']:.0f}, read {1e6 * c['read']:.0f}" for s, c in told["leaves"][leaves].items()
+            f"{s} {1e6 * c['commit']:.0f}, read {1e6 * c['read']:.0f}" for s, c in measured["leaves"][leaves].items()
         )
         print(f"{leaves:12} arrays: " + "; ".join(figures), flush=True)
     print(
@@ -187,11 +189,11 @@ def main():
     )
     for scheme, workers in itertools.product(SCHEMES, (1, 2, 8)):
         vectors, (each, besides) = peak_vectors(scheme, workers), MOST[scheme]
-        told["memory"][f"{scheme}, {workers}"] = vectors
+        measured["memory"][f"{scheme}, {workers}"] = vectors
         goal = each * workers + besides
         print(f"{scheme:>12}, {workers} workers: {vectors:5.1f}{'!' * (vectors > goal):1}  goal {goal}", flush=True)
     if options.json:
-        options.json.write_text(json.dumps(told, indent=2))
+        options.json.write_text(json.dumps(measured, indent=2))
 
 
 if __name__ == "__main__":

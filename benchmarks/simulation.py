@@ -88,22 +88,22 @@ def ratios(options):
     bench.sequential(CHUNK)
     for job in jobs.values():
         bench.simulated(job)  # compiles
-    told = {workers: [] for workers in jobs}
+    by_workers = {workers: [] for workers in jobs}
     plain = []
     for _ in range(options.repetitions):
         for workers, job in jobs.items():
             before = bench.sequential(options.steps)
             seconds = bench.simulated(job)
             after = bench.sequential(options.steps)
-            told[workers].append(2 * seconds / (before + after))
+            by_workers[workers].append(2 * seconds / (before + after))
             plain += [before, after]
-    return {"plain_s": plain, "ratios": told}
+    return {"plain_s": plain, "ratios": by_workers}
 
 
 def memory(options):
     """What the scan holds at most, in parameter vectors: arguments, results and temporaries, by XLA's account."""
     bench = Bench(options.dataset, options.model, options.batch)
-    told = {}
+    held = {}
     for workers in options.workers:
         _, lane = bench.lane(workers, 10 * CHUNK)
         carry = bench.program.begin(bench.leaves, bench.state, lane.plan.slots)
@@ -114,8 +114,8 @@ def memory(options):
         data = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves((shared, steps)))
         total = used.argument_size_in_bytes + used.output_size_in_bytes + used.temp_size_in_bytes
         size = sum(leaf.nbytes for leaf in bench.leaves)
-        told[workers] = (total - used.alias_size_in_bytes - data) / size
-    return told
+        held[workers] = (total - used.alias_size_in_bytes - data) / size
+    return held
 
 
 def main():
@@ -128,10 +128,10 @@ def main():
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--json", help="also write the figures to this file")
     options = parser.parse_args()
-    told = ratios(options)
-    per_update = 1e6 * statistics.median(told["plain_s"]) / options.steps
+    measured = ratios(options)
+    per_update = 1e6 * statistics.median(measured["plain_s"]) / options.steps
     print(f"{options.dataset}/{options.model}, batch {options.batch}: sequential scan {per_update:.0f} µs an update")
-    for workers, values in told["ratios"].items():
+    for workers, values in measured["ratios"].items():
         print(f"{workers:6} workers: {statistics.median(values):.3f} ({min(values):.3f}–{max(values):.3f})")
     held = memory(options)
     for workers, vectors in held.items():
@@ -139,7 +139,7 @@ def main():
         print(f"{workers:6} workers: {vectors:.1f} parameter vectors for {workers + 1} versions: {share:.2f}")
     if options.json:
         with open(options.json, "w") as file:
-            json.dump(told | {"parameter_vectors": held, "options": vars(options)}, file, indent=2)
+            json.dump(measured | {"parameter_vectors": held, "options": vars(options)}, file, indent=2)
 
 
 if __name__ == "__main__":

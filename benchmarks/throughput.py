@@ -4,7 +4,7 @@
     python benchmarks/throughput.py --models mlp --batches 128 --workers 2 --repetitions 3
 
 The limits are explained in benchmarks/limits.py. Every repetition runs all arms in turn, the limits before and behind
-the schemes, and a ratio is taken within a repetition, so that a machine whose speed drifts does not matter; told are
+the schemes, and a ratio is taken within a repetition, so that a machine whose speed drifts does not matter; printed are
 the median over repetitions and the range. Batches are drawn beforehand, for PyTorch as well, whose Hogwild is an arm
 where it is installed. Where the time goes is read off one more run of each scheme (benchmarks/profiled.py). Written are
 throughput.json and throughput.png; the goals stand beside what was measured.
@@ -122,7 +122,7 @@ class Place:
 
 
 def pairs(arms):
-    """Which arm is told against which."""
+    """Which arm is compared with which."""
     names = set(arms)
     yield "two-call", "fused"
     for name in (*SCHEMES, REFERRING, *PYTHON, CARRYING, "plain Optax loop", PEER):
@@ -164,29 +164,31 @@ def tell(place, repetitions, rows):
 
 def tell_shares(by_scheme):
     print("  " + " ".join(f"{kind:>13}" for kind in ("where time goes", *KINDS, "off processor")))
-    for scheme, told in by_scheme.items():
-        print(f"  {scheme:24} " + " ".join(f"{told[kind]:13.0%}" for kind in (*KINDS, "off processor")), flush=True)
+    for scheme, rows in by_scheme.items():
+        print(f"  {scheme:24} " + " ".join(f"{rows[kind]:13.0%}" for kind in (*KINDS, "off processor")), flush=True)
 
 
-def plot(told, file):
+def plot(entries, file):
     """Each scheme's share of two-call, by batch size: a panel for each model and number of workers."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    models, workers = (sorted({t[key] for t in told}) for key in ("model", "workers"))
+    models, workers = (sorted({t[key] for t in entries}) for key in ("model", "workers"))
     figure, grid = pyplot.subplots(
         len(models), len(workers), figsize=(4 * len(workers), 3.2 * len(models)), squeeze=False, sharey="row",
         layout="constrained",
     )  # fmt: skip
     for (i, model), (j, m) in itertools.product(enumerate(models), enumerate(workers)):
-        axes, places = grid[i][j], [t for t in told if (t["model"], t["workers"]) == (model, m)]
+        axes, places = grid[i][j], [t for t in entries if (t["model"], t["workers"]) == (model, m)]
         places.sort(key=lambda t: t["batch"])
         for arm in ("fused", *SCHEMES, *PYTHON, PEER):
-            at = [(t["batch"], [r[arm] / r["two-call"] for r in t["rates"]]) for t in places if arm in t["rates"][0]]
-            if at:
-                batches, ratios = zip(*at, strict=True)
+            medians = [
+                (t["batch"], [r[arm] / r["two-call"] for r in t["rates"]]) for t in places if arm in t["rates"][0]
+            ]
+            if medians:
+                batches, ratios = zip(*medians, strict=True)
                 dashes = "--" if arm in ("fused", PEER) else ":" if arm in PYTHON else "-"
                 (line,) = axes.plot(batches, [statistics.median(r) for r in ratios], dashes, marker="o", label=arm)
                 axes.fill_between(batches, *zip(*((min(r), max(r)) for r in ratios), strict=True), alpha=0.15,
@@ -224,7 +226,7 @@ def main():
     if not peer:
         print("PyTorch is not installed or not asked for: no arm of it", file=sys.stderr)
     options.out.mkdir(parents=True, exist_ok=True)
-    told = []
+    entries = []
     for model, batch, workers in itertools.product(options.models, options.batches, options.workers):
         place = Place(options.dataset, model, batch, workers, options.seconds, peer)
         repetitions = [place.repetition() for _ in range(options.repetitions)]
@@ -236,12 +238,12 @@ def main():
             named = {name: jasgd.schemes.named(name) for name in SCHEMES} | PYTHON
             entry["shares"] = {name: shares(place.train(name), scheme) for name, scheme in named.items()}
             tell_shares(entry["shares"])
-        told.append(entry)
+        entries.append(entry)
         machine = {"processors": os.cpu_count(), "jax": jax.__version__}
-        written = {"options": vars(options) | {"out": str(options.out)}, "machine": machine, "places": told}
+        written = {"options": vars(options) | {"out": str(options.out)}, "machine": machine, "places": entries}
         (options.out / "throughput.json").write_text(json.dumps(written, indent=2))
-    plot(told, options.out / "throughput.png")
-    rows = [row for entry in told for row in entry["ratios"] if row["goal"] is not None]
+    plot(entries, options.out / "throughput.png")
+    rows = [row for entry in entries for row in entry["ratios"] if row["goal"] is not None]
     met = sum(statistics.median(row["ratios"]) >= row["goal"] for row in rows)
     print(f"\n{met} of {len(rows)} goals met; {options.out}/throughput.json and throughput.png written")
 

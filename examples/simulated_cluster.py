@@ -29,9 +29,9 @@ for scheme in ("hogwild", "locked", "leashed:persistence=2", "bounded_staleness:
             f"{execution.metadata['scheme']:26} {workers:3} {5000 / execution.time_s[-1]:10.0f} {law['mean']:7.1f} "
             f"{law['max']:8} {law['gini']:6.2f} {execution.tries.mean():6.2f} {len(execution.dropped):8}"
         )
-        told = execution.conservation()
-        total = told.pop("total")
-        assert sum(told.values()) == total  # mT - N: every commit makes each worker but its own staler by one
+        balance = execution.conservation()
+        total = balance.pop("total")
+        assert sum(balance.values()) == total  # mT - N: every commit makes each worker but its own staler by one
 
 problem = problems.load("digits", "mlp", batch_size=32, seed=0)
 unequal = cluster.Cluster(compute_s=cluster.gamma(0.010, 4), speeds=cluster.lognormal(1.0, 0.7))

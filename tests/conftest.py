@@ -1,13 +1,27 @@
-"""JAX is configured once, as a user would, before any test computes."""
+"""JAX is configured once, as a user would, before any test computes; what was compiled is shared between tests."""
 
+import atexit
+import os
+import shutil
 import signal
+import tempfile
 import threading
 
+import jax
 import pytest
 
 import jasgd
 
 jasgd.configure_cpu()
+
+# Many tests compile the same programs. What one test has compiled, later ones take from a folder of this run alone,
+# whichever worker of pytest-xdist they run in. A process that a test starts compiles all itself, as a user's does.
+if "JASGD_TESTS_COMPILED" not in os.environ:
+    os.environ["JASGD_TESTS_COMPILED"] = tempfile.mkdtemp(prefix="jasgd-tests-compiled-")
+    atexit.register(shutil.rmtree, os.environ["JASGD_TESTS_COMPILED"], ignore_errors=True)
+jax.config.update("jax_compilation_cache_dir", os.environ["JASGD_TESTS_COMPILED"])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and what they start as well; some test it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -23,3 +37,10 @@ def no_thread_left():
     for thread in left:
         thread.join(5)
     assert not [t.name for t in left if t.is_alive()]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_programs_are_let_go():
+    """JAX keeps every program that it compiled; without this a process that runs all tests takes several GB."""
+    yield
+    jax.clear_caches()

@@ -6,10 +6,8 @@ import threading
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from support.every_scheme import EVERY, ids
-from support.problems import network
 from support.training_runs import SCHEMES, adaptive, of, ones, quadratic, start, workers_of
 
 import jasgd
@@ -134,30 +132,3 @@ def test_an_iterator_is_pulled_item_by_item_and_running_out_is_an_error_that_say
     assert sorted(enough.execution.ticket.tolist()) == list(range(30 * per_step))
     with pytest.raises(jasgd.TrainingError, match=f"batches ran out: the iterator ended after {30 * per_step} items"):
         jasgd.train(quadratic, start(), adaptive(), iter(items), scheme=EVERY[scheme], workers=workers, steps=31)
-
-
-def test_nothing_compiles_once_the_workers_run():
-    """Compile logs of two runs with and without their second half are of one length."""
-    import logging
-
-    class Compilations(logging.Handler):
-        def __init__(self):
-            super().__init__()
-            self.messages = []
-
-        def emit(self, record):
-            if "Compiling" in record.getMessage() and threading.current_thread().name.startswith("jasgd-worker"):
-                self.messages.append(record.getMessage())
-
-    handler = Compilations()
-    logger = logging.getLogger("jax._src.interpreters.pxla")
-    logger.addHandler(handler)
-    try:
-        with jax.log_compiles():
-            for scheme in SCHEMES:
-                params, loss_fn, batches = network()
-                tx = optax.chain(adaptive(), optax.adam(1e-3))
-                jasgd.train(loss_fn, params, tx, batches, **of(scheme), steps=30)
-    finally:
-        logger.removeHandler(handler)
-    assert handler.messages == []
