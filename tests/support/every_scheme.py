@@ -10,22 +10,11 @@ from jasgd.schemes.native import build as native_build
 from jasgd.schemes.selection import WITH_NATIVE
 from jasgd.testing import Interleaving, watched
 
-
-def overtaken(setup):
-    """Leashed-SGD in which worker 1 is overtaken at its first gradient, in every run."""
-    overtaking = Interleaving([(1, "read"), (0, "read"), (0, "publish"), (1, "publish")])
-    return watched(schemes.leashed(), overtaking)(setup)
-
-
 #: for tests that compile native.cc
 needs_compiler = pytest.mark.skipif(
     not (os.environ.get("CXX") or any(map(shutil.which, native_build.COMPILERS))), reason="needs a C++ compiler"
 )
-
-
 NATIVE = {f"{name}, native": schemes.named(name, native=True) for name in WITH_NATIVE}
-
-
 #: every scheme; where there are native rounds, the name alone is without
 EVERY = {
     name: schemes.named(name, **{"native": False} if name in WITH_NATIVE else {}) for name in schemes.SCHEMES
@@ -35,3 +24,9 @@ EVERY = {
 def ids(names):
     """Names of schemes as parameters; native ones need a compiler."""
     return [pytest.param(name, marks=needs_compiler if "native" in name else ()) for name in names]
+
+
+def overtaken(setup):
+    """Leashed-SGD in which worker 1 is overtaken at its first gradient, in every run."""
+    overtaking = Interleaving([(1, "read"), (0, "read"), (0, "publish"), (1, "publish")])
+    return watched(schemes.leashed(), overtaking)(setup)

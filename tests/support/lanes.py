@@ -17,6 +17,7 @@ def adaptive(size=0.03):
 
 
 def simulated(tx=None, problem=None, **options):
+    """Four workers' 40 steps on the smooth problem, unless ``options`` say otherwise."""
     params, loss_fn, batches = problem or smooth()
     settings = {"cluster": CLUSTER, "workers": 4, "steps": 40} if "execution" not in options else {}
     return jasgd.simulate(loss_fn, params, PLAIN if tx is None else tx, batches, **(settings | options))

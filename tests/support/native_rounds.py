@@ -14,8 +14,6 @@ from jasgd.core.scheme import Setup
 from jasgd.schemes.selection import WITH_NATIVE
 
 NAMES = list(WITH_NATIVE)
-
-
 ASYNCHRONOUS = [name for name in NAMES if name != "synchronous"]
 
 
@@ -63,6 +61,7 @@ def in_threads(*bodies):
 
 
 def until(condition):
+    """Waits until the condition holds, half a minute at most."""
     deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline

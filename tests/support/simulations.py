@@ -41,8 +41,6 @@ def digests(*, lanes="threads", seeds=(3, 1)):
 
 
 STEPS = 60
-
-
 SCHEMES = {
     "sequential": "sequential",
     "synchronous": "synchronous",
@@ -52,15 +50,11 @@ SCHEMES = {
     "bounded": cluster.bounded_staleness(slack=2),
     "k_of_n": cluster.k_of_n(k=2),
 }
-
-
 OPTIMIZERS = {
     "sgd": lambda rule: optax.chain(jasgd.staleness_adaptive(rule), optax.sgd(0.05)),
     "momentum": lambda rule: optax.chain(jasgd.staleness_adaptive(rule), optax.sgd(0.02, momentum=0.9)),
     "adam": lambda rule: optax.chain(optax.adam(1e-2), jasgd.staleness_adaptive(rule)),
 }
-
-
 RULES = {
     "constant": rules.constant,
     "tail": rules.tail,

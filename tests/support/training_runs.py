@@ -9,8 +9,6 @@ import jasgd
 from jasgd import rules
 
 SCHEMES = list(EVERY)
-
-
 ASYNCHRONOUS = [name for name in SCHEMES if name != "sequential" and not name.startswith("synchronous")]
 
 
@@ -31,6 +29,7 @@ def adaptive(learning_rate=0.05, rule=None):
 
 
 def of(scheme):
+    """Options of ``jasgd.train``: the scheme of that name, with workers."""
     return {"scheme": EVERY[scheme], "workers": workers_of(scheme)}
 
 
@@ -43,5 +42,6 @@ def mean_square(w, b):
 
 
 def train(tx=None, batches=lambda ticket: np.float32(1), start=None, **options):
+    """A short run on three parameters, which returns its result also where it fails."""
     options = {"workers": 2, "steps": 40, "throw": False} | options
     return jasgd.train(mean_square, jnp.zeros(3) if start is None else start, tx or optax.sgd(0.05), batches, **options)
