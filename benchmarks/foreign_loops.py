@@ -63,7 +63,7 @@ class Loops:
         import jax.numpy as jnp
         import numpy as np
 
-        self.found, self.compiled, self.scheme, self.workers, self.steps = (
+        self.library, self.compiled, self.scheme, self.workers, self.steps = (
             library_functions,
             limits.compiled,
             scheme,
@@ -127,15 +127,15 @@ class Loops:
         import numpy as np
         from limits import in_threads
 
-        self.found.Restart(ctypes.c_int64(self.store), *self.initial)
+        self.library.Restart(ctypes.c_int64(self.store), *self.initial)
         losses = [None] * self.workers
 
         def body(worker):
             losses[worker] = float(jax.block_until_ready(self.loops[worker](self.batches)))
 
         seconds = in_threads(self.workers, body)
-        self.staleness = np.ctypeslib.as_array(self.found.Staleness(ctypes.c_int64(self.store)), (self.steps,)).copy()
-        self.tries = self.found.Tries(ctypes.c_int64(self.store)) / self.steps
+        self.staleness = np.ctypeslib.as_array(self.library.Staleness(ctypes.c_int64(self.store)), (self.steps,)).copy()
+        self.tries = self.library.Tries(ctypes.c_int64(self.store)) / self.steps
         if self.staleness.min() < 0 or not np.isfinite(losses).all():
             raise RuntimeError(f"{self.scheme}: {(self.staleness < 0).sum()} versions are missing, losses {losses}")
         return seconds
@@ -144,7 +144,7 @@ class Loops:
         """The parameters behind one another, float32."""
         import numpy as np
 
-        there = self.found.Parameters(ctypes.c_int64(self.store))
+        there = self.library.Parameters(ctypes.c_int64(self.store))
         return np.ctypeslib.as_array(there, (len(self.initial[0]) // 4,)).copy()
 
 
@@ -213,7 +213,7 @@ def main():
     jasgd.configure_cpu()
     from limits import Limits
 
-    places = []
+    cases = []
     print("updates per second over those of workers that share nothing, two calls of Python each")
     for model, batch, workers in itertools.product(options.models, options.batches, options.workers):
         problem, _ = problem_of(model, batch)
@@ -231,9 +231,9 @@ def main():
             rows = [one_repetition(problem, limits, workers, steps, foreign) for _ in range(options.repetitions)]
             peer.stdin.close()
         tell(model, batch, workers, rows)
-        places.append({"model": model, "batch": batch, "workers": workers, "steps": steps, "repetitions": rows})
+        cases.append({"model": model, "batch": batch, "workers": workers, "steps": steps, "repetitions": rows})
     if options.json:
-        options.json.write_text(json.dumps(places, indent=2))
+        options.json.write_text(json.dumps(cases, indent=2))
 
 
 def one_repetition(problem, limits, workers, steps, foreign):

@@ -181,11 +181,11 @@ def plot(entries, file):
         layout="constrained",
     )  # fmt: skip
     for (i, model), (j, m) in itertools.product(enumerate(models), enumerate(workers)):
-        axes, places = grid[i][j], [t for t in entries if (t["model"], t["workers"]) == (model, m)]
-        places.sort(key=lambda t: t["batch"])
+        axes, cases = grid[i][j], [t for t in entries if (t["model"], t["workers"]) == (model, m)]
+        cases.sort(key=lambda t: t["batch"])
         for arm in ("fused", *SCHEMES, *PYTHON, PEER):
             medians = [
-                (t["batch"], [r[arm] / r["two-call"] for r in t["rates"]]) for t in places if arm in t["rates"][0]
+                (t["batch"], [r[arm] / r["two-call"] for r in t["rates"]]) for t in cases if arm in t["rates"][0]
             ]
             if medians:
                 batches, ratios = zip(*medians, strict=True)
@@ -194,7 +194,7 @@ def plot(entries, file):
                 axes.fill_between(batches, *zip(*((min(r), max(r)) for r in ratios), strict=True), alpha=0.15,
                                   color=line.get_color(), linewidth=0)  # fmt: skip
         axes.axhline(1, color="0.4", linewidth=1, linestyle=":")
-        sizes = [t["batch"] for t in places]
+        sizes = [t["batch"] for t in cases]
         axes.set_xscale("log", base=2)
         axes.set(title=f"{model}, {m} worker{'s' * (m > 1)}", xticks=sizes, xticklabels=list(map(str, sizes)))
         axes.minorticks_off()
@@ -240,7 +240,7 @@ def main():
             tell_shares(entry["shares"])
         entries.append(entry)
         machine = {"processors": os.cpu_count(), "jax": jax.__version__}
-        written = {"options": vars(options) | {"out": str(options.out)}, "machine": machine, "places": entries}
+        written = {"options": vars(options) | {"out": str(options.out)}, "machine": machine, "cases": entries}
         (options.out / "throughput.json").write_text(json.dumps(written, indent=2))
     plot(entries, options.out / "throughput.png")
     rows = [row for entry in entries for row in entry["ratios"] if row["goal"] is not None]

@@ -42,7 +42,7 @@ class StaleSynchronous(Scheme):
         super().__init__(setup)
         self._slack = slack
         self._current = Snapshot(0, setup.params, setup.state)
-        self._made = [0] * setup.workers
+        self._counts = [0] * setup.workers
         self._changed = threading.Condition()  # the mutex, and where workers wait that are too far ahead
         self._waits = 0
 
@@ -67,7 +67,7 @@ class StaleSynchronous(Scheme):
             self._ledger.require_open(base.version)
             tau = self._ledger.staleness_between(gradient.view.version, base.version)
             self._current, factor = self.successor(base, gradient, tau)
-            self._made[gradient.worker] += 1
+            self._counts[gradient.worker] += 1
             self._changed.notify_all()
         return self._ledger.record_applied(gradient, base.version, tau, factor)
 
@@ -87,7 +87,7 @@ class StaleSynchronous(Scheme):
         return {"waits": self._waits}
 
     def _may_go_on(self, worker: int) -> bool:
-        return self._made[worker] - min(self._made) <= self._slack
+        return self._counts[worker] - min(self._counts) <= self._slack
 
 
 def stale_synchronous(*, slack: int):

@@ -70,15 +70,15 @@ def fit(law: StalenessHistogram | Any) -> list[LawFit]:
     if not total > 0:
         raise ValueError("law must have counted at least one staleness, got none")
     pmf = weights[: int(np.flatnonzero(weights)[-1]) + 1] / total
-    found = []
+    fitted = []
     for name, model in MODELS.items():
         parameters, log_q = model(pmf)
         q = np.exp(log_q)
-        found.append(LawFit(name, parameters, bhattacharyya(pmf, q), q))
-    found.sort(key=lambda f: f.distance)
-    limit = found[0].distance + min(1 / total, _TIE_MOST)
+        fitted.append(LawFit(name, parameters, bhattacharyya(pmf, q), q))
+    fitted.sort(key=lambda f: f.distance)
+    limit = fitted[0].distance + min(1 / total, _TIE_MOST)
     # Stable: models of equal size stay in the order of their distances, or else of the table.
-    return sorted(found, key=lambda f: (False, len(f.parameters)) if f.distance <= limit else (True, 0))
+    return sorted(fitted, key=lambda f: (False, len(f.parameters)) if f.distance <= limit else (True, 0))
 
 
 def bhattacharyya(p: np.ndarray, q: np.ndarray) -> float:
@@ -201,7 +201,7 @@ def uniform(pmf: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
     for place, low in enumerate(seen):
         overlaps = (below[place + 1 :] - below[place]) / np.sqrt(seen[place:] - low + 1)
         end = int(np.argmax(overlaps))
-        best = max(best, (float(overlaps[end]), int(low), int(seen[place + end])), key=lambda found: found[0])
+        best = max(best, (float(overlaps[end]), int(low), int(seen[place + end])), key=lambda candidate: candidate[0])
     _, low, high = best
     i = np.arange(len(pmf))
     log_q = np.where((i >= low) & (i <= high), -math.log(high - low + 1), -np.inf)

@@ -63,7 +63,7 @@ def started() -> bool:
 
 
 def threads_per_computation() -> int | None:
-    """Threads among which JAX's CPU client may split one computation; None where that cannot be told.
+    """Threads among which JAX's CPU client may split one computation; None where that is not known.
 
     The split decides in which order a sum is taken, and so its bits.
     """

@@ -223,7 +223,7 @@ def test_a_worker_that_raises_wakes_those_who_wait_for_it(own_scheme, error):
 def test_ctrl_c_wakes_those_who_wait_for_a_stalled_worker(own_scheme):
     all_wait, closed = threading.Event(), threading.Event()
 
-    class Told(own_scheme.StaleSynchronous):
+    class Closing(own_scheme.StaleSynchronous):
         def close(self, reason):
             super().close(reason)
             closed.set()
@@ -237,7 +237,7 @@ def test_ctrl_c_wakes_those_who_wait_for_a_stalled_worker(own_scheme):
             raise KeyboardInterrupt
 
     stall = AllButWorker0Wait(workers=4, then=stall_until_closed)
-    result = train(watched(Told, stall), workers=4, steps=1000, on_progress=press)
+    result = train(watched(Closing, stall), workers=4, steps=1000, on_progress=press)
     assert result.outcome == "stopped"
     assert np.bincount(result.execution.worker, minlength=4).tolist() == [0, 2, 2, 2]
     assert not result.stuck

@@ -103,7 +103,7 @@ def with_extras(tx: Any) -> optax.GradientTransformationExtraArgs:
     if not (callable(getattr(tx, "init", None)) and callable(getattr(tx, "update", None))):
         raise TypeError(f"tx must be an Optax gradient transformation, got {type(tx).__name__}")
     parameters = inspect.signature(tx.update).parameters.values()
-    # One that names an extra argument is not robbed of it; if it refuses the others, it is told.
+    # One that names an extra argument keeps it; if it refuses the others, the error says so.
     if any(p.kind is inspect.Parameter.VAR_KEYWORD or p.name in ("staleness", "value") for p in parameters):
         return optax.GradientTransformationExtraArgs(tx.init, tx.update)
     return optax.with_extra_args_support(optax.GradientTransformation(tx.init, tx.update))

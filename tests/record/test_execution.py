@@ -45,7 +45,7 @@ def test_conservation_with_a_drop():
 @given(st.integers(1, 6), st.integers(1, 80), st.randoms(use_true_random=False))
 @settings(max_examples=40, deadline=None)
 def test_conservation_is_exact_for_any_busy_or_idle_workers(workers, steps, random):
-    reading, versions, reads, who = {}, [], [], []
+    reading, versions, reads, committers = {}, [], [], []
     for version in range(steps):
         for worker in range(workers):
             if worker not in reading and random.random() < 0.5:
@@ -55,8 +55,8 @@ def test_conservation_is_exact_for_any_busy_or_idle_workers(workers, steps, rand
         worker = random.choice(sorted(reading))
         versions.append(version)
         reads.append(reading.pop(worker))
-        who.append(worker)
-    balance = execution(versions, reads, who, of=workers, in_flight=reading.items()).conservation()
+        committers.append(worker)
+    balance = execution(versions, reads, committers, of=workers, in_flight=reading.items()).conservation()
     assert (
         balance["applied"] + balance["dropped"] + balance["in_flight"] + balance["gaps"]
         == balance["total"]
@@ -83,7 +83,7 @@ def test_conservation_of_ten_thousand_workers():
 @settings(max_examples=40, deadline=None)
 def test_gaps_are_those_from_each_end_to_the_next_read(workers, gradients, random):
     reading, done = {}, dict.fromkeys(range(workers), 0)
-    versions, reads, who, lost, gaps = [], [], [], [], 0
+    versions, reads, committers, lost, gaps = [], [], [], [], 0
     for turn in range(gradients):
         for worker in range(workers):
             if worker not in reading and random.random() < 0.5:
@@ -97,11 +97,11 @@ def test_gaps_are_those_from_each_end_to_the_next_read(workers, gradients, rando
             done[worker] = len(versions)
         else:
             reads.append(reading.pop(worker))
-            who.append(worker)
+            committers.append(worker)
             versions.append(len(versions))
             done[worker] = len(versions)
     gaps += sum(len(versions) - done[worker] for worker in range(workers) if worker not in reading)
-    balance = execution(versions, reads, who, of=workers, drops=lost, in_flight=reading.items()).conservation()
+    balance = execution(versions, reads, committers, of=workers, drops=lost, in_flight=reading.items()).conservation()
     assert balance["gaps"] == gaps
     assert balance["applied"] + balance["dropped"] + balance["in_flight"] + balance["gaps"] == balance["total"]
 

@@ -32,7 +32,7 @@ def train(batches=lambda ticket: np.float32(1), **options):
 def busy_s(result, worker):
     """Seconds that a worker's gradients took, dropped ones included."""
     tables = [("", result.execution.worker), ("dropped.", result.execution.dropped.worker)]
-    return sum(result.timings[prefix + name][who == worker].sum() for prefix, who in tables for name in PHASES)
+    return sum(result.timings[prefix + name][column == worker].sum() for prefix, column in tables for name in PHASES)
 
 
 @pytest.mark.newest

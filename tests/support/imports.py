@@ -6,11 +6,11 @@ from pathlib import Path
 
 def modules(root: Path, package: str) -> dict[str, Path]:
     """The modules of a package by dotted name; a package is named by its folder, and is its ``__init__``."""
-    found = {}
+    paths = {}
     for path in sorted((root / package).rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
+        paths[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return paths
 
 
 def imports(path: Path, names: set[str]) -> set[str]:
@@ -50,9 +50,9 @@ def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
             elif other in stack:
                 lowest[name] = min(lowest[name], numbers[other])
         if lowest[name] == numbers[name]:
-            at = stack.index(name)
-            group = stack[at:]
-            del stack[at:]
+            start = stack.index(name)
+            group = stack[start:]
+            del stack[start:]
             if len(group) > 1 or name in arrows[name]:
                 groups.append(sorted(group))
 
@@ -72,10 +72,10 @@ def room_of(name: str, package: str) -> str | None:
 def upward(arrows: dict[str, set[str]], package: str, floors: list[list[str]]) -> list[str]:
     """The imports within a package that lead to a higher floor, as sentences."""
     height = {room: floor for floor, rooms in enumerate(floors) for room in rooms}
-    found = []
+    sentences = []
     for name in sorted(arrows):
         for other in sorted(arrows[name]):
             own, others = room_of(name, package), room_of(other, package)
             if own is not None and others is not None and own != others and height[others] > height[own]:
-                found.append(f"{name} imports {other}, which is above it")
-    return found
+                sentences.append(f"{name} imports {other}, which is above it")
+    return sentences

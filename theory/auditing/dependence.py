@@ -130,7 +130,7 @@ def worker_dependence(staleness: Any, workers: Any, *, seed: int = 0) -> Test:
 
     Args:
       staleness: shape (T,), integers ≥ 0, in updates, in the order of commits.
-      workers: shape (T,), integers: who committed.
+      workers: shape (T,), integers: the worker of each commit.
       seed: of the permutations.
 
     Returns:
@@ -144,18 +144,18 @@ def worker_dependence(staleness: Any, workers: Any, *, seed: int = 0) -> Test:
       'mean τ of worker 2 is 4, of the others 1'
     """
     tau = _column("staleness", staleness)
-    who = _column("workers", workers, like=tau)
+    committer = _column("workers", workers, like=tau)
     count, length, too_few = _cut(tau)
     if not count:
         return too_few
     tau = tau[: count * length]
-    names, who = np.unique(who[: count * length], return_inverse=True)
+    names, committer = np.unique(committer[: count * length], return_inverse=True)
     if len(names) < 2:
         return Test(np.nan, np.nan, f"all rows are of worker {names[0]}")
-    cell = np.arange(len(tau)) // length * len(names) + who
+    cell = np.arange(len(tau)) // length * len(names) + committer
     rows = np.bincount(cell, minlength=count * len(names)).reshape(count, -1)
     present, blocks = rows > 0, np.arange(count)[:, None]
-    orders = np.tile(np.arange(len(names)), (1 + PERMUTATIONS, count, 1))  # who gets whose mean
+    orders = np.tile(np.arange(len(names)), (1 + PERMUTATIONS, count, 1))  # which worker gets which one's mean
     rng = np.random.default_rng(seed)
     for b in range(count):  # among those that have rows in the block
         orders[1:, b, present[b]] = rng.permuted(orders[1:, b, present[b]], axis=1)
@@ -167,7 +167,7 @@ def worker_dependence(staleness: Any, workers: Any, *, seed: int = 0) -> Test:
         sums[i], odd[i] = squares.sum(axis=1), squares[0].argmax()
     table = _scaled(sums)
     which = table[:, 0].argmax()
-    mine, (label, of) = who == odd[which], (("mean τ", np.mean), ("standard deviation of τ", np.std))[which]
+    mine, (label, of) = committer == odd[which], (("mean τ", np.mean), ("standard deviation of τ", np.std))[which]
     what = f"{label} of worker {names[odd[which]]} is {of(tau[mine]):.3g}, of the others {of(tau[~mine]):.3g}"
     return _test(table.max(axis=0), what)
 

@@ -70,8 +70,8 @@ def trace_condition(
       ValueError: for arrays of unequal length, negative or non-finite entries, or μα_k ≥ 1.
 
     Example:
-      >>> told = trace_condition(np.array([0, 1, 1, 1]), np.full(4, 0.5), smoothness=1.0)
-      >>> told.verdict.value, told.in_order, told.load.round(3).tolist(), told.binding.tolist()
+      >>> condition = trace_condition(np.array([0, 1, 1, 1]), np.full(4, 0.5), smoothness=1.0)
+      >>> condition.verdict.value, condition.in_order, condition.load.round(3).tolist(), condition.binding.tolist()
       ('PROVED', True, [0.75, 0.75, 0.75, 0.5], [0, 1, 2, 3])
     """
     tau, alpha = checked(staleness, step_sizes, smoothness, mu)
@@ -184,8 +184,8 @@ def trace_bound(
       ValueError: as :func:`trace_condition`; where none or both of ``gap`` and ``distance`` are given, or every α is 0.
 
     Example:
-      >>> told = trace_bound(np.zeros(4, int), np.full(4, 0.5), smoothness=1.0, noise=1.0, gap=1.0)
-      >>> round(told.value, 9), told.condition.verdict.value
+      >>> bound = trace_bound(np.zeros(4, int), np.full(4, 0.5), smoothness=1.0, noise=1.0, gap=1.0)
+      >>> round(bound.value, 9), bound.condition.verdict.value
       (1.5, 'PROVED')
     """
     if (gap is None) == (distance is None) or (mu is not None and gap is None):

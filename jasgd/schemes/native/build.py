@@ -80,14 +80,14 @@ def _loaded() -> ctypes.CDLL | CannotCompile:
 
 def _known_to_xla() -> ctypes.CDLL:
     try:
-        found = ctypes.CDLL(str(compiled(cache_folder())))
+        loaded = ctypes.CDLL(str(compiled(cache_folder())))
     except OSError:  # it was made for another system, or is not whole
-        found = ctypes.CDLL(str(compiled(cache_folder(), again=True)))
+        loaded = ctypes.CDLL(str(compiled(cache_folder(), again=True)))
     for name, (result, arguments) in _FUNCTIONS.items():
-        getattr(found, name).restype, getattr(found, name).argtypes = result, arguments
+        getattr(loaded, name).restype, getattr(loaded, name).argtypes = result, arguments
     for name in HANDLERS:
-        jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(found, name)), platform="cpu")
-    return found
+        jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(loaded, name)), platform="cpu")
+    return loaded
 
 
 def cache_folder() -> Path:
@@ -143,8 +143,8 @@ def _compiler() -> list[str]:
     if chosen := shlex.split(os.environ.get("CXX", "")):
         return chosen
     for name in COMPILERS:
-        if found := shutil.which(name):
-            return [found]
+        if compiler := shutil.which(name):
+            return [compiler]
     raise CannotCompile(
         f"native must be False where there is no C++ compiler: none of {', '.join(COMPILERS)} is on the path, and CXX "
         "names none"

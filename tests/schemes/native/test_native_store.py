@@ -16,7 +16,7 @@ from support.native_rounds import ASYNCHRONOUS, native, store
 
 import jasgd
 from jasgd.core.messages import Closed
-from jasgd.schemes.native.store import BUSY, DONE
+from jasgd.schemes.native.store import BUSY, DONE, clock_offset_s
 
 pytestmark = needs_compiler
 
@@ -47,13 +47,13 @@ def test_a_function_in_a_thread_of_xla_s_pool_does_not_wait_for_the_lock():
     thread = threading.Thread(target=lambda: done.append(scheme.commit(computed)))
     thread.start()
     deadline = time.monotonic() + 30
-    while scheme._told(1).attempts < 1:  # until its first attempt has ended
+    while scheme._answer(1).attempts < 1:  # until its first attempt has ended
         assert time.monotonic() < deadline
-    assert scheme._told(1).status == BUSY
+    assert scheme._answer(1).status == BUSY
     assert not done
     scheme._library.JasgdAbandon(scheme._store, 0)
     thread.join(30)
-    assert scheme._told(1).status == DONE
+    assert scheme._answer(1).status == DONE
     assert [(d.version, d.tries) for d in done] == [(0, 1)]
     np.testing.assert_array_equal(scheme.snapshot().params[0], 1.0)
 
@@ -79,3 +79,22 @@ def test_a_store_is_freed_with_its_scheme():
     del scheme, gradient
     gc.collect()  # what is compiled refers to the scheme
     assert freed
+
+
+class InterruptedClock:
+    """Goes on by a microsecond at each reading, and by ten milliseconds at every fourth: another thread ran."""
+
+    def __init__(self):
+        self.readings, self.time_s = 0, 100.0
+
+    def perf_counter(self):
+        self.readings += 1
+        self.time_s += 1e-2 if self.readings % 4 == 0 else 1e-6
+        return self.time_s
+
+
+def test_interruptions_between_two_readings_do_not_shift_the_times_of_rounds(monkeypatch):
+    clock = InterruptedClock()
+    monkeypatch.setattr("jasgd.schemes.native.store.time", clock)
+    assert clock_offset_s(clock.perf_counter) == 0
+    assert clock_offset_s(lambda: clock.perf_counter() - 5.0) == pytest.approx(5.0, abs=1e-6)

@@ -48,11 +48,11 @@ def test_a_synchronous_worker_that_is_late_computes_the_update_of_its_round_and_
     scheme, gradient = store("synchronous", rule=lambda staleness, law: 1.0 / law.updates)
     again, order = scheme._again, []
 
-    def late(who):
-        if int(who[2]) == 1:
+    def late(caller):
+        if int(caller[2]) == 1:
             until(lambda: scheme.snapshot().version == len(order) // 2 + 1)
-        order.append(int(who[2]))
-        return again(who)
+        order.append(int(caller[2]))
+        return again(caller)
 
     scheme._again = late
     for version in range(3):
