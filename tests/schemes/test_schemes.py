@@ -1,8 +1,8 @@
 """What the schemes promise of versions, staleness and reads, against evidence that owes the ledger nothing.
 
-The parameters of ``support.problems.counting`` count the updates: after k of them every component is exactly k. So what a
-worker read says which version it was, two different components in one view are a torn read, and a final value other
-than the number of commits is a lost update.
+The parameters of ``support.problems.counting`` count the updates: after k of them every component is exactly k. So
+what a worker read says which version it was, two different components in one view are a torn read, and a final value
+other than the number of commits is a lost update.
 """
 
 import logging
