@@ -1,8 +1,8 @@
-"""Adam under Leashed-SGD, with the staleness factor in its right place: behind Adam.
+"""Adam under Leashed-SGD, with the staleness factor in its right place: after Adam.
 
     python examples/adam_after_leashed.py
 
-Adam divides by the size of recent gradients, so a factor in front of it is divided away again; behind it, it scales the
+Adam divides by the size of recent gradients, so a factor before it is divided away again; after it, it scales the
 step. You will see this first on single gradients, then train with a bound on the retries of a publication.
 """
 
@@ -19,7 +19,7 @@ from jasgd import problems, rules  # noqa: E402
 
 LEARNING_RATE = 1e-3
 before = optax.chain(jasgd.staleness_adaptive(rules.inverse()), optax.adam(LEARNING_RATE))
-behind = optax.chain(optax.adam(LEARNING_RATE), jasgd.staleness_adaptive(rules.inverse()))
+after = optax.chain(optax.adam(LEARNING_RATE), jasgd.staleness_adaptive(rules.inverse()))
 
 
 def step_at(tx, staleness, usual):
@@ -34,7 +34,7 @@ def step_at(tx, staleness, usual):
 print("A step in learning rates, where C(τ) = 1/(1 + τ) is wanted:")
 print("              one stale gradient among fresh ones   all equally stale")
 for tau in (0, 1, 3, 9):
-    one, all_ = [f"before Adam {step_at(before, tau, u):.2f}, behind {step_at(behind, tau, u):.2f}" for u in (0, tau)]
+    one, all_ = [f"before Adam {step_at(before, tau, u):.2f}, after {step_at(after, tau, u):.2f}" for u in (0, tau)]
     print(f"  τ = {tau} C = {1 / (1 + tau):.2f}   {one}      {all_}")
 
 problem = problems.load("digits", "mlp", batch_size=32, seed=0)

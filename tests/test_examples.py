@@ -69,12 +69,12 @@ def shows_own_rule(out):
 
 
 def shows_adam_after_leashed(out):
-    rows = re.findall(r"τ = (\d+) C = ([\d.]+)" + r" +before Adam ([\d.]+), behind ([\d.]+)" * 2, out)
+    rows = re.findall(r"τ = (\d+) C = ([\d.]+)" + r" +before Adam ([\d.]+), after ([\d.]+)" * 2, out)
     assert [int(row[0]) for row in rows] == [0, 1, 3, 9]
-    for _, expected, before_once, behind_once, before_always, behind_always in rows:
+    for _, expected, before_once, after_once, before_always, after_always in rows:
         assert 0.9 <= float(before_once) <= 1
         assert float(before_always) == 1
-        assert float(behind_once) == float(behind_always) == float(expected)
+        assert float(after_once) == float(after_always) == float(expected)
     tries = json.loads(re.search(r"third try: (\[.*?\])", out)[1])
     assert len(tries) == 3
     assert sum(tries) == 1000
