@@ -7,12 +7,17 @@ import signal
 import tempfile
 import threading
 
+import hypothesis
 import jax
 import pytest
 
 import jasgd
 
 jasgd.configure_cpu()
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 # Many tests compile the same programs. What one test has compiled, later ones take from a folder of this run alone,
 # whichever worker of pytest-xdist they run in. A process that a test starts compiles all itself, as a user's does.

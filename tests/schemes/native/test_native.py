@@ -61,7 +61,8 @@ def test_hogwild_claims_each_version_once_and_tells_the_staleness_of_the_claims(
     assert execution.version.tolist() == list(range(steps))
     np.testing.assert_array_equal(execution.staleness, execution.version - execution.version_read)
     assert execution.staleness.max() > 0
-    assert (result.aux["min"] <= execution.version_read + 8).all()  # others may add between claim and copy
+    # Others may add between its claim and its copy; what a copy shows was claimed before its own gradient's version.
+    assert (result.aux["max"] <= execution.version).all()
     assert 0 < float(result.params["a"].max()) <= steps  # an add may be lost, none is made twice
     assert set(result.counters) == {"overlapped_reads", "lost_state_updates"}
     applied = steps - int(np.asarray(result.opt_state[0].law.updates))
