@@ -61,8 +61,8 @@ def test_hogwild_claims_each_version_once_and_tells_the_staleness_of_the_claims(
     assert execution.version.tolist() == list(range(steps))
     np.testing.assert_array_equal(execution.staleness, execution.version - execution.version_read)
     assert execution.staleness.max() > 0
-    # Others may add between the number that a read takes and its copy: a few, or many where the system's scheduler stops
-    # it in between; but none that claims its version after the reader has claimed its own.
+    # Others may add between the number that a read takes and its copy: a few, or many where the system's scheduler
+    # stops it in between; but none that claims its version after the reader has claimed its own.
     assert (result.aux["max"] <= execution.version).all()
     assert (result.aux["min"] <= execution.version_read + 8).mean() > 0.9
     assert 0 < float(result.params["a"].max()) <= steps  # an add may be lost, none is made twice
