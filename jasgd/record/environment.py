@@ -35,10 +35,10 @@ class Mismatch(NamedTuple):
 
     name: str
     recorded: Any
-    present: Any
+    found: Any
 
     def __str__(self) -> str:
-        return f"{self.name} is {self.present!r}, recorded was {self.recorded!r}"
+        return f"{self.name} is {self.found!r}, recorded was {self.recorded!r}"
 
 
 def describe_environment(device: Any = None) -> dict[str, Any]:
