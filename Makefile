@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NEWEST := .venv-newest
 # Two processes: each compiles and trains with threads of its own, and a machine of continuous integration has two cores.
-SIDE_BY_SIDE := --numprocesses 2 --dist worksteal
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 
 .PHONY: install demo test test-full test-newest lint types bench clean
 

@@ -104,7 +104,7 @@ SETTINGS = (
 
 
 def inherited() -> Callable[[], AbstractContextManager[Any]]:
-    """Notes the settings of the calling thread.
+    """Copies the JAX settings of the calling thread, for another thread to compute under.
 
     Returns:
       A function that another thread calls in a ``with`` statement, to have the same.

@@ -61,7 +61,9 @@ def parser() -> argparse.ArgumentParser:
         if name != "execution":
             command.add_argument(f"--{name}", metavar="X", help=meaning)
     command.add_argument(
-        "--step-size", metavar="X", help="step size η, in [x]²/[f]; by default the largest admissible one"
+        "--step-size",
+        metavar="X",
+        help="step size η, in [x]²/[f]; by default the theorem's own choice, mostly the largest admissible one",
     )
     add_parameter_options(command)
     command.add_argument("--json", action="store_true", help="print JSON in place of a table")

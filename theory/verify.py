@@ -23,11 +23,11 @@ from theory.numbers.decimals import ends, shown
 #: Options of an audit: numbers of the problem. Smoothness, noise and gap are estimated where they are not given.
 AUDITED = {
     "learning-rate": "learning rate η of plain SGD; by default that of the run",
-    "L": "smoothness L of the objective, in [f]/[x]²",
-    "sigma": "standard deviation σ of a gradient's noise, in [f]/[x]",
-    "delta": "initial gap Δ = f(x₀) − inf f, in [f]",
-    "distance": "initial distance D = |x₀ − x*|, in [x]",
-    "mu": "Polyak-Łojasiewicz constant μ, in [f]/[x]²",
+    "L": "smoothness L of the objective, in [f]/[x]²; by default estimated from the run",
+    "sigma": "standard deviation σ of a gradient's noise, in [f]/[x]; by default estimated from the run",
+    "delta": "initial gap Δ = f(x₀) − inf f, in [f]; by default estimated from the run",
+    "distance": "initial distance D = |x₀ − x*|, in [x]; bounds that need it are left out without it",
+    "mu": "Polyak-Łojasiewicz constant μ, in [f]/[x]²; bounds that need it are left out without it",
 }
 _COLOURS = {Verdict.PROVED: "green", Verdict.REFUTED: "red", Verdict.UNKNOWN: "yellow"}
 
@@ -50,8 +50,8 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="SPEC",
-        help="law of the staleness; repeatable; every law where none is given. Laws are poisson:LAMBDA, geometric:P, "
-        "negative_binomial:R:P, cmp:LAMBDA:NU, uniform:LOW:HIGH, constant:K, counts:FILE, "
+        help="law of the staleness; repeatable; by default the laws that the file names, or else every law. Laws are "
+        "poisson:LAMBDA, geometric:P, negative_binomial:R:P, cmp:LAMBDA:NU, uniform:LOW:HIGH, constant:K, counts:FILE, "
         "mixture:SHARE*LAW+SHARE*LAW",
     )
     add_parameter_options(command)
@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
         type=float,
         default=20.0,
         metavar="S",
-        help="seconds after which a condition stays UNKNOWN (default %(default)s)",
+        help="seconds for each condition under each law, after which it is UNKNOWN (default %(default)s)",
     )
     recorded_run = command.add_argument_group("a recorded execution, in place of a candidate")
     recorded_run.add_argument(
@@ -85,7 +85,8 @@ def main(arguments: list[str] | None = None) -> int:
       arguments: those of the command; of the process where None.
 
     Returns:
-      0 where all is proved, 1 where something is refuted, 2 where something is unknown, 3 for bad input.
+      0 where all is proved, 1 where something is refuted, 2 where something is unknown, 3 for bad input; an audit
+      gives 0 where nothing is refuted.
     """
     try:
         options = parser().parse_args(arguments)

@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
       0 where runs ended as they should; 1 where one failed or, in ``train``, diverged, where a replay comes to other
       bits, or a data set's files are wrong; 2 for bad input, a run that cannot be replayed here among it; 130 after
-      Ctrl-C, after which the results until then are written all the same.
+      Ctrl-C, after which ``train`` and ``compare`` write the results until then.
 
     Example:
       >>> main(["train", "--workers", "0"])

@@ -74,7 +74,7 @@ class Simulate(OutputOptions, ProblemOptions):
     law: str | None = None
     """How the staleness distribution is measured; by default window:length=1024 with four bins for each worker."""
     evaluate: bool = False
-    """Whether to evaluate on the test set at the end of each run."""
+    """Whether to evaluate on the test set at the start and the end of each run."""
     train: bool = True
     """Whether to train; else only the times of reads and commits are simulated, and the staleness is reported."""
 

@@ -43,7 +43,7 @@ class _Worker:
 
 
 def measured_from(result: TrainResult, *, order: Order = "timed") -> Cluster:
-    r"""The cluster that a recorded run was: its workers take the measured times, and begin when they began.
+    r"""A cluster whose times are those measured in a recorded run, and whose workers begin when they began.
 
     The waiting that the generated execution brings about by itself is taken out of the measured times. ``locked``:
     waiting for the mutex. Of the reads and commits, in the order in which they left it at :math:`d_i`, one was there by

@@ -14,7 +14,7 @@ from jasgd.checks import is_integer
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tempo:
-    r"""A worker's speed as a function of time, constant in pieces: seconds of work that it does in a second.
+    r"""A worker's speed as a function of time, constant in pieces; at speed 2 it works twice as fast.
 
     A phase of d seconds that begins at s ends at the first t with :math:`\int_s^t v(u)\,du = d`. After the last piece
     the first begins again.

@@ -99,7 +99,7 @@ def aux_names(aux: Any) -> list[str]:
 
 
 def with_extras(tx: Any) -> optax.GradientTransformationExtraArgs:
-    """A transformation that takes extra arguments, of one that may not; MultiSteps and its like pass theirs on."""
+    """Makes a transformation accept extra arguments; MultiSteps and its like pass theirs on."""
     if not (callable(getattr(tx, "init", None)) and callable(getattr(tx, "update", None))):
         raise TypeError(f"tx must be an Optax gradient transformation, got {type(tx).__name__}")
     parameters = inspect.signature(tx.update).parameters.values()

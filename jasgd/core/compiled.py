@@ -109,7 +109,7 @@ class Compiled:
         return _writing_to(_copied)
 
     def staleness_array(self, tau: int) -> jax.Array:
-        """τ where the computations run: a number of NumPy's would be put there by every call, which takes longer."""
+        """τ as an array on the device; a number of NumPy's would be copied there at every call."""
         known = self._known
         return known[tau] if tau < KNOWN else jax.device_put(np.int32(tau))
 

@@ -23,7 +23,7 @@ Owner = TypeVar("Owner")
 
 
 class Copies(Generic[Owner]):
-    """Tuples of arrays that were given out, each with something of its owner's, for use once no thread holds them.
+    """A pool of tuples of arrays, whose memory may be used again when no thread refers to them.
 
     Guarantees. Any number of threads may call it. That no thread holds a tuple shows in the reference counts of it and
     of its arrays: a thread that holds neither cannot come to hold one, as only this object could give it. Without a GIL
@@ -56,7 +56,7 @@ class Copies(Generic[Owner]):
 
 
 class Retired:
-    """Parameters and states that have a successor, whose memory updates write to once no thread can read it.
+    """Replaced parameters and optimizer states, whose memory later updates use again.
 
     It does nothing before :meth:`learn`, nor where all leaves together take less than ``LARGE`` bytes, nor on devices
     that are no CPUs, where memory is not the system's.

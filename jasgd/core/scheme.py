@@ -99,7 +99,7 @@ class Scheme(abc.ABC):
 
     @property
     def unfinished(self) -> Collection[int]:
-        """Versions that commits took which failed or did not end, and which have no row."""
+        """Versions that commits claimed and did not finish; the execution has no rows for them."""
         return ()
 
     def warm_up(self, gradient: Gradient) -> None:
@@ -145,7 +145,7 @@ class NativeScheme(Scheme):
 
     @abc.abstractmethod
     def rehearse(self) -> float:
-        """Compiles a round before the clock starts, in place of ``warm_up``; gives its seconds."""
+        """Compiles a round before the clock starts, in place of ``warm_up``; returns its duration in seconds."""
 
     def good(self) -> View | None:
         """When the run is over, the newest parameters that gave a finite loss in a round that checked."""

@@ -1,4 +1,4 @@
-"""The recipe of a run of the command line: written into its folder, so that its replay is made of the same."""
+"""Problem and optimizer of a run of the command line, saved so that ``jasgd replay`` can build them again."""
 
 from __future__ import annotations
 

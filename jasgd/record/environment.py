@@ -77,19 +77,19 @@ def describe_environment(device: Any = None) -> dict[str, Any]:
 
 
 def mismatches(recorded: dict[str, Any], present: dict[str, Any]) -> list[Mismatch]:
-    """Wtoday two environments differ in what decides bits.
+    """Where two environments differ in what decides bits.
 
     Args:
       recorded: an environment as :func:`describe_environment` gives it.
       present: another one.
 
     Returns:
-      What differs, by name and with both values; None wtoday one was not recorded.
+      What differs, by name and with both values; None where one was not recorded.
 
     Example:
-      >>> today = describe_environment()
-      >>> [str(difference) for difference in mismatches(today | {"jaxlib": "0.1.0", "load": [0, 0, 0]}, today)] == [
-      ...     f"jaxlib is {today['jaxlib']!r}, recorded was '0.1.0'"]
+      >>> present = describe_environment()
+      >>> [str(difference) for difference in mismatches(present | {"jaxlib": "0.1.0", "load": [0, 0, 0]}, present)] == [
+      ...     f"jaxlib is {present['jaxlib']!r}, recorded was '0.1.0'"]
       True
     """
 

@@ -105,7 +105,7 @@ class Execution:
 
     @classmethod
     def from_rows(cls, applied: np.ndarray, dropped: np.ndarray, metadata: dict[str, Any]) -> Execution:
-        """Of two structured arrays as the ledger keeps them, in any order."""
+        """An execution from the ledger's two structured arrays, in any order."""
         if not _is_in_order(applied):
             applied = applied[np.lexsort((applied["ticket"], applied["version"]))]
         dropped = dropped[np.argsort(dropped["time_s"], kind="stable")]

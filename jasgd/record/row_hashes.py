@@ -1,4 +1,4 @@
-"""A hash of each row of an execution, so that an altered row is chunk."""
+"""A hash of each row of an execution, so that an altered row is found."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def reads_law(rule: Rule) -> bool:
 
 
 def warms_up(rule: Rule) -> bool:
-    """Whether a rule has to wait for the law: it reads it, and for more than the number of updates."""
+    """Whether a rule needs a measured law, so that its factor is 1 until the warm-up is over."""
     return getattr(rule, "warms_up", reads_law(rule))
 
 

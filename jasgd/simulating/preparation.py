@@ -1,4 +1,4 @@
-"""One assembly of simulated runs, for ``simulate`` and for spectra: from arguments to what the scans need."""
+"""Prepares simulated runs: schedules, mini-batches, initial parameters and the compiled scan."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Preparation(Generic[Key]):
         return Program(compiled, None if step_size is None else tx, self._batches.take)
 
     def lane(self, program: Program, key: Key, seed: int, step_size: Any = None) -> Lane:
-        """One run: an execution, followed by a seed with a step size.
+        """One run: the execution that it follows, its seed and its step size.
 
         Args:
           program: its scan.
@@ -165,7 +165,7 @@ class Preparation(Generic[Key]):
 
 
 def chunk_of(lanes: Sequence[Lane], every: int | None, longest: int) -> int:
-    """Steps of one call, as many for all lanes, so that nothing is compiled twice.
+    """Chooses the steps of one call, the same for all lanes, so that nothing is compiled twice.
 
     Args:
       lanes: the runs.

@@ -1,4 +1,4 @@
-"""What is left of a run when its workers have ended."""
+"""Builds the result of a run when its workers have ended."""
 
 from __future__ import annotations
 

@@ -68,7 +68,9 @@ class Run:
             self.over.set()
 
     def leave(self, error: BatchesExhausted) -> None:
-        """A worker found no batch. Its peers may still take the last steps with theirs; the last to leave fails.
+        """Notes that a worker has no batch left; the run fails when no worker has one.
+
+        The others may still take the last steps with theirs.
 
         Where workers meet at a barrier, none can go on without it.
         """
@@ -103,7 +105,7 @@ class Run:
             )
 
     def conclude(self, done: Committed | Dropped, worker: int, ticket: int) -> None:
-        """What a commit or a drop means for the run."""
+        """Updates the run after a commit or a drop, and ends it at the last step."""
         self.require_progress(done, worker)
         if not isinstance(done, Committed):
             self.aux.pop(ticket, None)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from support.python_process import run_python
 
 from jasgd import TrainResult
 from jasgd.cli.main import main
+from jasgd.schemes.native.build import cache_folder
 
 TRAIN = ["train", "--workers", "2", "--steps", "60", "--batch-size", "16", "--evaluate-every-s", "60"]
 PLOTS = {"loss.png", "staleness.png", "step_size.png"}
@@ -168,7 +170,6 @@ def test_what_is_no_command_exits_with_2(capsys, arguments):
     assert printed.out + printed.err
 
 
-@pytest.mark.newest
 def test_compare_writes_every_run_and_reads_its_table(capsys, tmp_path):
     arms = ["constant", "tail", "constant@tail"]
     common = ["--workers", 2, "--steps", 40, "--batch-size", 16, "--seeds", 0, 1, "--out", tmp_path]
@@ -233,7 +234,9 @@ def test_datasets_says_what_is_there_and_verify_what_is_wrong(capsys, tmp_path):
 
 
 def in_a_home_of_its_own(tmp_path, *arguments, **options):
-    """Python in a process whose configuration of JAX is what the command line makes it."""
+    """Python in a process whose configuration of JAX is what the command line makes it; native code is compiled."""
+    if cache_folder().is_dir():
+        shutil.copytree(cache_folder(), tmp_path / ".cache" / "jasgd" / "native", dirs_exist_ok=True)
     return run_python(*arguments, without=("NPROC", "JAX_PLATFORMS"), env={"HOME": str(tmp_path)}, **options)
 
 

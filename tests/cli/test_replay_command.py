@@ -72,7 +72,6 @@ def test_whatever_train_was_given_is_given_again(capsys, tmp_path, options):
     assert (code, report["compared"]) == (0, ["params", "opt_state"]), (report, err)
 
 
-@pytest.mark.newest
 def test_every_run_of_a_comparison_comes_to_the_same_bits(capsys, tmp_path):
     arms = ["constant", "tail:cdf=strict", "constant@tail:cdf=strict", "tail_published"]
     common = [*SMALL, "--law", "window:length=64", "--seeds", 3, "--out", tmp_path]

@@ -24,7 +24,6 @@ def small(arms, seeds=(0, 1), **options):
     return compare(Task, arms, seeds, **{"workers": 2, "learning_rate": 0.05, "steps": 60} | options)
 
 
-@pytest.mark.newest
 def test_seeds_are_the_outer_loop_and_arms_take_turns_with_controls_behind_their_arm():
     order, seen = [], []
     arms = ["constant", "constant@tail", "tail", "inverse"]
@@ -72,7 +71,6 @@ def test_a_row_of_the_table_is_the_spread_of_what_the_runs_measure():
     assert record["table"][1]["test_accuracy"]["median"] is None  # a parabola has none
 
 
-@pytest.mark.newest
 def test_nothing_but_the_step_size_differs_between_arms():
     # Left to itself one worker may take all 60 steps before the other has read: staleness 0 throughout.
     comparison = small(["constant", "tail:cdf=strict", "constant@tail:cdf=strict"], scheme=overtaken)

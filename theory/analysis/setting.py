@@ -50,7 +50,7 @@ class Setting(abc.ABC):
         return type(self)(self.parameters, law, self.cdf, on_support=self.on_support)
 
     def afresh(self) -> Self:
-        """The same setting, with nothing kept from balls of other bits."""
+        """The same setting, without values computed at another precision."""
         return self.under(None if self.law is None else self.law.afresh())
 
     @abc.abstractmethod

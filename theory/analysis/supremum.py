@@ -98,7 +98,7 @@ def supremum_of_distance(formula: Formula, setting: Setting, domain: Domain) -> 
 
 
 def size_from(formula: Formula, setting: Setting, first: int, last: int | None) -> Range:
-    """Bounds of |C| from a staleness on, up to factors that do not depend on it; these are shown to be defined."""
+    """Bounds |C| from a staleness on, with constant factors left out, which are shown to be defined."""
     constants, moving = factored(formula)
     for constant in constants:
         range_of(constant, setting, first, last)

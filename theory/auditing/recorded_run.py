@@ -55,7 +55,7 @@ class Commits:
 
 
 def overlap(execution: Execution) -> str:
-    """Looks for a worker that read before it was done with its last gradient, which no worker can.
+    """Finds a worker that read before its previous gradient was done, which is impossible.
 
     Where none did, the staleness that a worker's gradients have, and the gaps between them, add up to the whole run.
 

@@ -102,7 +102,7 @@ def bounds(commits: Commits, numbers: Numbers, measured: Mapping[str, float]) ->
     Args:
       commits: of the execution.
       numbers: of the problem.
-      measured: what each bounds, by ``"gradient"`` and ``"loss"``, where it is known.
+      measured: what each bounds, by ``"gradient"``, ``"loss"`` and ``"final"``, the gap at the end, where it is known.
 
     Returns:
       A remark for each bound, or one that says what is missing.

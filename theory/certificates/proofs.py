@@ -29,7 +29,7 @@ def _defined(question: Question, evidence: dict[str, Any]) -> None:
     start, (first, last) = evidence["start"], question.domain
     first_start = None if last is None else last + 1
     if last is None or last - first > FEW:
-        for candidate in (first, *(s for s in tails.STARTS if first < s <= question.first_checked())):
+        for candidate in (first, *(s for s in tails.STARTS if first < s <= question.latest_tail_start())):
             if tails.is_defined(question.formula, question.setting, candidate):
                 first_start = candidate
                 break
@@ -50,7 +50,7 @@ def _positive(question: Question, evidence: dict[str, Any]) -> None:
     if law is None or law.last is None or support is None:
         _inequality(question, question.formula, on_support, Tail(*evidence["mass"]), strict=True)
         return
-    reach = min(dataclasses.replace(question, setting=on_support).first_checked(), law.last)
+    reach = min(dataclasses.replace(question, setting=on_support).latest_tail_start(), law.last)
     mass = tails.find_inequality(question.formula, on_support, law.first, reach, strict=True)
     require(evidence["mass"] == (mass and list(mass)), "the argument where the law has mass")
     values = PointValues(question.formula, question.setting)
@@ -164,7 +164,7 @@ PROOFS: dict[str, Callable[[Question, dict[str, Any]], None]] = {
 
 def _earlier(question: Question, arguments: tuple[str, ...], formula: Formula, tail: Tail) -> list[Tail]:
     """The tails that come before one in the order in which they are tried."""
-    before, most = [], question.first_checked()
+    before, most = [], question.latest_tail_start()
     for one in tails.candidates(arguments, formula, question.domain[0], most):
         if one == tail and tail.start <= most:
             return before

@@ -101,7 +101,7 @@ def at_most(name: str, left: Callable[[], Number], right: Number, inequality: st
 
 
 def not_steeper(case: Case) -> Judged:
-    """Judges whether μ ≤ L, without which no function but a constant is meant."""
+    """Judges whether μ ≤ L, which holds for every function of these assumptions that is not constant."""
     verdict = compared(case["mu"], case["L"])
     because = f"μ = {case['mu']}, L = {case['L']}"
     return Judged("μ ≤ L", verdict, because if verdict is Verdict.PROVED else f"{because}: no such function")

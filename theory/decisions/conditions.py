@@ -33,7 +33,7 @@ def defined(question: Question) -> Finding:
     values, (first, last) = PointValues(question.formula, question.setting), question.domain
     start = None
     if last is None or last - first > FEW:
-        for candidate in (first, *(s for s in tails.STARTS if first < s <= question.first_checked())):
+        for candidate in (first, *(s for s in tails.STARTS if first < s <= question.latest_tail_start())):
             if tails.is_defined(question.formula, question.setting, candidate):
                 start = candidate
                 break
@@ -68,7 +68,7 @@ def positive(question: Question) -> Finding:
 def _positive_on_support(question: Question, law: Law) -> Finding:
     """The condition under a bounded law: > 0 on its support, by an argument or one by one, and ≥ 0 elsewhere."""
     on_support = dataclasses.replace(question, setting=question.setting.with_support())
-    reach = on_support.first_checked() if law.last is None else min(on_support.first_checked(), law.last)
+    reach = on_support.latest_tail_start() if law.last is None else min(on_support.latest_tail_start(), law.last)
     mass = tails.find_inequality(question.formula, on_support.setting, law.first, reach, strict=True)
     one_by_one = [tau for tau in law.support() or () if mass is None or tau < mass.start]
     elsewhere = _tail(question, question.formula, strict=False)
@@ -124,7 +124,7 @@ def decreasing(question: Question) -> Finding:
     values = PointValues(question.formula, question.setting)
     tail: Tail | None = None
     if last is None or last - first > FEW or not values.is_single:
-        tail = tails.find_falling(question.formula, question.setting, first, question.first_checked())
+        tail = tails.find_falling(question.formula, question.setting, first, question.latest_tail_start())
     if tail is None and last is not None and last - first < MOST_CHECKED and values.is_single:
         tail = Tail("every point", 1, last)
     for tau, instance, instance_values in suspects(question, None if tail is None else tail.start + 1):
@@ -252,7 +252,7 @@ def _tail(question: Question, formula: Formula, *, strict: bool) -> Tail | None:
     """The tail on which an inequality holds, once all that lies before it holds point by point."""
     first, last = question.domain
     values = PointValues(formula, question.setting)
-    tail = tails.find_inequality(formula, question.setting, first, question.first_checked(), strict=strict)
+    tail = tails.find_inequality(formula, question.setting, first, question.latest_tail_start(), strict=strict)
     if tail is None and last is not None and last - first < MOST_CHECKED and values.is_single:
         tail = Tail("every point", 1, last + 1)
     if tail is None or not all(values.is_at_least(tau, Fraction(0), strict=strict) for tau in range(first, tail.start)):

@@ -39,9 +39,9 @@ def bounded(question: Question) -> Finding:
             written = shown(bounds.high).split(" ", 1)[1]
             of = "C up to a constant factor" if factored(question.formula)[0] else "C"
             return proved(f"|{of}| ≤ {written} from τ = {start} on", bound=str(least), start=start)
-    falls = tails.find_falling(question.formula, question.setting, question.domain[0], question.first_checked())
+    falls = tails.find_falling(question.formula, question.setting, question.domain[0], question.latest_tail_start())
     above = tails.find_inequality(
-        question.formula, question.setting, question.domain[0], question.first_checked(), strict=False
+        question.formula, question.setting, question.domain[0], question.latest_tail_start(), strict=False
     )
     if falls is not None and above is not None and PointValues(question.formula, question.setting).is_single:
         start = max(falls.start, above.start)
@@ -60,7 +60,7 @@ def bounded(question: Question) -> Finding:
 
 
 def for_every_law(question: Question) -> Finding:
-    """Refutes E[C] = 1 under every law, which holds only for C = 1 and for what is affine in F_mid and 1 at 1/2."""
+    """Searches for a law with E[C] ≠ 1; there is none only for C = 1 and for what is affine in F_mid and 1 at 1/2."""
     formula = question.formula
     if not reads_law(formula):
         for tau, instance, values in suspects(question, None):

@@ -41,8 +41,8 @@ class Question:
         """The same question under another law."""
         return dataclasses.replace(self, setting=self.setting.under(law))
 
-    def first_checked(self) -> int:
-        """The last staleness at which a tail may begin, so that what lies before it is still looked at one by one."""
+    def latest_tail_start(self) -> int:
+        """The largest staleness at which a tail argument may begin; those before it are looked at one by one."""
         last = self.domain[1]
         if not PointValues(self.formula, self.setting).is_single:
             return self.domain[0]

@@ -128,7 +128,7 @@ def is_constant(formula: Formula) -> bool:
 
 
 def factored(formula: Formula) -> tuple[list[Formula], list[Formula]]:
-    """The constant and the other factors of a product; of anything else, itself on its side."""
+    """Splits a product into the factors without τ or F and the others."""
     parts = list(formula[1:]) if formula[0] == "product" else [formula]
     return [part for part in parts if is_constant(part)], [part for part in parts if not is_constant(part)]
 

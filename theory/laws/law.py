@@ -48,7 +48,7 @@ class Law(abc.ABC):
 
     @abc.abstractmethod
     def afresh(self) -> Law:
-        """The same law, with nothing kept from balls of other bits."""
+        """The same law, without values computed at another precision."""
 
     def weight(self) -> Formula | None:
         """A formula proportional to the mass, where there is one, of unbounded laws."""

@@ -12,7 +12,7 @@ Activity = Generator[float | None, None, None]
 
 
 class SimulatedScheme:
-    """The base class of simulated schemes: how reading and committing are made atomic, as far as time goes.
+    """The base class of simulated schemes: when reads and commits take place, and which wait.
 
     :meth:`read` and :meth:`commit` are generators, run for one worker after the other as if each had a thread of its
     own. ``yield seconds`` keeps the worker busy for so long; ``yield None`` lets it wait until ``run.wake(worker)``,

@@ -35,7 +35,7 @@ _PLAIN = "?bhilqBHILQefdFD"  # dtypes whose arrays XLA and NumPy lay out alike; 
 
 
 class Answer(NamedTuple):
-    """What native.cc answers of a worker's round."""
+    """The result of a worker's round, as native.cc reports it."""
 
     attempts: int  # that have ended
     status: int
@@ -51,7 +51,7 @@ class Answer(NamedTuple):
 
 
 class Unfit(ValueError):
-    """What is to be trained cannot be trained in native rounds; the message says why."""
+    """Native rounds cannot train this problem; the message says why."""
 
 
 class NativeStore(NativeScheme):

@@ -94,7 +94,7 @@ class NativeSynchronous(NativeStore):
         return self._row(worker, gradient.ticket, answer.version, answer.factor, answer.loss)
 
     def note_in_flight(self) -> None:
-        """As of every native scheme; a gradient that the others' update has in it was applied, and gets its row."""
+        """Notes unfinished rounds; a gradient that is part of a published mean was applied, and gets its row."""
         super().note_in_flight()
         for worker, inside in enumerate(self._inside):
             answer, factor = self._answer(worker), self._library.JasgdPublished(self._store, worker)

@@ -1,1 +1,1 @@
-"""Who makes the workers of a run work; today threads of this process."""
+"""Engines run the workers of a training run; the one there is uses threads of this process."""

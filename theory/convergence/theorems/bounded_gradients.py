@@ -29,7 +29,7 @@ ALONG_THE_RUN = Judged(
 
 
 def drift(case: Case) -> Number:
-    """The loss of one commit at most, over η²: L(GM·E[τC] + M²E[C²]/(2m)), times m of the theorem's left side."""
+    """The coefficient of η in the bound: L(GM·E[τC] + M²E[C²]/(2m)), times m of the theorem's left side."""
     second = case["M"] ** 2 * case.moment("mean_square") / (2 * case.moment("mean"))
     return case["L"] * (case["G"] * case["M"] * case.moment("staleness_mean") + second)
 
