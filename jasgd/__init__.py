@@ -63,7 +63,7 @@ _WHERE = {
     "testing": "jasgd.testing",
     "train": "jasgd.training.trainer",
 }
-__all__ = list(_WHERE)
+__all__ = [name for name in _WHERE if name != "problems"]  # which needs Flax, and "import *" would ask for it
 
 
 def __getattr__(name: str) -> Any:

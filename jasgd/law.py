@@ -14,7 +14,7 @@ CDFKind = Literal["mid", "strict", "inclusive"]
 CDF_KINDS: tuple[CDFKind, ...] = ("mid", "strict", "inclusive")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Law:
     r"""A staleness distribution :math:`p_i = w_i / \sum_j w_j` over 0…bins - 1 and one overflow bin.
 

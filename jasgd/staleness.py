@@ -65,7 +65,7 @@ class StalenessHistogram(Law):
         integer("warm_up", how.get("warm_up", 0), 0)
         ring = how.get("length") or 0
         recent = jnp.full(ring, -1, jnp.int32)
-        return cls(jnp.zeros(bins + 1, dtype), updates=jnp.zeros((), jnp.int32), recent=recent, **how)
+        return cls(weights=jnp.zeros(bins + 1, dtype), updates=jnp.zeros((), jnp.int32), recent=recent, **how)
 
     @classmethod
     def window(cls, length: int = 1024, *, bins: int = 256, warm_up: int = 0) -> StalenessHistogram:

@@ -162,6 +162,9 @@ class _Logged(Scheme):
     def counters(self) -> dict[str, int]:
         return self._scheme.counters
 
+    def note_in_flight(self) -> None:
+        self._scheme.note_in_flight()
+
     @property
     def unfinished(self) -> Collection[int]:
         return self._scheme.unfinished

@@ -71,10 +71,17 @@ def test_every_room_is_on_a_floor(package):
     assert rooms == {room for floor in FLOORS[package] for room in floor}
 
 
-def test_the_library_does_not_import_the_checker_but_in_commands_and_the_report():
+def test_the_library_does_not_import_the_checker():
     arrows = graph(ROOT, "jasgd", "theory")
     crossing = {name for name, others in arrows.items() if any(other.startswith("theory") for other in others)}
-    assert {room_of(name, "jasgd") for name in crossing if name.startswith("jasgd")} <= {"cli", "report"}
+    assert {name for name in crossing if name.startswith("jasgd")} == set()
+    assert circles(arrows) == []
+
+
+def test_modules_are_imported_by_name_in_the_two_faces_alone():
+    """What an import by a string leads to, the tests here could not see."""
+    users = {path for path in SOURCES if "import_module" in path.read_text()}
+    assert users == {ROOT / package / "__init__.py" for package in MOST_FILES}
 
 
 @pytest.mark.parametrize("package", sorted(PACKAGES))
@@ -121,14 +128,14 @@ def test_what_jasgd_exports_is_what_the_page_names():
     page = (ROOT / "docs" / "architecture.md").read_text()
     section = re.search(r"## Public names\n(.*?)(?=\n## )", page, re.DOTALL)[1]
     named = set(re.findall(r"`jasgd\.(\w+)`", section))
-    assert named == set(jasgd.__all__)
+    assert named == {*jasgd.__all__, "problems"}
 
 
 def test_type_checkers_and_the_interpreter_see_the_same_public_names():
     tree = ast.parse((ROOT / "jasgd" / "__init__.py").read_text())
     (block,) = [node for node in tree.body if isinstance(node, ast.If)]
     seen = {alias.name: (node.module, alias.name) for node in block.body for alias in node.names}
-    assert set(seen) == set(jasgd.__all__)
+    assert set(seen) == {*jasgd.__all__, "problems"}
     for name, (module, _) in seen.items():
         value = getattr(jasgd, name)
         expected = importlib.import_module(f"jasgd.{name}") if module == "jasgd" else None
@@ -159,6 +166,21 @@ def test_a_circle_is_found_however_it_is_hidden(tmp_path, back):
     arrows = planted(tmp_path, one="from house.two import y", two="from house.three import z", three=back)
     assert circles(arrows) == [["house.one", "house.three", "house.two"]]
     assert circles(planted(tmp_path, three="x = 1")) == []
+
+
+def test_a_circle_through_a_package_itself_is_found(tmp_path):
+    (tmp_path / "house" / "attic").mkdir(parents=True)
+    (tmp_path / "house" / "__init__.py").write_text("")
+    (tmp_path / "house" / "attic" / "__init__.py").write_text("from house.attic import box")
+    arrows = planted(tmp_path, attic__box="import house.low", attic__other="", low="from house.attic import other")
+    assert circles(arrows) == [["house.attic", "house.attic.box", "house.low"]]
+
+
+def test_a_relative_import_is_refused(tmp_path):
+    path = tmp_path / "file.py"
+    path.write_text("from . import one")
+    with pytest.raises(AssertionError, match="imports relatively"):
+        imports(path, {"one"})
 
 
 def test_an_upward_import_is_found(tmp_path):

@@ -154,9 +154,10 @@ class Ledger:
     ) -> Committed:
         """Writes the row of an applied gradient."""
         g, c = gradient, float(np.asarray(factor))
-        return self.record_row(
-            AppliedRow(g.worker, g.ticket, g.view.version, version, staleness, c, g.loss_value, tries)
-        )
+        row = (g.worker, g.ticket, g.view.version, version, staleness, c, g.loss_value, tries, self.now())
+        self._applied.append(row)  # not by record_row, which every gradient would pay for
+        self.in_flight[g.worker] = -1
+        return Committed(version, staleness, c, tries)
 
     def record_row(self, row: AppliedRow) -> Committed:
         """Like :meth:`record_applied`, for a scheme that has the numbers alone."""

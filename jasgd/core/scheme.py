@@ -58,6 +58,7 @@ class Scheme(abc.ABC):
     Attributes:
       name: what executions record; where it is empty, the name of the class.
       needs_every_worker: whether workers wait for each other, so that a run without one of them is over.
+      is_set_up: whether ``__init__`` of this class was called.
       reuses_memory: whether memory that ``read`` gave out is used again when no reference to it is left.
 
     Args:
@@ -67,8 +68,10 @@ class Scheme(abc.ABC):
     name: ClassVar[str] = ""
     needs_every_worker: bool = False
     reuses_memory: bool = False
+    is_set_up: bool = False
 
     def __init__(self, setup: Setup):
+        self.is_set_up = True
         self._compiled, self._ledger, self._at_point = setup.compiled, setup.ledger, setup.at_point
 
     @abc.abstractmethod
@@ -86,7 +89,7 @@ class Scheme(abc.ABC):
 
     @abc.abstractmethod
     def snapshot(self) -> Snapshot:
-        """The parameters now, for evaluation, without stopping a worker."""
+        """The parameters now, for evaluation, without stopping a worker; also before the first commit."""
 
     def close(self, reason: str) -> None:
         """Refuses later commits, for the reason; a scheme whose workers wait for each other wakes them as well."""
@@ -112,6 +115,9 @@ class Scheme(abc.ABC):
         ``train`` calls this before ``warm_up``, of the scheme itself: one that wraps another, or derives from one of
         the library, may keep what it reads, so it must not hand this on.
         """
+
+    def note_in_flight(self) -> None:  # noqa: B027 (nothing, where the ledger has all)
+        """When the run is over, tells the ledger what it does not know of rounds that did not end."""
 
     def successor(self, base: Snapshot, gradient: Gradient, staleness: int) -> tuple[Snapshot, Any]:
         """The snapshot that a gradient turns another one into; changes nothing.
@@ -150,9 +156,6 @@ class NativeScheme(Scheme):
     def good(self) -> View | None:
         """When the run is over, the newest parameters that gave a finite loss in a round that checked."""
         return None
-
-    def note_in_flight(self) -> None:
-        """When the run is over, tells the ledger of rounds that did not end: what they read, or that they applied."""
 
 
 SchemeFactory = Callable[[Setup], Scheme]

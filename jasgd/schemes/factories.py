@@ -7,7 +7,7 @@ import inspect
 from typing import Any
 
 from jasgd import specs
-from jasgd.core.scheme import Scheme, SchemeFactory
+from jasgd.core.scheme import SchemeFactory
 from jasgd.schemes.hogwild_sgd import Hogwild
 from jasgd.schemes.leashed_sgd import Leashed
 from jasgd.schemes.locked_sgd import Locked
@@ -189,7 +189,7 @@ def describe(factory: SchemeFactory) -> str:
       'sequential'
     """
     inner, options = unwrap(factory)
-    name = inner.name if isinstance(inner, type) and issubclass(inner, Scheme) else ""
-    name = name or getattr(inner, "__name__", type(inner).__name__)
+    named_so = getattr(inner, "name", "")  # of a scheme's class, or of a function that makes one
+    name = named_so if isinstance(named_so, str) and named_so else getattr(inner, "__name__", type(inner).__name__)
     listed = ", ".join(f"{key}={value!r}" for key, value in options.items() if value is not None)
     return f"{name}({listed})" if listed else name

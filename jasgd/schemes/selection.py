@@ -39,6 +39,8 @@ def make(factory: SchemeFactory, setup: Setup) -> Scheme:
     scheme = choose(factory, setup) or factory(setup)
     if not isinstance(scheme, Scheme):
         raise TypeError(f"scheme must make a jasgd.schemes.Scheme of a Setup, got {type(scheme).__name__}")
+    if not scheme.is_set_up:
+        raise TypeError(f"scheme must call super().__init__(setup), which {type(scheme).__name__} does not")
     return scheme
 
 

@@ -51,8 +51,7 @@ def conclude(
         metadata["params_version"] = good.version
         snapshot, has_state = Snapshot(good.version, good.params, ()), False
     leaves = snapshot.params
-    if isinstance(run.scheme, NativeScheme):
-        run.scheme.note_in_flight()
+    run.scheme.note_in_flight()
     if unfinished := sorted(run.scheme.unfinished):
         metadata["unfinished"] = unfinished
     if run.outcome is Outcome.DIVERGED and run.good is not None:

@@ -58,6 +58,17 @@ BAD = {
         TypeError,
         r"scheme must make a jasgd\.schemes\.Scheme of a Setup, got Open",
     ),
+    "scheme that is not set up": (
+        {
+            "scheme": type(
+                "Open",
+                (jasgd.schemes.Scheme,),
+                dict.fromkeys(["read", "commit", "snapshot"], 1) | {"__init__": lambda self, setup: None},
+            )
+        },
+        TypeError,
+        r"scheme must call super\(\).__init__\(setup\), which Open does not",
+    ),
     "scheme without a snapshot": (
         {"scheme": type("Open", (jasgd.schemes.Scheme,), {"read": 1, "commit": 1})},
         TypeError,

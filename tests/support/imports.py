@@ -19,7 +19,7 @@ def imports(path: Path, names: set[str]) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             imported |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+        elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
@@ -30,7 +30,18 @@ def imports(path: Path, names: set[str]) -> set[str]:
 def graph(root: Path, *packages: str) -> dict[str, set[str]]:
     """The imports of every module of the packages."""
     paths = {name: path for package in packages for name, path in modules(root, package).items()}
-    return {name: imports(path, set(paths)) - {name} for name, path in paths.items()}
+    arrows = {}
+    for name, path in paths.items():
+        direct = imports(path, set(paths))
+        # To import a module is to import the packages that it lies in, but for those that are being imported already.
+        outer = {parent for other in direct for parent in _parents(other)} - {name, *_parents(name)}
+        arrows[name] = (direct | outer) - {name}
+    return arrows
+
+
+def _parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts))]
 
 
 def circles(arrows: dict[str, set[str]]) -> list[list[str]]:

@@ -81,7 +81,7 @@ def shape(pmf: Mapping[int, Fraction | int]) -> tuple[fmpq, fmpq, fmpq]:
       >>> shape({0: Fraction(1, 2), 2: Fraction(1, 2)})
       (1/4, 1/2, 1)
     """
-    masses = {tau: as_fmpq(p) for tau, p in sorted(pmf.items()) if p}
+    masses = {tau: as_fmpq(Fraction(p)) for tau, p in sorted(pmf.items()) if p}
     spread = (1 - sum((p**3 for p in masses.values()), fmpq(0))) / 3
     mean = sum((tau * p for tau, p in masses.items()), fmpq(0))
     # E|T - T'| = 2 Σ F(t)(1 - F(t)) over the gaps between neighbouring points

@@ -76,8 +76,8 @@ class Moments:
           >>> m.mean, m.mean_square, m.staleness_mean, m.staleness_square_mean, m.largest_staleness
           (1, 5/4, 1/2, 1, 2)
         """
-        law = {tau: as_fmpq(mass) for tau, mass in sorted(pmf.items()) if mass}
-        values = {tau: as_fmpq(value) for tau, value in factors.items()}
+        law = {tau: as_fmpq(Fraction(mass)) for tau, mass in sorted(pmf.items()) if mass}
+        values = {tau: as_fmpq(Fraction(value)) for tau, value in factors.items()}
         if sum(law.values(), fmpq(0)) != 1 or min(law.values()) < 0:
             raise ValueError(f"probabilities must be ≥ 0 and sum to 1, got {list(map(str, law.values()))[:6]}")
         if not law.keys() <= values.keys():

@@ -69,6 +69,13 @@ def test_hogwild_claims_each_version_once_and_tells_the_staleness_of_the_claims(
     assert applied == result.counters["lost_state_updates"]
 
 
+def test_a_hogwild_read_takes_the_number_of_claims():
+    """With one worker nothing comes between: each read is of the version that its commit then claims."""
+    result = count(native("hogwild"), workers=1, steps=50)
+    assert result.execution.version_read.tolist() == list(range(50))
+    np.testing.assert_array_equal(result.aux["min"], result.execution.version_read)
+
+
 @pytest.mark.newest
 @pytest.mark.parametrize("optimizer", optimizers())
 @pytest.mark.parametrize("name", NAMES)
