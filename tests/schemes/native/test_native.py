@@ -140,8 +140,11 @@ def conflict(scheme):
 
     def called(_):
         name = threading.current_thread().name
-        if name not in counts:  # while the trainer warms up
-            return np.float32(0)
+        if name not in counts:
+            if not any(thread.name in counts for thread in threading.enumerate()):  # while the trainer warms up
+                return np.float32(0)
+            # A thread of XLA's pool: of worker 1 while worker 0 waits here, and before that of worker 0.
+            name = "jasgd-worker-1" if first.is_set() and not overtaken.is_set() else "jasgd-worker-0"
         counts[name] += 1
         if name == "jasgd-worker-0" and counts[name] == 1:
             first.set()
