@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any, TypeGuard
 
 import numpy as np
 
 
 def is_integer(value: Any) -> TypeGuard[int]:
-    """Whether a value is a whole number, Python's or NumPy's; a bool is none."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    """Whether a value is a whole number, Python's, NumPy's or JAX's; a bool is none."""
+    if isinstance(value, (bool, np.bool_)) or getattr(value, "dtype", int) == np.dtype(bool):
+        return False
+    try:
+        operator.index(value)
+    except TypeError:  # a float, a text, an array of several numbers, a traced value
+        return False
+    return True
 
 
 def integer(name: str, value: Any, least: int, *, unit: str = "", optional: bool = False) -> int:

@@ -1,4 +1,4 @@
-"""CPU settings under which one worker is one thread."""
+"""JAX's settings: those of the CPU under which one worker is one thread, and those that workers take over."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 
 import jax
 from jax import experimental
+
+from jasgd.checks import integer
 
 _configured: int | None = None  # threads per worker that JAX was started with, where configure_cpu said so
 
@@ -31,13 +33,13 @@ def configure_cpu(*, threads_per_worker: int | None = 1) -> None:
 
     Raises:
       RuntimeError: where JAX has already started, since the settings would do nothing.
-      ValueError: for ``threads_per_worker`` < 1.
+      ValueError: for ``threads_per_worker`` that is no integer ≥ 1.
 
     Example:
       >>> configure_cpu()  # doctest: +SKIP
     """
-    if threads_per_worker is not None and threads_per_worker < 1:
-        raise ValueError(f"threads_per_worker must be ≥ 1, or None, got {threads_per_worker}")
+    if threads_per_worker is not None:
+        threads_per_worker = integer("threads_per_worker", threads_per_worker, 1, optional=True)
     if started():
         raise RuntimeError("configure_cpu() must come before the first computation with JAX, which has already started")
     global _configured

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from flint import arb, fmpq
 
+from jasgd.checks import integer
 from theory.analysis.pointwise import PointValues
 from theory.candidates.candidate import Candidate
 from theory.candidates.loading import load
@@ -55,8 +56,7 @@ def to_rule(
       >>> round(float(rule(0)), 4)  # over E[C] = (1 - e^-8) / 8
       8.0027
     """
-    if isinstance(largest_staleness, bool) or not isinstance(largest_staleness, int) or largest_staleness < 0:
-        raise ValueError(f"largest_staleness must be an integer ≥ 0, got {largest_staleness!r}")
+    largest_staleness = integer("largest_staleness", largest_staleness, 0)
     loaded = load(candidate) if isinstance(candidate, str) else candidate
     laws = [parse_law(distribution)] if distribution is not None else list(loaded.laws[:1])
     if normalized and not laws:

@@ -103,7 +103,7 @@ def measured_from(result: TrainResult, *, order: Order = "timed") -> Cluster:
         name: measured(times, "drawn" if order == "drawn" else "recorded")
         for name, times in zip(PHASES, tapes, strict=True)
     }
-    # A round of threads waits for those who have not begun yet, one of a cluster does not.
+    # A round of threads waits for workers that have not begun yet, one of a cluster does not.
     return Cluster(**laws, joins_s={} if scheme == "synchronous" else begins_s, tempos=tempos)
 
 

@@ -17,7 +17,7 @@ class Arm:
 
     Attributes:
       label: its name in tables and plots, which is its text.
-      rule: the rule, as :func:`parse_rule` reads it.
+      rule: the rule, as :func:`jasgd.rules.parsing.parse_rule` reads it.
       mean_of: of a control, the label of the arm whose realised E[C], with the same seed, is its constant factor.
     """
 

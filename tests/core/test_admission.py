@@ -222,7 +222,7 @@ def test_configure_cpu_refuses_when_jax_has_started():
     jax.devices()
     with pytest.raises(RuntimeError, match="must come before the first computation with JAX"):
         jasgd.configure_cpu()
-    with pytest.raises(ValueError, match="threads_per_worker must be ≥ 1, or None, got 0"):
+    with pytest.raises(ValueError, match="threads_per_worker must be an integer ≥ 1, or None, got 0"):
         jasgd.configure_cpu(threads_per_worker=0)
 
 

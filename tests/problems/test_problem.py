@@ -258,6 +258,12 @@ def test_problems_and_the_other_parts_with_extras_are_there_after_import_jasgd()
     assert done.stderr.strip().endswith("AttributeError: module 'jasgd' has no attribute 'nothing'")
 
 
+def test_all_names_but_those_of_an_extra_can_be_imported_without_it():
+    code = "import sys\nfor name in ('flax', 'sklearn', 'pooch', 'tyro', 'rich', 'matplotlib', 'sympy', 'flint'):\n"
+    code += "    sys.modules[name] = None\nfrom jasgd import *\nprint(train.__name__, report.__name__)"
+    assert run_python("-c", code).stdout == "train jasgd.report\n"
+
+
 @pytest.mark.data
 @pytest.mark.parametrize(("name", "largest"), [("mnist", 255), ("fashion_mnist", 255), ("cifar10", 1)])
 def test_published_pixels_of_the_real_data(name, largest):

@@ -156,3 +156,38 @@ def test_a_scheme_that_is_watched_and_logged_keeps_its_name_in_the_record():
     for wrapped in (watched(scheme, unwatched), logged(scheme, events), logged(watched(scheme, unwatched), events)):
         assert train(scheme=wrapped).execution.metadata["scheme"] == "leashed(persistence=3)"
     assert jasgd.schemes.describe(watched(Leashed, unwatched)) == "leashed"
+
+
+def test_what_is_logged_passes_on_all_that_a_scheme_does_besides():
+    """But for its use of memory again, and rounds of its own, in which no event would be seen."""
+    called = []
+
+    class Full(Leashed):
+        needs_every_worker = True
+        unfinished = frozenset({7})
+
+        @property
+        def counters(self):
+            return {"counted": 3}
+
+        def note_in_flight(self):
+            called.append("note_in_flight")
+
+        def warm_up(self, gradient):
+            called.append("warm_up")
+            super().warm_up(gradient)
+
+        def close(self, reason):
+            called.append("close")
+            super().close(reason)
+
+        def reuse_memory(self):
+            called.append("reuse_memory")
+
+    result = train(scheme=logged(Full, []), workers=2, throw=False)
+    assert set(called) == {"warm_up", "close", "note_in_flight"}
+    assert result.counters == {"counted": 3}
+    assert result.execution.metadata["unfinished"] == [7]
+    made = []
+    train(scheme=lambda setup: made.append(logged(Full, [])(setup)) or made[0], workers=2, throw=False)
+    assert made[0].needs_every_worker

@@ -22,7 +22,7 @@ def compiled(formula: Formula, setting: Any) -> Callable[[int], Number]:
       setting: what F, parameters and means are: ``distribution(tau)``, ``parameter(name)`` and ``mean(formula)``.
 
     Returns:
-      ``value(tau)``, a rational or a ball; it raises :class:`NotFinite` and :class:`Undecided`.
+      ``value(tau)``, a rational or a ball; it raises ``NotFinite`` and ``Undecided``.
     """
     name, *parts = formula
     if name == "number":
@@ -61,7 +61,7 @@ def compiled(formula: Formula, setting: Any) -> Callable[[int], Number]:
 
 
 def condition(formula: Formula, setting: Any) -> Callable[[int], bool]:
-    """A function of the staleness that decides whether a comparison holds at it; it raises :class:`Undecided`."""
+    """A function of the staleness that decides whether a comparison holds at it; it raises ``Undecided``."""
     name, *parts = formula
     if name == "not":
         inner = condition(parts[0], setting)

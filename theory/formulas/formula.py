@@ -1,7 +1,7 @@
 r"""Step-size functions as plain trees, free of SymPy: what is decided on, and what a certificate carries.
 
 A tree is a tuple, its operation first: ``("sum", ("number", Fraction(1)), ("tau",))`` is :math:`1 + \tau`. It is
-hashable, and :func:`to_json` writes it as nested lists. The operations:
+hashable, and :func:`theory.formulas.writing.to_json` writes it as nested lists. The operations:
 
 ============================================  ==========================================================
 ``number q``, ``pi``, ``tau``                 a rational; π; the staleness, an integer ≥ 0

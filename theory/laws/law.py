@@ -44,7 +44,7 @@ class Law(abc.ABC):
 
     @abc.abstractmethod
     def tail_bound(self, after: int, power: Fraction, rate: arb) -> arb:
-        r"""An upper bound of :math:`\sum_{i>M} p_i (1+i)^a e^{bi}`; :class:`Undecided` where M is too small."""
+        r"""An upper bound of :math:`\sum_{i>M} p_i (1+i)^a e^{bi}`; ``Undecided`` where M is too small."""
 
     @abc.abstractmethod
     def afresh(self) -> Law:

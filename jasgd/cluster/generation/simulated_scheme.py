@@ -91,7 +91,7 @@ class Mutex:
             raise
 
     def release(self) -> None:
-        """Hands the lock to the first who waits."""
+        """Hands the lock to the first worker that waits."""
         self._holder = self._queue.popleft() if self._queue else None
         if self._holder is not None:
             self._run.wake(self._holder)

@@ -173,7 +173,7 @@ def _rounds(draws: Draws, steps: int) -> Trace:
         arrivals_s = np.full(m, now_s)
         for phase in drawn[version % BLOCK]:
             arrivals_s = arrivals_s + phase
-        last = m - 1 - int(np.argmax(arrivals_s[::-1]))  # of those who come at one instant, in the order of workers
+        last = m - 1 - int(np.argmax(arrivals_s[::-1]))  # of workers that come at one instant, in their order
         now_s = float(arrivals_s[last]) + next(commits[last])
         times_s[version] = now_s
     version = np.repeat(np.arange(steps), m)

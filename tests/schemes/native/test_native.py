@@ -145,6 +145,8 @@ def conflict(scheme):
                 return np.float32(0)
             # A thread of XLA's pool: of worker 1 while worker 0 waits here, and before that of worker 0.
             name = "jasgd-worker-1" if first.is_set() and not overtaken.is_set() else "jasgd-worker-0"
+        if name == "jasgd-worker-1":  # which draws no batch, and so does not wait there, if it gets the first ticket
+            assert first.wait(30)
         counts[name] += 1
         if name == "jasgd-worker-0" and counts[name] == 1:
             first.set()
