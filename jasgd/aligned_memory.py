@@ -9,6 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jasgd.array_leaves import MaskedArray, as_array, is_foreign
+
 ALIGNMENT = 64  # bytes; XLA's CPU client reads host memory that is so aligned without copying it
 
 
@@ -47,7 +49,7 @@ if _address(_probe := np.empty(1)) != _probe.ctypes.data:  # another Python, or 
 
 
 def aligned(batch: Any) -> Any:
-    """A batch whose NumPy leaves are aligned; those that are not are copied.
+    """A batch whose NumPy leaves are aligned; those that are not are copied, as are other libraries' arrays.
 
     JAX copies unaligned host memory on a thread of its own, and then computes on another, also where dispatch is not
     asynchronous: neither is the worker's thread, and the caller could change the memory before it is read.
@@ -58,19 +60,22 @@ def aligned(batch: Any) -> Any:
     Returns:
       The same pytree, with copies of the unaligned arrays.
 
+    Raises:
+      TypeError: for a masked array, whose mask a copy would lose, or another library's that has anything but numbers.
+
     Example:
       >>> image = aligned({"image": np.ones(9, np.float32)[1:]})["image"]
       >>> image.ctypes.data % 64, image.shape
       (0, (8,))
     """
     for leaf in jax.tree.leaves(batch):
-        if isinstance(leaf, np.ndarray) and not _is_aligned(leaf):
+        if not _is_aligned(leaf) if isinstance(leaf, np.ndarray) else is_foreign(leaf):
             return jax.tree.map(_aligned_leaf, batch)
     return batch
 
 
 def _is_aligned(array: np.ndarray) -> bool:
-    return _address(array) % ALIGNMENT == 0 and array.flags.c_contiguous
+    return _address(array) % ALIGNMENT == 0 and array.flags.c_contiguous and not isinstance(array, MaskedArray)
 
 
 def _aligned_leaf(leaf: Any) -> Any:
@@ -78,7 +83,9 @@ def _aligned_leaf(leaf: Any) -> Any:
 
 
 def aligned_copy(leaf: Any) -> Any:
-    """A copy of a leaf in aligned memory; what is no NumPy array stays as it is."""
+    """A copy of a leaf in aligned memory; what is no array but JAX's stays as it is."""
+    if isinstance(leaf, MaskedArray) or is_foreign(leaf):
+        leaf = as_array(leaf, "an array of a batch")
     if not isinstance(leaf, np.ndarray):
         return leaf
     if leaf.dtype.hasobject:  # raw memory cannot hold references

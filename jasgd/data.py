@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 import jax
 import numpy as np
 
 from jasgd.aligned_memory import ALIGNMENT, aligned, aligned_copy, aligned_empty
+from jasgd.array_leaves import arrays_of
 from jasgd.checks import is_integer
 
 MOST_AT_ONCE = 16  # tickets that are drawn together
@@ -27,7 +28,7 @@ class BatchesExhausted(RuntimeError):
 
 
 def minibatches(
-    arrays: Sequence[np.ndarray],
+    arrays: Any,
     batch_size: int,
     *,
     seed: int = 0,
@@ -39,38 +40,59 @@ def minibatches(
     :math:`\lfloor t / B \rfloor`; the :math:`N - bB` examples left over by an epoch's order are not drawn in it.
 
     Args:
-      arrays: arrays of equal length N along axis 0, for instance ``(images, labels)``; they are not copied.
+      arrays: a pytree of arrays of equal length N along axis 0, for instance ``(images, labels)``, a dict, or one array
+        by itself. NumPy's are not copied, memory maps among them; JAX's and those of other libraries become NumPy's,
+        and so does a list of numbers.
       batch_size: examples per batch, b; 1 ≤ b ≤ N.
       seed: the seed from which every epoch's order comes, ≥ 0.
       shuffle: ``"epoch"`` draws a new order for each epoch; ``"once"`` draws one order and cycles through it, as
         the published ASAP.SGD code does; ``"never"`` keeps the order of the arrays.
 
     Returns:
-      A function from a ticket (int ≥ 0) to a tuple of freshly allocated arrays of leading size b. It may be called
-      by several threads at once.
+      A function from a ticket (int ≥ 0) to freshly allocated arrays of leading size b, in the structure of ``arrays``.
+      It may be called by several threads at once.
 
     Raises:
-      ValueError: for arrays of unequal or zero length, a ``batch_size`` outside 1…N, a negative ``seed``, or an
-        unknown ``shuffle``; the returned function raises it for a negative ticket.
+      TypeError: for a leaf that is no array of numbers, such as a text, or that would lose something as one: a masked
+        or a sparse array; with its path.
+      ValueError: for a tree without arrays, arrays of unequal or zero length, a ``batch_size`` outside 1…N, a ``seed``
+        outside 0…2⁶⁴ − 1, or an unknown ``shuffle``; the returned function raises it for a negative ticket.
 
     Example:
       >>> import numpy as np
       >>> batches = minibatches((np.arange(6),), 2, shuffle="never")
       >>> batches(0), batches(4)  # three batches an epoch, so ticket 4 is batch 1 of epoch 1
       ((array([0, 1]),), (array([2, 3]),))
+      >>> minibatches({"x": np.arange(6.0), "y": np.arange(6)}, 2, shuffle="never")(0)
+      {'x': array([0., 1.]), 'y': array([0, 1])}
     """
-    arrays = tuple(np.asarray(a) for a in arrays)
-    lengths = {len(a) for a in arrays}
-    if len(lengths) != 1 or 0 in lengths:
-        raise ValueError(f"arrays must be non-empty and of one length along axis 0, got lengths {sorted(lengths)}")
-    (length,) = lengths
+    paths, leaves, structure = arrays_of(arrays, "arrays")
+    length = _common_length(dict(zip(paths, leaves, strict=True)))
     if not is_integer(batch_size) or not 1 <= batch_size <= length:
         raise ValueError(f"batch_size must be an integer in 1…{length} (the number of examples), got {batch_size}")
+    if not is_integer(seed) or seed >= 1 << 64:
+        raise ValueError(f"seed must be an integer in 0…2⁶⁴ − 1, got {seed!r}")
     if seed < 0:
         raise ValueError(f"seed must be ≥ 0, got {seed}")
     if shuffle not in ("epoch", "once", "never"):
         raise ValueError(f"shuffle must be 'epoch', 'once' or 'never', got {shuffle!r}")
-    return Minibatches(arrays, int(batch_size), int(seed), shuffle)
+    return Minibatches(leaves, int(batch_size), int(seed), shuffle, structure)
+
+
+def _common_length(arrays: dict[str, np.ndarray]) -> int:
+    """The length along axis 0 that the arrays, by path, have in common."""
+    if not arrays:
+        raise ValueError("arrays must have at least one array, got an empty pytree")
+    first: dict[int, str] = {}  # a path for each length, as there may be a thousand arrays
+    for path, array in arrays.items():
+        if not array.ndim:
+            raise TypeError(f"{path} must have one row for each example, got a scalar, which has no axis 0")
+        first.setdefault(len(array), path)
+    if len(first) != 1 or 0 in first:
+        where = ", ".join(f"{length} for {path}" for length, path in list(first.items())[:10])
+        lengths = sorted(first)
+        raise ValueError(f"arrays must be non-empty and of one length along axis 0, got lengths {lengths}: {where}")
+    return next(iter(first))
 
 
 class Minibatches:
@@ -83,11 +105,15 @@ class Minibatches:
     Guarantees. Any number of threads may call it. A batch's memory is aligned, and shared with no other.
 
     Attributes:
-      arrays: what is drawn from.
+      arrays: what is drawn from, the leaves of a pytree.
+      structure: that of the pytree, and so of a batch; None for a tuple.
     """
 
-    def __init__(self, arrays: tuple[np.ndarray, ...], batch_size: int, seed: int, shuffle: str):
+    def __init__(self, arrays: tuple[np.ndarray, ...], batch_size: int, seed: int, shuffle: str, structure: Any = None):
         self.arrays = arrays
+        # A tuple is the structure that most have, and none needs to be built for it.
+        plain = structure is None or structure == jax.tree.structure(arrays)
+        self.structure = None if plain else structure
         self._size, self._seed, self._shuffle = batch_size, seed, shuffle
         self._length = len(arrays[0])
         self._per_epoch = self._length // batch_size
@@ -96,9 +122,9 @@ class Minibatches:
         self._at_once = max(1, min(MOST_AT_ONCE, BYTES_AT_ONCE // bytes_of_one))
         # What was drawn ahead: the first ticket, and the batches by ticket. Assigning a slot and taking out of a dict
         # are each atomic.
-        self._ahead: list[tuple[int, dict[int, tuple[np.ndarray, ...]]]] = [(-1, {})] * KEPT
+        self._ahead: list[tuple[int, dict[int, Batch]]] = [(-1, {})] * KEPT
 
-    def __call__(self, ticket: int) -> tuple[np.ndarray, ...]:
+    def __call__(self, ticket: int) -> Batch:
         """The mini-batch of a ticket, in memory of its own; ValueError for a negative one."""
         first = ticket - ticket % self._at_once
         slot = first // self._at_once % KEPT
@@ -112,11 +138,15 @@ class Minibatches:
         self._ahead[slot] = first, drawn
         return batch
 
-    def _draw(self, tickets: range) -> dict[int, tuple[np.ndarray, ...]]:
+    def batch_of(self, leaves: Iterable[Any]) -> Batch:
+        """Leaves that were drawn, one of each of :attr:`arrays`, in the structure of a batch."""
+        return tuple(leaves) if self.structure is None else jax.tree.unflatten(self.structure, leaves)
+
+    def _draw(self, tickets: range) -> dict[int, Batch]:
         rows = [self.rows(ticket) for ticket in tickets]
         chosen = rows[0] if len(rows) == 1 else np.concatenate(rows)
         columns = [self._column(a, chosen, len(tickets)) for a in self.arrays]
-        return dict(zip(tickets, zip(*columns, strict=True), strict=True))
+        return dict(zip(tickets, map(self.batch_of, zip(*columns, strict=True)), strict=True))
 
     def _column(self, array: np.ndarray, chosen: np.ndarray, batches: int) -> np.ndarray | list[np.ndarray]:
         shape = (batches, self._size, *array.shape[1:])

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jasgd.array_leaves import refuse_batch, refuse_lossy
 from jasgd.core.compiled import Compiled, Leaves
 from jasgd.rules.protocol import evaluate
 
@@ -33,9 +34,10 @@ def admit(
       The functions to trace, the leaves of the parameters, the leaves of the optimizer state.
 
     Raises:
-      TypeError: for a leaf that is no floating-point array, a loss that is no floating-point scalar, an aux that is
-        no scalar, a transformation that is none, or that loses or refuses ``staleness`` and ``value``; for one that
-        raises a TypeError when it is traced, which is the cause. Other errors are noted with where they came about.
+      TypeError: for a leaf that is no floating-point array, a batch that has a masked array, SciPy's sparse one or a
+        text, a loss that is no floating-point scalar, an aux that is no scalar, a transformation that is none, or that
+        loses or refuses ``staleness`` and ``value``; for one that raises a TypeError when it is traced, which is the
+        cause. Other errors are noted with where they came about.
       ValueError: for parameters without leaves, or two aux of one name.
     """
     leaves, params_structure = _flatten(params, device)
@@ -62,6 +64,7 @@ def _flatten(params: Any, device: Any) -> tuple[Leaves, Any]:
         where = "params" + jax.tree_util.keystr(path)
         if not isinstance(leaf, (jax.Array, np.ndarray)):
             raise TypeError(f"{where} must be a jax or NumPy array, got {type(leaf).__name__}")
+        refuse_lossy(leaf, where)
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise TypeError(f"{where} must be of a floating-point dtype, got {leaf.dtype}")
     arrays = [jnp.array(np.array(leaf)) if isinstance(leaf, np.ndarray) else jnp.copy(leaf) for _, leaf in with_paths]
@@ -73,6 +76,7 @@ def _flatten(params: Any, device: Any) -> tuple[Leaves, Any]:
 def _check_loss(loss_fn: Any, params: Any, batch: Any, has_aux: bool) -> None:
     if not callable(loss_fn):
         raise TypeError(f"loss_fn must be a function of (params, batch), got {type(loss_fn).__name__}")
+    refuse_batch(batch, "batches(0)")
     out = jax.eval_shape(loss_fn, params, batch)
     if has_aux:
         if not (isinstance(out, tuple) and len(out) == 2):

@@ -94,7 +94,7 @@ class _GatheredRows:
         return np.stack(rows).astype(np.int32)
 
     def take(self, shared: Any, drawn: Any) -> Any:
-        return tuple(jnp.take(array, drawn, axis=0, mode="clip") for array in shared)
+        return self._batches[0].batch_of([jnp.take(array, drawn, axis=0, mode="clip") for array in shared])
 
 
 class _StackedBatches:
