@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import jax
@@ -24,7 +25,7 @@ __all__ = ["Batches", "BatchesExhausted", "Minibatches", "aligned", "aligned_emp
 
 
 class BatchesExhausted(RuntimeError):
-    """The iterator given as ``batches`` ended before a stop condition of the run was met."""
+    """What was given as ``batches`` ended before a stop condition of the run was met."""
 
 
 def minibatches(
@@ -192,55 +193,96 @@ class Minibatches:
 
 
 class _Pulled:
-    """Item i of an iterator is ticket i, whichever worker asks first."""
+    """Item i of an iterator is ticket i, whichever worker asks first; of other iterables, item i of all their epochs.
+
+    Guarantees. Items are pulled and copied under a lock, by the worker that asks first for one that is not there yet.
+    An error of the iterable is raised again for every later ticket: a generator that raised is at its end, which would
+    else be taken for the end of an epoch.
+    """
 
     def __init__(self, items: Iterable[Batch]):
+        self._iterable = items
         self._items: Iterator[Batch] = iter(items)
+        self._again = self._items is not items  # an iterator is its own, and can be gone through once
         self._lock = threading.Lock()
         self._next = 0
+        self._epoch, self._first = 0, 0  # the present one, and its first ticket
         self._waiting: dict[int, Batch] = {}
+        self._error: Exception | None = None
 
     def __call__(self, ticket: int) -> Batch:
         with self._lock:
             while self._next <= ticket:
+                if self._error is not None:
+                    raise self._error
                 try:
-                    # A copy, under the lock: the iterator may use its memory again for the next item.
-                    self._waiting[self._next] = jax.tree.map(aligned_copy, next(self._items))
-                except StopIteration:
-                    raise BatchesExhausted(
-                        f"batches ran out: the iterator ended after {self._next} items, and ticket {ticket} was asked "
-                        f"for; give a longer iterator, a function of the ticket, or fewer steps"
-                    ) from None
+                    item = self._pull(ticket)
+                    # A copy, under the lock: the iterable may use its memory again for the next item.
+                    self._waiting[self._next] = jax.tree.map(aligned_copy, item)
+                except Exception as error:
+                    self._error = error
+                    raise
                 self._next += 1
             if ticket not in self._waiting:
                 raise ValueError(f"ticket {ticket} was already taken; an iterator gives each of its items once")
             return self._waiting.pop(ticket)
 
+    def _pull(self, ticket: int) -> Batch:
+        while True:
+            try:
+                return next(self._items)
+            except StopIteration:
+                pass
+            if self._next == self._first or not self._again:
+                raise BatchesExhausted(self._end(ticket))
+            self._epoch, self._first = self._epoch + 1, self._next
+            self._items = iter(self._iterable)
+
+    def _end(self, ticket: int) -> str:
+        if not self._epoch:
+            end = f"the iterator ended after {self._next} items"
+        else:
+            epochs = "1 epoch" if self._epoch == 1 else f"{self._epoch} epochs"
+            end = f"the iterable gave {self._next} items in {epochs} and none in the next"
+        return (
+            f"batches ran out: {end}, and ticket {ticket} was asked for; give a longer iterator, a function of the "
+            f"ticket, or fewer steps"
+        )
+
 
 def as_batches(batches: Batches | Iterable[Batch]) -> Batches:
-    """Makes a function of a ticket of an iterator, and batches whose NumPy arrays are aligned of either.
+    """Makes a function of a ticket of what can be iterated over, and batches whose NumPy arrays are aligned of either.
 
     Args:
-      batches: a function of a ticket, or an iterable, whose item i becomes ticket i; it is pulled and its NumPy arrays
-        are copied under a lock, so it may use their memory again.
+      batches: a function of a ticket; or an iterable, whose item i becomes ticket i. An iterator ends with its items;
+        any other iterable, such as a list or a data loader, is begun anew after each epoch, so that with n items an
+        epoch item i of epoch e is ticket e·n + i. It is pulled and its arrays are copied under a lock, so it may use
+        their memory again.
 
     Returns:
-      A function from a ticket to a batch, aligned as by :func:`aligned`. That of an iterator gives each item once and
-      raises :class:`BatchesExhausted` after the last.
+      A function from a ticket to a batch, aligned as by :func:`aligned`. That of an iterable gives each item once and
+      raises :class:`BatchesExhausted` after the last, or where an epoch has none.
 
     Raises:
-      TypeError: where ``batches`` is neither callable nor iterable.
+      TypeError: where ``batches`` is neither callable nor iterable; for an array, a dict or a text, whose rows, keys or
+        letters are no batches, and for a generator function that was not called.
 
     Example:
-      >>> pulled = as_batches(iter("ab"))
-      >>> pulled(1), pulled(0)
-      ('b', 'a')
+      >>> pulled = as_batches(["a", "b"])
+      >>> pulled(1), pulled(0), pulled(2)
+      ('b', 'a', 'a')
     """
     if type(batches) is Minibatches:  # aligned as they are; a class derived of it may do something else
         return batches
+    allowed = "batches must be a function of a ticket or an iterator of batches"
     if callable(batches):
+        if inspect.isgeneratorfunction(batches):
+            raise TypeError(f"{allowed}, got the generator function {batches.__name__}: call it")
         draw = batches  # else the checker forgets that it is callable
         return lambda ticket: aligned(draw(ticket))
-    if isinstance(batches, Iterable):
+    if isinstance(batches, (np.ndarray, jax.Array, Mapping)):
+        kind = type(batches).__name__
+        raise TypeError(f"{allowed}, one batch each, got {kind}: jasgd.minibatches(array, batch_size) draws rows")
+    if isinstance(batches, Iterable) and not isinstance(batches, (str, bytes)):
         return _Pulled(batches)
-    raise TypeError(f"batches must be a function of a ticket or an iterator of batches, got {type(batches).__name__}")
+    raise TypeError(f"{allowed}, got {type(batches).__name__}")

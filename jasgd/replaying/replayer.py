@@ -98,7 +98,8 @@ def replay(
       result: of :func:`jasgd.train`, or loaded with ``TrainResult.load(folder, params_like=params)``.
       loss_fn: that of the run, as are ``tx``, ``batches`` and ``device``.
       tx: the Optax transformation.
-      batches: a function of a ticket, or an iterator.
+      batches: a function of a ticket, or an iterable that gives the run's batches in their order, epoch after epoch;
+        a loader that shuffles anew does not.
       upto: commits after which to stop, 0 … all; None for all.
       strict: whether what decides bits (versions, flags, dtypes, processor) and is not as it was is refused; else it is
         a warning.

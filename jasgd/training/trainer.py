@@ -65,7 +65,9 @@ def train(
       params: pytree of floating-point arrays; not changed.
       tx: any Optax transformation. It is given the extra arguments ``staleness`` (int32, in updates) and ``value``
         (the loss), and ``read_params`` where it asks for them.
-      batches: a pure function of a ticket, which workers call concurrently; or an iterator, whose item i is ticket i.
+      batches: a pure function of a ticket, which workers call concurrently; or an iterable, whose item i is ticket i.
+        An iterator ends with its items; a list or a data loader is begun anew after each epoch. One that shuffles gives
+        other batches each time, so its run cannot be replayed from it.
       scheme: a name (sequential, synchronous, locked, hogwild, leashed), a scheme with options such as
         ``jasgd.schemes.leashed(persistence=3)``, or one of your own. Small networks get native rounds under all but
         sequential where they can, as ``execution.metadata["native"]`` tells; see ``jasgd.schemes.leashed``.
