@@ -53,10 +53,16 @@ class Compiled:
             return out if self.has_aux else (out, None)
 
         def gradient(leaves: Leaves, batch: Any) -> tuple[jax.Array, Any, Leaves]:
+            self.batch_shapes.setdefault(_written(batch))
             (loss, aux), grads = jax.value_and_grad(loss_of, has_aux=True)(leaves, batch)
             return loss, aux, grads
 
         return jax.jit(gradient)
+
+    @functools.cached_property
+    def batch_shapes(self) -> dict[str, None]:
+        """The shapes of mini-batches that :attr:`gradient` was traced for, in their order; any thread may add some."""
+        return {}
 
     @functools.cached_property
     def apply(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
@@ -145,6 +151,11 @@ class Compiled:
         mean = grads[0] if count == 1 else tuple(sum(parts[1:], parts[0]) / count for parts in zip(*grads, strict=True))
         loss = losses[0] if count == 1 else sum(losses[1:], losses[0]) / count
         return self.traced_apply(leaves, state, mean, np.int32(0), loss, read)
+
+
+def _written(batch: Any) -> str:
+    """Structure, dtypes and shapes of a mini-batch as text."""
+    return str(jax.tree.map(lambda leaf: f"{jnp.result_type(leaf)}{list(np.shape(leaf))}", batch)).replace("'", "")
 
 
 def _copied(leaves: Leaves) -> Leaves:

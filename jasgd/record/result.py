@@ -126,6 +126,8 @@ class TrainResult:
         if self.evaluations:
             last = {k: v for k, v in self.evaluations[-1].items() if k not in ("time_s", "version")}
             lines.append("  evaluated: " + ", ".join(f"{name} {value:.4f}" for name, value in last.items()))
+        if (shapes := self.execution.metadata.get("batch_shapes", 1)) > 1:
+            lines.append(f"  compiled for {shapes} shapes of mini-batches, all but the first during the run")
         lines += [f"  worker {w.worker} did not end" for w in self.stuck]
         return "\n".join(lines)
 

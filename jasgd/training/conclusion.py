@@ -57,6 +57,8 @@ def conclude(
     if run.outcome is Outcome.DIVERGED and run.good is not None:
         leaves = tuple(jnp.asarray(np.array(leaf)) for leaf in run.good.params)
         metadata["params_version"] = run.good.version
+    if (shapes := len(compiled.batch_shapes)) > 1:  # each was compiled while the run went on
+        metadata["batch_shapes"] = shapes
     metadata |= {"final_params": digest(leaves), "final_opt_state": digest(snapshot.state)}
     execution = run.ledger.execution(metadata)
     if run.outcome is not Outcome.FAILED and not stuck:  # else the row of a commit that was under way may be missing

@@ -67,7 +67,8 @@ def train(
         (the loss), and ``read_params`` where it asks for them.
       batches: a pure function of a ticket, which workers call concurrently; or an iterable, whose item i is ticket i.
         An iterator ends with its items; a list or a data loader is begun anew after each epoch. One that shuffles gives
-        other batches each time, so its run cannot be replayed from it.
+        other batches each time, so its run cannot be replayed from it. Batches should be of one shape: each new
+        one is compiled while the run goes on, of which a RuntimeWarning tells.
       scheme: a name (sequential, synchronous, locked, hogwild, leashed), a scheme with options such as
         ``jasgd.schemes.leashed(persistence=3)``, or one of your own. Small networks get native rounds under all but
         sequential where they can, as ``execution.metadata["native"]`` tells; see ``jasgd.schemes.leashed``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from jasgd.training.run import Run
 
 POLL_S = 0.02  # how often stop conditions are looked at
 PROGRESS_S = 0.1  # how often on_progress is called at most
+MOST_WRITTEN = 200  # letters of a mini-batch's shapes in a warning
 GRACE_S = 1.0  # beyond the longest gradient, until a worker that has not ended is called stuck
 
 
@@ -44,6 +46,7 @@ class Supervisor:
     def __init__(self, run: Run, conditions: Conditions):
         self.evaluations: list[dict[str, float]] = []
         self._run, self._ledger, self._conditions = run, run.ledger, conditions
+        self._warned = False
 
     def supervise(self, workers: WorkerThreads) -> tuple[StuckWorker, ...]:
         """Starts the workers, watches until the run is over, and waits for them.
@@ -82,6 +85,7 @@ class Supervisor:
             if run.outcome in (Outcome.FINISHED, Outcome.CONVERGED, Outcome.STOPPED):
                 self._evaluate()
             self._report()
+            self._warn_of_shapes()
         except Exception as error:
             if run.outcome is not Outcome.FAILED:  # the first error is the one that is reported
                 run.outcome, run.error = Outcome.FAILED, error
@@ -102,6 +106,7 @@ class Supervisor:
                 self._evaluate()
                 next_evaluation = self._ledger.now() + every_s
             self._check_target()
+            self._warn_of_shapes()
             if now >= next_report:
                 self._report()
                 next_report = now + PROGRESS_S
@@ -117,6 +122,20 @@ class Supervisor:
             reached = len(losses) == RECENT and float(losses.mean()) <= target
         if reached:
             self._run.finish(Outcome.CONVERGED, f"the target loss of {target:g} was reached")
+
+    def _warn_of_shapes(self) -> None:
+        """Says once that mini-batches change their shapes, since each new one is compiled on the run's clock."""
+        if self._warned or len(shapes := list(self._run.compiled.batch_shapes)) < 2:
+            return
+        self._warned = True
+        first, other = (text if len(text) <= MOST_WRITTEN else text[:MOST_WRITTEN] + "…" for text in shapes[:2])
+        warnings.warn(
+            f"batches are of {len(shapes)} shapes so far: the first is {first}, another {other}. The gradient is "
+            f"compiled for each new shape, while the run goes on; pad the batches to one shape, or drop a smaller last "
+            f"one",
+            RuntimeWarning,
+            stacklevel=5,  # the caller of train
+        )
 
     def _evaluate(self) -> None:
         if self._conditions.evaluate is None:
