@@ -26,16 +26,20 @@ class Datasets:
         from rich.table import Table
 
         from jasgd.problems.datasets import DATASETS, describe_dataset, locate
+        from jasgd.problems.local_datasets import LISTED
 
         table = Table(box=box.SIMPLE_HEAVY)
         for column in ("data set", "what", "found by", "folder", "files"):
             table.add_column(column, overflow="fold")
         rows, wrong = {}, False
-        for name in DATASETS:
+        for name in (*DATASETS, *LISTED):
             location = locate(name, self.data_dir, verify=self.verify)
+            # Files in no folder of its own may as well be another's: several data sets have MNIST's names.
+            if name in LISTED and location.folder in (None, self.data_dir):
+                continue
             wrong |= any(file.status == "wrong" for file in location.files)
             rows[name] = dataclasses.asdict(location) | {"title": describe_dataset(name).title}
-            counts = {s: n for s in ("missing", "present", "verified", "wrong")
+            counts = {s: n for s in ("missing", "present", "verified", "well formed", "wrong")
                       if (n := sum(file.status == s for file in location.files))}  # fmt: skip
             files = ", ".join(f"{n} {status}" for status, n in counts.items()) or "in scikit-learn's wheel"
             problems = "".join(f"\n{file.problem}" for file in location.files if file.problem)

@@ -17,7 +17,8 @@ class ProblemOptions:
     """Options that choose the training problem."""
 
     dataset: str = "digits"
-    """Data set: digits, mnist, fashion_mnist or cifar10."""
+    """Data set: digits, mnist, fashion_mnist or cifar10; from files of yours also emnist:split=letters, kmnist, qmnist,
+    cifar100:labels=coarse, or idx for IDX files of your own."""
     model: str = "mlp"
     """Network: mlp, lenet or lenet5."""
     batch_size: int = 32

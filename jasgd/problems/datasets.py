@@ -1,19 +1,19 @@
-"""MNIST, Fashion-MNIST, CIFAR-10 and scikit-learn's digits: found on disk or downloaded, verified, as arrays."""
+"""Data sets by name: found on disk or downloaded, verified, as arrays."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
-from jasgd.problems.files import find_files, parse_cifar10, parse_idx, read_files
+from jasgd.problems.arrays import cifar10_arrays, digits_arrays, idx_arrays
+from jasgd.problems.files import find_files, read_files
+from jasgd.problems.local_datasets import LOCAL_DATASETS, DatasetInfo
 from jasgd.problems.locations import Location, cache_folder, describe_absence, search
-from jasgd.problems.sources import CIFAR10, FASHION_MNIST, MNIST, DatasetError, Source, fetch
-
-Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+from jasgd.problems.sources import CIFAR10, FASHION_MNIST, MNIST, DatasetError, fetch
+from jasgd.specs import make, parse_spec
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,13 +21,14 @@ class Dataset:
     """Images and labels as published, raw.
 
     Attributes:
-      name: a key of :data:`DATASETS`.
+      name: what :func:`load_dataset` was given.
       train_images: uint8 [N, H, W, C], pixels 0…255.
       train_labels: int32 [N], classes 0…classes − 1.
       test_images: uint8 [M, H, W, C].
       test_labels: int32 [M].
       classes: the number of classes.
-      published_divisor: what the published ASAP.SGD code divides pixels by: 1 or 255.
+      published_divisor: what the published ASAP.SGD code divides pixels by: 1 or 255; of data sets that it does not have,
+        what it does to those of their kind.
     """
 
     name: str
@@ -56,33 +57,20 @@ class Dataset:
         return mean, np.sqrt(share @ value**2 - mean**2)
 
 
-@dataclass(frozen=True)
-class DatasetInfo:
-    """One row of :data:`DATASETS`.
-
-    Attributes:
-      title: the data set in one line.
-      source: its files; None where they come with a package.
-      arrays: from the files' bytes, by name, to train images and labels, test images and labels.
-      published_divisor: see :class:`Dataset`.
-    """
-
-    title: str
-    source: Source | None
-    arrays: Callable[[Mapping[str, bytes]], Arrays]
-    published_divisor: float
-
-
 def load_dataset(name: str, data_dir: str | os.PathLike[str] | None = None, download: bool = True) -> Dataset:
-    """Loads a data set; every file is compared with its published SHA-256.
+    """Loads a data set; every file is compared with its published SHA-256, where one is known.
 
     It is looked for in the folder ``data_dir``, and nowhere else if that is not None; otherwise in the folder NAME of
     ``$JASGD_DATA_DIR``, of the cache (``~/.cache/jasgd/datasets``, or below ``$XDG_CACHE_HOME``) and of
-    ``/usr/share/datasets``; otherwise it is downloaded into the cache. Files may be raw or compressed.
+    ``/usr/share/datasets``; otherwise it is downloaded into the cache. Files may be raw or compressed, whatever their
+    suffix; the folders and names of torchvision are found as well.
 
     Args:
       name: a key of :data:`DATASETS`. ``"digits"`` comes with scikit-learn and needs no files: its 8×8 images are
-        resized to 28×28 bilinearly and scaled from 0…16 to 0…255; every fifth, by class, is a test image.
+        resized to 28×28 bilinearly and scaled from 0…16 to 0…255; every fifth, by class, is a test image. Or, from a
+        folder of yours, a key of :data:`LOCAL_DATASETS` with its options: ``"emnist:split=letters"``, ``"kmnist"``,
+        ``"qmnist"``, ``"cifar100:labels=coarse"``, or ``"idx"``, IDX files of your own. These are not downloaded, and
+        checked for their form alone.
       data_dir: a folder that holds the files, or holds them in a subfolder NAME.
       download: whether to download what is in none of the folders.
 
@@ -90,7 +78,7 @@ def load_dataset(name: str, data_dir: str | os.PathLike[str] | None = None, down
       The data set; its arrays are read-only.
 
     Raises:
-      ValueError: for an unknown name.
+      ValueError: for an unknown name or option.
       DatasetError: for files that are missing, truncated or not the published ones; a :class:`ValueError` too.
       ImportError: where pooch (to download) or scikit-learn and SciPy (for ``"digits"``) are not installed.
 
@@ -107,31 +95,49 @@ def load_dataset(name: str, data_dir: str | os.PathLike[str] | None = None, down
     """
     info = describe_dataset(name)
     contents: dict[str, bytes] = {}
+    folder = None
     if info.source is not None:
-        location = locate(name, data_dir)
-        folder = location.folder
-        if folder is None:
-            if data_dir is not None or not download:
-                argument = "download=False" if data_dir is None else f"data_dir={os.fspath(data_dir)!r}"
-                raise DatasetError(f"{argument}: {describe_absence(location)}")
-            folder = cache_folder() / info.source.folders[0]
-            present = find_files(folder, info.source)
-            for archive in info.source.archives:
-                if any(present[held] is None for held in archive.holds):
-                    fetch(archive, info.source.mirrors, folder)
+        folder = _folder_of(name, info, data_dir, download)
         paths = {file: path for file, path in find_files(folder, info.source).items() if path is not None}
         contents = read_files(paths, info.source.files)
-    arrays = info.arrays(contents)
+    try:
+        arrays = info.arrays(contents)
+    except DatasetError as error:  # about files by their names
+        raise DatasetError(f"{folder}: {error}") from error
     for array in arrays:
         array.setflags(write=False)
-    return Dataset(name, *arrays, published_divisor=info.published_divisor)
+    classes = info.classes or int(max(arrays[1].max(), arrays[3].max())) + 1
+    return Dataset(name, *arrays, classes=classes, published_divisor=info.published_divisor)
+
+
+def _folder_of(name: str, info: DatasetInfo, data_dir: str | os.PathLike[str] | None, download: bool) -> Path:
+    """The folder that has a data set's files, into which they are downloaded where none has."""
+    source = info.source
+    assert source is not None
+    location = locate(name, data_dir)
+    if location.folder is not None:
+        return location.folder
+    folder = cache_folder() / source.folders[0]
+    if not any(file.sha256 for file in source.files):
+        raise DatasetError(
+            f"{describe_absence(location)}. No checksum of these files is known here, so they are not downloaded: put "
+            f"them into {folder}, or name their folder as data_dir"
+        )
+    if data_dir is not None or not download:
+        argument = "download=False" if data_dir is None else f"data_dir={os.fspath(data_dir)!r}"
+        raise DatasetError(f"{argument}: {describe_absence(location)}")
+    present = find_files(folder, source)
+    for archive in source.archives:
+        if any(present[held] is None for held in archive.holds):
+            fetch(archive, source.mirrors, folder)
+    return folder
 
 
 def locate(name: str, data_dir: str | os.PathLike[str] | None = None, *, verify: bool = False) -> Location:
     """The place where :func:`load_dataset` would read a data set from; nothing is downloaded.
 
     Args:
-      name: a key of :data:`DATASETS`.
+      name: as for :func:`load_dataset`.
       data_dir: as for :func:`load_dataset`.
       verify: whether to read the files and compare them with their SHA-256.
 
@@ -139,7 +145,7 @@ def locate(name: str, data_dir: str | os.PathLike[str] | None = None, *, verify:
       The folder and the status of each file.
 
     Raises:
-      ValueError: for an unknown name.
+      ValueError: for an unknown name or option.
 
     Example:
       >>> locate("digits").origin
@@ -149,50 +155,22 @@ def locate(name: str, data_dir: str | os.PathLike[str] | None = None, *, verify:
 
 
 def describe_dataset(name: str) -> DatasetInfo:
-    """The row of :data:`DATASETS` for a name; ValueError, naming those that exist, where there is none."""
-    if name not in DATASETS:
-        raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, got {name!r}")
-    return DATASETS[name]
-
-
-def _idx_arrays(contents: Mapping[str, bytes]) -> Arrays:
-    def split(prefix: str) -> tuple[np.ndarray, np.ndarray]:
-        images = parse_idx(contents[f"{prefix}-images-idx3-ubyte"], f"{prefix}-images-idx3-ubyte")
-        labels = parse_idx(contents[f"{prefix}-labels-idx1-ubyte"], f"{prefix}-labels-idx1-ubyte")
-        if images.ndim != 3 or labels.shape != images.shape[:1]:
-            raise DatasetError(
-                f"{prefix}: images must be [N, H, W] and labels [N], got {images.shape} and {labels.shape}"
-            )
-        return images[..., None], labels.astype(np.int32)
-
-    return *split("train"), *split("t10k")
-
-
-def _cifar10_arrays(contents: Mapping[str, bytes]) -> Arrays:
-    batches = [parse_cifar10(contents[f"data_batch_{i}.bin"], f"data_batch_{i}.bin") for i in range(1, 6)]
-    images, labels = zip(*batches, strict=True)
-    test_images, test_labels = parse_cifar10(contents["test_batch.bin"], "test_batch.bin")
-    return np.concatenate(images), np.concatenate(labels), test_images, test_labels
-
-
-def _digits_arrays(contents: Mapping[str, bytes]) -> Arrays:
-    try:
-        from scipy.ndimage import zoom
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise ImportError('the digits data set needs scikit-learn and SciPy: pip install "jasgd[problems]"') from error
-    digits: Any = load_digits()
-    resized = zoom(digits.images, np.array([1, 28 / 8, 28 / 8]), order=1)
-    images = np.rint(resized * (255 / 16)).astype(np.uint8)[..., None]
-    labels = digits.target.astype(np.int32)
-    test = np.zeros(len(labels), bool)
-    test[np.argsort(labels, kind="stable")[::5]] = True  # no random stream that a NumPy release could change
-    return images[~test], labels[~test], images[test], labels[test]
+    """What a data set is made of; ValueError, naming those that exist, for an unknown name or option."""
+    if isinstance(name, str):
+        if name in DATASETS:
+            return DATASETS[name]
+        kind, options = parse_spec(name)
+        if kind in LOCAL_DATASETS:
+            return make(f"dataset {kind!r}", LOCAL_DATASETS[kind], options)
+        if kind in DATASETS:
+            return make(f"dataset {kind!r}", lambda: DATASETS[kind], options)
+    local = ", ".join(LOCAL_DATASETS)
+    raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, got {name!r}; from a folder of yours also {local}")
 
 
 DATASETS: dict[str, DatasetInfo] = {
-    "mnist": DatasetInfo("MNIST: handwritten digits, 28×28, 60,000 + 10,000", MNIST, _idx_arrays, 1),
-    "fashion_mnist": DatasetInfo("Fashion-MNIST: clothes, 28×28, 60,000 + 10,000", FASHION_MNIST, _idx_arrays, 1),
-    "cifar10": DatasetInfo("CIFAR-10: photographs, 32×32×3, 50,000 + 10,000", CIFAR10, _cifar10_arrays, 255),
-    "digits": DatasetInfo("scikit-learn's digits, resized: 28×28, 1,437 + 360", None, _digits_arrays, 1),
+    "mnist": DatasetInfo("MNIST: handwritten digits, 28×28, 60,000 + 10,000", MNIST, idx_arrays(), 1),
+    "fashion_mnist": DatasetInfo("Fashion-MNIST: clothes, 28×28, 60,000 + 10,000", FASHION_MNIST, idx_arrays(), 1),
+    "cifar10": DatasetInfo("CIFAR-10: photographs, 32×32×3, 50,000 + 10,000", CIFAR10, cifar10_arrays, 255),
+    "digits": DatasetInfo("scikit-learn's digits, resized: 28×28, 1,437 + 360", None, digits_arrays, 1),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Literal
 from jasgd.problems.files import check_files, find_files
 from jasgd.problems.sources import Source
 
+MOST_LISTED = 8  # of the files in a folder that has not the right ones
 SYSTEM_FOLDER = Path("/usr/share/datasets")  # where Debian's packages put data sets
 
 
@@ -21,13 +23,14 @@ class FileStatus:
     Attributes:
       name: its published name.
       path: what it would be read from, None where it is missing.
-      status: ``"missing"``; ``"present"``, but not read; read and ``"verified"``, or ``"wrong"``.
+      status: ``"missing"``; ``"present"``, but not read; read and ``"verified"`` by its SHA-256, or, where none is
+        known, ``"well formed"``; or ``"wrong"``.
       problem: what is wrong, ``""`` otherwise.
     """
 
     name: str
     path: Path | None
-    status: Literal["missing", "present", "verified", "wrong"]
+    status: Literal["missing", "present", "verified", "well formed", "wrong"]
     problem: str = ""
 
 
@@ -91,17 +94,32 @@ def search(
 
 
 def describe_absence(location: Location) -> str:
-    """A sentence on a data set that is not complete: its files, the folders searched, and the files that exist."""
+    """A sentence on a data set that is not complete: its files, the folders searched, and what lies in them."""
     searched = ", ".join(map(str, location.searched))
     names = ", ".join(file.name for file in location.files)
     present = ", ".join(str(file.path) for file in location.files if file.path is not None)
     partly = f"; there is only {present}" if present else ""
-    return f"{location.name} was not found: looked in {searched} for {names}, raw or compressed{partly}"
+    others = "".join(map(_listing, location.searched)) if not present else ""
+    return f"{location.name} was not found: looked in {searched} for {names}, raw or compressed{partly}{others}"
+
+
+def _listing(folder: Path) -> str:
+    """What a folder has, so that a file of another name is seen; empty for a folder that is empty or not there."""
+    if folder.is_file():
+        return f"; {folder} is a file, not a folder"
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if not names:
+        return ""
+    listed = ", ".join(names[:MOST_LISTED]) + (", …" if len(names) > MOST_LISTED else "")
+    pickled = any(re.search(r"(-python|batches-py)", name) for name in names)
+    hint = " (its Python version, whose pickles are never read: get the binary one)" if pickled else ""
+    return f"; {folder} has {listed}{hint}"
 
 
 def _folders(source: Source, data_dir: str | os.PathLike[str] | None) -> list[tuple[Path, str]]:
     def below(root: Path, origin: str) -> list[tuple[Path, str]]:
-        return [(root / folder, origin) for folder in source.folders]
+        there = [folder for folder in source.aliases if (root / folder).is_dir()]
+        return [(root / folder, origin) for folder in (*source.folders, *there)]
 
     if data_dir is not None:
         root = Path(data_dir).expanduser()
@@ -123,6 +141,7 @@ def _statuses(all_paths: Mapping[str, Path | None], source: Source, verify: bool
         if name not in problems:
             return FileStatus(name, paths[name], "present")
         problem = problems[name]
-        return FileStatus(name, paths[name], "wrong" if problem else "verified", problem)
+        right = "verified" if next(file.sha256 for file in present if file.name == name) else "well formed"
+        return FileStatus(name, paths[name], "wrong" if problem else right, problem)
 
     return tuple(status(file.name) for file in source.files)

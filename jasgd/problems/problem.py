@@ -71,11 +71,12 @@ def load(
     once, :math:`(x/255 - \mu)/\sigma`, with the mean and standard deviation of the training set, per channel.
 
     Args:
-      dataset: a key of ``DATASETS``.
+      dataset: a key of ``DATASETS``; or of ``LOCAL_DATASETS`` with its options, such as ``"emnist:split=letters"``, or
+        ``"idx"`` for IDX files of your own, see ``load_dataset``.
       model: a key of ``MODELS``.
       batch_size: images per batch, 1 … number of training images.
       seed: the seed of the initial parameters and of the order of the batches, ≥ 0.
-      preset: ``"published"`` takes the published experiments' pixels (raw 0…255; CIFAR-10 over 255), initial
+      preset: ``"published"`` takes the published experiments' pixels (raw 0…255; CIFAR's over 255), initial
         parameters (all from N(0, 0.01²)) and batches (shuffled once, then cycled through in that order).
       data_dir: as for ``load_dataset``.
       download: as for ``load_dataset``.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 TIMEOUT_S = 30  # seconds without a byte before a mirror is given up
 RANGE_REFUSED = 416  # HTTP status
@@ -21,13 +22,18 @@ class DataFile:
 
     Attributes:
       name: its published name.
-      size: its size, in bytes.
-      sha256: its SHA-256, in hexadecimal.
+      size: its size, in bytes; None where its header states it.
+      sha256: its SHA-256, in hexadecimal; empty where none is known, and ``check`` decides.
+      check: called with the content and what an error calls the file, raises DatasetError.
+      pattern: a regular expression of the names that the file may have, without the suffix of compression; empty for
+        a published file.
     """
 
     name: str
-    size: int
-    sha256: str
+    size: int | None
+    sha256: str = ""
+    check: Callable[[bytes, str], Any] | None = None
+    pattern: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,26 +60,37 @@ class Source:
       archives: what to download to have them all.
       mirrors: addresses that serve the archives, tried in turn.
       folders: names of the folder that may hold the files; the first is that of the cache.
+      aliases: names that other libraries give that folder.
+      inside: where in that folder the files may lie.
     """
 
     files: tuple[DataFile, ...]
     archives: tuple[Archive, ...]
     mirrors: tuple[str, ...]
     folders: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ("", "raw")
 
 
-def _idx(folders: tuple[str, ...], mirrors: tuple[str, ...], sums: Sequence[tuple[str, int, str, str]]) -> Source:
+def _idx(
+    folders: tuple[str, ...],
+    aliases: tuple[str, ...],
+    mirrors: tuple[str, ...],
+    sums: Sequence[tuple[str, int, str, str]],
+) -> Source:
     return Source(
         files=tuple(DataFile(name, size, raw) for name, size, raw, _ in sums),
         archives=tuple(Archive(name + ".gz", packed, (name,)) for name, _, _, packed in sums),
         mirrors=mirrors,
         folders=folders,
+        aliases=aliases,
     )
 
 
 # One row a file: name, size in bytes, SHA-256 of the decompressed file, SHA-256 of the .gz that the mirrors serve.
 MNIST = _idx(
     folders=("mnist",),
+    aliases=("MNIST",),
     mirrors=(
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -108,6 +125,7 @@ MNIST = _idx(
 
 FASHION_MNIST = _idx(
     folders=("fashion_mnist", "fashion-mnist"),
+    aliases=("FashionMNIST",),
     # Its only official server speaks plain http, so the checksum is the sole protection.
     mirrors=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
     sums=(
@@ -158,6 +176,8 @@ CIFAR10 = Source(
     ),
     mirrors=("https://www.cs.toronto.edu/~kriz/",),
     folders=("cifar10", "cifar-10"),
+    aliases=("CIFAR10",),
+    inside=("", "cifar-10-batches-bin"),
 )
 
 

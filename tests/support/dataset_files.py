@@ -7,7 +7,7 @@ import tarfile
 from dataclasses import replace
 
 from jasgd.problems.datasets import DATASETS
-from jasgd.problems.sources import DataFile, Source
+from jasgd.problems.sources import DataFile
 
 
 def idx(array):
@@ -43,6 +43,6 @@ def small(monkeypatch, name, contents, archives, mirrors=()):
     """Has `name` stand for a data set of small files with checksums of their own."""
     files = tuple(DataFile(file, len(content), sha256(content)) for file, content in contents.items())
     info = DATASETS[name]
-    source = Source(files, archives, tuple(mirrors), info.source.folders)
+    source = replace(info.source, files=files, archives=archives, mirrors=tuple(mirrors))
     monkeypatch.setitem(DATASETS, name, replace(info, source=source))
     return contents

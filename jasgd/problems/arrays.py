@@ -1,0 +1,101 @@
+"""From the files' bytes to images and labels: train and test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from jasgd.problems.formats import parse_cifar10, parse_cifar100, parse_idx
+from jasgd.problems.sources import DatasetError
+
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+MNIST_FILES = (
+    "train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
+)  # fmt: skip
+MOST_CLASSES = 1_000  # that labels of the user's own may name, where there are fewer images
+
+
+def idx_arrays(
+    files: Sequence[str] = MNIST_FILES,
+    *,
+    classes: int | None = 10,
+    first_label: int = 0,
+    transposed: bool = False,
+) -> Callable[[Mapping[str, bytes]], Arrays]:
+    """Reads images and labels from IDX files.
+
+    Args:
+      files: names of the files: training images, their labels, test images, their labels. Images are [N, H, W] or
+        [N, H, W, C], labels [N], or [N, K] with the class in the first column.
+      classes: number of classes; None where labels may name any.
+      first_label: the label of the first class, which becomes 0.
+      transposed: whether each image is stored column by column.
+
+    Returns:
+      A function from the files' bytes, by name, to training images, uint8 [N, H, W, C], and labels, int32 [N], and the
+      same of the test set. It raises DatasetError for files of other shapes or a label out of its range.
+    """
+
+    def split(contents: Mapping[str, bytes], images_name: str, labels_name: str) -> tuple[np.ndarray, np.ndarray]:
+        images = parse_idx(contents[images_name], images_name)
+        labels = parse_idx(contents[labels_name], labels_name, integers=True)
+        if images.ndim not in (3, 4) or labels.shape[:1] != images.shape[:1] or labels.ndim > 2 or not images.size:
+            prefix = images_name.partition("-images")[0]
+            raise DatasetError(
+                f"{prefix}: images must be [N, H, W] and labels [N], got {images.shape} and {labels.shape}"
+            )
+        images = images if images.ndim == 4 else images[..., None]
+        labels = labels.reshape(len(labels), -1)[:, 0]
+        count = max(MOST_CLASSES, len(images)) if classes is None else classes
+        last = first_label + count - 1
+        if labels.min() < first_label or labels.max() > last:
+            found = labels.min() if labels.min() < first_label else labels.max()
+            raise DatasetError(f"{labels_name}: labels must lie in {first_label}…{last}, found {found}")
+        images = np.ascontiguousarray(images.swapaxes(1, 2)) if transposed else images
+        return images, labels.astype(np.int32) - np.int32(first_label)
+
+    def arrays(contents: Mapping[str, bytes]) -> Arrays:
+        train, test = split(contents, *files[:2]), split(contents, *files[2:])
+        if train[0].shape[1:] != test[0].shape[1:]:
+            shapes = f"{train[0].shape[1:]} for training and {test[0].shape[1:]} for test"
+            raise DatasetError(f"images must be of one height, width and number of channels, got {shapes}")
+        return *train, *test
+
+    return arrays
+
+
+def cifar10_arrays(contents: Mapping[str, bytes]) -> Arrays:
+    """Training images and labels of the five batches, and those of the test batch."""
+    batches = [parse_cifar10(contents[f"data_batch_{i}.bin"], f"data_batch_{i}.bin") for i in range(1, 6)]
+    images, labels = zip(*batches, strict=True)
+    test_images, test_labels = parse_cifar10(contents["test_batch.bin"], "test_batch.bin")
+    return np.concatenate(images), np.concatenate(labels), test_images, test_labels
+
+
+def cifar100_arrays(labels: Literal["fine", "coarse"]) -> Callable[[Mapping[str, bytes]], Arrays]:
+    """Reads CIFAR-100's images with their labels of 100 fine or 20 coarse classes; a function as of idx_arrays."""
+
+    def split(name: str, contents: Mapping[str, bytes]) -> tuple[np.ndarray, np.ndarray]:
+        images, coarse, fine = parse_cifar100(contents[name], name)
+        return images, fine if labels == "fine" else coarse
+
+    return lambda contents: (*split("train.bin", contents), *split("test.bin", contents))
+
+
+def digits_arrays(contents: Mapping[str, bytes]) -> Arrays:
+    """scikit-learn's digits, resized to 28×28; every fifth, by class, is a test image."""
+    del contents
+    try:
+        from scipy.ndimage import zoom
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise ImportError('the digits data set needs scikit-learn and SciPy: pip install "jasgd[problems]"') from error
+    digits: Any = load_digits()
+    resized = zoom(digits.images, np.array([1, 28 / 8, 28 / 8]), order=1)
+    images = np.rint(resized * (255 / 16)).astype(np.uint8)[..., None]
+    labels = digits.target.astype(np.int32)
+    test = np.zeros(len(labels), bool)
+    test[np.argsort(labels, kind="stable")[::5]] = True  # no random stream that a NumPy release could change
+    return images[~test], labels[~test], images[test], labels[test]
