@@ -27,8 +27,8 @@ class Dataset:
       test_images: uint8 [M, H, W, C].
       test_labels: int32 [M].
       classes: the number of classes.
-      published_divisor: what the published ASAP.SGD code divides pixels by: 1 or 255; of data sets that it does not have,
-        what it does to those of their kind.
+      published_divisor: what the published ASAP.SGD code divides pixels by: 1 or 255; of data sets that it has
+        not, what it does to those of their kind.
     """
 
     name: str
