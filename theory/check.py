@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import pathlib
 import sys
 
+from jasgd.text_files import read_text
 from theory.certificates.checker import check
 from theory.certificates.rejection import Rejected
 
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     code = 0
     for path in parser.parse_args(arguments).certificates:
         try:
-            data = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+            data = json.loads(read_text(path))
         except (OSError, ValueError) as error:
             print(f"{path}: cannot be read: {error}", file=sys.stderr)
             return 3

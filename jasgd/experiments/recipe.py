@@ -15,6 +15,7 @@ from jasgd import rules
 from jasgd.rules.damping import computed_constant
 from jasgd.rules.parsing import parse_rule
 from jasgd.staleness import parse_law
+from jasgd.text_files import read_text
 from jasgd.transforms import staleness_adaptive
 
 FILE = "recipe.json"
@@ -86,8 +87,8 @@ class Recipe:
             hint = f"; a run in it is {inside[0]}" if inside else ""
             raise ValueError(f"folder must be one of a run of jasgd train or compare, got {folder}{hint}")
         try:
-            return cls(**json.loads(path.read_text()))
-        except TypeError as error:  # a key that is missing, or one too many
+            return cls(**json.loads(read_text(path)))
+        except (TypeError, json.JSONDecodeError) as error:  # also a key that is missing, or one too many
             raise ValueError(f"{path} is not what jasgd wrote: {error}") from error
 
     def problem(self, data_dir: Path | None = None) -> Any:

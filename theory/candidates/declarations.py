@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pathlib
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import sympy
 from flint import fmpq
 
+from jasgd.text_files import read_text
 from theory.candidates.candidate import CandidateError
 from theory.formulas.formula import Domain
 from theory.laws import Law
@@ -24,7 +24,7 @@ from theory.numbers.rationals import as_fmpq
 def read_parameters(path: str) -> dict[str, Range]:
     """Ranges of parameters from a JSON file: ``{"beta": "1/2", "p": [0, 1]}``."""
     try:
-        declared = json.loads(pathlib.Path(path).read_text(encoding="utf-8"), parse_float=str)
+        declared = json.loads(read_text(path), parse_float=str)
     except (OSError, ValueError) as error:
         raise CandidateError(f"{path}: cannot be read as JSON: {error}") from error
     try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from jasgd.text_files import read_text
 from theory.candidates.candidate import Candidate, CandidateError, check_support
 from theory.candidates.declarations import amplitude_of, cdf_of, domain_of, laws_of, parameters_of
 from theory.candidates.file import expression_of, run
@@ -29,10 +29,9 @@ def load(spec: str) -> Candidate:
     """
     if spec.partition(":")[0] == "jasgd.rules":
         return rule_candidate(spec)
-    path = pathlib.Path(spec)
     try:
-        source = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        source = read_text(spec)
+    except (OSError, ValueError) as error:
         raise CandidateError(f"{spec}: cannot be read: {error}") from error
     return loads(source, str(spec))
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import pathlib
+import zipfile
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
+from jasgd.text_files import read_text
 from theory.laws import CMP, FiniteLaw, Law, Mixture, NegativeBinomial, Poisson, UniformLaw
 
 _LARGEST = 10**12
@@ -116,11 +118,11 @@ def _read_counts(file: str) -> list[int]:
     path = pathlib.Path(file)
     if not path.exists():
         raise ValueError(f"distribution 'counts:{file}': there is no such file")
-    if path.suffix == ".json":
+    if not path.is_dir() and not zipfile.is_zipfile(path):  # an execution is a zip archive, whatever its name
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            return json.loads(read_text(path))
         except ValueError as error:
-            raise ValueError(f"distribution 'counts:{file}': not JSON: {error}") from error
+            raise ValueError(f"distribution 'counts:{file}': neither JSON nor a recorded execution: {error}") from error
     import numpy as np
 
     from jasgd.record.execution import Execution
