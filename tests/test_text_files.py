@@ -13,7 +13,7 @@ from theory.candidates.declarations import read_parameters
 from theory.candidates.loading import load
 from theory.laws.parsing import parse_law
 
-CANDIDATE = "from theory import tau\r\nparameters = {'β': '1/2'}\r\nstep_size = 1 / (1 + tau)\r\n".replace("'β'", "'b'")
+CANDIDATE = "from theory import tau\r\n# a – b\r\nC = 1 / (1 + tau)\r\n"
 RECIPE = {
     "dataset": "digits", "model": "mlp", "batch_size": 8, "preset": None, "data_dir": None, "download": True,
     "seed": 0, "rule": "tail", "constant": None, "law": None, "workers": 1, "optimizer": "sgd",
