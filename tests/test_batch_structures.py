@@ -209,3 +209,20 @@ def test_arrays_of_another_library_are_taken_as_numpys(pulled):
     np.testing.assert_array_equal(x, X)
     assert x.ctypes.data % 64 == 0
     train(iter([[Tensor(X), Tensor(Y)]] * 3))
+
+
+def test_a_simulation_refuses_and_takes_the_same_batches():
+    """It draws many at once and stacks them, which would drop their masks."""
+    cluster = jasgd.Cluster(compute_s=jasgd.cluster.exponential(1.0))
+
+    def simulate(items):
+        return jasgd.simulate(
+            lambda w, batch: jnp.mean((w - batch) ** 2), jnp.zeros(4), optax.sgd(0.1), items.__getitem__,
+            cluster=cluster, workers=1, steps=3,
+        )  # fmt: skip
+
+    masked = np.ma.MaskedArray(np.ones(4, np.float32), mask=[1, 0, 0, 0])
+    with pytest.raises(TypeError, match="masked array"):
+        simulate([np.ones(4, np.float32), masked, masked])
+    plain, foreign = (simulate([kind(np.ones(4, np.float32))] * 3)[0] for kind in (np.asarray, Tensor))
+    np.testing.assert_array_equal(plain.params, foreign.params)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jasgd.problems.contents import HEAD, recognised
+
 TIMEOUT_S = 30  # seconds without a byte before a mirror is given up
 RANGE_REFUSED = 416  # HTTP status
 
@@ -224,7 +226,10 @@ def fetch(archive: Archive, mirrors: Sequence[str], folder: Path) -> Path:
                 if digest == archive.sha256:
                     os.replace(part, target)
                     return target
-                reasons.append(f"{url}: expected SHA-256 {archive.sha256}, found {digest}")
+                with part.open("rb") as file:
+                    kind = recognised(file.read(HEAD))
+                served = f", of {kind}" if kind else ""
+                reasons.append(f"{url}: expected SHA-256 {archive.sha256}, found {digest}{served}")
             part.unlink(missing_ok=True)
             if not start:
                 break

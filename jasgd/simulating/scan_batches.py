@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jasgd.data import Batches, Minibatches
+from jasgd.data import Batches, Minibatches, as_batches
 from jasgd.record.trees import plain
 
 STACKED_BYTES = 64 << 20  # of mini-batches that are drawn at once
@@ -54,6 +54,7 @@ def batches_for_scans(batches: Sequence[Batches], longest: int) -> ScanBatches:
     Raises:
       ValueError: where the mini-batches of one are of another structure or shape than those of another.
     """
+    batches = [as_batches(one) for one in batches]
     firsts = [one(0) for one in batches]
     for first in firsts:
         if _shapes(first) != _shapes(firsts[0]):

@@ -117,7 +117,7 @@ def test_wrong_content_is_refused_and_not_kept(mirrors, nowhere, monkeypatch):
     message = str(caught.value)
     archive = DATASETS["mnist"].source.archives[0]
     assert f"{mirrors.url('wrong')}{archive.name}: expected SHA-256 {archive.sha256}" in message
-    assert sha256(b"<html>Please log in</html>") in message
+    assert f"{sha256(b'<html>Please log in</html>')}, of an HTML page" in message
     assert f"{mirrors.url('broken')}{archive.name}: 404" in message
     assert "data_dir" in message
     assert listing(nowhere / "xdg" / "jasgd" / "datasets" / "mnist") == []

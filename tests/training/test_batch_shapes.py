@@ -15,9 +15,9 @@ def loss_fn(w, batch):
     return jnp.mean((w - batch["x"]) ** 2)
 
 
-def train(sizes, *, native=False, steps=None, dtype=np.float32, **options):
+def train(sizes, *, native=False, steps=None, dtypes=(np.float32,), **options):
     def batches(ticket):
-        return {"x": np.ones((sizes[ticket % len(sizes)], 1), dtype)}
+        return {"x": np.ones((sizes[ticket % len(sizes)], 1), dtypes[ticket % len(dtypes)])}
 
     scheme = jasgd.schemes.locked(native=native)
     steps = steps or len(sizes)
@@ -34,6 +34,11 @@ def test_shapes_that_change_are_told_once_with_the_shapes_and_their_count(native
     assert caught[0].filename == __file__
     assert result.execution.metadata["batch_shapes"] == 3
     assert "3 shapes of mini-batches" in result.summary()
+
+
+def test_another_dtype_is_compiled_as_well():
+    with pytest.warns(RuntimeWarning, match=r"float32\[4, 1\].*int32\[4, 1\]"):
+        train([4], dtypes=(np.float32, np.int32), steps=4)
 
 
 def test_one_shape_is_not_told():

@@ -85,7 +85,7 @@ def audit(
       run: of :func:`jasgd.train` or :func:`jasgd.simulate`, or an execution alone.
       loss_fn: the loss of the run; with ``batches``, smoothness, noise and gap are estimated where they are not given.
       tx: its transformation; with it, gradients are measured along the run, by replaying it.
-      batches: a function of a ticket.
+      batches: a function of a ticket, or a list or loader, which is begun anew where it ends.
       learning_rate: η of plain SGD, without which no step size is known; in [x]²/[f].
       optimizer: ``"sgd"`` where the run is known to be plain SGD, which the theorems are about; None: not known.
       smoothness: L, in [f]/[x]².

@@ -17,6 +17,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jasgd.data import as_batches
+
 BATCHES = 16  # gradients that σ and |∇f| are estimated from
 HESSIAN_BATCHES = 4  # of them, those whose mean loss the curvature is that of
 ITERATIONS = 60
@@ -69,7 +71,8 @@ class Probe:
     ):
         if count < 2:
             raise ValueError(f"count must be at least 2 mini-batches, got {count}")
-        self._batches = [batches(ticket) for ticket in range(count)]
+        draw = as_batches(batches)
+        self._batches = [draw(ticket) for ticket in range(count)]
 
         def loss_of(params: Any, batch: Any) -> jax.Array:
             out = loss_fn(params, batch)

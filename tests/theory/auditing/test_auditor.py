@@ -151,6 +151,8 @@ def test_an_execution_of_independent_delays_is_audited():
 def test_curvature_and_noise_of_a_quadratic_are_found():
     loss_fn, batches = quadratic([3.0, 1.0, -5.0], 0.5)  # the largest in absolute value is negative
     local = Probe(loss_fn, batches).estimate(jnp.array([1.0, 1.0, 1.0]))
+    # A list of batches, which train takes, is one here as well.
+    assert local == Probe(loss_fn, [batches(t) for t in range(16)]).estimate(jnp.array([1.0, 1.0, 1.0]))
     assert local.converged
     assert local.smoothness == pytest.approx(5.0, rel=0.02)
     assert local.noise**2 == pytest.approx(0.25 * 16 / 15, rel=1e-4)  # half of 16 batches each way, unbiased
