@@ -109,6 +109,7 @@ def by_ticket(execution):
     return execution.loss[np.argsort(execution.ticket)].tolist()
 
 
+@pytest.mark.filterwarnings("ignore:batches are of 2 shapes:RuntimeWarning")  # what it is about
 @pytest.mark.parametrize("later", [np.ones((5, 3), np.float32), jnp.ones((2, 3)), np.float32(1)], ids=lambda b: type(b))
 def test_synchronous_workers_go_on_where_a_batch_is_of_another_kind_than_the_first(later):
     """A call with a new kind of array waits in JAX for the first such call to end, which is in the barrier."""
