@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from jasgd.rules.protocol import Rule, evaluate, reads_law, warms_up
 from jasgd.staleness import StalenessHistogram
+from jasgd.staleness_values import checked_staleness
 
 
 class StalenessAdaptiveState(NamedTuple):
@@ -94,7 +94,7 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
         **extra_args: Any,
     ) -> tuple[optax.Updates, StalenessAdaptiveState]:
         del params, extra_args
-        tau = as_staleness(staleness)
+        tau = checked_staleness(staleness)
         measured = state.law.count(tau)
         with jax.numpy_dtype_promotion("standard"):  # formulas mix the integer τ with floats, also in strict sessions
             factor = evaluate(rule, tau, measured)
@@ -117,18 +117,6 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
 
     # Optax's protocol for update says **extra_args, and its own transformations require some by name, as here.
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyrefly: ignore[bad-argument-type]
-
-
-def as_staleness(staleness: jax.typing.ArrayLike) -> jax.Array:
-    """τ as an int32 scalar, or the error that says what is wrong with it."""
-    dtype = np.result_type(staleness) if isinstance(staleness, (bool, int, float)) else jnp.result_type(staleness)
-    if not jnp.issubdtype(dtype, jnp.integer):
-        raise TypeError(f"staleness must be an integer number of updates, got dtype {dtype}")
-    if jnp.ndim(staleness):
-        raise ValueError(f"staleness must be a scalar, got shape {jnp.shape(staleness)}")
-    if not isinstance(staleness, jax.core.Tracer) and int(staleness) < 0:  # pyrefly: ignore[bad-argument-type]
-        raise ValueError(f"staleness must be ≥ 0 updates, got {int(staleness)}")  # pyrefly: ignore[bad-argument-type]
-    return jnp.asarray(staleness, jnp.int32)
 
 
 class DelayCompensatedState(NamedTuple):
