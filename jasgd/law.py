@@ -145,7 +145,7 @@ class Law:
         up_to = jnp.concatenate([jnp.zeros(1, kind), jnp.cumsum(weights.astype(kind), dtype=kind)])
         for factor, ends, side in ((strict, last, "left"), (inclusive, first, "right")):
             if factor:
-                place = jnp.searchsorted(ends, tau, side=side, method="scan_unrolled")
+                place = jnp.searchsorted(ends, tau, side=side)
                 parts.append(times(factor, up_to[place]))
         return sum(parts[1:], parts[0]).astype(jnp.float32)
 
@@ -203,7 +203,7 @@ class Law:
         return jnp.float32(0.0) if self.bins is None else self.probability(self.bins)
 
     def statistics(self) -> dict[str, float]:
-        """All of the above as Python numbers, by name, for tables and files.
+        """All of the above as Python numbers, by name, for tables and files; computed in float64, without JAX.
 
         Returns:
           A dict with the keys updates, mean, median, max, sum_p2, sum_p3, gini, overflow.
@@ -213,8 +213,21 @@ class Law:
           >>> StalenessHistogram.from_staleness([1, 3]).statistics()["gini"]
           0.25
         """
-        names, law = ("mean", "median", "max", "sum_p2", "sum_p3", "gini", "overflow"), self.padded()
-        return {"updates": int(self.updates)} | {name: getattr(law, name)().item() for name in names}
+        first, last, weights = self.distinct()
+        counted = len(weights) > 0
+        values, p = (first + last) // 2, weights / weights.sum() if counted else weights
+        up_to, mean = np.cumsum(p), float(p @ values)
+        beyond = 0.0 if self.bins is None else float(p[values >= self.bins].sum())
+        return {
+            "updates": int(self.updates),
+            "mean": mean,
+            "median": int(values[np.argmax(2 * np.cumsum(weights) >= weights.sum())]) if counted else 0,
+            "max": int(values[-1]) if counted else -1,
+            "sum_p2": float((p**2).sum()),
+            "sum_p3": float((p**3).sum()),
+            "gini": max(0.0, float(p * values @ (2 * up_to - p - 1)) / mean) if mean else 0.0,
+            "overflow": beyond,
+        }
 
     def padded(self) -> Self:
         """The same distribution with a power of two of values; itself where their number was chosen, or it is traced.

@@ -35,15 +35,24 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
     ``chain(adam(lr), staleness_adaptive(r))``                scales the step; the law sees every gradient
     ``chain(staleness_adaptive(r), adam(lr))``                nearly nothing: Adam divides the factor away
     ``MultiSteps(chain(staleness_adaptive(r), ...), k)``      weighs the mean of k gradients by the last one's τ
+    ``chain(staleness_adaptive(r), MultiSteps(...))``         weighs each of the k gradients by its own τ
     ========================================================  ==================================================
+
+    τ counts commits, under ``MultiSteps`` as well, where k - 1 of k commits leave the parameters as they are: a τ of 7
+    may be one change of them. TAIL and other rules that ask the law for the order alone are the same in either unit.
+    For a rule of τ itself count in changes, about τ/k: ``lambda tau: rules.inverse()(tau // k)``, or a rule whose
+    parameters are in the unit, as ``hinge(grace=k * b, slope=a / k)``, ``exponential(beta / k)``, ``threshold(k * r)``.
+    Inside ``MultiSteps`` the law counts the τ of every k-th gradient, and ``law.updates`` and its warm-up are in
+    changes. The summary of a run says how many commits a change took.
 
     A factor of 0 is no drop: momentum and Adam still move. ``chain(MultiSteps(...))``, ``lookahead`` and
     ``contrib.sam`` lose or refuse extra arguments; since ``staleness`` has no default they fail loudly.
 
     Args:
       rule: ``rule(staleness)`` or ``rule(staleness, law)``, see :mod:`jasgd.rules`.
-      law: how the law is measured: an empty :class:`jasgd.StalenessHistogram`. By default a window of 1024 updates,
-        or the law that the rule brings along. Its ``warm_up`` concerns rules that read the law.
+      law: how the law is measured: an empty :class:`jasgd.StalenessHistogram`. By default a window of the last 1024
+        staleness values, whatever they are, or the law that the rule brings along. Its ``warm_up`` concerns rules that
+        read the law.
 
     Returns:
       A transformation whose ``update(updates, state, params=None, *, staleness)`` takes τ as a keyword: a scalar
@@ -52,8 +61,8 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
 
     Raises:
       TypeError: where ``rule`` is no rule or ``law`` no law; from ``update`` for a τ that is no integer.
-      ValueError: where a rule with its own law is given another; from ``update`` for a concrete negative τ, or one
-        that is no scalar.
+      ValueError: where a rule with its own law is given another; from ``update`` for a concrete τ that is negative or
+        above 2³¹ - 1, as which a larger traced one counts, or one that is no scalar.
 
     Example:
       >>> import jax.numpy as jnp, optax, jasgd

@@ -95,7 +95,7 @@ def tail_published(
       Bäckström, Papatriantafilou, Tsigas, "ASAP.SGD: instance-based adaptiveness to staleness in asynchronous SGD",
       ICML 2022, PMLR 162; read from its code, repository dcs-chalmers/shared-memory-sgd.
     """
-    integer("workers", workers, 1)
+    workers = integer("workers", workers, 1)
     if mode not in ("async", "hogwild", "leashed"):
         raise ValueError(f"mode must be 'async', 'hogwild' or 'leashed', got {mode!r}")
     if not 0 <= amplitude <= 1:
