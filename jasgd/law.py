@@ -262,23 +262,11 @@ def register_law(law: type[Any], leaves: tuple[str, ...]) -> None:
     """Makes a named tuple a pytree of some of its fields; the others are part of the structure, and hashable.
 
     Laws are named tuples, since the serializers of other libraries, such as Flax's, know those, and no dataclasses of
-    ours.
+    ours. JAX takes them for dataclasses, whose fields it reads without calling Python.
 
     Args:
       law: the type.
       leaves: names of the fields that are arrays, or None, in the order of the leaves.
     """
-    fixed = tuple(name for name in law._fields if name not in leaves)
-    keys = tuple(map(jax.tree_util.GetAttrKey, leaves))
-
-    def flatten(one: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        return tuple(getattr(one, name) for name in leaves), tuple(getattr(one, name) for name in fixed)
-
-    def flatten_with_keys(one: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        children, structure = flatten(one)
-        return tuple(zip(keys, children, strict=True)), structure
-
-    def unflatten(structure: tuple[Any, ...], children: Any) -> Any:
-        return law(**dict(zip(leaves + fixed, (*children, *structure), strict=True)))
-
-    jax.tree_util.register_pytree_with_keys(law, flatten_with_keys, unflatten, flatten)
+    fixed = [name for name in law._fields if name not in leaves]
+    jax.tree_util.register_dataclass(law, data_fields=list(leaves), meta_fields=fixed)
