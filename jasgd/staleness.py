@@ -97,6 +97,13 @@ class StalenessHistogram(_Fields, Law):
             return self.support, self.support
         return jnp.asarray(wide_bins().first), jnp.asarray(wide_bins().last)
 
+    @property
+    def total(self) -> jax.Array:
+        """Sum of the weights that are remembered, shape (), float32."""
+        if self.length is None:
+            return super().total
+        return jnp.minimum(self.updates, jnp.int32(self.length)).astype(jnp.float32)  # no sum over the ring
+
     def _ascending(self) -> tuple[jax.Array, jax.Array, jax.Array]:
         if self.length is None or self.values is None:
             return super()._ascending()

@@ -117,9 +117,9 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
             factor = jnp.where(measured.updates > waits, factor, jnp.float32(1.0))
         valid = tau >= 0
         if isinstance(measured, StalenessHistogram):
-            # A sum of weights is never negative, but XLA must wait for it: otherwise its CPU backend finds so many
-            # kernels ready at once that it wakes a pool of threads, which takes twice as long.
-            valid &= measured.total >= 0
+            # This is always so, but XLA must wait for it: otherwise its CPU backend finds so many kernels ready at once
+            # that it wakes a pool of threads, which takes twice as long.
+            valid &= (measured.counts if measured.values is None else measured.values)[0] >= -1
         factor = jnp.where(valid, factor, jnp.float32(jnp.nan))
         scaled = jax.tree.map(lambda u: u * factor.astype(u.dtype), updates)
         return scaled, StalenessAdaptiveState(measured, factor)
