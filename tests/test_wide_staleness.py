@@ -69,6 +69,21 @@ def test_a_rule_reads_the_same_statistics_as_a_table_shows(name):
         )
 
 
+def test_below_256_the_distribution_function_has_the_bits_that_256_bins_gave():
+    """Runs that were recorded when the window had bins are replayed to the same parameters."""
+    values = np.random.default_rng(3).negative_binomial(2, 0.05, 1500).clip(0, 255).astype(np.int32)
+
+    def step(law, tau):
+        law = law.count(tau)
+        return law, law.cdf(tau)
+
+    _, measured = jax.jit(lambda law, values: jax.lax.scan(step, law, values))(LAWS["window"], values)
+    for k in (0, 1, 700, 1023, 1024, 1499):
+        weights = np.bincount(values[max(0, k - 1023) : k + 1], minlength=257).astype(np.float32)
+        mass = weights[: values[k]].sum() + np.float32(0.5) * weights[values[k]]
+        assert np.asarray(measured)[k].tobytes() == (mass / weights.sum()).tobytes()
+
+
 def test_values_of_one_bin_are_ties_so_that_the_mean_of_tail_stays_one():
     values = thousands(3000)
     law = count_all(LAWS["cumulative"], values)
