@@ -74,6 +74,11 @@ class StalenessHistogram(_Fields, Law):
     __slots__ = ()
 
     @property
+    def complete(self) -> bool:
+        """Whether this is a law of known values, which counts no others."""
+        return self.values is not None and self.counts is not None
+
+    @property
     def weights(self) -> jax.Array:
         """Weight of each entry of ``support``, shape (n,); int32, float32 where it decays."""
         if self.counts is not None:
@@ -273,7 +278,7 @@ class StalenessHistogram(_Fields, Law):
           >>> StalenessHistogram.cumulative(bins=2).count(7).weights.tolist()  # overflow
           [0, 0, 1]
         """
-        if self.values is not None and self.counts is not None:
+        if self.complete:
             raise TypeError(
                 "a law of known values counts no others: begin with an empty law, such as "
                 "StalenessHistogram.cumulative(), or give from_staleness its bins"

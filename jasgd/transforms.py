@@ -87,6 +87,11 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
     empty = law if law is not None else own if own is not None else StalenessHistogram.window()
     if not callable(getattr(empty, "count", None)):
         raise TypeError(f"law must be a StalenessHistogram, such as StalenessHistogram.window(), got {law!r}")
+    if getattr(empty, "complete", False):
+        raise TypeError(
+            "law must be one that counts on, such as StalenessHistogram.window(), got a law of known values; "
+            "from_staleness counts on where it is given bins"
+        )
     waits = empty.warm_up if warms_up(rule) else 0
 
     def init_fn(params: optax.Params) -> StalenessAdaptiveState:
