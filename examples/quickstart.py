@@ -31,10 +31,10 @@ print(result.summary())
 
 print("\nHow stale the gradients were:")
 execution = result.execution
-shares = result.law.pmf
-for tau, share in enumerate(shares[:10].tolist()):
+shares = result.law.probability(np.arange(10)).tolist()
+for tau, share in enumerate(shares):
     print(f"  τ = {tau}  {share:6.1%}  {'█' * round(100 * share)}")
-print(f"  τ ≥ 10 {float(shares[10:].sum()):6.1%}")
+print(f"  τ ≥ 10 {1 - sum(shares):6.1%}")
 
 best = fits.fit(result.law)[0]
 print(f"\nThe nearest model of that distribution is {best}, at a Bhattacharyya distance of {best.distance:.4f}.")

@@ -15,6 +15,8 @@ from jasgd.staleness import StalenessHistogram
 #: From a pmf of shape (K + 1,) to a model's nearest parameters, and ln q_i over the same values.
 Model = Callable[[np.ndarray], tuple[dict[str, float], np.ndarray]]
 
+STALENESS_MOST = 2**20  # in updates; a model is computed at every staleness up to the largest
+
 _TINY, _HUGE = 1e-6, 1e6  # what a parameter on (0, ∞) is kept between
 _NU_SHIFT, _NU_MOST = 0.01, 1e4  # the dispersion ν ≥ 0 is searched as ln(ν + shift)
 _NEGLIGIBLE = 45.0  # terms by this much smaller than the largest, in logarithms, add nothing to a sum in float64
@@ -43,15 +45,16 @@ def fit(law: StalenessHistogram | Any) -> list[LawFit]:
     Poisson, though a Conway-Maxwell-Poisson or a negative binomial law contains it and fits no worse.
 
     Args:
-      law: a measured :class:`jasgd.StalenessHistogram`, whose overflow bin stands for ``bins``; or staleness values in
-        updates, integers ≥ 0 of shape (N,).
+      law: a measured :class:`jasgd.StalenessHistogram`; or staleness values in updates, integers ≥ 0 of shape (N,).
+        What a histogram has in a bin counts as evenly spread over the values in it.
 
     Returns:
       A :class:`LawFit` per model. Where a law is degenerate, as a constant staleness is, parameters lie at the end of
       the range that is searched.
 
     Raises:
-      ValueError: for a law that has counted nothing, or values that are not integers ≥ 0.
+      ValueError: for a law that has counted nothing, values that are not integers ≥ 0, or one above 2²⁰, since a model
+        is computed at every value up to the largest.
 
     Example:
       >>> import numpy as np
@@ -65,11 +68,17 @@ def fit(law: StalenessHistogram | Any) -> list[LawFit]:
     """
     if not isinstance(law, StalenessHistogram):
         law = StalenessHistogram.from_staleness(law)
-    weights = np.asarray(law.weights, np.float64)
+    first, last, weights = law.distinct()
     total = float(weights.sum())
     if not total > 0:
         raise ValueError("law must have counted at least one staleness, got none")
-    pmf = weights[: int(np.flatnonzero(weights)[-1]) + 1] / total
+    if last[-1] > STALENESS_MOST:
+        raise ValueError(f"law must lie within 0…{STALENESS_MOST} updates to be fitted, got a staleness of {last[-1]}")
+    widths = last - first + 1
+    pmf = np.zeros(int(last[-1]) + 1)
+    behind = np.cumsum(widths)
+    within = np.arange(behind[-1]) - np.repeat(behind - widths, widths)
+    pmf[np.repeat(first, widths) + within] = np.repeat(weights / (widths * total), widths)
     fitted = []
     for name, model in MODELS.items():
         parameters, log_q = model(pmf)

@@ -1,41 +1,60 @@
-"""Measuring the law of the staleness while a run goes on: a histogram that forgets, kept as a pytree."""
+"""Measuring the law of the staleness while a run goes on: what was counted is forgotten in time; kept as a pytree."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import inspect
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jasgd import specs
 from jasgd.checks import integer
-from jasgd.law import Law
+from jasgd.law import Law, register_law
+from jasgd.staleness_values import MOST, checked_staleness, distinct, wide_bins
 
-_DATA = ("weights", "recent", "updates")  # in this order in saved optimizer states
-_META = ("length", "half_life", "start", "stop", "warm_up")
+BINS_MOST = 2**20  # of bins of one value each
+LENGTH_MOST = 2**24  # a window's, in updates: so many are counted exactly in float32
+HALF_LIFE_MOST = 1e6  # in updates; in float32 a weight cannot lose much less than 2⁻²⁴ of itself at a time
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=_DATA, meta_fields=_META)
-@dataclasses.dataclass(frozen=True)
-class StalenessHistogram(Law):
+class _Fields(NamedTuple):
+    """What a law is stored as: arrays, and how it forgets."""
+
+    updates: jax.Array
+    values: jax.Array | None = None
+    counts: jax.Array | None = None
+    bins: int | None = None
+    length: int | None = None
+    half_life: float | None = None
+    start: int = 0
+    stop: int | None = None
+    warm_up: int = 0
+
+
+class StalenessHistogram(_Fields, Law):
     r"""The staleness distribution of an execution, :math:`p_i = w_i / \sum_j w_j`, measured while it runs.
 
     Make one by a constructor, which says how it forgets: :meth:`window`, :meth:`decay`, :meth:`cumulative`
     (never), :meth:`one_shot` (a sample taken once), or of known values by :meth:`from_staleness`. It is immutable:
     :meth:`count` returns a new one, and works under ``jit``, ``scan`` and ``vmap``.
 
-    A staleness of ``bins`` or more falls into one overflow bin, which every statistic takes for ``bins`` itself;
-    ``overflow`` says how much lies there. TAIL's mean stays exactly 1 all the same, since it needs only the order.
+    A window keeps the values themselves, and so does a law of known values: their statistics are exact, however large
+    the staleness is. The others have bins for all values up to 2³¹ - 1: one each up to 66, then bins that are at most
+    3 % wide. In the statistics the value in its middle stands for a bin, which is off by 1.5 % at most; for ``cdf`` the
+    values of a bin are ties, so TAIL's mean stays exactly 1.
+
+    With ``bins`` every staleness from there on counts as ``bins`` itself, in every statistic, and ``overflow`` says
+    how much that is; the values below have a bin each. TAIL then gives all those beyond one factor.
 
     Attributes:
-      weights: weight per bin; shape (bins + 1,), the last is the overflow bin; int32, float32 where it decays.
-      recent: ring of the last counted bins, -1 where empty; shape (length,) or (0,) without a window; int32.
-      updates: how many values were ever counted, never forgotten; shape (); int32.
+      updates: how many values were ever counted, never forgotten; shape (); int32. After 2³¹ - 1 it stays there: a
+        law that never forgets counts no more, a window goes on.
+      values: in a window the ring of the last values, -1 where empty, shape (length,); in a law of known values these,
+        ascending; int32. None otherwise.
+      counts: weight per bin, or per known value; int32, float32 where it decays. None in a window, where it is 1.
+      bins: the staleness from which on all count as this one, or None.
       length: window in updates, or None.
       half_life: updates after which a value's weight has halved, or None.
       start: counting begins at this update.
@@ -43,37 +62,75 @@ class StalenessHistogram(Law):
       warm_up: updates during which rules that read the law give 1 (see :func:`jasgd.staleness_adaptive`).
 
     Example:
-      >>> law = StalenessHistogram.window(length=3, bins=8)
+      >>> law = StalenessHistogram.window(length=3)
       >>> for tau in (5, 1, 2, 1):  # the 5 is forgotten by the time of the last
       ...     law = law.count(tau)
-      >>> law.counts.tolist(), int(law.updates), float(law.mean())
-      ([0, 2, 1, 0, 0, 0, 0, 0], 4, 1.3333333730697632)
+      >>> law.values.tolist(), int(law.updates), float(law.mean())
+      ([1, 1, 2], 4, 1.3333333730697632)
       >>> float(law.cdf(1, "strict")), float(law.cdf(1, "mid"))
       (0.0, 0.3333333432674408)
     """
 
-    recent: jax.Array
-    length: int | None = None
-    half_life: float | None = None
-    start: int = 0
-    stop: int | None = None
-    warm_up: int = 0
+    __slots__ = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether this is a law of known values, which counts no others."""
+        return self.values is not None and self.counts is not None
+
+    @property
+    def weights(self) -> jax.Array:
+        """Weight of each entry of ``support``, shape (n,); int32, float32 where it decays."""
+        if self.counts is not None:
+            return self.counts
+        assert self.values is not None
+        return (self.values >= 0).astype(jnp.int32)
+
+    @property
+    def support(self) -> jax.Array:
+        """The staleness that each weight stands for, shape (n,), int32; in a window one per update, repetitions too."""
+        if self.values is not None:
+            return jnp.maximum(self.values, jnp.int32(0))
+        if self.bins is not None:
+            return jnp.arange(self.bins + 1, dtype=jnp.int32)
+        return jnp.asarray(wide_bins().middle)
+
+    @property
+    def bounds(self) -> tuple[jax.Array, jax.Array]:
+        """The smallest and the largest staleness that each weight stands for; shape (n,), int32."""
+        if self.values is not None or self.bins is not None:
+            return self.support, self.support
+        return jnp.asarray(wide_bins().first), jnp.asarray(wide_bins().last)
+
+    @property
+    def total(self) -> jax.Array:
+        """Sum of the weights that are remembered, shape (), float32."""
+        if self.length is None:
+            return super().total
+        return jnp.minimum(self.updates, jnp.int32(self.length)).astype(jnp.float32)  # no sum over the ring
+
+    def _ascending(self) -> tuple[jax.Array, jax.Array, jax.Array]:
+        if self.length is None or self.values is None:
+            return super()._ascending()
+        ring = jnp.sort(self.values)
+        return ring, ring, (ring >= 0).astype(jnp.int32)
 
     @classmethod
-    def _empty(cls, bins: int, dtype: Any = jnp.int32, **how: Any) -> StalenessHistogram:
-        integer("bins", bins, 1)
-        integer("warm_up", how.get("warm_up", 0), 0)
-        ring = how.get("length") or 0
-        recent = jnp.full(ring, -1, jnp.int32)
-        return cls(weights=jnp.zeros(bins + 1, dtype), updates=jnp.zeros((), jnp.int32), recent=recent, **how)
+    def _binned(cls, bins: int | None, dtype: Any = jnp.int32, **how: Any) -> StalenessHistogram:
+        number = len(wide_bins().first) if bins is None else _bound(bins) + 1
+        return cls._empty(bins=bins, counts=jnp.zeros(number, dtype), **how)
 
     @classmethod
-    def window(cls, length: int = 1024, *, bins: int = 256, warm_up: int = 0) -> StalenessHistogram:
-        """An empty law that remembers the last ``length`` updates with equal weight.
+    def _empty(cls, *, warm_up: int = 0, **fields: Any) -> StalenessHistogram:
+        return cls(updates=jnp.zeros((), jnp.int32), warm_up=_within("warm_up", warm_up, 0, MOST), **fields)
+
+    @classmethod
+    def window(cls, length: int = 1024, *, bins: int | None = None, warm_up: int = 0) -> StalenessHistogram:
+        """An empty law that remembers the last ``length`` updates with equal weight, exactly.
 
         Args:
-          length: window in updates, ≥ 1.
-          bins: staleness values 0…bins-1 have a bin each, ≥ 1.
+          length: window in updates, 1 ≤ length ≤ 2²⁴.
+          bins: the staleness from which on all count as this one, 1 ≤ bins ≤ 2²⁰; by default none does.
           warm_up: updates during which rules that read the law give 1, ≥ 0.
 
         Returns:
@@ -83,19 +140,22 @@ class StalenessHistogram(Law):
           ValueError: for a value out of its range.
 
         Example:
-          >>> StalenessHistogram.window(100).length
-          100
+          >>> law = StalenessHistogram.window(2).count(5_000_000).count(7)
+          >>> law.values.tolist(), float(law.cdf(5_000_000))
+          ([5000000, 7], 0.75)
         """
-        integer("length", length, 1)
-        return cls._empty(bins, length=length, warm_up=warm_up)
+        ring = jnp.full(_within("length", length, 1, LENGTH_MOST), -1, jnp.int32)
+        bound = None if bins is None else _bound(bins)
+        return cls._empty(values=ring, bins=bound, length=len(ring), warm_up=warm_up)
 
     @classmethod
-    def decay(cls, half_life: float = 512.0, *, bins: int = 256, warm_up: int = 0) -> StalenessHistogram:
+    def decay(cls, half_life: float = 512.0, *, bins: int | None = None, warm_up: int = 0) -> StalenessHistogram:
         r"""An empty law that forgets exponentially: :math:`w \leftarrow 2^{-1/h}\,w + e_\tau`.
 
         Args:
-          half_life: h in updates, > 0.
-          bins: staleness values 0…bins-1 have a bin each, ≥ 1.
+          half_life: h in updates, 0 < h ≤ 10⁶.
+          bins: the staleness from which on all count as this one, with a bin for each one below, 1 ≤ bins ≤ 2²⁰; by
+            default there are bins for all, exact up to 66 and then at most 3 % wide.
           warm_up: updates during which rules that read the law give 1, ≥ 0.
 
         Returns:
@@ -111,14 +171,19 @@ class StalenessHistogram(Law):
         """
         if not 0 < half_life < float("inf"):
             raise ValueError(f"half_life must be a finite number of updates > 0, got {half_life}")
-        return cls._empty(bins, jnp.float32, half_life=float(half_life), warm_up=warm_up)
+        if half_life > HALF_LIFE_MOST:
+            raise ValueError(
+                f"half_life must be at most {HALF_LIFE_MOST:g} updates, since in float32 weights cannot fall more "
+                f"slowly, got {half_life}; a law that never forgets is cumulative()"
+            )
+        return cls._binned(bins, jnp.float32, half_life=float(half_life), warm_up=warm_up)
 
     @classmethod
-    def cumulative(cls, *, bins: int = 256, warm_up: int = 0) -> StalenessHistogram:
+    def cumulative(cls, *, bins: int | None = None, warm_up: int = 0) -> StalenessHistogram:
         """An empty law that never forgets; for executions whose workers and speeds do not change.
 
         Args:
-          bins: staleness values 0…bins-1 have a bin each, ≥ 1.
+          bins: as in :meth:`decay`.
           warm_up: updates during which rules that read the law give 1, ≥ 0.
 
         Returns:
@@ -128,13 +193,13 @@ class StalenessHistogram(Law):
           ValueError: for a value out of its range.
 
         Example:
-          >>> StalenessHistogram.cumulative(bins=4).count(3).counts.tolist()
-          [0, 0, 0, 1]
+          >>> StalenessHistogram.cumulative(bins=4).count(3).weights.tolist()
+          [0, 0, 0, 1, 0]
         """
-        return cls._empty(bins, warm_up=warm_up)
+        return cls._binned(bins, warm_up=warm_up)
 
     @classmethod
-    def one_shot(cls, start: int, stop: int, *, bins: int = 256) -> StalenessHistogram:
+    def one_shot(cls, start: int, stop: int, *, bins: int | None = None) -> StalenessHistogram:
         """An empty law sampled once, at updates start ≤ k < stop, and frozen then; rules give 1 until ``stop``.
 
         It is here to compare with: a law frozen so has been seen to stall training when the number of workers grew
@@ -143,7 +208,7 @@ class StalenessHistogram(Law):
         Args:
           start: first update that is counted, ≥ 0.
           stop: first update that is not counted any more, > start.
-          bins: staleness values 0…bins-1 have a bin each, ≥ 1.
+          bins: as in :meth:`decay`.
 
         Returns:
           An empty histogram.
@@ -155,77 +220,124 @@ class StalenessHistogram(Law):
           >>> law = StalenessHistogram.one_shot(1, 3, bins=4)
           >>> for tau in (0, 1, 2, 3):
           ...     law = law.count(tau)
-          >>> law.counts.tolist(), int(law.updates)
-          ([0, 1, 1, 0], 4)
+          >>> law.weights.tolist(), int(law.updates)
+          ([0, 1, 1, 0, 0], 4)
         """
-        integer("start", start, 0)
-        integer("stop", stop, start + 1)
-        return cls._empty(bins, start=start, stop=stop, warm_up=stop)
+        start = _within("start", start, 0, MOST - 1)
+        stop = _within("stop", stop, start + 1, MOST)
+        return cls._binned(bins, start=start, stop=stop, warm_up=stop)
 
     @classmethod
     def from_staleness(cls, staleness: Any, *, bins: int | None = None) -> StalenessHistogram:
         """The law of recorded values, each counted once.
 
         Args:
-          staleness: values in updates, ≥ 0; shape (N,); integers.
-          bins: as elsewhere; by default as many as leave the overflow bin empty.
+          staleness: values in updates, 0 ≤ τ < 2³¹; shape (N,); integers.
+          bins: the staleness from which on all count as this one; by default none does.
 
         Returns:
-          A cumulative histogram of the N values.
+          The law of the N values, of one weight per different value, which is not to be counted on; with ``bins`` a
+          cumulative histogram, which is.
 
         Raises:
-          ValueError: for values that are not integers ≥ 0.
+          ValueError: for values that are not such integers, or ``bins`` out of its range.
 
         Example:
-          >>> StalenessHistogram.from_staleness([0, 2, 2]).counts.tolist()
-          [1, 0, 2]
+          >>> law = StalenessHistogram.from_staleness([0, 10**9, 10**9])
+          >>> law.support.tolist(), law.weights.tolist()
+          ([0, 1000000000], [1, 2])
         """
-        values = np.asarray(staleness)
-        if values.size == 0:
-            return cls._empty(bins or 1)
-        if not np.issubdtype(values.dtype, np.integer) or values.ndim != 1 or values.min() < 0:
+        values, bound = np.asarray(staleness), None if bins is None else _bound(bins)
+        if values.size and (not np.issubdtype(values.dtype, np.integer) or values.ndim != 1 or values.min() < 0):
             raise ValueError(f"staleness must be integers ≥ 0 of shape (N,), got {values.dtype}{list(values.shape)}")
-        top = int(values.max()) + 1 if bins is None else bins
-        counts = np.bincount(np.minimum(values, top), minlength=top + 1).astype(np.int32)
-        integer("bins", top, 1)
-        return dataclasses.replace(cls._empty(1), weights=jnp.asarray(counts), updates=jnp.int32(values.size))
+        if values.size and values.max() > MOST:
+            raise ValueError(f"staleness must be at most {MOST} updates, got {values.max()}")
+        values = values.reshape(-1).astype(np.int64)
+        updates = jnp.asarray(values.size, jnp.int32)
+        if bound is not None:
+            counts = np.bincount(np.minimum(values, bound), minlength=bound + 1)
+            return cls._binned(bound)._replace(counts=jnp.asarray(counts, jnp.int32), updates=updates)
+        support, counts = distinct(values) if values.size else (np.zeros(1), np.zeros(1))
+        return cls(updates=updates, values=jnp.asarray(support, jnp.int32), counts=jnp.asarray(counts, jnp.int32))
 
-    def count(self, staleness: jax.typing.ArrayLike) -> StalenessHistogram:
+    def count(self, staleness: jax.typing.ArrayLike) -> StalenessHistogram:  # pyrefly: ignore[bad-override]
         """The law after one more value; a negative one, which only a traced value can be, is left out.
 
         Args:
-          staleness: τ in updates, ≥ 0; scalar integer, may be traced.
+          staleness: τ in updates, ≥ 0; scalar integer, may be traced. One that is traced counts as 2³¹ - 1 where it
+            is larger.
 
         Returns:
           The new law.
 
         Raises:
-          ValueError: for a concrete negative value.
+          TypeError: for what is no integer; for a law of known values, which has no place for others.
+          ValueError: for a concrete value that is negative or above 2³¹ - 1.
 
         Example:
-          >>> StalenessHistogram.window(4, bins=2).count(7).weights.tolist()  # overflow
+          >>> StalenessHistogram.cumulative(bins=2).count(7).weights.tolist()  # overflow
           [0, 0, 1]
         """
-        if not isinstance(staleness, jax.core.Tracer) and int(staleness) < 0:  # pyrefly: ignore[bad-argument-type]
-            raise ValueError(f"staleness must be ≥ 0, got {staleness}")
-        tau = jnp.asarray(staleness, jnp.int32)
-        taken = (tau >= 0) & (self.updates >= self.start)
-        if self.stop is not None:
-            taken &= self.updates < self.stop
-        bin_ = jnp.where(taken, jnp.minimum(tau, self.bins), -1)
-        weights, recent = self.weights, self.recent
-        if self.half_life is not None:
-            rate = jnp.float32(2.0 ** (-1.0 / self.half_life))
-            weights = weights * jnp.where(taken, rate, jnp.float32(1.0))
-        if self.length is not None:
-            place = self.updates % self.length
-            forgotten = jnp.where(taken, recent[place], -1)
-            weights = weights - (self.support == forgotten).astype(weights.dtype)
+        if self.complete:
+            raise TypeError(
+                "a law of known values counts no others: begin with an empty law, such as "
+                "StalenessHistogram.cumulative(), or give from_staleness its bins"
+            )
+        tau = checked_staleness(staleness)
+        taken = tau >= 0
+        if self.bins is not None:
+            tau = jnp.minimum(tau, jnp.int32(self.bins))
+        values, counts = self.values, self.counts
+        if values is not None and self.length is not None:
             # Not .at[].set, which XLA's CPU backend makes a copy and three kernels of.
-            recent = jnp.where(taken & (jnp.arange(self.length) == place), bin_, recent)
-        weights = weights + (self.support == bin_).astype(weights.dtype)
-        updates = jnp.where(tau >= 0, optax.safe_increment(self.updates), self.updates)
-        return dataclasses.replace(self, weights=weights, recent=recent, updates=updates)
+            place = self.updates % jnp.int32(self.length)
+            values = jnp.where(taken & (jnp.arange(self.length, dtype=jnp.int32) == place), tau, values)
+        elif counts is not None:
+            first, last = self.bounds
+            if self.start:
+                taken &= self.updates >= self.start
+            if self.stop is not None:
+                taken &= self.updates < self.stop
+            if self.half_life is not None:
+                rate = jnp.float32(2.0 ** (-1.0 / self.half_life))
+                counts = counts * jnp.where(taken, rate, jnp.float32(1.0))
+            else:
+                taken &= self.updates < MOST  # or the counts could wrap
+            counts = counts + (taken & (first <= tau) & (tau <= last)).astype(counts.dtype)
+        # Behind the largest number a window goes on at one that has the same place in its ring.
+        again = jnp.int32(MOST + 1 - (self.length or 1))
+        following = jnp.where(self.updates < MOST, self.updates + jnp.int32(1), again)
+        return self._replace(values=values, counts=counts, updates=jnp.where(tau >= 0, following, self.updates))
+
+    def padded(self) -> Self:
+        """The same distribution with a power of two of values; itself where their number was chosen, or it is traced.
+
+        JAX compiles for each number of values, which in laws of recorded ones is as varied as the records.
+
+        Example:
+          >>> law = StalenessHistogram.from_staleness([0, 4, 9]).padded()
+          >>> law.support.tolist(), law.weights.tolist()
+          ([0, 4, 9, 9], [1, 1, 1, 0])
+        """
+        if self.values is None or self.counts is None or isinstance(self.values, jax.core.Tracer):
+            return self
+        more = (1 << (len(self.values) - 1).bit_length()) - len(self.values)
+        values, counts = np.pad(self.values, (0, more), mode="edge"), np.pad(self.counts, (0, more))
+        return self._replace(values=jnp.asarray(values), counts=jnp.asarray(counts))
+
+
+register_law(StalenessHistogram, leaves=("values", "counts", "updates"))  # in this order in saved states
+
+
+def _within(name: str, value: int, least: int, most: int) -> int:
+    number = integer(name, value, least)
+    if number > most:
+        raise ValueError(f"{name} must be an integer from {least} to {most}, got {number}")
+    return number
+
+
+def _bound(bins: int) -> int:
+    return _within("bins", bins, 1, BINS_MOST)
 
 
 #: The kinds of laws by name: how each forgets.

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from jasgd.rules.protocol import Rule, evaluate, reads_law, warms_up
 from jasgd.staleness import StalenessHistogram
+from jasgd.staleness_values import checked_staleness
 
 
 class StalenessAdaptiveState(NamedTuple):
@@ -35,15 +35,24 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
     ``chain(adam(lr), staleness_adaptive(r))``                scales the step; the law sees every gradient
     ``chain(staleness_adaptive(r), adam(lr))``                nearly nothing: Adam divides the factor away
     ``MultiSteps(chain(staleness_adaptive(r), ...), k)``      weighs the mean of k gradients by the last one's τ
+    ``chain(staleness_adaptive(r), MultiSteps(...))``         weighs each of the k gradients by its own τ
     ========================================================  ==================================================
+
+    τ counts commits, under ``MultiSteps`` as well, where k - 1 of k commits leave the parameters as they are: a τ of 7
+    may be one change of them. TAIL and other rules that ask the law for the order alone are the same in either unit.
+    For a rule of τ itself count in changes, about τ/k: ``lambda tau: rules.inverse()(tau // k)``, or a rule whose
+    parameters are in the unit, as ``hinge(grace=k * b, slope=a / k)``, ``exponential(beta / k)``, ``threshold(k * r)``.
+    Inside ``MultiSteps`` the law counts the τ of every k-th gradient, and ``law.updates`` and its warm-up are in
+    changes. The summary of a run says how many commits a change took.
 
     A factor of 0 is no drop: momentum and Adam still move. ``chain(MultiSteps(...))``, ``lookahead`` and
     ``contrib.sam`` lose or refuse extra arguments; since ``staleness`` has no default they fail loudly.
 
     Args:
       rule: ``rule(staleness)`` or ``rule(staleness, law)``, see :mod:`jasgd.rules`.
-      law: how the law is measured: an empty :class:`jasgd.StalenessHistogram`. By default a window of 1024 updates,
-        or the law that the rule brings along. Its ``warm_up`` concerns rules that read the law.
+      law: how the law is measured: an empty :class:`jasgd.StalenessHistogram`. By default a window of the last 1024
+        staleness values, whatever they are, or the law that the rule brings along. Its ``warm_up`` concerns rules that
+        read the law.
 
     Returns:
       A transformation whose ``update(updates, state, params=None, *, staleness)`` takes τ as a keyword: a scalar
@@ -52,8 +61,8 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
 
     Raises:
       TypeError: where ``rule`` is no rule or ``law`` no law; from ``update`` for a τ that is no integer.
-      ValueError: where a rule with its own law is given another; from ``update`` for a concrete negative τ, or one
-        that is no scalar.
+      ValueError: where a rule with its own law is given another; from ``update`` for a concrete τ that is negative or
+        above 2³¹ - 1, as which a larger traced one counts, or one that is no scalar.
 
     Example:
       >>> import jax.numpy as jnp, optax, jasgd
@@ -78,6 +87,11 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
     empty = law if law is not None else own if own is not None else StalenessHistogram.window()
     if not callable(getattr(empty, "count", None)):
         raise TypeError(f"law must be a StalenessHistogram, such as StalenessHistogram.window(), got {law!r}")
+    if getattr(empty, "complete", False):
+        raise TypeError(
+            "law must be one that counts on, such as StalenessHistogram.window(), got a law of known values; "
+            "from_staleness counts on where it is given bins"
+        )
     waits = empty.warm_up if warms_up(rule) else 0
 
     def init_fn(params: optax.Params) -> StalenessAdaptiveState:
@@ -94,7 +108,7 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
         **extra_args: Any,
     ) -> tuple[optax.Updates, StalenessAdaptiveState]:
         del params, extra_args
-        tau = as_staleness(staleness)
+        tau = checked_staleness(staleness)
         measured = state.law.count(tau)
         with jax.numpy_dtype_promotion("standard"):  # formulas mix the integer τ with floats, also in strict sessions
             factor = evaluate(rule, tau, measured)
@@ -108,27 +122,15 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
             factor = jnp.where(measured.updates > waits, factor, jnp.float32(1.0))
         valid = tau >= 0
         if isinstance(measured, StalenessHistogram):
-            # A sum of weights is never negative, but XLA must wait for it: otherwise its CPU backend finds so many
-            # kernels ready at once that it wakes a pool of threads, which takes twice as long.
-            valid &= measured.total >= 0
+            # This is always so, but XLA must wait for it: otherwise its CPU backend finds so many kernels ready at once
+            # that it wakes a pool of threads, which takes twice as long.
+            valid &= (measured.counts if measured.values is None else measured.values)[0] >= -1
         factor = jnp.where(valid, factor, jnp.float32(jnp.nan))
         scaled = jax.tree.map(lambda u: u * factor.astype(u.dtype), updates)
         return scaled, StalenessAdaptiveState(measured, factor)
 
     # Optax's protocol for update says **extra_args, and its own transformations require some by name, as here.
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyrefly: ignore[bad-argument-type]
-
-
-def as_staleness(staleness: jax.typing.ArrayLike) -> jax.Array:
-    """τ as an int32 scalar, or the error that says what is wrong with it."""
-    dtype = np.result_type(staleness) if isinstance(staleness, (bool, int, float)) else jnp.result_type(staleness)
-    if not jnp.issubdtype(dtype, jnp.integer):
-        raise TypeError(f"staleness must be an integer number of updates, got dtype {dtype}")
-    if jnp.ndim(staleness):
-        raise ValueError(f"staleness must be a scalar, got shape {jnp.shape(staleness)}")
-    if not isinstance(staleness, jax.core.Tracer) and int(staleness) < 0:  # pyrefly: ignore[bad-argument-type]
-        raise ValueError(f"staleness must be ≥ 0 updates, got {int(staleness)}")  # pyrefly: ignore[bad-argument-type]
-    return jnp.asarray(staleness, jnp.int32)
 
 
 class DelayCompensatedState(NamedTuple):

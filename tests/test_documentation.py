@@ -55,7 +55,7 @@ def test_the_code_of_the_readme_runs(capsys):
     }  # fmt: skip
     exec(loop, names)
     np.testing.assert_allclose(names["params"], 1 - 0.01 * 2 * np.ones(3), rtol=1e-6)
-    assert int(names["state"][0].law.counts[3]) == 1
+    assert int(names["state"][0].law.values[0]) == 3
 
 
 def test_the_commands_of_the_readme_are_commands():

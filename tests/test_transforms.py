@@ -271,7 +271,10 @@ def test_a_state_can_be_saved_as_arrays():
     state = tx.init(PARAMS)
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(state))
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(state)]
-    assert paths == [".law.weights", ".law.recent", ".law.updates", ".factor"]
+    assert paths == [".law.counts", ".law.updates", ".factor"]
+    state = jasgd.staleness_adaptive(rules.tail()).init(PARAMS)
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(state)]
+    assert paths == [".law.values", ".law.updates", ".factor"]
 
 
 class TestDelayCompensated:

@@ -72,7 +72,7 @@ class Simulate(OutputOptions, ProblemOptions):
     momentum: float = 0.0
     """Momentum of SGD, 0 for none."""
     law: str | None = None
-    """How the staleness distribution is measured; by default window:length=1024 with four bins for each worker."""
+    """How the staleness distribution is measured; by default window:length=1024."""
     evaluate: bool = False
     """Whether to evaluate on the test set at the start and the end of each run."""
     train: bool = True

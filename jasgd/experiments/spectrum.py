@@ -124,8 +124,7 @@ def sweep(
       scheme: see :func:`jasgd.simulate`.
       momentum: see :func:`jasgd.experiments.recipe.transformation`, as is ``optimizer``.
       optimizer: ``"sgd"`` or ``"adam"``.
-      law: an empty law, for rules that do not bring their own; by default a window of 1024 updates with four bins for
-        each worker, and 256 at least.
+      law: an empty law, for rules that do not bring their own; by default a window of 1024 updates.
       evaluate: whether parameters are evaluated at the start and the end of each run.
       on_progress: called as ``on_progress(done, all)`` in updates of all runs together.
       on_result: called as ``on_result(point, result)`` after every run, by the thread that ran it.
@@ -147,7 +146,7 @@ def sweep(
     chosen = tuple(Arm.parse(arm) if isinstance(arm, str) else arm for arm in arms)
     check_arms(chosen, tuple(seeds))
     seeds, counts, rates = tuple(int(seed) for seed in seeds), *_checked(workers, clusters, learning_rates)
-    empty = StalenessHistogram.window(1024, bins=max(256, 4 * max(counts))) if law is None else law
+    empty = StalenessHistogram.window() if law is None else law
 
     def make(rule: rules.Rule, learning_rate: Any) -> Any:
         own = None if getattr(rule, "law", None) is not None else empty

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from jasgd.record.execution import DROP_REASONS, Execution
+from jasgd.record.remarks import state_remarks
 from jasgd.record.timings import load_timings, save_timings
 from jasgd.record.trees import load_tree, save_tree, to_json
 from jasgd.staleness import StalenessHistogram
@@ -108,6 +109,11 @@ class TrainResult:
             metrics |= {name: value for name, value in more.items() if name not in metrics}
         return metrics
 
+    @property
+    def remarks(self) -> list[str]:
+        """What the optimizer state adds, in sentences: what τ counts where gradients are accumulated, what was cut."""
+        return state_remarks(self.opt_state, self.execution.commits)
+
     def summary(self) -> str:
         """A few lines for people.
 
@@ -128,6 +134,7 @@ class TrainResult:
             lines.append("  evaluated: " + ", ".join(f"{name} {value:.4f}" for name, value in last.items()))
         if (shapes := self.execution.metadata.get("batch_shapes", 1)) > 1:
             lines.append(f"  compiled for {shapes} shapes of mini-batches, all but the first during the run")
+        lines += [f"  {remark}" for remark in self.remarks]
         lines += [f"  worker {w.worker} did not end" for w in self.stuck]
         return "\n".join(lines)
 

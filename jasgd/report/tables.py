@@ -76,6 +76,8 @@ def run_table(result: TrainResult, title: str, fits: list[LawFit]) -> Table:
         add("nearest model", f"{fits[0]}, Bhattacharyya distance {fits[0].distance:.4f}")
     if any_applied:
         add("step size", f"E[C] {m['mean_factor']:.3f}, E[τC] {m['mean_staleness_factor']:.3f}")
+    for remark in result.remarks:
+        add("note", remark)
     add("dropped", f"{m['dropped_stale']} too stale, {m['dropped_contended']} contended")
     return table
 

@@ -57,7 +57,7 @@ def inverse() -> Rule:
 
     def rule(staleness: Any, *, xp: Any = jnp) -> Any:
         del xp
-        return 1 / (1 + staleness)
+        return 1 / (1.0 + staleness)  # a float, since 1 + τ may be more than an int32 holds
 
     return rule
 

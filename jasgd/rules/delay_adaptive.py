@@ -148,7 +148,7 @@ def adadelay(learning_rate: float, smoothness: float = 1.0, scale: float = 1.0) 
     )
 
     def rule(staleness: Any, law: Any, *, xp: Any = jnp) -> Any:
-        return 1 / ((lipschitz + c * xp.sqrt(1.0 * (law.updates + staleness))) * rate)
+        return 1 / ((lipschitz + c * xp.sqrt(1.0 * law.updates + staleness)) * rate)
 
     rule.warms_up = False  # type: ignore[attr-defined]
     return rule

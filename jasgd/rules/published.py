@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from jasgd.checks import integer
+from jasgd.law import register_law
 from jasgd.rules.protocol import Rule
+from jasgd.staleness_values import as_int32
 
 BINS = 200  # length of the published table
 SAMPLE_START, SAMPLE_STOP = 10, 15  # in steps per worker
 SHIFTED = 128  # first staleness that the published right shift sends to the last bin
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=("weights", "updates"),
-    meta_fields=("workers", "mode", "warm_up"),
-)
-@dataclasses.dataclass(frozen=True)
-class PublishedTable:
+class PublishedTable(NamedTuple):
     """The table of the published code: one sample of the staleness, over a nominal count, never taken again.
 
     A step is numbered where a worker starts it, in the modes ``async`` and ``hogwild``; with every worker busy, the
@@ -44,23 +38,26 @@ class PublishedTable:
     mode: str
     warm_up: int
 
-    def count(self, staleness: jax.typing.ArrayLike) -> PublishedTable:
+    def count(self, staleness: jax.typing.ArrayLike) -> PublishedTable:  # pyrefly: ignore[bad-override]
         """The table after one more applied gradient."""
-        tau = jnp.asarray(staleness, jnp.int32)
+        tau = as_int32(staleness)
         numbered = self.updates if self.mode == "leashed" else self.updates - tau + self.workers - 1
         sampled = (numbered > SAMPLE_START * self.workers) & (numbered < SAMPLE_STOP * self.workers)
         # The table is built when step 15n is numbered; what is still in flight then comes too late for it.
         sampled &= (self.updates < self.warm_up) & (tau >= 0)
         weights = self.weights + (jnp.arange(BINS) == jnp.where(sampled, tau, -1)).astype(jnp.int32)
         updates = jnp.where(tau >= 0, optax.safe_increment(self.updates), self.updates)
-        return dataclasses.replace(self, weights=weights, updates=updates)
+        return self._replace(weights=weights, updates=updates)
 
     def strict_tail(self, staleness: jax.typing.ArrayLike) -> jax.Array:
         """Counts below τ over the nominal 5n, where at most 5n - 1 can be counted, and 4n when started steps are."""
-        tau = jnp.asarray(staleness, jnp.int32)
+        tau = as_int32(staleness)
         place = jnp.where(tau >= SHIFTED, BINS - 1, tau)[..., None]
         below = jnp.sum(jnp.where(jnp.arange(BINS) < place, self.weights, 0), axis=-1)
         return below.astype(jnp.float32) / ((SAMPLE_STOP - SAMPLE_START) * self.workers)
+
+
+register_law(PublishedTable, leaves=("weights", "updates"))
 
 
 def tail_published(
@@ -98,7 +95,7 @@ def tail_published(
       Bäckström, Papatriantafilou, Tsigas, "ASAP.SGD: instance-based adaptiveness to staleness in asynchronous SGD",
       ICML 2022, PMLR 162; read from its code, repository dcs-chalmers/shared-memory-sgd.
     """
-    integer("workers", workers, 1)
+    workers = integer("workers", workers, 1)
     if mode not in ("async", "hogwild", "leashed"):
         raise ValueError(f"mode must be 'async', 'hogwild' or 'leashed', got {mode!r}")
     if not 0 <= amplitude <= 1:

@@ -8,6 +8,7 @@ import pytest
 import jasgd
 import theory
 from theory.candidates.loading import loads
+from theory.formulas.to_jax import evaluated
 
 pytestmark = pytest.mark.newest
 
@@ -62,3 +63,10 @@ def test_normalised_tables_preserve_the_step_size_as_floats():
 def test_what_would_not_run_as_verified_is_refused(source, options, word):
     with pytest.raises(ValueError, match=word.replace(".", r"\.")):
         theory.to_rule(loads(HEAD + source), **options)
+
+
+def test_a_formula_is_computed_in_floats_where_integers_would_overflow():
+    tau, far = ("tau",), jnp.int32(2**31 - 1)
+    assert float(evaluated(("product", tau, tau), jnp.int32(100_000), None)) == 1e10
+    assert float(evaluated(("sum", tau, tau), far, None)) == 2.0**32
+    assert float(evaluated(("power", tau, ("number", 2)), jnp.int32(100_000), None)) == 1e10

@@ -21,7 +21,7 @@ def evaluated(formula: Formula, staleness: Any, distribution: Any) -> Any:
     if name == "pi":
         return jnp.pi
     if name == "tau":
-        return staleness
+        return staleness * 1.0  # a float, since products of integers overflow
     if name == "F":
         return distribution
     if name in ("sum", "product", "min", "max"):

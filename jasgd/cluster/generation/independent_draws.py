@@ -19,8 +19,8 @@ def independent(law: Any, *, steps: int, seed: int = 0) -> Execution:
     workers, so ``worker`` is -1 and the number of workers 0; there is no clock, so ``time_s`` is NaN.
 
     Args:
-      law: probabilities of 0…n as a sequence, of sum 1; a :class:`jasgd.StalenessHistogram`, whose overflow bin counts
-        for its own index; or a function of a ``numpy.random.Generator`` and a size, which gives as many integers ≥ 0.
+      law: probabilities of 0…n as a sequence, of sum 1; a :class:`jasgd.StalenessHistogram`, of whose bins the
+        middle is drawn; or a function of a ``numpy.random.Generator`` and a size, which gives as many integers ≥ 0.
       steps: number of commits, T, ≥ 1.
       seed: 0 ≤ seed < 2⁶⁴.
 
@@ -46,10 +46,12 @@ def independent(law: Any, *, steps: int, seed: int = 0) -> Execution:
             )
         description: dict[str, Any] = {"function": getattr(law, "__qualname__", type(law).__name__)}
     else:
-        pmf = _pmf(law)
-        cumulative = np.cumsum(pmf)
-        drawn = np.searchsorted(cumulative, rng.random(steps) * cumulative[-1], "right")
-        description = {"pmf": pmf.tolist()}
+        values, probabilities = _table(law)
+        cumulative = np.cumsum(probabilities)
+        drawn = values[np.searchsorted(cumulative, rng.random(steps) * cumulative[-1], "right")]
+        description = {"pmf": probabilities.tolist()}
+        if len(values) <= values[-1]:
+            description["staleness"] = values.tolist()
     rows = np.zeros(steps, row_dtype(dropped=False))
     rows["worker"], rows["tries"] = -1, 1
     rows["ticket"] = rows["version"] = np.arange(steps)
@@ -60,16 +62,17 @@ def independent(law: Any, *, steps: int, seed: int = 0) -> Execution:
     return Execution.from_rows(rows, np.zeros(0, row_dtype(dropped=True)), metadata)
 
 
-def _pmf(law: Any) -> np.ndarray:
+def _table(law: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The staleness values of a law, ascending, and their probabilities."""
     if isinstance(law, StalenessHistogram):
-        weights = np.asarray(law.weights, np.float64)
-        if weights.ndim != 1 or not weights.sum() > 0:
+        if law.weights.ndim != 1 or not law.total > 0:
             raise ValueError(f"law must be one histogram with values counted, got {law!r}")
-        return weights / weights.sum()
+        first, last, weights = law.distinct()
+        return (first + last) // 2, weights / weights.sum()
     try:
         pmf = np.asarray(law, np.float64)
     except (TypeError, ValueError):
         pmf = np.zeros(0)
     if pmf.ndim != 1 or not len(pmf) or not np.all(pmf >= 0) or not abs(pmf.sum() - 1) < 1e-6:
         raise ValueError(f"law must be probabilities ≥ 0 of sum 1, in one dimension, got {law!r}")
-    return pmf
+    return np.arange(len(pmf)), pmf
