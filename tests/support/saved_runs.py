@@ -1,7 +1,7 @@
 """Small runs of several kinds, as they are saved, and the runs that earlier versions saved.
 
-``python tests/support/saved_runs.py FOLDER`` saves them into a folder; ``tests/data/runs/version-N`` was made so, once, by
-the last code that wrote version N. Tests load each for ever.
+``python tests/support/saved_runs.py FOLDER`` saves them into a folder; ``tests/data/runs/version-N`` was made so, once,
+by the last code that wrote version N. Tests load each for ever.
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ import optax
 
 import jasgd
 from jasgd.experiments.recipe import Recipe
+from jasgd.record.saving.folder import adding
 
 VERSIONS = Path(__file__).parent.parent / "data" / "runs"
 
@@ -108,8 +109,8 @@ def _failed():
 
 #: What is saved beside the simulated run, as the command line saves it beside its own.
 RECIPE = Recipe(
-    dataset="digits", model="mlp", batch_size=16, seed=3, preset="published", data_dir=None, download=False, rule="tail",
-    law="cumulative", optimizer="sgd", learning_rate=0.1, momentum=0.5, workers=3,
+    dataset="digits", model="mlp", batch_size=16, seed=3, preset="published", data_dir=None, download=False,
+    rule="tail", law="cumulative", optimizer="sgd", learning_rate=0.1, momentum=0.5, workers=3,
 )  # fmt: skip
 #: name → what makes the run, its parameters at the start, and its transformation.
 KINDS = {
@@ -125,4 +126,5 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1])
     for name, (make, *_) in KINDS.items():
         make().save(folder / name)
-    RECIPE.save(folder / "simulated")
+    with adding(folder / "simulated") as draft:
+        RECIPE.write(draft)
