@@ -16,6 +16,32 @@ from jasgd.record.saving.folder import Draft
 from jasgd.record.saving.manifest import SavedFolder
 
 
+class LeavesByPath(dict[str, np.ndarray]):
+    """The leaves of a pytree by path, as they come without a structure; to JAX a pytree with the same leaves and paths.
+
+    Saved again they have the paths and types that they had.
+
+    Args:
+      leaves: by path, in the order of the tree.
+      nodes: types of the nodes, by path.
+      keys: dtype and implementation of the typed PRNG keys, by path of the leaf that is their data.
+    """
+
+    def __init__(self, leaves: Mapping[str, np.ndarray], nodes: Mapping[str, str], keys: Mapping[str, Any] | None):
+        super().__init__(leaves)
+        self.nodes, self.keys_of = dict(nodes), None if keys is None else dict(keys)
+
+
+jax.tree_util.register_pytree_with_keys(
+    LeavesByPath,
+    lambda tree: (
+        [(path, leaf) for path, leaf in tree.items()],
+        (tuple(tree), json.dumps([tree.nodes, tree.keys_of])),
+    ),
+    lambda about, leaves: LeavesByPath(dict(zip(about[0], leaves, strict=True)), *json.loads(about[1])),
+)
+
+
 def digest(tree: Any) -> str:
     """SHA-256 over the bytes, shapes and dtypes of a pytree's leaves, in order.
 
@@ -65,6 +91,8 @@ def save_tree(draft: Draft, name: str, tree: Any) -> None:
     """
     leaves, nodes = _by_path(tree)
     keys = {path: [str(leaf.dtype), str(jax.random.key_impl(leaf))] for path, leaf in leaves.items() if _is_key(leaf)}
+    if isinstance(tree, LeavesByPath):
+        nodes, keys = tree.nodes, tree.keys_of
     # Weights do not get smaller by compression.
     draft.arrays(name, {path: plain(leaf) for path, leaf in leaves.items()}, compress=False, nodes=nodes, keys=keys)
 
@@ -78,7 +106,7 @@ def load_tree(saved: SavedFolder, name: str, like: Any) -> Any:
       like: a pytree in whose structure the leaves are put, or None for a dict by path.
 
     Returns:
-      The pytree. In a dict by path a typed PRNG key is its data.
+      The pytree; in a dict by path a typed PRNG key is its data.
 
     Raises:
       SavedRunError: where the file is damaged.
@@ -90,12 +118,14 @@ def load_tree(saved: SavedFolder, name: str, like: Any) -> Any:
         arrays, nodes, keys = _version_1(path, saved.arrays(name)), {}, None
     else:
         arrays, about = saved.arrays(name), saved.manifest[name]
-        nodes, keys = about.get("nodes", {}), about.get("keys", {})
-    return arrays if like is None else _fitted(path, arrays, nodes, keys, like)
+        nodes, keys = about["nodes"], about["keys"]
+    return LeavesByPath(arrays, nodes, keys) if like is None else _fitted(path, arrays, nodes, keys, like)
 
 
 def _fitted(path: Path, arrays: dict[str, np.ndarray], nodes: dict[str, str], keys: dict | None, like: Any) -> Any:
     expected, its_nodes = _by_path(like)
+    if isinstance(like, LeavesByPath):
+        its_nodes = like.nodes
     for where, kind in its_nodes.items():
         if nodes.get(where, kind) != kind:
             message = f"{path}: node {where or 'at the top'} is of type {nodes[where]}, the given structure has {kind}"
@@ -120,6 +150,7 @@ def _like(what: str, array: np.ndarray, expected: Any, path: str, keys: dict | N
         _same_shape(what, array.shape, data.shape)
         return jax.random.wrap_key_data(jax.numpy.asarray(array), impl=impl or jax.random.key_impl(expected))
     own = np.dtype(expected.dtype) if hasattr(expected, "dtype") else np.asarray(expected).dtype
+    own = own.newbyteorder("=")
     _same_shape(what, array.shape, expected.shape if hasattr(expected, "shape") else np.shape(expected))
     if array.dtype not in (own, _in_jax(own)):
         raise ValueError(f"{what} is of dtype {array.dtype}, the given structure has {_in_jax(own)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import zipfile
@@ -64,9 +65,9 @@ def read_arrays(file: BinaryIO) -> dict[str, np.ndarray]:
                 # All of a member is read before any of it is believed: zipfile holds its checksum only at the end.
                 content = io.BytesIO(members.read(member))
                 arrays[member.removesuffix(".npy")] = np.lib.format.read_array(content, allow_pickle=False)
-    except OSError:
-        raise
     except Exception as error:  # zipfile and NumPy raise a dozen kinds for damaged bytes, MemoryError among them
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # which a damaged offset leads to
+            raise
         raise SavedRunError(f"is damaged: {type(error).__name__}: {error}") from error
     return arrays
 
