@@ -1,6 +1,6 @@
 """The kind: what is restored by position, with casts, or without looking at what it was.
 
-Leaves go by path, and shape, dtype, kind of key and types of the nodes are those of the given structure, or it is refused.
+Leaves go by path; shapes, dtypes, kinds of keys and types of nodes are those of the given structure, or it is refused.
 """
 
 import dataclasses
@@ -59,8 +59,8 @@ def test_leaves_go_by_path_whatever_the_order(tmp_path):
         ({"a": A}, {"a": A[:2]}, r"leaf \['a'\] is of shape \[3\], the given structure has \[2\]"),
         ({"a": A}, {"a": A[:, None]}, r"leaf \['a'\] is of shape \[3\], the given structure has \[3, 1\]"),
         (A, A[0], r"leaf at the top is of shape \[3\]"),
-        ({"a": A.astype(jnp.bfloat16)}, {"a": A}, r"leaf \['a'\] is of dtype bfloat16, the given structure has float32"),
-        ({"a": A}, {"a": A.astype(jnp.bfloat16)}, r"leaf \['a'\] is of dtype float32, the given structure has bfloat16"),
+        ({"a": A.astype(jnp.bfloat16)}, {"a": A}, r"leaf \['a'\] is of dtype bfloat16, the .* has float32"),
+        ({"a": A}, {"a": A.astype(jnp.bfloat16)}, r"leaf \['a'\] is of dtype float32, the .* has bfloat16"),
         ({"a": A.astype(jnp.bfloat16)}, {"a": A.astype(jnp.float16)}, r"of dtype bfloat16.*float16"),
         ({"a": A.astype(int)}, {"a": A.astype(jnp.uint32)}, r"of dtype int32.*uint32"),
         ({"a": np.arange(3.0)}, {"a": A}, r"of dtype float64, the given structure has float32"),
@@ -147,7 +147,7 @@ def test_any_tree_comes_back_and_numpy_reads_it_by_path(tmp_path, name):
     loaded = load(folder, tree)
     assert jax.tree.structure(loaded) == jax.tree.structure(tree)
     for leaf, expected in zip(jax.tree.leaves(loaded), jax.tree.leaves(tree), strict=True):
-        assert leaf.dtype == expected.dtype.newbyteorder("=") if isinstance(expected, np.ndarray) else expected.dtype
+        assert leaf.dtype == (expected.dtype.newbyteorder("=") if "order" in name else expected.dtype)
         assert np.array_equal(*(jax.random.key_data(x) if "random" in name else x for x in (leaf, expected)))
     by_path = load(folder)
     assert [np.asarray(leaf).tolist() for leaf in by_path.values()] == [

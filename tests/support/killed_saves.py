@@ -1,7 +1,7 @@
 """Saves that are killed, with SIGKILL, before each of their calls of the operating system and at random points.
 
-A script, since it forks: ``python killed_saves.py WHAT FOLDER`` prints as JSON what was there after each kill. Nothing in
-it computes with JAX, whose threads would not survive a fork.
+A script, since it forks: ``python killed_saves.py WHAT FOLDER`` prints as JSON what was there after each kill. Nothing
+in it computes with JAX, whose threads would not survive a fork.
 """
 
 import json

@@ -65,11 +65,11 @@ def test_on_a_full_disk_the_old_result_stays(tmp_path):
                 break
         with pytest.raises(OSError, match=rf"No space left on device.*{folder}"):
             old.save(folder, overwrite=True)
-        with pytest.raises(OSError, match="No space left on device.*new"):
+        with pytest.raises(OSError, match=r"No space left on device.*new"):
             old.save(disk / "new")
         assert not (disk / "new").exists()
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-        with pytest.raises(OSError, match="No space left on device.*execution.npz"):
+        with pytest.raises(OSError, match=r"No space left on device.*execution.npz"):
             old.execution.save(folder / "execution.npz")
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
         (disk / "other").unlink()
