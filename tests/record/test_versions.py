@@ -1,29 +1,18 @@
 """Runs that earlier versions saved are loaded for ever, and come out as they came out then."""
 
-import hashlib
 import json
 import shutil
 
 import jax
-import numpy as np
 import pytest
-from support.saved_runs import KINDS, RECIPE, VERSIONS
+from support.saved_runs import KINDS, RECIPE, VERSIONS, content
 
 import jasgd
 from jasgd.experiments.recipe import Recipe
 from jasgd.record.saving.manifest import VERSION
-from jasgd.record.trees import digest, to_json
+from jasgd.record.trees import digest
 
 SAVED = sorted(VERSIONS.glob("version-*/*/"))
-
-
-def digests(arrays):
-    """By name, in the words of ``expected.json``, which the code of that version wrote."""
-    described = {name: np.asarray(array) for name, array in arrays.items()}
-    return {
-        name: f"{a.dtype.name}{list(a.shape)} {hashlib.sha256(a.tobytes()).hexdigest()[:32]}"
-        for name, a in described.items()
-    }
 
 
 def test_every_version_is_kept_with_a_run_of_every_kind():
@@ -36,13 +25,8 @@ def test_every_version_is_kept_with_a_run_of_every_kind():
 def test_it_loads_as_it_did_then(folder, tmp_path):
     expected = json.loads((folder.parent / "expected.json").read_text())[folder.name]
     result = jasgd.TrainResult.load(folder)
-    for name in ("params", "opt_state", "initial_params", "aux", "timings"):
-        assert digests(getattr(result, name)) == expected[name]
-    assert {name: sha[:32] for name, sha in result.execution.hashes().items()} == expected["execution"]
-    for name in ("outcome", "message", "counters", "duration_s"):
-        assert getattr(result, name) == expected[name]
-    assert to_json(result.evaluations) == expected["evaluations"]
-    assert bool(result.traceback) == expected["traceback"] == (folder.name == "failed")
+    assert content(result) == expected
+    assert expected["traceback"] == (folder.name == "failed")
     # Put into the structures they have the digests that training noted.
     _, params, tx = KINDS[folder.name]
     likes = {"params_like": params(), "opt_state_like": tx().init(params())}

@@ -5,6 +5,8 @@ by the last code that wrote version N. Tests load each for ever.
 """
 
 import dataclasses
+import hashlib
+import json
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +19,7 @@ import optax
 import jasgd
 from jasgd.experiments.recipe import Recipe
 from jasgd.record.saving.folder import adding
+from jasgd.record.trees import to_json
 
 VERSIONS = Path(__file__).parent.parent / "data" / "runs"
 
@@ -121,10 +124,32 @@ KINDS = {
 }
 
 
+def content(result):
+    """All of a result that was loaded without structures, in values that JSON can hold."""
+
+    def described(column):
+        array = np.asarray(column)
+        return f"{array.dtype.name}{list(array.shape)} {hashlib.sha256(array.tobytes()).hexdigest()[:32]}"
+
+    trees = ("params", "opt_state", "initial_params", "aux", "timings")
+    return {
+        **{name: {path: described(leaf) for path, leaf in getattr(result, name).items()} for name in trees},
+        **{name: getattr(result, name) for name in ("message", "counters", "duration_s")},
+        "execution": {name: sha256[:32] for name, sha256 in result.execution.hashes().items()},
+        "workers": result.execution.workers,
+        "outcome": str(result.outcome),
+        "evaluations": to_json(result.evaluations),
+        "traceback": bool(result.traceback),
+        "stuck": len(result.stuck),
+    }
+
+
 if __name__ == "__main__":
     jasgd.configure_cpu()
     folder = Path(sys.argv[1])
     for name, (make, *_) in KINDS.items():
         make().save(folder / name)
+    contents = {name: content(jasgd.TrainResult.load(folder / name)) for name in KINDS}
+    (folder / "expected.json").write_text(json.dumps(contents, indent=1) + "\n")
     with adding(folder / "simulated") as draft:
         RECIPE.write(draft)
