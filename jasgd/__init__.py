@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jasgd.jax_settings import configure_cpu
     from jasgd.record.execution import Execution, ExecutionError
     from jasgd.record.result import Outcome, TrainingError, TrainResult
+    from jasgd.record.saving.arrays import SavedRunError
     from jasgd.replaying.replayer import Replay, replay
     from jasgd.replaying.rerun import ReplayError
     from jasgd.simulating.simulator import BySeed, Simulation, by_seed, simulate
@@ -38,6 +39,7 @@ _WHERE = {
     "Progress": "jasgd.training.progress",
     "Replay": "jasgd.replaying.replayer",
     "ReplayError": "jasgd.replaying.rerun",
+    "SavedRunError": "jasgd.record.saving.arrays",
     "Simulation": "jasgd.simulating.simulator",
     "Spectrum": "jasgd.experiments.spectrum",
     "StalenessAdaptiveState": "jasgd.transforms",

@@ -27,43 +27,51 @@ class Compare(TrainingOptions):
         from jasgd.experiments.arms import BASELINE, Arm
         from jasgd.experiments.comparison import compare
         from jasgd.experiments.recipe import Recipe
+        from jasgd.record.saving.folder import adding, gathering, replacing
         from jasgd.report.progress_bars import TrainingBar
         from jasgd.report.tables import comparison_table
         from jasgd.staleness import parse_law
 
+        folder = self.folder("compare")
         self.require_plots()
         arms = [Arm.parse(arm) for arm in self.arms]
         law = None if self.law is None else parse_law(self.law)
         runs, stops = len(arms) * len(self.seeds), self.stops()
         bar = TrainingBar(Console(stderr=True), runs=runs, steps=stops["steps"], time_limit_s=self.time_limit_s)
         means: dict[tuple[str, int], float] = {}  # E[C] by arm and seed, which controls take
-        with self.folder("compare") as folder, bar:
+        with gathering(folder, overwrite=self.overwrite) as runs_folder:
 
             def finish(arm: Arm, seed: int, result: Any) -> None:
                 bar.finish(f"{arm.label}, seed {seed}", result)
                 means[arm.label, seed] = result.metrics["mean_factor"]
                 constant = None if arm.rule != BASELINE else 1.0 if arm.mean_of is None else means[arm.mean_of, seed]
-                saved = result.save(folder / re.sub(r"[^\w.=@,-]", "_", arm.label) / f"seed-{seed}")
-                Recipe.of(self, rule=arm.rule, seed=seed, constant=constant).save(saved)
+                path = runs_folder / re.sub(r"[^\w.=@,-]", "_", arm.label) / f"seed-{seed}"
+                with replacing(path, kind="run") as draft:
+                    result.write(draft)
+                    Recipe.of(self, rule=arm.rule, seed=seed, constant=constant).write(draft)
 
-            comparison = compare(
-                self.problem,
-                arms,
-                self.seeds,
-                workers=self.workers,
-                learning_rate=self.learning_rate,
-                scheme=self.scheme,
-                momentum=self.momentum,
-                optimizer=self.optimizer,
-                law=law,
-                evaluate_every_s=self.evaluate_every_s,
-                on_progress=lambda arm, seed, progress: bar.show(f"{arm.label}, seed {seed}", progress),
-                on_result=finish,
-                **stops,
-            )
-        files = report.plot_comparison(comparison, folder) if self.plots else []
-        write_json(self.json, comparison.record(), folder, "comparison.json", files)
-        if not self.json:
+            with bar:
+                comparison = compare(
+                    self.problem,
+                    arms,
+                    self.seeds,
+                    workers=self.workers,
+                    learning_rate=self.learning_rate,
+                    scheme=self.scheme,
+                    momentum=self.momentum,
+                    optimizer=self.optimizer,
+                    law=law,
+                    evaluate_every_s=self.evaluate_every_s,
+                    on_progress=lambda arm, seed, progress: bar.show(f"{arm.label}, seed {seed}", progress),
+                    on_result=finish,
+                    **stops,
+                )
+            with adding(runs_folder, kind="comparison") as draft:
+                files = report.plot_comparison(comparison, draft.path) if self.plots else []
+                text = write_json(comparison.record(), draft, folder, "comparison.json", files)
+        if self.json:
+            print(text)
+        else:
             console = stdout()
             console.print(comparison_table(comparison))
             console.print(comparison.reading(), soft_wrap=True, highlight=False, markup=False)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import itertools
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,6 +53,8 @@ class OutputOptions:
 
     out: Path | None = None
     """Folder to write the results into; by default runs/COMMAND-TIME."""
+    overwrite: bool = False
+    """Whether results that are in the folder already are replaced, once the new ones are there."""
     plots: bool = True
     """Whether to draw plots, as PNG files in the folder of the results."""
     json: bool = False
@@ -64,16 +65,16 @@ class OutputOptions:
         if self.plots:
             import jasgd.report.figures  # noqa: F401
 
-    @contextlib.contextmanager
-    def folder(self, command: str) -> Iterator[Path]:
-        """The run folder: made before anything is trained, so that no run is lost; removed if it stays empty."""
-        folder = self.out or Path("runs") / time.strftime(f"{command}-%Y%m%d-%H%M%S")
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            yield folder
-        finally:
-            if not any(folder.iterdir()):
-                folder.rmdir()
+    def folder(self, command: str) -> Path:
+        """The folder of the results, which may be saved into; FileExistsError before anything is computed if not."""
+        from jasgd.record.saving.folder import check_free
+
+        if self.out is not None:
+            check_free(self.out, overwrite=self.overwrite)
+            return self.out
+        name = Path("runs") / time.strftime(f"{command}-%Y%m%d-%H%M%S")
+        numbered = (name.with_name(f"{name.name}-{i}") for i in itertools.count(2))  # two may start in one second
+        return next(path for path in itertools.chain([name], numbered) if not path.exists())
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jasgd.record.saving.folder import Draft
 
 SUCCEEDED, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -26,15 +29,14 @@ def stdout() -> Any:
     return console if console.is_terminal else Console(width=150)
 
 
-def write_json(as_json: bool, report: dict[str, Any], folder: Path, name: str, files: Sequence[Path]) -> None:
-    """Writes a command's report into its folder as JSON, and prints it with ``as_json``."""
+def write_json(report: dict[str, Any], draft: Draft, folder: Path, name: str, files: Sequence[Path]) -> str:
+    """Writes a command's report into the folder that it saves as JSON, and returns it for ``--json``."""
     from jasgd.record.trees import to_json
 
-    report = report | {"folder": str(folder), "plots": [str(file) for file in files]}
+    report = report | {"folder": str(folder), "plots": [str(folder / file.name) for file in files]}
     text = json.dumps(to_json(report), indent=2, allow_nan=False)
-    (folder / name).write_text(text + "\n")
-    if as_json:
-        print(text)
+    (draft.path / name).write_text(text + "\n", encoding="utf-8")
+    return text
 
 
 def print_files(folder: Path, files: Sequence[Path]) -> None:

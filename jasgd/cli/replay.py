@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import json
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +41,7 @@ class Replay:
 
         recipe = Recipe.load(self.folder)
         problem = recipe.problem(self.data_dir)
-        try:
-            result = TrainResult.load(self.folder, params_like=problem.params)
-        except zipfile.BadZipFile as error:
-            raise ValueError(f"{self.folder} holds a file that was altered: {error}") from error
+        result = TrainResult.load(self.folder, params_like=problem.params)
         arguments = result, problem.loss_fn, recipe.transformation(), problem.batches
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "this is not what the run was made with")  # printed below

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +13,7 @@ from jasgd.cli.output import SUCCEEDED, print_files, stdout, write_json
 
 if TYPE_CHECKING:
     from jasgd.cluster import Cluster
+    from jasgd.record.saving.folder import Draft
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -80,12 +81,17 @@ class Simulate(OutputOptions, ProblemOptions):
 
     def run(self) -> int:
         """Simulates, writes the run folder, prints tables."""
+        from jasgd.record.saving.folder import replacing
+
+        folder, kind = self.folder("simulate"), "spectrum" if self.train else "executions"
         self.require_plots()
         clusters = {speeds: self._cluster(speeds) for speeds in self.speeds}
         if len(clusters) < len(self.speeds):
             raise ValueError(f"speeds must be given once each, got {', '.join(self.speeds)}")
-        with self.folder("simulate") as folder:
-            return self._train(clusters, folder) if self.train else self._generate(clusters, folder)
+        with replacing(folder, kind=kind, overwrite=self.overwrite) as draft:
+            show = self._train(clusters, folder, draft) if self.train else self._generate(clusters, folder, draft)
+        show()
+        return SUCCEEDED  # that a step size diverges is a finding
 
     def _cluster(self, speeds: str) -> Cluster:
         from jasgd.cluster import Cluster, Nodes, Pauses, Stragglers
@@ -105,7 +111,7 @@ class Simulate(OutputOptions, ProblemOptions):
             nodes=None if self.nodes is None else parse_options(self.nodes, Nodes),
         )
 
-    def _train(self, clusters: dict[str, Cluster], folder: Path) -> int:
+    def _train(self, clusters: dict[str, Cluster], folder: Path, draft: Draft) -> Callable[[], None]:
         from rich.console import Console
 
         from jasgd import report
@@ -130,32 +136,42 @@ class Simulate(OutputOptions, ProblemOptions):
                 evaluate=self.evaluate,
                 on_progress=bar.show,
             )
-        files = report.plot_spectrum(spectrum, folder) if self.plots else []
-        write_json(self.json, spectrum.record(), folder, "spectrum.json", files)
-        if not self.json:
+        files = report.plot_spectrum(spectrum, draft.path) if self.plots else []
+        text = write_json(spectrum.record(), draft, folder, "spectrum.json", files)
+
+        def show() -> None:
+            if self.json:
+                print(text)
+                return
             console = stdout()
             for label in clusters:
                 console.print(spectrum_table(spectrum, label))
             console.print(spectrum.reading(), soft_wrap=True, highlight=False, markup=False)
             print_files(folder, files)
-        return SUCCEEDED  # that a step size diverges is a finding
 
-    def _generate(self, clusters: dict[str, Cluster], folder: Path) -> int:
+        return show
+
+    def _generate(self, clusters: dict[str, Cluster], folder: Path, draft: Draft) -> Callable[[], None]:
         from jasgd.experiments.measures import execution_numbers
         from jasgd.report.tables import executions_table
 
         rows = []
         for label, count, seed, execution in self._executions(clusters):
             name = re.sub(r"[^\w.=,-]", "_", label)
-            path = folder / name / f"workers-{count}" / f"seed-{seed}.npz"
+            path = draft.path / name / f"workers-{count}" / f"seed-{seed}.npz"
             path.parent.mkdir(parents=True, exist_ok=True)
             execution.save(path)
             rows.append({"cluster": label, "workers": count, "seed": seed} | execution_numbers(execution))
-        write_json(self.json, {"executions": rows, "scheme": self.scheme}, folder, "executions.json", [])
-        if not self.json:
+        text = write_json({"executions": rows, "scheme": self.scheme}, draft, folder, "executions.json", [])
+
+        def show() -> None:
+            if self.json:
+                print(text)
+                return
             stdout().print(executions_table(rows))
             print_files(folder, [])
-        return SUCCEEDED
+
+        return show
 
     def _executions(self, clusters: dict[str, Cluster]) -> Iterator[tuple[str, int, int, Any]]:
         from jasgd.cluster import generate

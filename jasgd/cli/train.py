@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 
-from jasgd.cli.options import TrainingOptions
+from jasgd.cli.options import OutputOptions, TrainingOptions
 from jasgd.cli.output import exit_code, print_files, stdout, write_json
 
 
@@ -25,6 +25,7 @@ class Train(TrainingOptions):
         from jasgd import report, schemes
         from jasgd.experiments.recipe import Recipe, transformation
         from jasgd.fits import fit
+        from jasgd.record.saving.folder import adding, replacing
         from jasgd.report.progress_bars import TrainingBar
         from jasgd.report.tables import run_table
         from jasgd.rules.parsing import parse_rule
@@ -32,6 +33,7 @@ class Train(TrainingOptions):
         from jasgd.staleness import parse_law
         from jasgd.training.trainer import train
 
+        folder = self.folder("train")
         self.require_plots()
         scheme = parse_scheme(self.scheme)
         rule = parse_rule(self.rule, workers=self.workers, learning_rate=self.learning_rate)
@@ -41,7 +43,7 @@ class Train(TrainingOptions):
         )
         problem, stops = self.problem(self.seed), self.stops()
         bar = TrainingBar(Console(stderr=True), runs=1, steps=stops["steps"], time_limit_s=self.time_limit_s)
-        with self.folder("train") as folder, bar:
+        with replacing(folder, kind="run", overwrite=self.overwrite) as draft, bar:
             result = train(
                 problem.loss_fn,
                 problem.params,
@@ -57,12 +59,11 @@ class Train(TrainingOptions):
                 **stops,
             )
             bar.finish(problem.name, result)
-            Recipe.of(self).save(result.save(folder))
+            result.write(draft)
+            Recipe.of(self).write(draft)
         fits = fit(result.law) if len(result.execution) else []
-        files = report.plot(result, folder) if self.plots else []
-        settings = {
-            f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("json", "out", "plots")
-        }
+        output = {f.name for f in dataclasses.fields(OutputOptions)}
+        settings = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in output}
         numbers = {
             "outcome": str(result.outcome),
             "message": result.message,
@@ -71,8 +72,12 @@ class Train(TrainingOptions):
             "evaluations": result.evaluations,
             "fits": [{"model": f.model, "parameters": f.parameters, "distance": f.distance} for f in fits],
         }
-        write_json(self.json, numbers, folder, "metrics.json", files)
-        if not self.json:
+        with adding(folder) as draft:  # later, so that no picture that fails costs the run
+            files = report.plot(result, draft.path) if self.plots else []
+            text = write_json(numbers, draft, folder, "metrics.json", files)
+        if self.json:
+            print(text)
+        else:
             title = f"{problem.name}, {schemes.describe(scheme)}, {self.workers} workers, {self.rule}"
             stdout().print(run_table(result, title, fits))
             print_files(folder, files)

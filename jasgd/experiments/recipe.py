@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from pathlib import Path
 from typing import Any, Literal
@@ -12,10 +11,12 @@ import jax
 import optax
 
 from jasgd import rules
+from jasgd.record.saving.arrays import SavedRunError
+from jasgd.record.saving.folder import Draft
+from jasgd.record.saving.manifest import SavedFolder, read_whole
 from jasgd.rules.damping import computed_constant
 from jasgd.rules.parsing import parse_rule
 from jasgd.staleness import parse_law
-from jasgd.text_files import read_text
 from jasgd.transforms import staleness_adaptive
 
 FILE = "recipe.json"
@@ -64,9 +65,13 @@ class Recipe:
         arguments = others | {name: getattr(command, name) for name in names}
         return cls(**arguments | {"data_dir": arguments["data_dir"] and str(arguments["data_dir"])})
 
-    def save(self, folder: Path) -> None:
-        """Writes ``recipe.json`` into a run's folder; OSError where that cannot be done."""
-        (folder / FILE).write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+    def write(self, draft: Draft) -> None:
+        """Writes ``recipe.json`` into a run's folder.
+
+        Args:
+          draft: of the folder.
+        """
+        draft.json(FILE, dataclasses.asdict(self))
 
     @classmethod
     def load(cls, folder: Path) -> Recipe:
@@ -79,17 +84,21 @@ class Recipe:
           The recipe.
 
         Raises:
-          ValueError: for a folder that is not one of a run of the command line.
+          ValueError: for a folder that is not one of a run of the command line, and a recipe that was altered.
         """
-        path = folder / FILE
-        if not path.exists():
+
+        def read(saved: SavedFolder) -> Any:
+            return saved.json(FILE) if FILE in saved else None
+
+        fields = read_whole(folder, read) if folder.is_dir() else None
+        if fields is None:
             inside = sorted(file.parent for file in folder.rglob(FILE)) if folder.is_dir() else []
             hint = f"; a run in it is {inside[0]}" if inside else ""
             raise ValueError(f"folder must be one of a run of jasgd train or compare, got {folder}{hint}")
         try:
-            return cls(**json.loads(read_text(path)))
-        except (TypeError, json.JSONDecodeError) as error:  # also a key that is missing, or one too many
-            raise ValueError(f"{path} is not what jasgd wrote: {error}") from error
+            return cls(**fields)
+        except TypeError as error:  # a key that is missing, or one too many
+            raise SavedRunError(f"{folder / FILE} is not what jasgd wrote: {error}") from error
 
     def problem(self, data_dir: Path | None = None) -> Any:
         """The problem, see :func:`jasgd.problems.load`.

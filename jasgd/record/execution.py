@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from jasgd.record.row_hashes import row_hashes
+from jasgd.record.saving.arrays import SavedRunError, read_arrays, write_arrays
+from jasgd.record.saving.files import write_whole
+from jasgd.record.saving.manifest import located
 
 #: column → dtype, in the order of the files; times in seconds, staleness in updates.
 COLUMNS: dict[str, type] = {
@@ -243,11 +247,13 @@ class Execution:
     def save(self, path: str | Path) -> None:
         """Writes one .npz file, with the metadata and a hash per column in it as JSON.
 
+        At any moment there is the old file or the new one, also where the process is killed.
+
         Args:
           path: the file; its folder must exist.
 
         Raises:
-          OSError: where it cannot be written.
+          OSError: where it cannot be written; an old file is then as it was.
         """
         columns = {name: getattr(self, name) for name in COLUMNS}
         drops = {f"dropped.{name}": getattr(self.dropped, name) for name in [*COLUMNS, "reason"]}
@@ -256,7 +262,9 @@ class Execution:
         if self.dropped.row_hash is not None:
             drops["dropped.row_hash"] = self.dropped.row_hash
         header = json.dumps({"metadata": self.metadata, "hashes": self.hashes()}, sort_keys=True)
-        np.savez_compressed(Path(path), **columns, **drops, header=np.array(header))
+        file = io.BytesIO()
+        write_arrays(file, columns | drops | {"header": np.array(header)}, compress=True)
+        write_whole(Path(path), file.getvalue())
 
     @classmethod
     def load(cls, path: str | Path) -> Execution:
@@ -271,18 +279,37 @@ class Execution:
         Raises:
           ExecutionError: where a column is missing, its hash is wrong, or the rows contradict each other; it names the
             first such row.
+          SavedRunError: where the file is damaged.
           OSError: where the file cannot be read.
         """
-        with np.load(Path(path), allow_pickle=False) as file:
-            try:
-                header = json.loads(str(file["header"]))
-                columns = {name: file[name] for name in COLUMNS}
-                drops = {name: file[f"dropped.{name}"] for name in [*COLUMNS, "reason"]}
-                row_hashes = [
-                    file[name] if name in header["hashes"] else None for name in ("row_hash", "dropped.row_hash")
-                ]
-            except KeyError as missing:
-                raise ExecutionError(f"{path}: no column {missing}") from None
+        with located(Path(path)).open("rb") as file:
+            return cls.read(file, path)
+
+    @classmethod
+    def read(cls, file: BinaryIO, path: str | Path) -> Execution:
+        """Reads an execution from an open file, as :meth:`load` does.
+
+        Args:
+          file: in binary mode.
+          path: for messages.
+
+        Returns:
+          The execution.
+        """
+        try:
+            arrays = read_arrays(file)
+            header = json.loads(str(arrays["header"]))
+            columns = {name: arrays[name] for name in COLUMNS}
+            drops = {name: arrays[f"dropped.{name}"] for name in [*COLUMNS, "reason"]}
+            row_hashes = [
+                arrays[name] if name in header["hashes"] else None for name in ("row_hash", "dropped.row_hash")
+            ]
+        except KeyError as missing:
+            raise ExecutionError(f"{path}: no column {missing}") from None
+        except SavedRunError as error:
+            raise SavedRunError(f"{path} {error}") from error
+        except (ValueError, TypeError) as error:
+            raise SavedRunError(f"{path} has a damaged header: {error}") from error
         lost = Drops(**drops, row_hash=row_hashes[1])
         execution = cls(**columns, dropped=lost, metadata=header["metadata"], row_hash=row_hashes[0])
         for name, present in execution.hashes().items():

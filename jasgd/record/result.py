@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,14 @@ import numpy as np
 
 from jasgd.record.execution import DROP_REASONS, Execution
 from jasgd.record.remarks import state_remarks
-from jasgd.record.timings import load_timings, save_timings
-from jasgd.record.trees import load_tree, save_tree, to_json
+from jasgd.record.saving.arrays import SavedRunError
+from jasgd.record.saving.folder import Draft, replacing
+from jasgd.record.saving.manifest import VERSION, SavedFolder, read_whole
+from jasgd.record.trees import digest, load_tree, save_tree, to_json
 from jasgd.staleness import StalenessHistogram
+
+KIND = "run"
+RESULT, EXECUTION, INITIAL = "result.json", "execution.npz", "initial_params.npz"
 
 
 class Outcome(enum.StrEnum):
@@ -138,30 +142,45 @@ class TrainResult:
         lines += [f"  worker {w.worker} did not end" for w in self.stuck]
         return "\n".join(lines)
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Writes the result into a folder: arrays as .npz, everything else as JSON; nothing is pickled.
+
+        The folder holds the old result or the new one whole, at whatever point the process is killed. ``params.npz``,
+        ``opt_state.npz`` and ``initial_params.npz`` have their leaves under their paths: ``np.load(file)[path]`` is a
+        leaf in its dtype; one that NumPy does not have, such as bfloat16, is bytes of that size until ``.view(dtype)``.
+        ``manifest.json`` has the dtypes, shapes and digests of all.
 
         Args:
           folder: made if it does not exist.
+          overwrite: whether a result that was saved there is replaced, with its pictures and all else that jasgd wrote.
 
         Returns:
           The folder.
 
         Raises:
-          OSError: where it cannot be written.
+          FileExistsError: where the folder has files already; with ``overwrite``, where it has some that jasgd did not
+            save there, which it never removes.
+          OSError: where it cannot be written; the folder is then as it was.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.execution.save(folder / "execution.npz")
-        save_tree(folder / "params.npz", self.params)
-        save_tree(folder / "opt_state.npz", self.opt_state)
+        with replacing(folder, kind=KIND, overwrite=overwrite) as draft:
+            self.write(draft)
+        return Path(folder)
+
+    def write(self, draft: Draft) -> None:
+        """Writes the result into a folder that is saved together with other files.
+
+        Args:
+          draft: of the folder.
+        """
+        self.execution.save(draft.path / EXECUTION)
+        for name, tree in (("params", self.params), ("opt_state", self.opt_state)):
+            save_tree(draft, f"{name}.npz", tree)
         if self.initial_params is not None:
-            save_tree(folder / "initial_params.npz", self.initial_params)
-        # With a prefix, since NumPy takes some names for its own arguments.
-        columns: dict[str, Any] = {f"aux.{name}": column for name, column in self.aux.items()}
-        np.savez_compressed(folder / "aux.npz", **columns)
-        save_timings(folder / "timings.npz", self.timings)
+            save_tree(draft, INITIAL, self.initial_params)
+        draft.arrays("aux.npz", self.aux)
+        draft.arrays("timings.npz", self.timings)
         record = {
+            "version": VERSION,
             "outcome": str(self.outcome),
             "message": self.message,
             "metrics": self.metrics,
@@ -172,47 +191,77 @@ class TrainResult:
             "stuck": [dataclasses.asdict(worker) for worker in self.stuck],
             "metadata": self.execution.metadata,
         }
-        (folder / "result.json").write_text(json.dumps(to_json(record), indent=2, sort_keys=True) + "\n")
-        return folder
+        draft.json(RESULT, to_json(record))
 
     @classmethod
     def load(cls, folder: str | Path, *, params_like: Any = None, opt_state_like: Any = None) -> TrainResult:
-        """Reads what :meth:`save` wrote.
+        """Reads what :meth:`save` wrote, in this version or an earlier one.
+
+        Leaves go by their paths into the given structures, whose shapes and dtypes they must have: nothing is cast.
 
         Args:
           folder: where it was saved.
-          params_like: a pytree in whose structure the parameters are put, the initial ones too; without it they are a
-            dict by path.
+          params_like: a pytree in whose structure the parameters are put, the initial ones too; its leaves may be
+            ``jax.ShapeDtypeStruct``. Without it they are a dict of NumPy arrays by path.
           opt_state_like: the same for the optimizer state, for instance ``tx.init(params)``.
 
         Returns:
           The result; ``error`` is None, what it said is in ``traceback``.
 
         Raises:
-          OSError: where a file is missing.
+          FileNotFoundError: where there is no folder.
+          SavedRunError: where a file is missing, or damaged; it names the file.
           ExecutionError: where the execution was altered.
-          ValueError: where the leaves do not fit the given structure.
+          ValueError: where a given structure has other leaves, or of other shapes or dtypes, or nodes of other types;
+            it names the leaf or the node.
         """
-        folder = Path(folder)
-        record = json.loads((folder / "result.json").read_text())
-        initial = folder / "initial_params.npz"
-        with np.load(folder / "aux.npz", allow_pickle=False) as aux:
-            columns = {name.removeprefix("aux."): aux[name] for name in aux.files}
-        return cls(
-            params=load_tree(folder / "params.npz", params_like),
-            opt_state=load_tree(folder / "opt_state.npz", opt_state_like),
-            execution=Execution.load(folder / "execution.npz"),
-            outcome=Outcome(record["outcome"]),
-            message=record["message"],
-            evaluations=[{k: float("nan") if v is None else v for k, v in e.items()} for e in record["evaluations"]],
-            aux=columns,
-            counters=record["counters"],
-            duration_s=float("nan") if record["duration_s"] is None else record["duration_s"],
-            traceback=record["traceback"],
-            stuck=tuple(StuckWorker(**worker) for worker in record["stuck"]),
-            initial_params=load_tree(initial, params_like) if initial.exists() else None,
-            timings=load_timings(folder / "timings.npz"),
-        )
+        return read_whole(folder, lambda saved: _read(saved, params_like, opt_state_like))
+
+
+def _read(saved: SavedFolder, params_like: Any, opt_state_like: Any) -> TrainResult:
+    path = saved.folder / RESULT
+    if saved.kind not in (None, KIND):
+        raise SavedRunError(f"{saved.folder} is no run, a {saved.kind} was saved there")
+    record = saved.json(RESULT)
+    if saved.manifest is None and isinstance(record, dict) and "version" in record:
+        raise SavedRunError(f"{saved.folder / 'manifest.json'} is missing")
+    with saved.open(EXECUTION, verify=False) as file:
+        execution = Execution.read(file, saved.folder / EXECUTION)  # which names the row that was altered
+        saved.verify(EXECUTION, file)
+    if saved.manifest is None:
+        _check_digests(saved, execution.metadata)
+    trees = {"params": params_like, "opt_state": opt_state_like}
+    try:
+        fields = {
+            "outcome": Outcome(record["outcome"]),
+            "message": record["message"],
+            "evaluations": [{k: float("nan") if v is None else v for k, v in e.items()} for e in record["evaluations"]],
+            "counters": record["counters"],
+            "duration_s": float("nan") if record["duration_s"] is None else record["duration_s"],
+            "traceback": record["traceback"],
+            "stuck": tuple(StuckWorker(**worker) for worker in record["stuck"]),
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SavedRunError(f"{path} is not what jasgd wrote: {type(error).__name__}: {error}") from error
+    return TrainResult(
+        **{name: load_tree(saved, f"{name}.npz", like) for name, like in trees.items()},
+        execution=execution,
+        # Version 1 had a prefix, for names that NumPy takes for its own arguments.
+        aux={k.removeprefix("aux.") if saved.manifest is None else k: v for k, v in saved.arrays("aux.npz").items()},
+        initial_params=load_tree(saved, INITIAL, params_like) if INITIAL in saved else None,
+        timings=saved.arrays("timings.npz") if "timings.npz" in saved else {},
+        **fields,
+    )
+
+
+def _check_digests(saved: SavedFolder, metadata: dict[str, Any]) -> None:
+    """Version 1 has no digests but those of whole trees in the execution's metadata."""
+    digests = {"params.npz": "final_params", "opt_state.npz": "final_opt_state", INITIAL: "initial_params"}
+    for file, name in digests.items():
+        if file in saved and name in metadata:
+            leaves = load_tree(saved, file, None)
+            if digest(list(leaves.values())) != metadata[name]:
+                raise SavedRunError(f"{saved.folder / file} was altered since the run, or belongs to another one")
 
 
 class TrainingError(RuntimeError):

@@ -6,7 +6,6 @@ The four phases of a worker follow each other without a gap, so its columns add 
 from __future__ import annotations
 
 import struct
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,32 +80,3 @@ class Phases:
         """
         dropped = self.of(execution.dropped.ticket)
         return self.of(execution.ticket) | {f"dropped.{name}": column for name, column in dropped.items()}
-
-
-def save_timings(path: Path, timings: dict[str, np.ndarray]) -> None:
-    """Writes the columns into one .npz file.
-
-    Args:
-      path: the file; its folder must exist.
-      timings: what ``TrainResult.timings`` has.
-
-    Raises:
-      OSError: where it cannot be written.
-    """
-    columns: dict[str, Any] = timings  # else the checker takes a column for another argument of NumPy's
-    np.savez_compressed(path, **columns)
-
-
-def load_timings(path: Path) -> dict[str, np.ndarray]:
-    """Reads what :func:`save_timings` wrote.
-
-    Args:
-      path: the file.
-
-    Returns:
-      The columns; none where there is no file, as in the folders of earlier versions.
-    """
-    if not path.exists():
-        return {}
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}

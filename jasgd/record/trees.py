@@ -1,14 +1,45 @@
-"""Pytrees as files: the digest of one, and .npz files that hold its leaves by path."""
+"""Pytrees: the digest of one, its leaves as arrays by path, and what is put back into a structure by path."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+
+from jasgd.record.saving.arrays import SavedRunError
+from jasgd.record.saving.folder import Draft
+from jasgd.record.saving.manifest import SavedFolder
+
+
+class LeavesByPath(dict[str, np.ndarray]):
+    """The leaves of a pytree by path, as they come without a structure; to JAX a pytree with the same leaves and paths.
+
+    Saved again they have the paths and types that they had.
+
+    Args:
+      leaves: by path, in the order of the tree.
+      nodes: types of the nodes, by path.
+      keys: dtype and implementation of the typed PRNG keys, by path of the leaf that is their data.
+    """
+
+    def __init__(self, leaves: Mapping[str, np.ndarray], nodes: Mapping[str, str], keys: Mapping[str, Any] | None):
+        super().__init__(leaves)
+        self.nodes, self.keys_of = dict(nodes), None if keys is None else dict(keys)
+
+
+jax.tree_util.register_pytree_with_keys(
+    LeavesByPath,
+    lambda tree: (
+        [(path, leaf) for path, leaf in tree.items()],
+        (tuple(tree), json.dumps([tree.nodes, tree.keys_of])),
+    ),
+    lambda about, leaves: LeavesByPath(dict(zip(about[0], leaves, strict=True)), *json.loads(about[1])),
+)
 
 
 def digest(tree: Any) -> str:
@@ -50,51 +81,142 @@ def plain(leaf: Any) -> np.ndarray:
     return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
 
 
-def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+def save_tree(draft: Draft, name: str, tree: Any) -> None:
+    """Writes a pytree's leaves into an .npz file, under their paths; the manifest has the types of its nodes.
+
+    Args:
+      draft: the folder that is saved.
+      name: of the file.
+      tree: pytree of arrays.
+    """
+    leaves, nodes = _by_path(tree)
+    keys = {path: [str(leaf.dtype), str(jax.random.key_impl(leaf))] for path, leaf in leaves.items() if _is_key(leaf)}
+    if isinstance(tree, LeavesByPath):
+        nodes, keys = tree.nodes, tree.keys_of
+    # Weights do not get smaller by compression.
+    draft.arrays(name, {path: plain(leaf) for path, leaf in leaves.items()}, compress=False, nodes=nodes, keys=keys)
 
 
-def _like(array: np.ndarray, expected: Any) -> jax.Array:
-    if _is_key(expected):
-        return jax.random.wrap_key_data(jax.numpy.asarray(array), impl=jax.random.key_impl(expected))
-    return jax.numpy.asarray(array)
-
-
-def save_tree(path: Path, tree: Any) -> None:
-    """Writes a pytree's leaves, with their paths, dtypes and shapes, into an .npz file."""
-    # Bytes, so that bfloat16 and other dtypes that .npz does not know come back as they were.
-    arrays, leaves = {}, []
-    for i, (where, leaf) in enumerate(jax.tree_util.tree_leaves_with_path(tree)):
-        array = plain(leaf)
-        arrays[str(i)] = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
-        leaves.append({"path": jax.tree_util.keystr(where), "dtype": array.dtype.name, "shape": list(array.shape)})
-    np.savez_compressed(path, **arrays, leaves=np.array(json.dumps(leaves)))
-
-
-def load_tree(path: Path, like: Any) -> Any:
+def load_tree(saved: SavedFolder, name: str, like: Any) -> Any:
     """Reads what :func:`save_tree` wrote.
 
     Args:
-      path: the file.
+      saved: the folder.
+      name: of the file.
       like: a pytree in whose structure the leaves are put, or None for a dict by path.
 
     Returns:
-      The pytree.
+      The pytree; in a dict by path a typed PRNG key is its data.
 
     Raises:
-      ValueError: where the leaves do not have the shapes of ``like``.
+      SavedRunError: where the file is damaged.
+      ValueError: where ``like`` has another leaf, or one of another shape or dtype, or a node of another type; it names
+        the leaf or the node.
     """
-    with np.load(path, allow_pickle=False) as file:
-        described = json.loads(str(file["leaves"]))
-        leaves = [
-            np.frombuffer(file[str(i)].tobytes(), jax.numpy.dtype(leaf["dtype"])).reshape(leaf["shape"])
-            for i, leaf in enumerate(described)
-        ]
-    if like is None:
-        return {leaf["path"]: array for leaf, array in zip(described, leaves, strict=True)}
-    expected, structure = jax.tree.flatten(like)
-    shapes = [tuple(leaf["shape"]) for leaf in described]
-    expected_shapes = [plain(leaf).shape for leaf in expected]
-    if shapes != expected_shapes:
-        raise ValueError(f"{path} holds leaves of shapes {shapes}, the given structure has {expected_shapes}")
-    return jax.tree.unflatten(structure, [_like(leaf, e) for leaf, e in zip(leaves, expected, strict=True)])
+    path = saved.folder / name
+    if saved.manifest is None:
+        arrays, nodes, keys = _version_1(path, saved.arrays(name)), {}, None
+    else:
+        arrays, about = saved.arrays(name), saved.manifest[name]
+        nodes, keys = about["nodes"], about["keys"]
+    return LeavesByPath(arrays, nodes, keys) if like is None else _fitted(path, arrays, nodes, keys, like)
+
+
+def _fitted(path: Path, arrays: dict[str, np.ndarray], nodes: dict[str, str], keys: dict | None, like: Any) -> Any:
+    expected, its_nodes = _by_path(like)
+    if isinstance(like, LeavesByPath):
+        its_nodes = like.nodes
+    for where, kind in its_nodes.items():
+        if nodes.get(where, kind) != kind:
+            message = f"{path}: node {where or 'at the top'} is of type {nodes[where]}, the given structure has {kind}"
+            raise ValueError(message)
+    missing, extra = [p for p in expected if p not in arrays], [p for p in arrays if p not in expected]
+    if missing or extra:
+        texts = [f"has no leaf {_named(missing)}, which the given structure has"] if missing else []
+        texts += [f"has the leaf {_named(extra)}, which the given structure does not have"] if extra else []
+        raise ValueError(f"{path} {', and '.join(texts)}")
+    fitted = [_like(f"{path}: leaf {p or 'at the top'}", arrays[p], leaf, p, keys) for p, leaf in expected.items()]
+    return jax.tree.unflatten(jax.tree.structure(like), fitted)
+
+
+def _like(what: str, array: np.ndarray, expected: Any, path: str, keys: dict | None) -> Any:
+    """The array as a leaf of the given structure, where it is of its shape and dtype."""
+    kind, impl = (None, None) if keys is None else keys.get(path, (None, None))
+    if _is_key(expected) or kind is not None:
+        found, given = kind or str(array.dtype), str(getattr(expected, "dtype", type(expected).__name__))
+        if found != given and not (keys is None and _is_key(expected) and found == "uint32"):
+            raise ValueError(f"{what} is of dtype {found}, the given structure has {given}")
+        data = jax.eval_shape(jax.random.key_data, expected)
+        _same_shape(what, array.shape, data.shape)
+        return jax.random.wrap_key_data(jax.numpy.asarray(array), impl=impl or jax.random.key_impl(expected))
+    own = np.dtype(expected.dtype) if hasattr(expected, "dtype") else np.asarray(expected).dtype
+    own = own.newbyteorder("=")
+    _same_shape(what, array.shape, expected.shape if hasattr(expected, "shape") else np.shape(expected))
+    if array.dtype not in (own, _in_jax(own)):
+        raise ValueError(f"{what} is of dtype {array.dtype}, the given structure has {_in_jax(own)}")
+    # A dtype that JAX would not hold at present, such as float64, stays NumPy's.
+    return jax.numpy.asarray(array) if _in_jax(array.dtype) == array.dtype else array
+
+
+def _same_shape(what: str, shape: tuple[int, ...], given: tuple[int, ...]) -> None:
+    if tuple(shape) != tuple(given):
+        raise ValueError(f"{what} is of shape {list(shape)}, the given structure has {list(given)}")
+
+
+def _in_jax(dtype: np.dtype) -> np.dtype:
+    """The dtype that JAX makes of this one under its present settings."""
+    return jax.eval_shape(lambda leaf: leaf, np.empty((), dtype)).dtype
+
+
+def _is_key(leaf: Any) -> bool:
+    return jax.dtypes.issubdtype(getattr(leaf, "dtype", np.dtype(bool)), jax.dtypes.prng_key)
+
+
+def _by_path(tree: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """The leaves of a pytree by path, and by path the types of the nodes above them that do not only hold others."""
+    leaves: dict[str, Any] = {}
+    nodes: dict[str, str] = {}
+    for path, node, is_leaf in _walk(tree, ()):
+        name = jax.tree_util.keystr(path)
+        if not is_leaf:
+            nodes.setdefault(name, type(node).__name__)
+            continue
+        leaves[_unused(name, leaves)] = node
+    plain_nodes = {"dict", "list", "tuple", "OrderedDict", "defaultdict", "FrozenDict"}
+    return leaves, {name: kind for name, kind in nodes.items() if kind not in plain_nodes}
+
+
+def _walk(tree: Any, path: tuple) -> Iterator[tuple[tuple, Any, bool]]:
+    """All nodes and leaves, each with its path, in the order in which JAX flattens; of nodes those above a leaf."""
+    children, _ = jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda node: node is not tree)
+    if len(children) == 1 and children[0][0] == ():
+        yield path, tree, True
+        return
+    inside = [found for key, child in children for found in _walk(child, path + key)]
+    if inside:
+        yield path, tree, False
+        yield from inside
+
+
+def _unused(name: str, leaves: Mapping[str, Any]) -> str:
+    while name in leaves:  # a node of one's own may call its children alike
+        name += "'"
+    return name
+
+
+def _named(paths: list[str]) -> str:
+    shown = ", ".join(path or "at the top" for path in paths[:3])
+    return shown + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+
+
+def _version_1(path: Path, members: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The leaves of a file of version 1: bytes by number, and one text that describes them."""
+    try:
+        described = json.loads(str(members["leaves"]))
+        leaves: dict[str, np.ndarray] = {}
+        for i, leaf in enumerate(described):
+            array = np.frombuffer(members[str(i)].tobytes(), jax.numpy.dtype(leaf["dtype"]))
+            leaves[_unused(leaf["path"], leaves)] = array.reshape(leaf["shape"])
+        return leaves
+    except (KeyError, ValueError, TypeError) as error:
+        raise SavedRunError(f"{path} does not have the leaves of a saved tree: {error}") from error

@@ -6,6 +6,8 @@ named if it is missing.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import itertools
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -16,6 +18,9 @@ import numpy as np
 
 from jasgd.fits import fit
 from jasgd.record.execution import Execution
+from jasgd.record.saving.files import write_whole
+from jasgd.record.saving.folder import adding
+from jasgd.record.saving.manifest import FILE, located
 
 try:
     from matplotlib import rc_context as rc_context
@@ -56,13 +61,14 @@ Look = dict[str, str]  # colour and style of a line
 
 
 def save(figures: dict[str, Figure], folder: Path) -> list[Path]:
-    """Writes figures as PNGs of their names."""
+    """Writes figures as PNGs of their names; into the folder of a run such that they are replaced along with it."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, figure in figures.items():
-        paths.append(folder / f"{name}.png")
-        figure.savefig(paths[-1], dpi=DPI)
-    return paths
+    with adding(folder) if located(folder / FILE).exists() else contextlib.nullcontext() as draft:
+        for name, figure in figures.items():
+            picture = io.BytesIO()
+            figure.savefig(picture, dpi=DPI)
+            write_whole((draft.path if draft else folder) / f"{name}.png", picture.getvalue())
+    return [folder / f"{name}.png" for name in figures]
 
 
 def new_figure(rows: int, columns: int, size: tuple[float, float], **options: Any) -> tuple[Figure, np.ndarray]:

@@ -7,6 +7,7 @@ import pytest
 from support.python_process import run_python
 
 from jasgd.cli.main import main
+from jasgd.record.saving.folder import adding
 
 SMALL = ["--workers", "3", "--steps", "40", "--batch-size", "16", "--no-plots", "--evaluate-every-s", "60"]
 
@@ -37,7 +38,8 @@ def altered(trained, tmp_path, name, change):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     record = json.loads((tmp_path / name).read_text())
     change(record)
-    (tmp_path / name).write_text(json.dumps(record))
+    with adding(tmp_path) as draft:  # written as jasgd writes, else it would be found to be altered
+        draft.json(name, record)
     return tmp_path
 
 
@@ -133,7 +135,8 @@ def test_another_environment_is_refused_by_name_and_allowed_without_strict(capsy
         arrays = dict(file)
     header = json.loads(str(arrays["header"]))
     header["metadata"]["environment"]["jaxlib"] = "0.0.1"
-    np.savez(folder / "execution.npz", **arrays | {"header": np.array(json.dumps(header))})
+    with adding(folder) as draft:
+        np.savez(draft.path / "execution.npz", **arrays | {"header": np.array(json.dumps(header))})
     code, _, err = run(capsys, "replay", folder)
     assert code == 2
     installed = json.loads(str(arrays["header"]))["metadata"]["environment"]["jaxlib"]

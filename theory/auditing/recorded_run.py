@@ -11,6 +11,7 @@ import numpy as np
 
 from jasgd.record.execution import Execution
 from jasgd.record.result import TrainResult
+from jasgd.record.saving.manifest import located
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +127,7 @@ def load(path: str | Path, *, data_dir: Path | None = None) -> Recorded:
     """
     path = Path(path)
     file = path / "execution.npz" if path.is_dir() else path
-    if not file.exists():
+    if not located(file).exists():
         inside = sorted(saved.parent for saved in path.rglob("execution.npz")) if path.is_dir() else []
         hint = f"; one in it is {inside[0]}" if inside else ""
         raise ValueError(f"execution must be the folder of a run or an execution's file, got {path}{hint}")
@@ -134,11 +135,11 @@ def load(path: str | Path, *, data_dir: Path | None = None) -> Recorded:
         execution = Execution.load(file)
     except (OSError, KeyError) as error:
         raise ValueError(f"{file} holds no execution: {error}") from error
-    if not (path / "result.json").exists():
+    if not located(path / "result.json").exists():
         return Recorded(execution, missing="only the execution was given")
     from jasgd.experiments.recipe import FILE, Recipe
 
-    if not (path / FILE).exists():
+    if not located(path / FILE).exists():
         return Recorded(execution, TrainResult.load(path), missing="the folder does not say what was trained")
     recipe = Recipe.load(path)
     optimizer = "sgd" if recipe.optimizer == "sgd" and not recipe.momentum else recipe.optimizer

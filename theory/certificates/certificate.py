@@ -7,6 +7,7 @@ import json
 import pathlib
 from typing import Any
 
+from jasgd.record.saving.files import write_whole
 from theory.certificates.checker import FORMAT
 from theory.decisions.decision import Decision, Report, question_about
 from theory.decisions.question import Question
@@ -42,8 +43,8 @@ def certificate(report: Report) -> dict[str, Any]:
 
 
 def save(data: dict[str, Any], path: str) -> None:
-    """Writes a certificate."""
-    pathlib.Path(path).write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    """Writes a certificate; an old one stays as it was until the new one is there."""
+    write_whole(pathlib.Path(path), (json.dumps(data, indent=1, sort_keys=True) + "\n").encode())
 
 
 def _claims(question: Question, decisions: tuple[Decision, ...], place: int) -> list[dict[str, Any]]:
