@@ -202,7 +202,7 @@ class NativeHogwild(NativeAsynchronous):
         """Overlapped reads, and updates of the optimizer state that were lost."""
         reads, updates = ctypes.c_int64(), ctypes.c_int64()
         self._library.JasgdCounters(self._store, ctypes.byref(reads), ctypes.byref(updates))
-        return {"overlapped_reads": reads.value, "lost_state_updates": updates.value}
+        return {"overlapped_reads": reads.value, "lost_state_updates": max(0, updates.value)}  # adds under way
 
 
 class NativeLeashed(NativeAsynchronous):
