@@ -137,7 +137,7 @@ def train(
 
     finite, name = on_nonfinite == "stop", schemes.describe(factory)
     run = Run(running, compiled, ledger, batch_of, check_finite=finite, name=name)
-    run.longest_gradient_s = gradient_s * max(1.0, workers / (os.cpu_count() or 1))
+    run.longest_s = [gradient_s * max(1.0, workers / (os.cpu_count() or 1))] * workers
     conditions = Conditions(time_limit_s, target_loss, evaluate, evaluate_every_s, on_progress)
     supervisor = Supervisor(run, conditions)
     stuck = supervisor.supervise(WorkerThreads(run, device))
