@@ -131,7 +131,7 @@ class NativeAsynchronous(NativeStore):
                     self._library.JasgdWait(self._store, worker)
                 ending = self._again(caller)
                 continue
-            return Round(read, loss, aux, answer.read_s + self._clock_s, answer.computed_s + self._clock_s, done)
+            return Round(read, loss, aux, answer.read_s, answer.computed_s, done)
 
     def _traced_round(self, caller: Any, batch: Any) -> tuple[Any, Any]:
         number, *params = jax.ffi.ffi_call("JasgdRead", [NUMBER, *self._params_like])(caller)
