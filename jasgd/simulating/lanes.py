@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.core.compiled import Leaves
+from jasgd.core.freed_memory import give_back
 from jasgd.jax_settings import processors
 from jasgd.record.evaluations import named_numbers
 from jasgd.record.result import TrainResult
@@ -129,6 +130,7 @@ def run_in_threads(
             progress.cancelled.set()
             pool.shutdown(cancel_futures=True)
             raise
+    _give_back(jobs)
     return [future.result() for future in futures]
 
 
@@ -151,7 +153,14 @@ def run_vectorised(
         progress.tick(updates)
         progress.report()
 
-    return _run(jobs[0][0], lanes, tick, vectorised=True)
+    results = _run(jobs[0][0], lanes, tick, vectorised=True)
+    _give_back(jobs)
+    return results
+
+
+def _give_back(jobs: Sequence[tuple[SimulationTask, Lane]]) -> None:
+    """The memory of the scans, which have ended."""
+    give_back(leaf for _, lane in jobs for leaf in (*lane.params, *lane.state))
 
 
 def _stacked(trees: Sequence[Any]) -> Any:
