@@ -1,20 +1,15 @@
-"""JAX's settings: those of the CPU under which one worker is one thread, and those that workers take over."""
+"""JAX's settings for the CPU, under which one worker is one thread."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any
 
 import jax
-from jax import experimental
 
 from jasgd.checks import integer
 
-_configured: int | None = None  # threads per worker that JAX was started with, where configure_cpu said so
+_configured: tuple[int | None] | None = None  # the threads per worker that configure_cpu started JAX with, if it did
 
 
 def configure_cpu(*, threads_per_worker: int | None = 1) -> None:
@@ -22,7 +17,8 @@ def configure_cpu(*, threads_per_worker: int | None = 1) -> None:
 
     Two settings, both read once, when JAX creates its CPU client, which this call therefore does. Asynchronous dispatch
     is switched off: with it on, all computations queue for a pool of JAX's own, and workers only hand work over. And
-    that pool, from which a computation takes helpers, is limited to ``threads_per_worker``.
+    that pool, from which a computation takes helpers, is limited to ``threads_per_worker``. Where JAX has started with
+    the same two settings, as in a cell of a notebook that is run again, this call does nothing.
 
     Args:
       threads_per_worker: threads that one computation may use, an integer ≥ 1; None leaves JAX's default, all
@@ -32,7 +28,7 @@ def configure_cpu(*, threads_per_worker: int | None = 1) -> None:
       None.
 
     Raises:
-      RuntimeError: where JAX has already started, since the settings would do nothing.
+      RuntimeError: where JAX has already started with others, since the settings would do nothing.
       ValueError: for ``threads_per_worker`` that is no integer ≥ 1.
 
     Example:
@@ -40,9 +36,16 @@ def configure_cpu(*, threads_per_worker: int | None = 1) -> None:
     """
     if threads_per_worker is not None:
         threads_per_worker = integer("threads_per_worker", threads_per_worker, 1, optional=True)
-    if started():
-        raise RuntimeError("configure_cpu() must come before the first computation with JAX, which has already started")
     global _configured
+    if started():
+        found = _configured or _settings_of_environment()
+        if found != (threads_per_worker,):
+            raise RuntimeError(
+                f"configure_cpu(threads_per_worker={threads_per_worker}) must come before the first computation with "
+                f"JAX, which has already started with {_named(found)}: restart the process, or the notebook's kernel, "
+                "and call it right after the imports"
+            )
+        return
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     before = os.environ.get("NPROC")
     if threads_per_worker is not None:
@@ -54,7 +57,18 @@ def configure_cpu(*, threads_per_worker: int | None = 1) -> None:
             os.environ.pop("NPROC", None)
         else:
             os.environ["NPROC"] = before
-    _configured = threads_per_worker
+    _configured = (threads_per_worker,)
+
+
+def _settings_of_environment() -> tuple[int | None] | None:
+    """The threads per worker of a JAX that something else started; None with asynchronous dispatch."""
+    if jax.config.read("jax_cpu_enable_async_dispatch"):
+        return None
+    return (int(os.environ["NPROC"]) if os.environ.get("NPROC", "").isdigit() else None,)
+
+
+def _named(found: tuple[int | None] | None) -> str:
+    return "asynchronous dispatch" if found is None else f"threads_per_worker={found[0]}"
 
 
 def started() -> bool:
@@ -69,8 +83,8 @@ def threads_per_computation() -> int | None:
 
     The split decides in which order a sum is taken, and so its bits.
     """
-    if _configured is not None:
-        return _configured
+    if _configured is not None and _configured[0] is not None:
+        return _configured[0]
     if os.environ.get("NPROC", "").isdigit():
         return int(os.environ["NPROC"])
     return processors()
@@ -90,54 +104,3 @@ def warn_if_unconfigured(workers: int) -> None:
             RuntimeWarning,
             stacklevel=3,
         )
-
-
-#: What ``with`` can set for one thread, by its name in ``jax.config``.
-SETTINGS = (
-    "default_device",
-    "default_matmul_precision",
-    "debug_nans",
-    "debug_infs",
-    "numpy_dtype_promotion",
-    "numpy_rank_promotion",
-    "default_prng_impl",
-    "enable_x64",
-)
-
-
-def inherited() -> Callable[[], AbstractContextManager[Any]]:
-    """Copies the JAX settings of the calling thread, for another thread to compute under.
-
-    Returns:
-      A function that another thread calls in a ``with`` statement, to have the same.
-
-    Example:
-      >>> import threading
-      >>> with jax.default_matmul_precision("highest"):
-      ...     settings = inherited()
-      >>> def work():
-      ...     with settings():
-      ...         seen.append(jax.config.jax_default_matmul_precision)
-      >>> seen = []
-      >>> thread = threading.Thread(target=work)
-      >>> thread.start(), thread.join()
-      (None, None)
-      >>> seen
-      ['highest']
-    """
-    config: Any = jax.config
-    managers = [(_manager(name), getattr(config, f"jax_{name}")) for name in SETTINGS]
-
-    @contextlib.contextmanager
-    def settings() -> Any:
-        with contextlib.ExitStack() as stack:
-            for manager, value in managers:
-                stack.enter_context(manager(value))
-            yield
-
-    return settings
-
-
-def _manager(name: str) -> Any:
-    # Not ``or``: what JAX has here refuses to be taken for true or false.
-    return getattr(jax, name) if hasattr(jax, name) else getattr(experimental, name)  # enable_x64, before JAX 0.8

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,45 +34,54 @@ class AppliedRow(NamedTuple):
 
 
 class _Rows:
-    """Rows that grow by chunks; the thread that drew a row's number writes it once, and then marks it as written."""
+    """Rows that grow by chunks; the thread that drew a row's number writes it once, and then marks it as written.
+
+    Guarantees. Any number of threads may append, and read meanwhile. A reader copies the marks first, so that of each
+    row which it takes for written it has all. Marks are bytes of an object whose writes and copies lock it where there
+    is no GIL (from Python 3.14 on; before, a processor must show writes in their order, as x86 does).
+    """
 
     def __init__(self, dtype: np.dtype):
         self._dtype = dtype
-        self._chunks: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # rows, and which of them are written
+        self._chunks: dict[int, tuple[np.ndarray, bytearray]] = {}  # rows, and for each a byte, 1 where it is written
         self._numbers = itertools.count()
-        self.length = 0  # a hint: writers overtake each other, so it may lag behind
 
     def append(self, row: tuple) -> None:
-        number = next(self._numbers)
-        place, index = divmod(number, CHUNK)
+        place, index = divmod(next(self._numbers), CHUNK)
         chunk = self._chunks.get(place)
         if chunk is None:
-            chunk = self._chunks.setdefault(place, (np.zeros(CHUNK, self._dtype), np.zeros(CHUNK, bool)))
+            chunk = self._chunks.setdefault(place, (np.zeros(CHUNK, self._dtype), bytearray(CHUNK)))
         rows, written = chunk
         rows[index] = row
-        written[index] = True
-        self.length = number + 1
+        written[index] = 1
+
+    def __len__(self) -> int:
+        """How many rows are written."""
+        return sum(written.count(1) for _, written in self._in_order())
 
     def last(self, count: int) -> np.ndarray:
-        """About the last ``count`` rows, while others are being written."""
-        stop = self.length
-        start = max(0, stop - count)
-        first = start // CHUNK
-        rows, written = self._joined(range(first, max(stop - 1, 0) // CHUNK + 1))
-        chosen = slice(start - first * CHUNK, stop - first * CHUNK)
-        return rows[chosen][written[chosen]]
+        """The last ``count`` rows of those that are written, while others are being written."""
+        kept: list[np.ndarray] = []
+        for chunk in reversed(self._in_order()):
+            kept.insert(0, _written(*chunk, count))
+            count -= len(kept[0])
+            if count <= 0:
+                break
+        return np.concatenate(kept) if kept else np.zeros(0, self._dtype)
 
     def all(self) -> np.ndarray:
         """Every row that is written."""
-        rows, written = self._joined(sorted(self._chunks))
-        return rows[written]
+        parts = [_written(*chunk) for chunk in self._in_order()]
+        return np.concatenate(parts) if parts else np.zeros(0, self._dtype)
 
-    def _joined(self, numbers: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
-        parts = [self._chunks[number] for number in numbers if number in self._chunks]
-        if not parts:
-            return np.zeros(0, self._dtype), np.zeros(0, bool)
-        rows, written = zip(*parts, strict=True)
-        return np.concatenate(rows), np.concatenate(written)
+    def _in_order(self) -> list[tuple[np.ndarray, bytearray]]:
+        return [self._chunks[place] for place in sorted(list(self._chunks))]  # a list first: a dict may grow meanwhile
+
+
+def _written(rows: np.ndarray, written: bytearray, most: int = CHUNK) -> np.ndarray:
+    """The last of the rows that are written, ``most`` ≥ 1 of them."""
+    marks = np.frombuffer(bytes(written), bool)  # a copy, before anything of the rows is read
+    return rows[np.flatnonzero(marks)[-most:]]
 
 
 class Ledger:
@@ -202,7 +210,7 @@ class Ledger:
     @property
     def counts(self) -> tuple[int, int]:
         """Gradients applied and dropped so far."""
-        return self._applied.length, self._dropped.length
+        return len(self._applied), len(self._dropped)
 
     def execution(self, metadata: dict) -> Execution:
         """The record of the run; only when no worker commits any more."""

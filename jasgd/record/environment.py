@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jasgd.jax_settings import threads_per_computation
+from jasgd.thread_context import deciding_settings
 
 #: What decides the bits of a computation. XLA compiles for the processor at hand, and its matrix products are cut to
 #: fit that processor's caches, so the features alone do not settle them; optax decides what is computed.
@@ -49,7 +50,8 @@ def describe_environment(device: Any = None) -> dict[str, Any]:
 
     Returns:
       A dict with the keys python, jax, jaxlib, optax, numpy, platform, device, xla_flags, threads, enable_x64,
-      default_matmul_precision, default_prng_impl, async_dispatch, cpu_features, cpu_model, cpu_count, affinity, load.
+      default_matmul_precision, default_prng_impl, settings, async_dispatch, cpu_features, cpu_model, cpu_count,
+      affinity, load. ``settings`` has JAX's settings that decide bits, by name.
 
     Example:
       >>> describe_environment()["jax"] == jax.__version__
@@ -68,6 +70,7 @@ def describe_environment(device: Any = None) -> dict[str, Any]:
         "enable_x64": bool(config.jax_enable_x64),
         "default_matmul_precision": _text(config.jax_default_matmul_precision),
         "default_prng_impl": _text(config.jax_default_prng_impl),
+        "settings": deciding_settings(),
         "async_dispatch": bool(jax.config.read("jax_cpu_enable_async_dispatch")),
         **_processor(),
         "cpu_count": os.cpu_count(),
@@ -84,7 +87,8 @@ def mismatches(recorded: dict[str, Any], present: dict[str, Any]) -> list[Mismat
       present: another one.
 
     Returns:
-      What differs, by name and with both values; None where one was not recorded.
+      What differs, by name and with both values; None where one was not recorded. Records of earlier versions have no
+      ``settings``, and are compared on the rest.
 
     Example:
       >>> present = describe_environment()
@@ -97,8 +101,18 @@ def mismatches(recorded: dict[str, Any], present: dict[str, Any]) -> list[Mismat
         value = environment.get(name)
         return " ".join(sorted(value.split())) if name == "xla_flags" and value else value  # flags have no order
 
-    pairs = ((name, value_of(recorded, name), value_of(present, name)) for name in DECIDES_BITS)
+    pairs = [(name, value_of(recorded, name), value_of(present, name)) for name in DECIDES_BITS]
+    pairs += _pairs_of_settings(recorded, present)
     return [Mismatch(name, was, now) for name, was, now in pairs if was != now]
+
+
+def _pairs_of_settings(recorded: dict[str, Any], present: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    were, are = recorded.get("settings"), present.get("settings")
+    if were is None or are is None:  # in earlier versions
+        return []
+    # Another version of JAX has other settings; that it is another one is what differs then.
+    names = were.keys() | are.keys() if recorded.get("jax") == present.get("jax") else were.keys() & are.keys()
+    return [(name, were.get(name), are.get(name)) for name in sorted(names)]
 
 
 def describe_dtypes(**trees: Any) -> dict[str, list[str]]:

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jasgd.core.freed_memory import give_back
 from jasgd.data import Batches
 from jasgd.record.environment import Mismatch
 from jasgd.record.result import TrainResult
@@ -143,7 +144,7 @@ def replay(
     irreproducible = {}
     if rerun.is_hogwild:
         irreproducible = result.counters | {"unfinished_commits": len(metadata.get("unfinished", []))}
-    return Replay(
+    again = Replay(
         params=params,
         opt_state=opt_state,
         version=rerun.upto,
@@ -157,6 +158,9 @@ def replay(
         irreproducible=irreproducible,
         environment=rerun.environment,
     )
+    del rerun, final  # the versions that they hold
+    give_back(jax.tree.leaves((params, opt_state)))
+    return again
 
 
 class _Final:

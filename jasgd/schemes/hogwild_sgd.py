@@ -139,8 +139,7 @@ class Hogwild(Scheme):
 
     @property
     def counters(self) -> dict[str, int]:
-        """Overlapped reads, and updates of the optimizer state that were lost."""
-        return {
-            "overlapped_reads": self._overlapped_reads,
-            "lost_state_updates": self._finished - self._state.commits,
-        }
+        """Overlapped reads, and updates of the optimizer state that are known to be lost."""
+        # A state is published before its add is counted, so that adds under way would make the difference negative.
+        lost = max(0, self._finished - self._state.commits)
+        return {"overlapped_reads": self._overlapped_reads, "lost_state_updates": lost}

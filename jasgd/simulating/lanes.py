@@ -13,13 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.core.compiled import Leaves
-from jasgd.jax_settings import inherited, processors
+from jasgd.core.freed_memory import give_back
+from jasgd.jax_settings import processors
 from jasgd.record.evaluations import named_numbers
 from jasgd.record.result import TrainResult
 from jasgd.simulating.lane_results import first_nonfinite, good_version, lane_result, with_rows
 from jasgd.simulating.preparation import Lane, SimulationTask, evaluation_marks
 from jasgd.simulating.scan import Carry, StepOutputs, Steps, steps_of
 from jasgd.simulating.schedule import NOTHING
+from jasgd.thread_context import inherited
 
 POLL_S = 0.1
 
@@ -110,14 +112,13 @@ def run_in_threads(
     Returns:
       The value of ``conclude`` for each run.
     """
-    progress, settings = _Progress(on_progress, [lane for _, lane in jobs]), inherited()
+    progress, under_settings = _Progress(on_progress, [lane for _, lane in jobs]), inherited()
 
     def one(task: SimulationTask, lane: Lane) -> Any:
-        with settings():
-            return conclude(lane, _run(task, [lane], progress.tick, vectorised=False)[0])
+        return conclude(lane, _run(task, [lane], progress.tick, vectorised=False)[0])
 
     with concurrent.futures.ThreadPoolExecutor(processors()) as pool:
-        futures = [pool.submit(one, task, lane) for task, lane in jobs]
+        futures = [pool.submit(under_settings, one, task, lane) for task, lane in jobs]
         try:
             pending = set(futures)
             while pending:
@@ -129,6 +130,7 @@ def run_in_threads(
             progress.cancelled.set()
             pool.shutdown(cancel_futures=True)
             raise
+    _give_back(jobs)
     return [future.result() for future in futures]
 
 
@@ -151,7 +153,14 @@ def run_vectorised(
         progress.tick(updates)
         progress.report()
 
-    return _run(jobs[0][0], lanes, tick, vectorised=True)
+    results = _run(jobs[0][0], lanes, tick, vectorised=True)
+    _give_back(jobs)
+    return results
+
+
+def _give_back(jobs: Sequence[tuple[SimulationTask, Lane]]) -> None:
+    """The memory of the scans, which have ended."""
+    give_back(leaf for _, lane in jobs for leaf in (*lane.params, *lane.state))
 
 
 def _stacked(trees: Sequence[Any]) -> Any:

@@ -48,7 +48,7 @@ class Run:
         self.message = ""
         self.error: BaseException | None = None
         self.good: View | None = None  # newest view that a finite loss was computed on
-        self.longest_gradient_s = 0.0
+        self.longest_s = [0.0] * self.workers  # each worker's longest gradient, which it alone writes
         self.aux: dict[int, Any] = {}  # by ticket
         self.phases = Phases(self.workers)
         self._newest = [-1] * self.workers  # version of each worker's newest commit

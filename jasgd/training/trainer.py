@@ -15,6 +15,7 @@ from jasgd import schemes
 from jasgd.checks import integer, is_integer
 from jasgd.core.admission import admit
 from jasgd.core.compiled import Compiled, Leaves
+from jasgd.core.freed_memory import give_back
 from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Gradient, View
 from jasgd.core.scheme import NativeScheme, Scheme, SchemeFactory, Setup
@@ -140,13 +141,15 @@ def train(
 
     finite, name = on_nonfinite == "stop", schemes.describe(factory)
     run = Run(running, compiled, ledger, batch_of, check_finite=finite, name=name)
-    run.longest_gradient_s = gradient_s * max(1.0, workers / (os.cpu_count() or 1))
+    run.longest_s = [gradient_s * max(1.0, workers / (os.cpu_count() or 1))] * workers
     conditions = Conditions(time_limit_s, target_loss, evaluate, evaluate_every_s, on_progress)
     supervisor = Supervisor(run, conditions)
     stuck = supervisor.supervise(WorkerThreads(run, device))
     result = conclude(run, leaves, metadata, supervisor.evaluations, stuck)
+    del run, running, supervisor, setup  # the copies of parameters that the scheme has, before memory is given back
+    give_back((*leaves, *state))
     if throw and result.outcome in (Outcome.FAILED, Outcome.DIVERGED):
-        raise TrainingError(result) from run.error
+        raise TrainingError(result) from result.error
     return result
 
 

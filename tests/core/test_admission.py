@@ -218,14 +218,6 @@ def test_a_device_is_used(scheme):
     assert result.params["w"].devices() == {jax.devices("cpu")[0]}
 
 
-def test_configure_cpu_refuses_when_jax_has_started():
-    jax.devices()
-    with pytest.raises(RuntimeError, match="must come before the first computation with JAX"):
-        jasgd.configure_cpu()
-    with pytest.raises(ValueError, match="threads_per_worker must be an integer ≥ 1, or None, got 0"):
-        jasgd.configure_cpu(threads_per_worker=0)
-
-
 def test_without_configure_cpu_several_workers_warn(monkeypatch):
     monkeypatch.setattr(jax.config, "read", lambda name: True)
     with pytest.warns(RuntimeWarning, match="2 workers share one pool of threads: call jasgd.configure_cpu"):

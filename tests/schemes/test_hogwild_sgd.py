@@ -123,3 +123,20 @@ def test_buffers_are_aligned_and_their_copies_private():
         shared += 1
         np.testing.assert_array_equal(private, original)
         assert (private.dtype, private.shape) == (original.dtype, original.shape)
+
+
+def test_counters_that_are_read_while_an_add_is_under_way_are_no_less_than_none():
+    """The kind: two numbers of one count, read while a worker is between them."""
+    made, seen = [], []
+
+    class Counted(jasgd.schemes.Hogwild):
+        def __init__(self, setup):
+            super().__init__(setup)
+            made.append(self)
+
+    def look(point, worker):
+        if point == "add 0":
+            seen.append(made[-1].counters["lost_state_updates"])
+
+    train(watched(Counted, look), workers=1, steps=3, size=64)
+    assert seen == [0, 0, 0]

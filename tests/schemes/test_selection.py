@@ -87,11 +87,11 @@ def test_just_below_the_size_rounds_are_native():
 def test_without_a_compiler_rounds_are_python_s_and_it_is_looked_for_once(monkeypatch):
     lookups = []
 
-    def compiled(folder):
+    def opened(folder):
         lookups.append(folder)
         raise build.CannotCompile("native must be False where there is no C++ compiler")
 
-    monkeypatch.setattr(build, "compiled", compiled)
+    monkeypatch.setattr(build, "opened", opened)
     build._loaded.cache_clear()
     try:
         for _ in range(2):

@@ -1,5 +1,6 @@
 """Runs side by side: in threads or in one vectorised scan they are what each is alone, whatever happens to others."""
 
+import contextvars
 import itertools
 
 import jax
@@ -62,11 +63,12 @@ def test_lanes_of_other_lengths(lanes, every):
 @pytest.mark.parametrize("lanes", ["threads", full("vmap")])
 def test_settings_of_the_calling_thread_are_those_of_the_runs(lanes):
     _, loss_fn, batches = smooth()
-    seen = []
+    seen, mine = [], contextvars.ContextVar("mine", default="none")
 
     def noted(*_):
         config = jax.config
-        seen.append((config.jax_default_matmul_precision, config.jax_enable_x64, config.jax_default_device))
+        settings = config.jax_default_matmul_precision, config.jax_enable_x64, config.jax_default_device
+        seen.append((*settings, config.jax_threefry_partitionable, mine.get()))
 
     def evaluate(params):
         noted()
@@ -81,12 +83,19 @@ def test_settings_of_the_calling_thread_are_those_of_the_runs(lanes):
         return batches(ticket)
 
     device = jax.devices()[0]
-    with x64(), jax.default_matmul_precision("highest"), jax.default_device(device):
+    mine.set("callers")
+    with (
+        x64(),
+        jax.default_matmul_precision("highest"),
+        jax.default_device(device),
+        jax.threefry_partitionable(False),
+    ):
         problem = smooth()
         runs = simulated(problem=(problem[0], loss, drawn), seeds=range(3), lanes=lanes, evaluate=evaluate, steps=5)
-    assert set(seen) == {("highest", True, device)}
+    assert set(seen) == {("highest", True, device, False, "callers")}
     assert runs[2].params["offset"].dtype == np.float64
     assert runs[2].execution.metadata["environment"]["default_matmul_precision"] == "highest"
+    assert runs[2].execution.metadata["environment"]["settings"]["jax_threefry_partitionable"] == "False"
 
 
 @pytest.mark.parametrize("lanes", ["threads", full("vmap")])

@@ -6,13 +6,13 @@ import shutil
 import pytest
 
 from jasgd import schemes
-from jasgd.schemes.native import build as native_build
+from jasgd.schemes.native.library_files import COMPILERS
 from jasgd.schemes.selection import WITH_NATIVE
 from jasgd.testing import Interleaving, watched
 
 #: for tests that compile native.cc
 needs_compiler = pytest.mark.skipif(
-    not (os.environ.get("CXX") or any(map(shutil.which, native_build.COMPILERS))), reason="needs a C++ compiler"
+    not (os.environ.get("CXX") or any(map(shutil.which, COMPILERS))), reason="needs a C++ compiler"
 )
 NATIVE = {f"{name}, native": schemes.named(name, native=True) for name in WITH_NATIVE}
 #: every scheme; where there are native rounds, the name alone is without

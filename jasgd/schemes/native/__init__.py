@@ -1,7 +1,7 @@
 """Schemes whose workers' rounds are compiled calls, which need no Python between read and commit."""
 
 from jasgd.schemes.native.asynchronous import NativeHogwild, NativeLeashed, NativeLocked
-from jasgd.schemes.native.build import CannotCompile
+from jasgd.schemes.native.library_files import CannotCompile
 from jasgd.schemes.native.store import NativeStore, Unfit
 from jasgd.schemes.native.synchronous import NativeSynchronous
 

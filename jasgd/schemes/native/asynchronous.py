@@ -131,7 +131,7 @@ class NativeAsynchronous(NativeStore):
                     self._library.JasgdWait(self._store, worker)
                 ending = self._again(caller)
                 continue
-            return Round(read, loss, aux, answer.read_s + self._clock_s, answer.computed_s + self._clock_s, done)
+            return Round(read, loss, aux, answer.read_s, answer.computed_s, done)
 
     def _traced_round(self, caller: Any, batch: Any) -> tuple[Any, Any]:
         number, *params = jax.ffi.ffi_call("JasgdRead", [NUMBER, *self._params_like])(caller)
@@ -202,7 +202,7 @@ class NativeHogwild(NativeAsynchronous):
         """Overlapped reads, and updates of the optimizer state that were lost."""
         reads, updates = ctypes.c_int64(), ctypes.c_int64()
         self._library.JasgdCounters(self._store, ctypes.byref(reads), ctypes.byref(updates))
-        return {"overlapped_reads": reads.value, "lost_state_updates": updates.value}
+        return {"overlapped_reads": reads.value, "lost_state_updates": max(0, updates.value)}  # adds under way
 
 
 class NativeLeashed(NativeAsynchronous):

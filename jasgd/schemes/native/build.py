@@ -1,27 +1,19 @@
-"""native.cc as a library in this process: compiled where it runs, once for each version of it and of jaxlib."""
+"""native.cc as a library in this process: its functions, for Python and for XLA."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
-import hashlib
-import os
-import platform
-import shlex
-import shutil
-import subprocess
-import tempfile
 import threading
+import time
 from pathlib import Path
 
 import jax
-import jaxlib
 
-SOURCE = Path(__file__).with_name("native.cc")
-FLAGS = ("-std=c++17", "-O3", "-shared", "-fPIC", "-w")
-COMPILERS = ("c++", "g++", "clang++")
+from jasgd.schemes.native.library_files import SOURCE, CannotCompile, cache_folder, compiled, kept
+
 HANDLERS = tuple(f"Jasgd{name}" for name in ("Read", "Recall", "Begin", "End", "Meet", "Gathered", "Publish"))
-COMPILING_S = 300.0  # how long a compiler may take
 
 _address, _number, _bytes, _wide = ctypes.c_void_p, ctypes.c_int32, ctypes.c_char_p, ctypes.c_int64
 _FUNCTIONS = {  # what Python calls of native.cc: result, arguments
@@ -29,6 +21,7 @@ _FUNCTIONS = {  # what Python calls of native.cc: result, arguments
     "JasgdFree": (None, (_address,)),
     "JasgdAnswer": (_address, (_address, _wide)),
     "JasgdNow": (ctypes.c_double, ()),
+    "JasgdClock": (_bytes, ()),
     "JasgdClose": (None, (_address,)),
     "JasgdEnter": (None, ()),
     "JasgdWait": (None, (_address, _wide)),
@@ -46,10 +39,6 @@ _FUNCTIONS = {  # what Python calls of native.cc: result, arguments
     "JasgdClaimed": (_wide, (_address, _wide)),
 }
 _mutex = threading.Lock()
-
-
-class CannotCompile(RuntimeError):
-    """native.cc is not compiled, and there is no compiler, or it fails, or cannot be loaded; the message says which."""
 
 
 def library() -> ctypes.CDLL:
@@ -71,81 +60,54 @@ def library() -> ctypes.CDLL:
 @functools.cache
 def _loaded() -> ctypes.CDLL | CannotCompile:
     try:
-        return _known_to_xla()
+        loaded = opened(cache_folder())
+        _require_same_clock(loaded)
+        for name in HANDLERS:
+            jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(loaded, name)), platform="cpu")
+        return loaded
     except CannotCompile as error:
         return error
-    except (OSError, AttributeError, RuntimeError, ValueError) as error:  # no home, or one that nothing is run from
+    except (OSError, AttributeError, RuntimeError, ValueError) as error:
         return CannotCompile(f"native must be False, as the compiled {SOURCE.name} could not be loaded: {error}")
 
 
-def _known_to_xla() -> ctypes.CDLL:
-    try:
-        loaded = ctypes.CDLL(str(compiled(cache_folder())))
-    except OSError:  # it was made for another system, or is not whole
-        loaded = ctypes.CDLL(str(compiled(cache_folder(), again=True)))
+def opened(folder: Path | None) -> ctypes.CDLL:
+    """The functions of native.cc, by the library that a folder has, or by one that is compiled into it.
+
+    Args:
+      folder: where libraries are kept; None for nowhere. Where it cannot be used, a temporary one takes its place.
+
+    Returns:
+      The library, with the types of its functions.
+
+    Raises:
+      CannotCompile: where it has to be compiled, and there is no compiler, or it fails.
+      OSError, AttributeError: where what was compiled cannot be opened, or has not all functions.
+    """
+    if folder is not None and (file := kept(folder)) is not None:
+        try:
+            return _functions(file)
+        except (OSError, AttributeError):  # it was made for another system, or from other sources
+            with contextlib.suppress(OSError):
+                file.unlink()
+    with compiled(folder) as files:
+        for file in files[:-1]:
+            with contextlib.suppress(OSError):  # a folder from which nothing may be run
+                return _functions(file)
+        return _functions(files[-1])  # which stays in memory when the file is removed
+
+
+def _functions(file: Path) -> ctypes.CDLL:
+    loaded = ctypes.CDLL(str(file))
     for name, (result, arguments) in _FUNCTIONS.items():
         getattr(loaded, name).restype, getattr(loaded, name).argtypes = result, arguments
     for name in HANDLERS:
-        jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(loaded, name)), platform="cpu")
+        getattr(loaded, name)
     return loaded
 
 
-def cache_folder() -> Path:
-    """Where compiled libraries are kept: ``jasgd/native`` in ``$XDG_CACHE_HOME``, or in ``~/.cache``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jasgd" / "native"
-
-
-def compiled(folder: Path, *, again: bool = False) -> Path:
-    """The compiled library in a folder, which is made where it is not there.
-
-    Args:
-      folder: where it is looked for and written to; where that cannot be, a temporary one takes its place.
-      again: whether it is compiled though it is there.
-
-    Returns:
-      The file.
-
-    Raises:
-      CannotCompile: where there is no compiler, or it fails; the message says what it said.
-    """
-    sources = [file.read_text() for file in sorted(SOURCE.parent.glob("*.h"))]
-    machine = platform.system(), platform.machine(), *platform.libc_ver()
-    inputs = (SOURCE.read_text(), *sources, jaxlib.__version__, *machine, *FLAGS)
-    file = folder / f"{hashlib.sha256(repr(inputs).encode()).hexdigest()[:16]}.so"
-    if not again and os.path.exists(file):  # False where it may not even be looked for
-        return file
-    command = [*_compiler(), *FLAGS, "-isystem", jax.ffi.include_dir(), str(SOURCE), "-o"]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        number, written = tempfile.mkstemp(dir=folder, suffix=".so")
-    except OSError:  # a home that cannot be written to
-        number, written = tempfile.mkstemp(suffix=".so")
-        file = Path(written)
-    os.close(number)
-    try:
-        done = subprocess.run([*command, written], capture_output=True, text=True, timeout=COMPILING_S)
-        if done.returncode:
-            raise CannotCompile(
-                f"native must be False, as {command[0]} could not compile {SOURCE}: {done.stderr[-2000:]}"
-            )
-        os.replace(written, file)  # whole at once, since other processes may be looking for it
-    except CannotCompile:
-        Path(written).unlink(missing_ok=True)
-        raise
-    except (OSError, subprocess.TimeoutExpired) as error:
-        Path(written).unlink(missing_ok=True)
-        raise CannotCompile(f"native must be False, as {command[0]} could not compile {SOURCE}: {error}") from error
-    return file
-
-
-def _compiler() -> list[str]:
-    """The command of the C++ compiler: ``$CXX``, or the first that is on the path."""
-    if chosen := shlex.split(os.environ.get("CXX", "")):
-        return chosen
-    for name in COMPILERS:
-        if compiler := shutil.which(name):
-            return [compiler]
-    raise CannotCompile(
-        f"native must be False where there is no C++ compiler: none of {', '.join(COMPILERS)} is on the path, and CXX "
-        "names none"
-    )
+def _require_same_clock(loaded: ctypes.CDLL) -> None:
+    """Two clocks are never read at once, so that times of one are not times of the other; there must be one."""
+    ours, its = time.get_clock_info("perf_counter").implementation, loaded.JasgdClock().decode()
+    if ours != its:
+        raise CannotCompile(f"native must be False where time.perf_counter reads {ours}, as {SOURCE.name} reads {its}")

@@ -42,6 +42,8 @@ void* JasgdAnswer(void* store, int64_t worker) { return &static_cast<Store*>(sto
 
 double JasgdNow() { return Now(); }
 
+const char* JasgdClock() { return kClock; }
+
 // Refuses later commits; a worker that waits for the others of a round that is not decided gives it up.
 void JasgdClose(void* address) {
   auto* store = static_cast<Store*>(address);

@@ -7,6 +7,11 @@
 #ifndef JASGD_STORE_H_
 #define JASGD_STORE_H_
 
+#ifdef __APPLE__
+#include <mach/mach_time.h>
+#endif
+#include <time.h>
+
 #include <atomic>
 #include <chrono>
 #include <cmath>
@@ -160,7 +165,34 @@ struct Store {
 
 thread_local bool is_workers_own = false;
 
-double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+// The clock of Python's time.perf_counter, under the name that Python has for it, and in the same steps to seconds, so
+// that times of both are in the order in which they were read.
+#ifdef __APPLE__
+constexpr char kClock[] = "mach_absolute_time()";
+
+int64_t Nanoseconds() {
+  static const mach_timebase_info_data_t base = [] {
+    mach_timebase_info_data_t found;
+    mach_timebase_info(&found);
+    return found;
+  }();
+  const uint64_t ticks = mach_absolute_time();
+  return static_cast<int64_t>(ticks / base.denom * base.numer + ticks % base.denom * base.numer / base.denom);
+}
+#else
+constexpr char kClock[] = "clock_gettime(CLOCK_MONOTONIC)";
+
+int64_t Nanoseconds() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+#endif
+
+double Now() {
+  const int64_t now = Nanoseconds(), second = 1000000000;
+  return now % second == 0 ? static_cast<double>(now / second) : static_cast<double>(now) / 1e9;
+}
 
 // (address, worker, whether losses must be finite), in int32s
 struct Caller {

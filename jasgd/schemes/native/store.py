@@ -11,9 +11,8 @@ import contextlib
 import ctypes
 import itertools
 import struct
-import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -29,7 +28,6 @@ from jasgd.schemes.native.build import library
 KINDS = ("locked", "hogwild", "leashed", "synchronous")  # this order and the next are store.h's
 DONE, LOST, BUSY, STALE, CLOSED, NONFINITE = range(6)
 NUMBER = jax.ShapeDtypeStruct((), jnp.int32)
-READINGS = 9  # of another clock, of which the least interrupted counts
 _ANSWER = struct.Struct("=6q4dq")
 _PLAIN = "?bhilqBHILQefdFD"  # dtypes whose arrays XLA and NumPy lay out alike; bfloat16 besides
 
@@ -102,7 +100,6 @@ class NativeStore(NativeScheme):
         ]
         self._attempts = [0] * setup.workers  # that Python has seen end
         self._entered, self._inside = [False] * setup.workers, [False] * setup.workers
-        self._clock_s = clock_offset_s(self._library.JasgdNow)
 
     def read(self, worker: int) -> View:
         """A copy of the parameters, for a caller that computes the gradient itself."""
@@ -207,29 +204,6 @@ class NativeStore(NativeScheme):
             leaves.append(self._put(block[start : start + size].view(leaf.dtype).reshape(leaf.shape)))
             start += size
         return tuple(leaves)
-
-
-def clock_offset_s(now: Callable[[], float]) -> float:
-    """What to add to the times of another clock to have those of ``time.perf_counter``, in seconds.
-
-    Two clocks that are read one after the other are not read at once: this thread may lose its processor between them.
-    So the other is read between two readings of ours, and clocks that agree are left as they are.
-
-    Args:
-      now: reads the other clock, in seconds.
-
-    Returns:
-      0 where the clocks may be the same, else an offset that is right to half of the shortest such reading.
-
-    Example:
-      >>> clock_offset_s(time.perf_counter)
-      0.0
-    """
-    readings = [(time.perf_counter(), now(), time.perf_counter()) for _ in range(READINGS)]
-    if all(before <= other <= after for before, other, after in readings):
-        return 0.0
-    before, other, after = min(readings, key=lambda reading: reading[2] - reading[0])
-    return (before + after) / 2 - other
 
 
 def as_number(value: Any) -> Any:

@@ -70,8 +70,7 @@ class NativeSynchronous(NativeStore):
         if answer.status == CLOSED:
             raise Closed(self._ledger.closed or "steps")
         assert answer.status in (DONE, NONFINITE)
-        times = answer.read_s + self._clock_s, answer.computed_s + self._clock_s
-        return Round(answer.version_read, answer.loss, aux, *times, done)
+        return Round(answer.version_read, answer.loss, aux, answer.read_s, answer.computed_s, done)
 
     def commit(self, gradient: Gradient) -> Committed | Dropped:
         """Applies the mean of gradients that were computed elsewhere.

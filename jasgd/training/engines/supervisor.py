@@ -70,7 +70,7 @@ class Supervisor:
         except BaseException as error:
             run.finish(Outcome.FAILED, f"{type(error).__name__} while the workers were watched: {error}", error)
         try:
-            workers.join(GRACE_S + 2 * run.longest_gradient_s)
+            workers.join(GRACE_S + 2 * max(run.longest_s))
             self._close()
         except KeyboardInterrupt:
             # While the run was ending: what is left of that is left out.

@@ -11,14 +11,16 @@ from typing import Any
 
 import jax
 
-from jasgd.jax_settings import inherited
-from jasgd.record.result import StuckWorker
+from jasgd.record.result import Outcome, StuckWorker
+from jasgd.thread_context import inherited
 from jasgd.training.engines.worker import work
 from jasgd.training.run import Run
 
 
 class WorkerThreads:
-    """One thread for each worker, which computes under the JAX settings of the thread that makes this.
+    """One thread for each worker, which computes under what the thread that makes this computes under.
+
+    That is its settings of JAX and its context variables; see :func:`jasgd.thread_context.inherited`.
 
     Args:
       run: the run that the workers share.
@@ -26,16 +28,24 @@ class WorkerThreads:
     """
 
     def __init__(self, run: Run, device: Any):
-        self._run, self._device, self._settings = run, device, inherited()
+        self._run, self._device, self._under_settings = run, device, inherited()
         self._ended = [threading.Event() for _ in range(run.workers)]
         self._threads = [
-            threading.Thread(target=self._work, args=(worker,), name=f"jasgd-worker-{worker}", daemon=True)
+            threading.Thread(target=self._begin, args=(worker,), name=f"jasgd-worker-{worker}", daemon=True)
             for worker in range(run.workers)
         ]
 
+    def _begin(self, worker: int) -> None:
+        try:
+            self._under_settings(self._work, worker)
+        except BaseException as error:  # JAX did not take a setting over, or a device
+            self._run.finish(Outcome.FAILED, f"worker {worker} raised {type(error).__name__}: {error}", error)
+        finally:
+            self._ended[worker].set()
+
     def _work(self, worker: int) -> None:
         device = contextlib.nullcontext() if self._device is None else jax.default_device(self._device)
-        with self._settings(), device:
+        with device:
             work(worker, self._run, self._ended[worker].set)
 
     def start(self) -> None:

@@ -53,7 +53,7 @@ def step(worker: int, run: Run, began: float) -> float:
     loss, aux, grads = run.compiled.gradient(view.params, batch)
     loss_value = float(np.asarray(loss))  # waits for the computation; float(loss) costs several times as much
     computed = time.perf_counter()
-    run.longest_gradient_s = max(run.longest_gradient_s, computed - viewed)
+    run.longest_s[worker] = max(run.longest_s[worker], computed - viewed)
     if run.check_finite:
         if not math.isfinite(loss_value):
             run.diverge(view.version, ticket, worker, loss_value)
@@ -77,7 +77,7 @@ def native_step(scheme: NativeScheme, worker: int, run: Run, began: float) -> fl
     drawn = time.perf_counter()
     result = scheme.round(worker, ticket, batch, run.check_finite)
     committed = time.perf_counter()
-    run.longest_gradient_s = max(run.longest_gradient_s, result.computed_s - result.read_s)
+    run.longest_s[worker] = max(run.longest_s[worker], result.computed_s - result.read_s)
     if result.done is None:
         run.diverge(result.version_read, ticket, worker, result.loss_value)
         return committed

@@ -4,6 +4,7 @@ import gc
 import os
 import threading
 import time
+import types
 import weakref
 from pathlib import Path
 
@@ -12,11 +13,14 @@ import numpy as np
 import optax
 import pytest
 from support.every_scheme import needs_compiler
-from support.native_rounds import ASYNCHRONOUS, native, store
+from support.native_rounds import ASYNCHRONOUS, NAMES, native, store
+from support.problems import counting
 
 import jasgd
 from jasgd.core.messages import Closed
-from jasgd.schemes.native.store import BUSY, DONE, clock_offset_s
+from jasgd.schemes.native import build
+from jasgd.schemes.native.build import CannotCompile, library
+from jasgd.schemes.native.store import BUSY, DONE
 
 pytestmark = needs_compiler
 
@@ -81,20 +85,44 @@ def test_a_store_is_freed_with_its_scheme():
     assert freed
 
 
-class InterruptedClock:
-    """Goes on by a microsecond at each reading, and by ten milliseconds at every fourth: another thread ran."""
+def test_python_and_native_code_read_one_clock_in_the_same_steps():
+    """The kind: times of two clocks, which are never read at once, taken for times of one."""
+    clock = library()
+    assert clock.JasgdClock().decode() == time.get_clock_info("perf_counter").implementation
+    before = time.perf_counter()
+    for _ in range(20_000):  # also where both read the same nanosecond
+        its = clock.JasgdNow()
+        after = time.perf_counter()
+        assert before <= its <= after
+        before = after
 
-    def __init__(self):
-        self.readings, self.time_s = 0, 100.0
 
-    def perf_counter(self):
-        self.readings += 1
-        self.time_s += 1e-2 if self.readings % 4 == 0 else 1e-6
-        return self.time_s
+def test_where_python_reads_another_clock_rounds_are_not_native(monkeypatch):
+    info = types.SimpleNamespace(implementation="an hourglass")
+    monkeypatch.setattr("jasgd.schemes.native.build.time", types.SimpleNamespace(get_clock_info=lambda _: info))
+    build._loaded.cache_clear()
+    try:
+        with pytest.raises(CannotCompile, match=r"native must be False where time\.perf_counter reads an hourglass"):
+            library()
+    finally:
+        build._loaded.cache_clear()
 
 
-def test_interruptions_between_two_readings_do_not_shift_the_times_of_rounds(monkeypatch):
-    clock = InterruptedClock()
-    monkeypatch.setattr("jasgd.schemes.native.store.time", clock)
-    assert clock_offset_s(clock.perf_counter) == 0
-    assert clock_offset_s(lambda: clock.perf_counter() - 5.0) == pytest.approx(5.0, abs=1e-6)
+@pytest.mark.parametrize("name", NAMES)
+def test_phases_follow_each_other_whatever_interrupts_the_thread_that_sets_a_run_up(name, monkeypatch):
+    """Each reading of Python's clock comes a while after the one before, as where the processor is lost there."""
+    counter = time.perf_counter
+
+    def interrupted():
+        until = counter() + 2e-4
+        while counter() < until:
+            pass
+        return counter()
+
+    params, loss_fn, batches = counting(64)
+    with monkeypatch.context() as context:
+        context.setattr(time, "perf_counter", interrupted)
+        result = jasgd.train(
+            loss_fn, params, optax.sgd(1.0), batches, scheme=native(name), workers=2, steps=20, has_aux=True
+        )
+    assert all((column >= 0).all() for column in result.timings.values())
