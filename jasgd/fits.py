@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import gammaln
 
+from jasgd.showing import line, table
 from jasgd.staleness import StalenessHistogram
 
 #: From a pmf of shape (K + 1,) to a model's nearest parameters, and ln q_i over the same values.
@@ -28,6 +29,15 @@ class LawFit(NamedTuple):
     parameters: dict[str, float]
     distance: float  # D_B, 0 where the two agree
     pmf: np.ndarray  # q_i over the staleness values 0…K of the law; float64, sums to at most 1
+
+    def __repr__(self) -> str:
+        return line("LawFit", self._facts())
+
+    def _repr_html_(self) -> str:
+        return table("LawFit", self._facts())
+
+    def _facts(self) -> dict[str, Any]:
+        return {"model": self.model} | self.parameters | {"distance": self.distance}
 
     def __str__(self) -> str:
         return f"{self.model} ({', '.join(f'{name} {value:.4g}' for name, value in self.parameters.items())})"

@@ -15,14 +15,15 @@ import optax
 from jasgd import specs
 from jasgd.checks import integer
 from jasgd.law import Law
+from jasgd.showing import Shown, known
 
 _DATA = ("weights", "recent", "updates")  # in this order in saved optimizer states
 _META = ("length", "half_life", "start", "stop", "warm_up")
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=_DATA, meta_fields=_META)
-@dataclasses.dataclass(frozen=True)
-class StalenessHistogram(Law):
+@dataclasses.dataclass(frozen=True, repr=False)
+class StalenessHistogram(Shown, Law):
     r"""The staleness distribution of an execution, :math:`p_i = w_i / \sum_j w_j`, measured while it runs.
 
     Make one by a constructor, which says how it forgets: :meth:`window`, :meth:`decay`, :meth:`cumulative`
@@ -58,6 +59,15 @@ class StalenessHistogram(Law):
     start: int = 0
     stop: int | None = None
     warm_up: int = 0
+
+    def _facts(self) -> dict[str, Any]:
+        facts: dict[str, Any] = {name: getattr(self, name) or None for name in _META}
+        weights, updates = known(self.weights), known(self.updates)
+        if weights is None or updates is None or weights.ndim != 1:  # traced, or of several runs at once
+            return facts | {"weights": self.weights}
+        total = float(weights.sum())
+        mean = float(weights @ np.arange(len(weights))) / total if total else None
+        return facts | {"bins": len(weights) - 1, "updates": updates.item(), "mean_staleness": mean}
 
     @classmethod
     def _empty(cls, bins: int, dtype: Any = jnp.int32, **how: Any) -> StalenessHistogram:

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from jasgd.rules.protocol import Rule, evaluate, reads_law, warms_up
+from jasgd.showing import line
 from jasgd.staleness import StalenessHistogram
 
 
@@ -135,6 +136,9 @@ class DelayCompensatedState(NamedTuple):
     """State of :func:`delay_compensated`."""
 
     mean_square: optax.Updates  # running mean of g², in the shape of the parameters; () in the constant form
+
+    def __repr__(self) -> str:
+        return line("DelayCompensatedState", self._asdict())
 
 
 def delay_compensated(

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 #: says what is on each. A room is a folder, or a module beside them; the package's own ``__init__`` is "".
 FLOORS = {
     "jasgd": [
-        ["checks", "specs", "law", "aligned_memory", "jax_settings"],
+        ["checks", "specs", "showing", "law", "aligned_memory", "jax_settings"],
         ["staleness", "data", "rules"],
         ["transforms", "fits", "record"],
         ["core"],

@@ -18,7 +18,7 @@ Order = Literal["timed", "recorded", "drawn"]
 BATCH, READ, COMPUTE, COMMIT = range(len(PHASES))
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(repr=False)
 class _Worker:
     """One worker's gradients, in the order in which it made them.
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from jasgd.checks import is_integer
+from jasgd.showing import Shown
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Tempo:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Tempo(Shown):
     r"""A worker's speed as a function of time, constant in pieces; at speed 2 it works twice as fast.
 
     A phase of d seconds that begins at s ends at the first t with :math:`\int_s^t v(u)\,du = d`. After the last piece
@@ -52,6 +53,9 @@ class Tempo:
         object.__setattr__(self, "_starts", starts.tolist())  # lists, since they are looked at one number at a time
         object.__setattr__(self, "_rates", speeds.tolist())
         object.__setattr__(self, "_done", done.tolist())
+
+    def _facts(self) -> dict[str, Any]:
+        return {name: value for name, value in self.describe().items() if name != "sha256"}
 
     def after(self, start_s: float, work_s: float) -> float:
         """The time at which work that begins at some time is done.

@@ -12,6 +12,7 @@ import numpy as np
 from jasgd.checks import integer, is_integer
 from jasgd.cluster.changing_speeds import Tempo, checked_tempos
 from jasgd.cluster.durations import Constant, Duration, as_duration, describe_law, is_number
+from jasgd.showing import Shown
 
 #: The phases of a worker's cycle, in order.
 PHASES = ("batch", "read", "compute", "commit")
@@ -107,8 +108,8 @@ class Nodes:
         return worker * self.count // workers
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Cluster:
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class Cluster(Shown):
     r"""A model of a cluster's times: batch, read, compute, commit, and over again, for each worker on its own.
 
     A worker's phases take :math:`(\text{law}) / \text{speed}`; computing takes
@@ -174,6 +175,11 @@ class Cluster:
                     f"leaves_s of worker {worker} must lie after {self.joins_s.get(worker, 0.0)}, when it joins, "
                     f"got {leaves}"
                 )
+
+    def _facts(self) -> dict[str, Any]:
+        times = {f"{phase}_s": getattr(self, f"{phase}_s") for phase in PHASES if not self.is_zero(phase)}
+        others = ("speeds", "stragglers", "pauses", "joins_s", "leaves_s", "cores", "nodes", "tempos")
+        return times | {name: getattr(self, name) or None for name in others}
 
     def is_zero(self, phase: str) -> bool:
         """Whether a phase never takes any time."""

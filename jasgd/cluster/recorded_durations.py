@@ -10,16 +10,22 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from jasgd.cluster.durations import Duration
+from jasgd.showing import Shown
 
 Order = Literal["drawn", "recorded"]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Measured:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Measured(Shown):
     """Measured durations, see :func:`measured`; ``times_s`` by worker, or under None for all workers."""
 
     times_s: Mapping[int | None, np.ndarray]
     order: Order = "drawn"
+
+    def _facts(self) -> dict[str, Any]:
+        workers = None if None in self.times_s else len(self.times_s)
+        durations = sum(map(len, self.times_s.values()))
+        return {"mean_s": self.mean_s, "durations": durations, "workers": workers, "order": self.order}
 
     @property
     def mean_s(self) -> float:

@@ -13,13 +13,14 @@ import optax
 from jasgd import rules, schemes
 from jasgd.experiments.arms import BASELINE, Arm, check_arms
 from jasgd.experiments.conclusions import counted, held_against
-from jasgd.experiments.measures import Spread, measures, spread
+from jasgd.experiments.measures import Spread, measures, shown_row, spread
 from jasgd.experiments.recipe import transformation
 from jasgd.record.result import Outcome, TrainResult
 from jasgd.rules.damping import computed_constant
 from jasgd.rules.parsing import parse_rule
 from jasgd.schemes import SchemeFactory
 from jasgd.schemes.factories import parse_scheme
+from jasgd.showing import Shown, tally
 from jasgd.training.progress import Progress
 from jasgd.training.trainer import train
 
@@ -149,8 +150,8 @@ def _in_turn(arms: tuple[Arm, ...], seeds: tuple[int, ...]) -> Iterator[tuple[Ar
             yield arm, seed
 
 
-@dataclasses.dataclass(frozen=True)
-class Comparison:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """The runs of a comparison.
 
     Attributes:
@@ -168,6 +169,20 @@ class Comparison:
     settings: dict[str, Any]
     runs: dict[str, dict[int, TrainResult]]
     stopped: bool = False
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "problem": self.problem,
+            "arms": [arm.label for arm in self.arms],
+            "seeds": self.seeds,
+            "workers": self.settings.get("workers"),
+            "scheme": self.settings.get("scheme"),
+            "outcomes": tally(run.outcome for by_seed in self.runs.values() for run in by_seed.values()),
+            "stopped": self.stopped or None,
+        }
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [shown_row(row) for row in self.rows]
 
     @functools.cached_property
     def rows(self) -> list[dict[str, Any]]:

@@ -14,16 +14,17 @@ from jasgd.checks import is_integer
 from jasgd.cluster import Cluster, generate
 from jasgd.experiments.arms import BASELINE, Arm, check_arms
 from jasgd.experiments.conclusions import counted, held_against
-from jasgd.experiments.measures import Spread, measures, spread
+from jasgd.experiments.measures import Spread, measures, shown_row, spread
 from jasgd.experiments.recipe import transformation
 from jasgd.experiments.spectrum_jobs import Jobs, Point
 from jasgd.record.result import Outcome, TrainResult
+from jasgd.showing import Shown, tally
 from jasgd.simulating.lanes import run_in_threads
 from jasgd.staleness import StalenessHistogram
 
 
-@dataclasses.dataclass(frozen=True)
-class Spectrum:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Spectrum(Shown):
     """The runs of a spectrum, in numbers.
 
     Attributes:
@@ -45,6 +46,22 @@ class Spectrum:
     learning_rates: tuple[float, ...]
     settings: dict[str, Any]
     runs: dict[Point, dict[str, Any]]
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "problem": self.problem,
+            "arms": [arm.label for arm in self.arms],
+            "workers": self.workers,
+            "clusters": self.clusters,
+            "seeds": self.seeds,
+            "learning_rates": self.learning_rates,
+            "scheme": self.settings.get("scheme"),
+            "outcomes": tally(run["outcome"] for run in self.runs.values()),
+        }
+
+    def _rows(self) -> list[dict[str, Any]]:
+        keys = ("cluster", "workers", "learning_rate")
+        return [{key: row[key] for key in keys} | shown_row(row) for row in self.best]
 
     @functools.cached_property
     def rows(self) -> list[dict[str, Any]]:

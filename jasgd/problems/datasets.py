@@ -12,12 +12,13 @@ import numpy as np
 from jasgd.problems.files import find_files, parse_cifar10, parse_idx, read_files
 from jasgd.problems.locations import Location, cache_folder, describe_absence, search
 from jasgd.problems.sources import CIFAR10, FASHION_MNIST, MNIST, DatasetError, Source, fetch
+from jasgd.showing import Shown
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
-@dataclass(frozen=True, eq=False)
-class Dataset:
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset(Shown):
     """Images and labels as published, raw.
 
     Attributes:
@@ -38,6 +39,9 @@ class Dataset:
     classes: int = 10
     published_divisor: float = 1.0
 
+    def _facts(self) -> dict[str, Any]:
+        return vars(self)
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels of an image."""
@@ -56,8 +60,8 @@ class Dataset:
         return mean, np.sqrt(share @ value**2 - mean**2)
 
 
-@dataclass(frozen=True)
-class DatasetInfo:
+@dataclass(frozen=True, repr=False)
+class DatasetInfo(Shown):
     """One row of :data:`DATASETS`.
 
     Attributes:
@@ -71,6 +75,10 @@ class DatasetInfo:
     source: Source | None
     arrays: Callable[[Mapping[str, bytes]], Arrays]
     published_divisor: float
+
+    def _facts(self) -> dict[str, Any]:
+        files = None if self.source is None else [file.name for file in self.source.files]
+        return {"title": self.title, "files": files, "published_divisor": self.published_divisor}
 
 
 def load_dataset(name: str, data_dir: str | os.PathLike[str] | None = None, download: bool = True) -> Dataset:

@@ -13,6 +13,7 @@ import numpy as np
 from jasgd.record.execution import DROP_REASONS, Execution
 from jasgd.record.timings import load_timings, save_timings
 from jasgd.record.trees import load_tree, save_tree, to_json
+from jasgd.showing import Shown
 from jasgd.staleness import StalenessHistogram
 
 
@@ -26,16 +27,19 @@ class Outcome(enum.StrEnum):
     FAILED = "failed"  # a worker, the batches or the evaluation raised
 
 
-@dataclasses.dataclass(frozen=True)
-class StuckWorker:
+@dataclasses.dataclass(frozen=True, repr=False)
+class StuckWorker(Shown):
     """A worker that did not end when the run did; it lives on as a daemon, and its late commit changes nothing."""
 
     worker: int
     stack: str  # where it was, as a traceback
 
+    def _facts(self) -> dict[str, Any]:
+        return {"worker": self.worker, "at": self.stack.strip().rpartition("\n")[2]}
 
-@dataclasses.dataclass(frozen=True)
-class TrainResult:
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class TrainResult(Shown):
     """All that happened in a run.
 
     Attributes:
@@ -74,6 +78,21 @@ class TrainResult:
     stuck: tuple[StuckWorker, ...] = ()
     initial_params: Any = None
     timings: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def _facts(self) -> dict[str, Any]:
+        losses, staleness = self.execution.loss, self.execution.staleness
+        loss = f"{losses[0]:.4g} → {losses[-100:].mean(dtype=np.float64):.4g}" if len(losses) else None
+        return {
+            "outcome": self.outcome,
+            "updates": self.execution.commits,
+            "workers": self.execution.metadata.get("workers"),
+            "scheme": self.execution.metadata.get("scheme"),
+            "loss": loss,
+            "mean_staleness": staleness.mean() if len(staleness) else None,
+            "dropped": len(self.execution.dropped) or None,
+            "duration_s": self.duration_s,
+            "params": self.params,
+        }
 
     @property
     def law(self) -> StalenessHistogram:

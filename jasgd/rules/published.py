@@ -12,6 +12,7 @@ import optax
 
 from jasgd.checks import integer
 from jasgd.rules.protocol import Rule
+from jasgd.showing import Shown
 
 BINS = 200  # length of the published table
 SAMPLE_START, SAMPLE_STOP = 10, 15  # in steps per worker
@@ -23,8 +24,8 @@ SHIFTED = 128  # first staleness that the published right shift sends to the las
     data_fields=("weights", "updates"),
     meta_fields=("workers", "mode", "warm_up"),
 )
-@dataclasses.dataclass(frozen=True)
-class PublishedTable:
+@dataclasses.dataclass(frozen=True, repr=False)
+class PublishedTable(Shown):
     """The table of the published code: one sample of the staleness, over a nominal count, never taken again.
 
     A step is numbered where a worker starts it, in the modes ``async`` and ``hogwild``; with every worker busy, the
@@ -43,6 +44,9 @@ class PublishedTable:
     workers: int
     mode: str
     warm_up: int
+
+    def _facts(self) -> dict[str, Any]:
+        return {"workers": self.workers, "mode": self.mode, "warm_up": self.warm_up, "weights": self.weights}
 
     def count(self, staleness: jax.typing.ArrayLike) -> PublishedTable:
         """The table after one more applied gradient."""

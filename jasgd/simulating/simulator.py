@@ -14,17 +14,21 @@ from jasgd.checks import integer, is_integer
 from jasgd.cluster import Cluster, generate
 from jasgd.record.execution import Execution
 from jasgd.record.result import TrainResult
+from jasgd.showing import Shown, tally
 from jasgd.simulating.lanes import run_in_threads, run_vectorised
 from jasgd.simulating.preparation import Preparation
 
 LONGEST = 1024  # steps of one call of a scan
 
 
-@dataclasses.dataclass(frozen=True)
-class BySeed:
+@dataclasses.dataclass(frozen=True, repr=False)
+class BySeed(Shown):
     """Marks an argument of :func:`simulate` that differs from seed to seed, see :func:`by_seed`."""
 
     of: Callable[[int], Any]
+
+    def _facts(self) -> dict[str, Any]:
+        return {"of": self.of}
 
 
 def by_seed(of: Callable[[int], Any]) -> BySeed:
@@ -48,8 +52,8 @@ def by_seed(of: Callable[[int], Any]) -> BySeed:
     return BySeed(of)
 
 
-@dataclasses.dataclass(frozen=True)
-class Simulation:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Simulation(Shown):
     """The runs of a simulation, a :class:`jasgd.TrainResult` each: ``simulation[seed]``, in the order of the seeds.
 
     Times are those of the cluster's model, and ``execution.metadata["generated"]`` says of which.
@@ -80,6 +84,22 @@ class Simulation:
 
     def __len__(self) -> int:
         return len(self.results)
+
+    def _facts(self) -> dict[str, Any]:
+        execution = next(iter(self)).execution if self.results else None
+        return {
+            "runs": len(self),
+            "outcomes": tally(run.outcome for run in self),
+            "seeds": self.seeds,
+            "step_sizes": None if self.step_sizes == (None,) else self.step_sizes,
+            "updates": None if execution is None else execution.commits,
+            "workers": None if execution is None else execution.metadata.get("workers"),
+            "scheme": None if execution is None else execution.metadata.get("scheme"),
+            "scan_s": self.scan_s,
+        }
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [{"seed": seed, "step_size": size} | run._facts() for (seed, size), run in self.results.items()]
 
 
 def simulate(
