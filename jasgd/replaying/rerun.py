@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jasgd.checks import is_integer
+from jasgd.checks import described, is_integer, switch
 from jasgd.core.admission import admit
+from jasgd.core.arguments import check_loss_fn, check_tx
 from jasgd.core.compiled import Leaves
+from jasgd.core.devices import as_device
 from jasgd.data import as_batches
 from jasgd.record.environment import Mismatch, describe_dtypes, describe_environment, mismatches
 from jasgd.record.result import TrainResult
@@ -44,6 +46,14 @@ class Rerun:
     def __init__(
         self, result: TrainResult, loss_fn: Any, tx: Any, batches: Any, *, upto: int | None, strict: bool, device: Any
     ):
+        if not isinstance(result, TrainResult):
+            hint = ": ask it for one run, as in simulation[0]" if hasattr(result, "results") else ""
+            raise TypeError(f"result must be a TrainResult, got {described(result)}{hint}")
+        strict = switch("strict", strict)
+        check_loss_fn(loss_fn)
+        check_tx(tx)
+        device = as_device(device)
+        draw = as_batches(batches)
         self.result, self.execution = result, result.execution
         self.execution.validate()
         self.execution.unaltered()
@@ -57,7 +67,6 @@ class Rerun:
             raise ReplayError("result must be loaded with params_like to be replayed: its parameters have no structure")
         if digest(result.initial_params) != metadata["initial_params"]:
             raise ReplayError("initial_params of the result must be those that the run began with, and were altered")
-        draw = as_batches(batches)
         first = draw(0)
         self._batch_of = lambda ticket: first if ticket == 0 else draw(ticket)
         self.compiled, params, state = admit(
