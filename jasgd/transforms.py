@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jasgd.checks import described
+from jasgd.rules.parsing import parse_rule
 from jasgd.rules.protocol import Rule, evaluate, reads_law, warms_up
 from jasgd.showing import line
-from jasgd.staleness import StalenessHistogram
+from jasgd.staleness import StalenessHistogram, parse_law
 
 
 class StalenessAdaptiveState(NamedTuple):
@@ -22,7 +24,7 @@ class StalenessAdaptiveState(NamedTuple):
     factor: jax.Array  # C(τ) of the last update, shape (), float32
 
 
-def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformationExtraArgs:
+def staleness_adaptive(rule: str | Rule, law: Any = None) -> optax.GradientTransformationExtraArgs:
     r"""Scales a gradient by :math:`C(\tau)`, a step-size function of its staleness τ.
 
     .. math:: u \leftarrow C(\tau)\,u, \qquad \text{after } \tau \text{ has been counted into the law}
@@ -42,9 +44,11 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
     ``contrib.sam`` lose or refuse extra arguments; since ``staleness`` has no default they fail loudly.
 
     Args:
-      rule: ``rule(staleness)`` or ``rule(staleness, law)``, see :mod:`jasgd.rules`.
-      law: how the law is measured: an empty :class:`jasgd.StalenessHistogram`. By default a window of 1024 updates,
-        or the law that the rule brings along. Its ``warm_up`` concerns rules that read the law.
+      rule: ``rule(staleness)`` or ``rule(staleness, law)``, see :mod:`jasgd.rules`; or the text of one, as on the
+        command line: ``"tail:amplitude=0.5"``.
+      law: how the law is measured: an empty :class:`jasgd.StalenessHistogram`, or its text: ``"window:length=256"``. By
+        default a window of 1024 updates, or the law that the rule brings along. Its ``warm_up`` concerns rules that
+        read the law.
 
     Returns:
       A transformation whose ``update(updates, state, params=None, *, staleness)`` takes τ as a keyword: a scalar
@@ -53,8 +57,8 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
 
     Raises:
       TypeError: where ``rule`` is no rule or ``law`` no law; from ``update`` for a τ that is no integer.
-      ValueError: where a rule with its own law is given another; from ``update`` for a concrete negative τ, or one
-        that is no scalar.
+      ValueError: where a rule with its own law is given another, or for a text that names none; from ``update`` for a
+        concrete negative τ, or one that is no scalar.
 
     Example:
       >>> import jax.numpy as jnp, optax, jasgd
@@ -72,13 +76,17 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
       Bäckström, Papatriantafilou, Tsigas, "ASAP.SGD: instance-based adaptiveness to staleness in asynchronous SGD",
       ICML 2022, PMLR 162.
     """
+    if isinstance(rule, str):
+        rule = parse_rule(rule)
+    if isinstance(law, str):
+        law = parse_law(law)
     reads_law(rule)  # refuses what is no rule, here rather than in a traced update
     own = getattr(rule, "law", None)
     if own is not None and law is not None:
         raise ValueError("law must be None for a rule that brings its own law along, as tail_published does")
     empty = law if law is not None else own if own is not None else StalenessHistogram.window()
     if not callable(getattr(empty, "count", None)):
-        raise TypeError(f"law must be a StalenessHistogram, such as StalenessHistogram.window(), got {law!r}")
+        raise TypeError(f"law must be a StalenessHistogram, such as StalenessHistogram.window(), got {described(law)}")
     waits = empty.warm_up if warms_up(rule) else 0
 
     def init_fn(params: optax.Params) -> StalenessAdaptiveState:

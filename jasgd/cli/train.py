@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 
@@ -20,28 +21,32 @@ class Train(TrainingOptions):
 
     def run(self) -> int:
         """Trains, writes the run folder, prints a table."""
-        from rich.console import Console
-
-        from jasgd import report, schemes
         from jasgd.experiments.recipe import Recipe, transformation
-        from jasgd.fits import fit
-        from jasgd.report.progress_bars import TrainingBar
-        from jasgd.report.tables import run_table
         from jasgd.rules.parsing import parse_rule
-        from jasgd.schemes.factories import parse_scheme
         from jasgd.staleness import parse_law
         from jasgd.training.trainer import train
 
-        self.require_plots()
-        scheme = parse_scheme(self.scheme)
+        self.check_problem(self.seed)
+        scheme = self.check_run()
         rule = parse_rule(self.rule, workers=self.workers, learning_rate=self.learning_rate)
         law = None if self.law is None else parse_law(self.law)
         tx = transformation(
             rule, learning_rate=self.learning_rate, momentum=self.momentum, optimizer=self.optimizer, law=law
         )
-        problem, stops = self.problem(self.seed), self.stops()
-        bar = TrainingBar(Console(stderr=True), runs=1, steps=stops["steps"], time_limit_s=self.time_limit_s)
-        with self.folder("train") as folder, bar:
+        self.require_plots()
+        from rich.console import Console
+
+        from jasgd import report, schemes
+        from jasgd.fits import fit
+        from jasgd.report.progress_bars import TrainingBar
+        from jasgd.report.tables import run_table
+
+        stops = self.stops()
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(self.folder("train"))
+            problem = self.problem(self.seed)  # which takes seconds, so all else that can fail comes before
+            bar = TrainingBar(Console(stderr=True), runs=1, steps=stops["steps"], time_limit_s=self.time_limit_s)
+            stack.enter_context(bar)
             result = train(
                 problem.loss_fn,
                 problem.params,

@@ -14,6 +14,7 @@ import optax
 
 from jasgd.core.arguments import check_functions, check_tx
 from jasgd.core.compiled import Compiled, Leaves
+from jasgd.data import Batches, BatchesExhausted
 from jasgd.rules.protocol import evaluate
 from jasgd.showing import brief
 
@@ -46,7 +47,11 @@ def admit(
     params = jax.tree.unflatten(params_structure, leaves)
     _check_loss(loss_fn, params, batch, has_aux)
     tx = with_extras(tx)
-    state = tx.init(params)
+    try:
+        state = tx.init(params)
+    except Exception as error:
+        error.add_note(f"tx.init(params) failed before the run, with params {_short(params)}")
+        raise
     state_leaves, state_structure = jax.tree.flatten(state)
     # An explicit dtype strips weak types, which would make the second update compile again.
     state_leaves = tuple(jnp.array(leaf, dtype=jnp.result_type(leaf)) for leaf in state_leaves)
@@ -55,6 +60,17 @@ def admit(
     wants_read_params, needs_params = _try_update(tx, params, jax.tree.unflatten(state_structure, state_leaves))
     compiled = Compiled(loss_fn, tx, params_structure, state_structure, has_aux, wants_read_params, needs_params)
     return compiled, leaves, state_leaves
+
+
+def first_batch(batches: Batches) -> Any:
+    """The mini-batch of ticket 0; an error on the way is noted with where it came about."""
+    try:
+        return batches(0)
+    except BatchesExhausted:
+        raise
+    except Exception as error:
+        error.add_note("batches(0) failed before the run: batches must be a function of a ticket, or an iterator")
+        raise
 
 
 def _flatten(params: Any, device: Any) -> tuple[Leaves, Any]:
@@ -76,6 +92,7 @@ def _check_loss(loss_fn: Any, params: Any, batch: Any, has_aux: bool) -> None:
     if has_aux:
         if not (isinstance(out, tuple) and len(out) == 2):
             hint = ": leave has_aux out, or return both" if _is_loss(out) else ""
+            hint = ": return a tuple of the two" if isinstance(out, (list, dict)) and len(out) == 2 else hint
             raise TypeError(f"loss_fn must return (loss, aux) with has_aux=True, got {_short(out)}{hint}")
         out, aux = out
         for path, leaf in jax.tree_util.tree_leaves_with_path(aux):
@@ -109,7 +126,8 @@ def _loss_hint(out: Any, params: Any) -> str:
     if not hasattr(out, "dtype"):
         return "return the loss alone, or (loss, aux) with has_aux=True"
     if not jnp.issubdtype(out.dtype, jnp.floating):
-        return "take its .real" if jnp.issubdtype(out.dtype, jnp.complexfloating) else "take .astype(jnp.float32)"
+        is_complex = jnp.issubdtype(out.dtype, jnp.complexfloating)
+        return "take its .real" if is_complex else f"{out.dtype} has no gradient, so compute it in floating point"
     return "take its .mean(), or its only number with [0]" if out.shape == (1,) else "take its .mean()"
 
 
@@ -203,7 +221,8 @@ def _shapes(tree: Any) -> str:
     described = [
         f"{leaf.dtype}{list(leaf.shape)}" if hasattr(leaf, "dtype") else type(leaf).__name__ for leaf in leaves
     ]
-    return described[0] if len(described) == 1 else str(jax.tree.unflatten(structure, described))
+    is_leaf = jax.tree_util.treedef_is_leaf(structure)
+    return described[0] if is_leaf and described else str(jax.tree.unflatten(structure, described))
 
 
 def _short(tree: Any) -> str:

@@ -44,8 +44,18 @@ def check_loss_fn(loss_fn: Any) -> None:
         signature.bind(None, None)
     except TypeError:
         name = getattr(loss_fn, "__name__", type(loss_fn).__name__)
-        hint = "take the batch as one argument, and unpack it inside, as in x, y = batch"
-        raise TypeError(f"loss_fn must be a function of (params, batch), got {name}{signature}: {hint}") from None
+        hint = _arguments_hint(signature)
+        raise TypeError(f"loss_fn must be a function of (params, batch), got {name}{signature}{hint}") from None
+
+
+def _arguments_hint(signature: inspect.Signature) -> str:
+    kinds = inspect.Parameter
+    required = [p for p in signature.parameters.values() if p.default is kinds.empty]
+    if forced := [p.name for p in required if p.kind is kinds.KEYWORD_ONLY]:
+        return f": give it {', '.join(forced)} beforehand, as with functools.partial"
+    if len(required) > 2:
+        return ": take the batch as one argument, and unpack it inside, as in x, y = batch"
+    return ""
 
 
 def check_params(params: Any) -> None:
@@ -58,44 +68,58 @@ def check_params(params: Any) -> None:
         if isinstance(leaf, jax.core.Tracer):
             raise TypeError(f"{where} must be a concrete array, got a traced one: runs cannot start in jax.jit or grad")
         if not isinstance(leaf, (jax.Array, np.ndarray)):
-            raise TypeError(f"{where} must be a jax or NumPy array, got {described(leaf)}{_params_hint(params, leaf)}")
+            hint = _leaf_hint(params, leaf)
+            raise TypeError(f"{where} must be a jax or NumPy array, got {described(leaf)}{hint}")
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            hint = "what is not trained belongs into the batch, or into what loss_fn closes over"
-            raise TypeError(f"{where} must be of a floating-point dtype, got {leaf.dtype}: {hint}")
+            hint = _dtype_hint(params, leaf.dtype)
+            raise TypeError(f"{where} must be of a floating-point dtype, got {leaf.dtype}{hint}")
         if isinstance(leaf, jax.Array) and leaf.is_deleted():
             raise ValueError(f"{where} must hold its numbers, got an array that was deleted, as donated ones are")
 
 
-def _params_hint(params: Any, leaf: Any) -> str:
+def _leaf_hint(params: Any, leaf: Any) -> str:
     if isinstance(leaf, (int, float)) and not isinstance(leaf, bool):
-        return ": wrap it, as in jnp.array(1.0)"
-    if callable(params):
-        name = type(params).__name__
-        return f": {name} holds more than parameters; pass its arrays alone, as nnx.split or eqx.partition give them"
+        return f": wrap it, as in jnp.array({float(leaf)})"
+    if leaf is params and callable(leaf):
+        return ": pass its parameters, a pytree of arrays"
+    if hasattr(leaf, "shape"):
+        return f", a {type(leaf).__name__} without numbers"
     return ""
+
+
+def _dtype_hint(params: Any, dtype: Any) -> str:
+    if any(kind.__module__.partition(".")[0] == "flax" for kind in type(params).__mro__):
+        return ": pass the parameters alone, as nnx.split(model, nnx.Param, ...) gives them"
+    if jnp.issubdtype(dtype, jnp.complexfloating) or getattr(dtype, "kind", "") == "O":
+        return ""
+    return ": what is not trained belongs into the batch, or into what loss_fn closes over"
 
 
 def check_tx(tx: Any) -> None:
     """TypeError where this is no Optax transformation; the message says how to come to one."""
     if callable(getattr(tx, "init", None)) and callable(getattr(tx, "update", None)) and not isinstance(tx, type):
         return
-    raise TypeError(f"tx must be an Optax gradient transformation, got {described(tx)}{_tx_hint(tx)}")
+    raise TypeError(f"tx must be an Optax gradient transformation, got {described(tx)}: {_tx_hint(tx)}")
 
 
 def _tx_hint(tx: Any) -> str:
+    """How to come to a transformation from what was passed."""
     if callable(getattr(getattr(tx, "tx", None), "update", None)):
-        return ": pass its .tx"
-    if isinstance(tx, (list, tuple)):
-        return ": chain them, as in optax.chain(one, two)"
-    if isinstance(tx, (int, float)):
-        return f": give it to an optimizer, as in optax.sgd({tx})"
-    if not callable(tx):
-        return ""
-    name = getattr(tx, "__name__", type(tx).__name__)
+        return "pass its .tx"
+    if isinstance(tx, (list, tuple)) and tx and all(hasattr(one, "update") for one in tx):
+        return "chain them, as in optax.chain(one, two)"
+    if isinstance(tx, (int, float)) and not isinstance(tx, bool):
+        return f"give it to an optimizer, as in optax.sgd({tx})"
+    if not inspect.isroutine(tx) and not isinstance(tx, type):
+        return "pass one such as optax.sgd(0.1)"
+    name = tx.__name__
     try:
-        gives = str(inspect.signature(tx).return_annotation)
+        signature = inspect.signature(tx)
     except (TypeError, ValueError):
-        gives = ""
+        return f"call it, as in {name}(...)"
+    gives = str(signature.return_annotation)
     if "GradientTransformation" in gives or isinstance(tx, type):
-        return f": call it, as in {name}(...)"
-    return f": a schedule goes into an optimizer, as in optax.sgd({name})"
+        return f"call it, as in {name}(...)"
+    if gives.endswith("Rule") or {"staleness", "tau", "law"} & set(signature.parameters):
+        return "a rule goes into jasgd.staleness_adaptive(rule), which is chained with an optimizer"
+    return f"a schedule goes into an optimizer, as in optax.sgd({name})"

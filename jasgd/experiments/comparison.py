@@ -11,7 +11,8 @@ from typing import Any, Literal
 import optax
 
 from jasgd import rules, schemes
-from jasgd.experiments.arms import BASELINE, Arm, check_arms
+from jasgd.checks import function, several
+from jasgd.experiments.arms import BASELINE, Arm, arms_of, check_arms, check_problem
 from jasgd.experiments.conclusions import counted, held_against
 from jasgd.experiments.measures import Spread, measures, shown_row, spread
 from jasgd.experiments.recipe import transformation
@@ -19,10 +20,9 @@ from jasgd.record.result import Outcome, TrainResult
 from jasgd.rules.damping import computed_constant
 from jasgd.rules.parsing import parse_rule
 from jasgd.schemes import SchemeFactory
-from jasgd.schemes.factories import parse_scheme
 from jasgd.showing import Shown, tally
 from jasgd.training.progress import Progress
-from jasgd.training.trainer import train
+from jasgd.training.trainer import check_options, train
 
 
 def compare(
@@ -62,7 +62,7 @@ def compare(
       target_loss: test loss at which a run ends.
       momentum: see :func:`transformation`, as is ``optimizer``.
       optimizer: ``"sgd"`` or ``"adam"``.
-      law: an empty law, for the rules that do not bring their own.
+      law: an empty law or its text, for the rules that do not bring their own.
       evaluate_every_s: seconds between evaluations.
       on_progress: called as ``on_progress(arm, seed, progress)``.
       on_result: called as ``on_result(arm, seed, result)`` after every run.
@@ -81,11 +81,20 @@ def compare(
       >>> [row["arm"] for row in comparison.rows], comparison.runs["tail"][0].outcome == "finished"
       (['constant', 'tail'], True)
     """
-    chosen = tuple(Arm.parse(arm) if isinstance(arm, str) else arm for arm in arms)
-    seeds = tuple(seeds)
+    check_problem(problem)
+    chosen, seeds = arms_of(arms), several("seeds", seeds)
     check_arms(chosen, seeds)
     seeds = tuple(int(seed) for seed in seeds)
-    factory = parse_scheme(scheme) if isinstance(scheme, str) else scheme
+    factory = check_options(
+        scheme=scheme,
+        workers=workers,
+        steps=steps,
+        time_limit_s=time_limit_s,
+        target_loss=target_loss,
+        evaluate_every_s=evaluate_every_s,
+    )
+    function("on_progress", on_progress, "arm, seed, progress", optional=True)
+    function("on_result", on_result, "arm, seed, result", optional=True)
 
     def make(rule: rules.Rule) -> optax.GradientTransformationExtraArgs:
         other = law if getattr(rule, "law", None) is None else None

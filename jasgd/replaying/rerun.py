@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from jasgd.checks import described, is_integer, switch
-from jasgd.core.admission import admit
+from jasgd.core.admission import admit, first_batch
 from jasgd.core.arguments import check_loss_fn, check_tx
 from jasgd.core.compiled import Leaves
 from jasgd.core.devices import as_device
@@ -57,7 +57,7 @@ class Rerun:
         self.result, self.execution = result, result.execution
         self.execution.validate()
         self.execution.unaltered()
-        self.upto = _checked(upto, self.execution.commits)
+        self.upto = check_upto(upto, self.execution.commits)
         self.differences: dict[int, str] = {}
         self._device = device
         metadata = self.execution.metadata
@@ -67,7 +67,7 @@ class Rerun:
             raise ReplayError("result must be loaded with params_like to be replayed: its parameters have no structure")
         if digest(result.initial_params) != metadata["initial_params"]:
             raise ReplayError("initial_params of the result must be those that the run began with, and were altered")
-        first = draw(0)
+        first = first_batch(draw)
         self._batch_of = lambda ticket: first if ticket == 0 else draw(ticket)
         self.compiled, params, state = admit(
             loss_fn, result.initial_params, tx, first, has_aux=metadata["has_aux"], device=device
@@ -139,7 +139,8 @@ class Rerun:
                 return
 
 
-def _checked(upto: Any, commits: int) -> int:
+def check_upto(upto: Any, commits: int) -> int:
+    """After how many of a run's commits a replay stops: all for None; ValueError for a number that there is not."""
     if upto is None:
         return commits
     if not is_integer(upto) or not 0 <= upto <= commits:

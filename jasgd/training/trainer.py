@@ -13,7 +13,7 @@ import jax
 
 from jasgd import schemes
 from jasgd.checks import chosen, function, integer, is_integer, positive, real, switch
-from jasgd.core.admission import admit
+from jasgd.core.admission import admit, first_batch
 from jasgd.core.arguments import check_functions
 from jasgd.core.compiled import Compiled, Leaves
 from jasgd.core.devices import as_device
@@ -128,7 +128,7 @@ def train(
     drawn = as_batches(batches)
     workers, seed = int(workers), int(seed)  # NumPy's integers would not go into JSON
     steps = None if steps is None else int(steps)
-    first = drawn(0)
+    first = first_batch(drawn)
     compiled, leaves, state = admit(loss_fn, params, tx, first, has_aux=has_aux, device=device)
     ledger = Ledger(workers, limit=steps)
     setup = Setup(leaves, state, compiled, ledger, workers, batch=first)
