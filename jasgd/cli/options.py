@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.util
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,8 +69,8 @@ class OutputOptions:
     """Print one JSON object instead of tables, for scripts."""
 
     def require_plots(self) -> None:
-        """Raises the ImportError of a missing extra before anything is trained."""
-        if self.plots:
+        """Raises the ImportError of a missing extra before anything is trained; what is there is imported later."""
+        if self.plots and importlib.util.find_spec("matplotlib") is None:
             import jasgd.report.figures  # noqa: F401
 
     @contextlib.contextmanager
