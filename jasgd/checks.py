@@ -147,6 +147,28 @@ def function(name: str, value: Any, of: str = "", *, optional: bool = False) -> 
     raise TypeError(f"{name} must be a function{arguments}{' or None' if optional else ''}, got {described(value)}")
 
 
+def instance(name: str, value: Any, kind: type, hint: str = "") -> None:
+    """Refuses an argument of another class.
+
+    Args:
+      name: of the argument, for the message.
+      value: what the caller passed.
+      kind: the class that it must be of.
+      hint: what to do about it, for the message.
+
+    Returns:
+      None.
+
+    Raises:
+      TypeError: for anything else.
+
+    Example:
+      >>> instance("folder", "runs", str)
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be a {kind.__name__}, got {described(value)}{hint and f': {hint}'}")
+
+
 def chosen(name: str, value: Any, allowed: Collection[str]) -> None:
     """Refuses an argument that is none of a few texts.
 

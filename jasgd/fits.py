@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import gammaln
 
+from jasgd.checks import instance
 from jasgd.showing import line, table
 from jasgd.staleness import StalenessHistogram
 
@@ -62,6 +63,7 @@ def fit(law: StalenessHistogram | Any) -> list[LawFit]:
 
     Raises:
       ValueError: for a law that has counted nothing, or values that are not integers ≥ 0.
+      TypeError: for a result or an execution, which have what is meant as an attribute.
 
     Example:
       >>> import numpy as np
@@ -73,6 +75,9 @@ def fit(law: StalenessHistogram | Any) -> list[LawFit]:
       Bäckström, Papatriantafilou, Tsigas, "MindTheStep-AsyncPSGD: adaptive asynchronous parallel stochastic gradient
       descent", IEEE Big Data 2019, arXiv 1911.03444, which compares models of the staleness by this distance.
     """
+    if hasattr(law, "execution") or hasattr(law, "staleness"):  # a result, or an execution
+        hint = "pass its .law" if hasattr(law, "execution") else "pass its .staleness"
+        instance("law", law, StalenessHistogram, hint)
     if not isinstance(law, StalenessHistogram):
         law = StalenessHistogram.from_staleness(law)
     weights = np.asarray(law.weights, np.float64)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jasgd.checks import described, is_integer, switch
+from jasgd.checks import instance, is_integer, switch
 from jasgd.core.admission import admit, first_batch
 from jasgd.core.arguments import check_loss_fn, check_tx
 from jasgd.core.compiled import Leaves
@@ -21,6 +21,7 @@ from jasgd.record.environment import Mismatch, describe_dtypes, describe_environ
 from jasgd.record.result import TrainResult
 from jasgd.record.trees import digest
 from jasgd.replaying.stores import Computed, Shared, Versions
+from jasgd.showing import brief
 
 
 class ReplayError(ValueError):
@@ -46,9 +47,8 @@ class Rerun:
     def __init__(
         self, result: TrainResult, loss_fn: Any, tx: Any, batches: Any, *, upto: int | None, strict: bool, device: Any
     ):
-        if not isinstance(result, TrainResult):
-            hint = ": ask it for one run, as in simulation[0]" if hasattr(result, "results") else ""
-            raise TypeError(f"result must be a TrainResult, got {described(result)}{hint}")
+        hint = "ask it for one of its runs, as in simulation[0]" if hasattr(result, "results") else ""
+        instance("result", result, TrainResult, hint)
         strict = switch("strict", strict)
         check_loss_fn(loss_fn)
         check_tx(tx)
@@ -144,7 +144,9 @@ def check_upto(upto: Any, commits: int) -> int:
     if upto is None:
         return commits
     if not is_integer(upto) or not 0 <= upto <= commits:
-        raise ValueError(f"upto must be an integer in 0…{commits} (the run's commits), or None for all, got {upto!r}")
+        raise ValueError(
+            f"upto must be an integer in 0…{commits} (the run's commits), or None for all, got {brief(repr(upto))}"
+        )
     return int(upto)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from jasgd.checks import integer
 from jasgd.cluster.draws import checked_seed
 from jasgd.record.execution import Execution, row_dtype
+from jasgd.showing import brief
 from jasgd.staleness import StalenessHistogram
 
 
@@ -64,12 +65,12 @@ def _pmf(law: Any) -> np.ndarray:
     if isinstance(law, StalenessHistogram):
         weights = np.asarray(law.weights, np.float64)
         if weights.ndim != 1 or not weights.sum() > 0:
-            raise ValueError(f"law must be one histogram with values counted, got {law!r}")
+            raise ValueError(f"law must be one histogram with values counted, got {brief(repr(law))}")
         return weights / weights.sum()
     try:
         pmf = np.asarray(law, np.float64)
     except (TypeError, ValueError):
         pmf = np.zeros(0)
     if pmf.ndim != 1 or not len(pmf) or not np.all(pmf >= 0) or not abs(pmf.sum() - 1) < 1e-6:
-        raise ValueError(f"law must be probabilities ≥ 0 of sum 1, in one dimension, got {law!r}")
+        raise ValueError(f"law must be probabilities ≥ 0 of sum 1, in one dimension, got {brief(repr(law))}")
     return pmf
