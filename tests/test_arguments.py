@@ -292,7 +292,7 @@ def loss(params, batch):
 
 TREE = {"w": jnp.zeros(3), "b": jnp.zeros(())}
 RETURNS = {
-    "aux without has_aux": (lambda p, b: (loss(p, b), {"a": 1.0}), False, "pass has_aux=True, or return the loss alone"),
+    "aux without has_aux": (lambda p, b: (loss(p, b), {"a": 1.0}), False, "pass has_aux=True, or return the loss alon"),
     "has_aux without aux": (loss, True, "with has_aux=True, got float32[]: leave has_aux out, or return both"),
     "a list": (lambda p, b: [loss(p, b), 1.0], True, "return a tuple of the two"),
     "one number": (lambda p, b: loss(p, b)[None], False, "got float32[1]: take its .mean(), or its only number wi"),
