@@ -125,7 +125,7 @@ def tally(values: Iterable[Any]) -> str:
 
 def known(value: Any) -> np.ndarray | None:
     """An array's values, or None where it has none to show: one that is traced, deleted, or a mere placeholder."""
-    import jax  # here, since the checker of certificates shows its objects as well, and needs no JAX
+    import jax  # here, since the prover shows its objects as well, and needs no JAX
 
     if isinstance(value, jax.core.Tracer) or not isinstance(value, (jax.Array, np.ndarray, np.generic)):
         return None

@@ -103,6 +103,7 @@ def objects():
         "candidate": report.candidate, "report": report, "decision": report.decisions[0], "audit": audit,
         "finding": report.decisions[0].findings[0][1], "remark": audit.remarks[0], "commits": Commits.of(exact),
         "trace": trace_condition(np.zeros(500, int), np.full(500, 0.1), smoothness=1.0),
+        "law of a candidate": theory.parse_law("mixture:1/2*poisson:3+1/2*uniform:0:9"),
         "event": jasgd.testing.Event(*range(len(jasgd.testing.Event._fields))),
     }  # fmt: skip
 
@@ -138,6 +139,7 @@ def test_what_is_printed_names_what_matters(objects):
     assert repr(objects["problem"]).startswith("Problem(name=digits/mlp, batch_size=32, seed=0, params=6 arrays of ")
     assert repr(objects["window"]) == "StalenessHistogram(length=1024, bins=256, updates=0)"
     assert "outcomes=6 finished" in repr(objects["simulation"])
+    assert repr(objects["law of a candidate"]) == "Mixture(mixture:1/2*poisson:3+1/2*uniform:0:9)"
     assert "speeds=300 values from 1 to 1" in repr(objects["crowd"])
 
 

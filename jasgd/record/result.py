@@ -81,6 +81,7 @@ class TrainResult(Shown):
 
     def _facts(self) -> dict[str, Any]:
         losses, staleness = self.execution.loss, self.execution.staleness
+        last = self.evaluations[-1] if self.evaluations else {}
         loss = f"{losses[0]:.4g} → {losses[-100:].mean(dtype=np.float64):.4g}" if len(losses) else None
         return {
             "outcome": self.outcome,
@@ -90,6 +91,7 @@ class TrainResult(Shown):
             "loss": loss,
             "mean_staleness": staleness.mean() if len(staleness) else None,
             "dropped": len(self.execution.dropped) or None,
+            "evaluation": {k: v for k, v in last.items() if k not in ("time_s", "version")} or None,
             "duration_s": self.duration_s,
             "params": self.params,
         }
