@@ -108,7 +108,25 @@ def duration(name: str, value: Any) -> Duration:
 
 
 def named(name: str, parse: Callable[..., Any], text: str, *args: Any, **options: Any) -> Any:
-    """What a text means to a function of this module; a ValueError names the argument that it was."""
+    """What a text means to a function of this module, whose errors then name the argument that it was.
+
+    Args:
+      name: of the argument.
+      parse: the function.
+      text: what it reads.
+      *args: what it takes besides.
+      **options: likewise, by name.
+
+    Returns:
+      What the function returns.
+
+    Raises:
+      ValueError: where the function does.
+
+    Example:
+      >>> named("joins_s", parse_times, "0=2.5")
+      {0: 2.5}
+    """
     try:
         return parse(text, *args, **options)
     except ValueError as error:

@@ -110,7 +110,20 @@ def check_arms(arms: Sequence[Arm], seeds: Sequence[int]) -> None:
 
 
 def check_problem(problem: Any) -> None:
-    """TypeError where this is no function of a seed, as where it is one of its problems."""
+    """Refuses what is no function of a seed, as one of the problems that it would give.
+
+    Args:
+      problem: what a comparison takes.
+
+    Returns:
+      None.
+
+    Raises:
+      TypeError: for what cannot be called.
+
+    Example:
+      >>> check_problem(lambda seed: None)
+    """
     if callable(problem):
         return
     hint = (
