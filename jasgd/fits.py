@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import gammaln
 
+from jasgd.checks import instance
+from jasgd.showing import line, table
 from jasgd.staleness import StalenessHistogram
 
 #: From a pmf of shape (K + 1,) to a model's nearest parameters, and ln q_i over the same values.
@@ -30,6 +32,15 @@ class LawFit(NamedTuple):
     parameters: dict[str, float]
     distance: float  # D_B, 0 where the two agree
     pmf: np.ndarray  # q_i over the staleness values 0…K of the law; float64, sums to at most 1
+
+    def __repr__(self) -> str:
+        return line("LawFit", self._facts())
+
+    def _repr_html_(self) -> str:
+        return table("LawFit", self._facts())
+
+    def _facts(self) -> dict[str, Any]:
+        return {"model": self.model} | self.parameters | {"distance": self.distance}
 
     def __str__(self) -> str:
         return f"{self.model} ({', '.join(f'{name} {value:.4g}' for name, value in self.parameters.items())})"
@@ -55,6 +66,7 @@ def fit(law: StalenessHistogram | Any) -> list[LawFit]:
     Raises:
       ValueError: for a law that has counted nothing, values that are not integers ≥ 0, or one above 2²⁰, since a model
         is computed at every value up to the largest.
+      TypeError: for a result or an execution, which have what is meant as an attribute.
 
     Example:
       >>> import numpy as np
@@ -66,6 +78,9 @@ def fit(law: StalenessHistogram | Any) -> list[LawFit]:
       Bäckström, Papatriantafilou, Tsigas, "MindTheStep-AsyncPSGD: adaptive asynchronous parallel stochastic gradient
       descent", IEEE Big Data 2019, arXiv 1911.03444, which compares models of the staleness by this distance.
     """
+    if hasattr(law, "execution") or hasattr(law, "staleness"):  # a result, or an execution
+        hint = "pass its .law" if hasattr(law, "execution") else "pass its .staleness"
+        instance("law", law, StalenessHistogram, hint)
     if not isinstance(law, StalenessHistogram):
         law = StalenessHistogram.from_staleness(law)
     first, last, weights = law.distinct()

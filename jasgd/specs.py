@@ -71,7 +71,8 @@ def entry(kind: str, table: Mapping[str, Any], name: str) -> Any:
       1
     """
     if name not in table:
-        raise ValueError(f"{kind} must be one of {', '.join(table)}, got {name!r}")
+        hint = "; options are written name:key=value,key=value" if "(" in name else ""
+        raise ValueError(f"{kind} must be one of {', '.join(table)}, got {name!r}{hint}")
     return table[name]
 
 

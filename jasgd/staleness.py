@@ -12,6 +12,7 @@ import numpy as np
 from jasgd import specs
 from jasgd.checks import integer
 from jasgd.law import Law, register_law
+from jasgd.showing import Shown, known
 from jasgd.staleness_values import MOST, checked_staleness, distinct, wide_bins
 
 BINS_MOST = 2**20  # of bins of one value each
@@ -33,7 +34,7 @@ class _Fields(NamedTuple):
     warm_up: int = 0
 
 
-class StalenessHistogram(_Fields, Law):
+class StalenessHistogram(Shown, _Fields, Law):
     r"""The staleness distribution of an execution, :math:`p_i = w_i / \sum_j w_j`, measured while it runs.
 
     Make one by a constructor, which says how it forgets: :meth:`window`, :meth:`decay`, :meth:`cumulative`
@@ -114,6 +115,16 @@ class StalenessHistogram(_Fields, Law):
             return super()._ascending()
         ring = jnp.sort(self.values)
         return ring, ring, (ring >= 0).astype(jnp.int32)
+
+    def _facts(self) -> dict[str, Any]:
+        how = ("bins", "length", "half_life", "start", "stop", "warm_up")
+        facts: dict[str, Any] = {name: getattr(self, name) or None for name in how}
+        updates, held = known(self.updates), [known(part) for part in (self.values, self.counts) if part is not None]
+        if updates is None or updates.ndim or any(part is None for part in held):  # traced, or of several runs at once
+            return facts | {"values": self.values, "counts": self.counts}
+        first, last, weights = self.distinct()
+        mean = float(weights @ (first + last)) / 2 / float(weights.sum()) if len(weights) else None
+        return facts | {"updates": updates.item(), "mean_staleness": mean}
 
     @classmethod
     def _binned(cls, bins: int | None, dtype: Any = jnp.int32, **how: Any) -> StalenessHistogram:

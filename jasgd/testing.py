@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from jasgd.core.messages import Closed, Committed, Dropped, Gradient, Snapshot, View
 from jasgd.core.scheme import Scheme, SchemeFactory, Setup
+from jasgd.schemes.factories import as_factory
 
 
 class InterleavingError(AssertionError):
@@ -68,7 +69,7 @@ class Interleaving:
         return self._done == len(self._script)
 
 
-def watched(scheme: SchemeFactory, at_point: Callable[[str, int], None]) -> SchemeFactory:
+def watched(scheme: str | SchemeFactory, at_point: Callable[[str, int], None]) -> SchemeFactory:
     """A scheme whose points call ``at_point``, for instance an :class:`Interleaving`.
 
     Args:
@@ -82,6 +83,7 @@ def watched(scheme: SchemeFactory, at_point: Callable[[str, int], None]) -> Sche
       >>> import jasgd
       >>> factory = watched(jasgd.schemes.leashed(persistence=0), Interleaving([]))
     """
+    scheme = as_factory(scheme)
 
     def factory(setup: Setup) -> Scheme:
         setup.at_point = at_point
@@ -101,7 +103,7 @@ class Event(NamedTuple):
     outcome: Any  # the View that was read; Committed, Dropped, or the exception's name
 
 
-def logged(scheme: SchemeFactory, events: list[Event]) -> SchemeFactory:
+def logged(scheme: str | SchemeFactory, events: list[Event]) -> SchemeFactory:
     """A scheme that appends every read and commit to ``events``, in the order in which they returned.
 
     Args:
@@ -116,6 +118,7 @@ def logged(scheme: SchemeFactory, events: list[Event]) -> SchemeFactory:
       >>> events = []
       >>> factory = logged(jasgd.schemes.locked(), events)
     """
+    scheme = as_factory(scheme)
     return _named_like(scheme, lambda setup: _Logged(setup, scheme(setup), events))
 
 

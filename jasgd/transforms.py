@@ -9,8 +9,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jasgd.checks import described
+from jasgd.rules.parsing import parse_rule
 from jasgd.rules.protocol import Rule, evaluate, reads_law, warms_up
-from jasgd.staleness import StalenessHistogram
+from jasgd.showing import line
+from jasgd.staleness import StalenessHistogram, parse_law
 from jasgd.staleness_values import checked_staleness
 
 
@@ -21,7 +24,7 @@ class StalenessAdaptiveState(NamedTuple):
     factor: jax.Array  # C(τ) of the last update, shape (), float32
 
 
-def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformationExtraArgs:
+def staleness_adaptive(rule: str | Rule, law: Any = None) -> optax.GradientTransformationExtraArgs:
     r"""Scales a gradient by :math:`C(\tau)`, a step-size function of its staleness τ.
 
     .. math:: u \leftarrow C(\tau)\,u, \qquad \text{after } \tau \text{ has been counted into the law}
@@ -49,9 +52,11 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
     ``contrib.sam`` lose or refuse extra arguments; since ``staleness`` has no default they fail loudly.
 
     Args:
-      rule: ``rule(staleness)`` or ``rule(staleness, law)``, see :mod:`jasgd.rules`.
-      law: how the law is measured: an empty :class:`jasgd.StalenessHistogram`. By default a window of the last 1024
-        staleness values, whatever they are, or the law that the rule brings along. Its ``warm_up`` concerns rules that
+      rule: ``rule(staleness)`` or ``rule(staleness, law)``, see :mod:`jasgd.rules`; or the text of one, as on the
+        command line: ``"tail:amplitude=0.5"``.
+      law: how the law is measured: an empty :class:`jasgd.StalenessHistogram`, or its text: ``"window:length=256"``. By
+        default a window of the last 1024 staleness values, whatever they are, or the law that the rule brings along.
+        Its ``warm_up`` concerns rules that
         read the law.
 
     Returns:
@@ -61,8 +66,8 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
 
     Raises:
       TypeError: where ``rule`` is no rule or ``law`` no law; from ``update`` for a τ that is no integer.
-      ValueError: where a rule with its own law is given another; from ``update`` for a concrete τ that is negative or
-        above 2³¹ - 1, as which a larger traced one counts, or one that is no scalar.
+      ValueError: where a rule with its own law is given another, or for a text that names none; from ``update`` for a
+        concrete τ that is negative or above 2³¹ - 1, as which a larger traced one counts, or one that is no scalar.
 
     Example:
       >>> import jax.numpy as jnp, optax, jasgd
@@ -80,13 +85,17 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
       Bäckström, Papatriantafilou, Tsigas, "ASAP.SGD: instance-based adaptiveness to staleness in asynchronous SGD",
       ICML 2022, PMLR 162.
     """
+    if isinstance(rule, str):
+        rule = parse_rule(rule)
+    if isinstance(law, str):
+        law = parse_law(law)
     reads_law(rule)  # refuses what is no rule, here rather than in a traced update
     own = getattr(rule, "law", None)
     if own is not None and law is not None:
         raise ValueError("law must be None for a rule that brings its own law along, as tail_published does")
     empty = law if law is not None else own if own is not None else StalenessHistogram.window()
     if not callable(getattr(empty, "count", None)):
-        raise TypeError(f"law must be a StalenessHistogram, such as StalenessHistogram.window(), got {law!r}")
+        raise TypeError(f"law must be a StalenessHistogram, such as StalenessHistogram.window(), got {described(law)}")
     if getattr(empty, "complete", False):
         raise TypeError(
             "law must be one that counts on, such as StalenessHistogram.window(), got a law of known values; "
@@ -124,7 +133,7 @@ def staleness_adaptive(rule: Rule, law: Any = None) -> optax.GradientTransformat
         if isinstance(measured, StalenessHistogram):
             # This is always so, but XLA must wait for it: otherwise its CPU backend finds so many kernels ready at once
             # that it wakes a pool of threads, which takes twice as long.
-            valid &= (measured.counts if measured.values is None else measured.values)[0] >= -1
+            valid &= jax.tree.leaves(measured)[0][0] >= -1
         factor = jnp.where(valid, factor, jnp.float32(jnp.nan))
         scaled = jax.tree.map(lambda u: u * factor.astype(u.dtype), updates)
         return scaled, StalenessAdaptiveState(measured, factor)
@@ -137,6 +146,9 @@ class DelayCompensatedState(NamedTuple):
     """State of :func:`delay_compensated`."""
 
     mean_square: optax.Updates  # running mean of g², in the shape of the parameters; () in the constant form
+
+    def __repr__(self) -> str:
+        return line("DelayCompensatedState", self._asdict())
 
 
 def delay_compensated(

@@ -22,6 +22,7 @@ FLOORS = {
         [
             "checks",
             "specs",
+            "showing",
             "staleness_values",
             "law",
             "array_leaves",

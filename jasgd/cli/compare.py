@@ -21,21 +21,25 @@ class Compare(TrainingOptions):
 
     def run(self) -> int:
         """Trains every arm with every seed, writes the run folder, prints the table and its conclusions."""
-        from rich.console import Console
-
-        from jasgd import report
-        from jasgd.experiments.arms import BASELINE, Arm
+        from jasgd.experiments.arms import BASELINE, Arm, check_arms
         from jasgd.experiments.comparison import compare
         from jasgd.experiments.recipe import Recipe
-        from jasgd.record.saving.folder import adding, gathering, replacing
-        from jasgd.report.progress_bars import TrainingBar
-        from jasgd.report.tables import comparison_table
         from jasgd.staleness import parse_law
 
         folder = self.folder("compare")
-        self.require_plots()
         arms = [Arm.parse(arm) for arm in self.arms]
+        check_arms(arms, self.seeds)
+        self.check_problem(self.seeds[0])
+        self.check_run()
         law = None if self.law is None else parse_law(self.law)
+        self.require_plots()
+        from rich.console import Console
+
+        from jasgd import report
+        from jasgd.record.saving.folder import adding, gathering, replacing
+        from jasgd.report.progress_bars import TrainingBar
+        from jasgd.report.tables import comparison_table
+
         runs, stops = len(arms) * len(self.seeds), self.stops()
         bar = TrainingBar(Console(stderr=True), runs=runs, steps=stops["steps"], time_limit_s=self.time_limit_s)
         means: dict[tuple[str, int], float] = {}  # E[C] by arm and seed, which controls take

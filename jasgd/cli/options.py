@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import itertools
 import time
 from pathlib import Path
 from typing import Any, Literal
+
+from jasgd.checks import integer
 
 STEPS = 1500  # where no stop condition is given
 
@@ -30,6 +33,13 @@ class ProblemOptions:
     """Whether a data set that is nowhere on this machine is downloaded."""
     test_examples: int | None = None
     """Number of test images that evaluation uses, from the first on; by default all."""
+
+    def check_problem(self, seed: int) -> None:
+        """Raises the ValueError of a number out of its range before a data set is looked for."""
+        integer("batch_size", self.batch_size, 1)
+        integer("seed", seed, 0)
+        if self.test_examples is not None:
+            integer("test_examples", self.test_examples, 1)
 
     def problem(self, seed: int) -> Any:
         """The training problem, with the initial parameters and mini-batches of a seed."""
@@ -61,8 +71,8 @@ class OutputOptions:
     """Print one JSON object instead of tables, for scripts."""
 
     def require_plots(self) -> None:
-        """Raises the ImportError of a missing extra before anything is trained."""
-        if self.plots:
+        """Raises the ImportError of a missing extra before anything is trained; what is there is imported later."""
+        if self.plots and importlib.util.find_spec("matplotlib") is None:
             import jasgd.report.figures  # noqa: F401
 
     def folder(self, command: str) -> Path:
@@ -102,6 +112,13 @@ class TrainingOptions(OutputOptions, ProblemOptions):
     """Test loss at which a run ends."""
     evaluate_every_s: float = 1.0
     """Seconds between evaluations on the test set, which run while the workers go on."""
+
+    def check_run(self) -> Any:
+        """What makes the scheme; raises the ValueError of an option that cannot work before anything is loaded."""
+        from jasgd.training.trainer import check_options
+
+        options = {"scheme": self.scheme, "workers": self.workers, "evaluate_every_s": self.evaluate_every_s}
+        return check_options(**options, **self.stops())
 
     def stops(self) -> dict[str, Any]:
         """The stop conditions, by name."""

@@ -38,11 +38,15 @@ class Replay:
         from jasgd.record.result import TrainResult
         from jasgd.record.trees import to_json
         from jasgd.replaying import nonfinite, replayer
+        from jasgd.replaying.rerun import check_upto
 
         recipe = Recipe.load(self.folder)
+        tx = recipe.transformation()
+        # Read once without a structure: what is wrong with the folder is said before the data set is loaded.
+        check_upto(self.upto, TrainResult.load(self.folder).execution.commits)
         problem = recipe.problem(self.data_dir)
         result = TrainResult.load(self.folder, params_like=problem.params)
-        arguments = result, problem.loss_fn, recipe.transformation(), problem.batches
+        arguments = result, problem.loss_fn, tx, problem.batches
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "this is not what the run was made with")  # printed below
             if self.bisect_nonfinite:

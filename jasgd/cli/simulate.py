@@ -84,32 +84,34 @@ class Simulate(OutputOptions, ProblemOptions):
         from jasgd.record.saving.folder import replacing
 
         folder, kind = self.folder("simulate"), "spectrum" if self.train else "executions"
-        self.require_plots()
         clusters = {speeds: self._cluster(speeds) for speeds in self.speeds}
         if len(clusters) < len(self.speeds):
             raise ValueError(f"speeds must be given once each, got {', '.join(self.speeds)}")
+        if self.train:
+            self.check_problem(min(self.seeds, default=0))
+        self.require_plots()
         with replacing(folder, kind=kind, overwrite=self.overwrite) as draft:
             show = self._train(clusters, folder, draft) if self.train else self._generate(clusters, folder, draft)
         show()
         return SUCCEEDED  # that a step size diverges is a finding
 
     def _cluster(self, speeds: str) -> Cluster:
-        from jasgd.cluster import Cluster, Nodes, Pauses, Stragglers
-        from jasgd.cluster.parsing import parse_duration, parse_options, parse_times
+        from jasgd.cluster import Cluster
 
-        return Cluster(
-            compute_s=parse_duration(self.compute),
-            batch_s=parse_duration(self.batch),
-            read_s=parse_duration(self.read),
-            commit_s=parse_duration(self.commit),
-            speeds=None if speeds == "equal" else parse_duration(speeds, mean_s=1.0),
-            stragglers=None if self.stragglers is None else parse_options(self.stragglers, Stragglers),
-            pauses=None if self.pauses is None else parse_options(self.pauses, Pauses),
-            joins_s={} if self.joins is None else parse_times(self.joins),
-            leaves_s={} if self.leaves is None else parse_times(self.leaves),
-            cores=self.cores,
-            nodes=None if self.nodes is None else parse_options(self.nodes, Nodes),
-        )
+        options: dict[str, Any] = {
+            "compute_s": self.compute,
+            "batch_s": self.batch,
+            "read_s": self.read,
+            "commit_s": self.commit,
+            "speeds": speeds,
+            "stragglers": self.stragglers,
+            "pauses": self.pauses,
+            "joins_s": self.joins or {},
+            "leaves_s": self.leaves or {},
+            "cores": self.cores,
+            "nodes": self.nodes,
+        }
+        return Cluster(**options)
 
     def _train(self, clusters: dict[str, Cluster], folder: Path, draft: Draft) -> Callable[[], None]:
         from rich.console import Console

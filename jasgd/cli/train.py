@@ -20,45 +20,48 @@ class Train(TrainingOptions):
 
     def run(self) -> int:
         """Trains, writes the run folder, prints a table."""
-        from rich.console import Console
-
-        from jasgd import report, schemes
         from jasgd.experiments.recipe import Recipe, transformation
-        from jasgd.fits import fit
-        from jasgd.record.saving.folder import adding, replacing
-        from jasgd.report.progress_bars import TrainingBar
-        from jasgd.report.tables import run_table
         from jasgd.rules.parsing import parse_rule
-        from jasgd.schemes.factories import parse_scheme
         from jasgd.staleness import parse_law
         from jasgd.training.trainer import train
 
         folder = self.folder("train")
-        self.require_plots()
-        scheme = parse_scheme(self.scheme)
+        self.check_problem(self.seed)
+        scheme = self.check_run()
         rule = parse_rule(self.rule, workers=self.workers, learning_rate=self.learning_rate)
         law = None if self.law is None else parse_law(self.law)
         tx = transformation(
             rule, learning_rate=self.learning_rate, momentum=self.momentum, optimizer=self.optimizer, law=law
         )
-        problem, stops = self.problem(self.seed), self.stops()
-        bar = TrainingBar(Console(stderr=True), runs=1, steps=stops["steps"], time_limit_s=self.time_limit_s)
-        with replacing(folder, kind="run", overwrite=self.overwrite) as draft, bar:
-            result = train(
-                problem.loss_fn,
-                problem.params,
-                tx,
-                problem.batches,
-                scheme=scheme,
-                workers=self.workers,
-                evaluate=problem.evaluate,
-                evaluate_every_s=self.evaluate_every_s,
-                throw=False,
-                on_progress=lambda progress: bar.show(problem.name, progress),
-                seed=self.seed,
-                **stops,
-            )
-            bar.finish(problem.name, result)
+        self.require_plots()
+        from rich.console import Console
+
+        from jasgd import report, schemes
+        from jasgd.fits import fit
+        from jasgd.record.saving.folder import adding, replacing
+        from jasgd.report.progress_bars import TrainingBar
+        from jasgd.report.tables import run_table
+
+        stops = self.stops()
+        with replacing(folder, kind="run", overwrite=self.overwrite) as draft:
+            problem = self.problem(self.seed)  # which takes seconds, so all else that can fail comes before
+            bar = TrainingBar(Console(stderr=True), runs=1, steps=stops["steps"], time_limit_s=self.time_limit_s)
+            with bar:
+                result = train(
+                    problem.loss_fn,
+                    problem.params,
+                    tx,
+                    problem.batches,
+                    scheme=scheme,
+                    workers=self.workers,
+                    evaluate=problem.evaluate,
+                    evaluate_every_s=self.evaluate_every_s,
+                    throw=False,
+                    on_progress=lambda progress: bar.show(problem.name, progress),
+                    seed=self.seed,
+                    **stops,
+                )
+                bar.finish(problem.name, result)
             result.write(draft)
             Recipe.of(self).write(draft)
         fits = fit(result.law) if len(result.execution) else []

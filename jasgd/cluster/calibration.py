@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from jasgd.checks import instance
 from jasgd.cluster.changing_speeds import Tempo
 from jasgd.cluster.model import Cluster
 from jasgd.cluster.recorded_durations import measured
@@ -18,7 +19,7 @@ Order = Literal["timed", "recorded", "drawn"]
 BATCH, READ, COMPUTE, COMMIT = range(len(PHASES))
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(repr=False)
 class _Worker:
     """One worker's gradients, in the order in which it made them.
 
@@ -80,6 +81,7 @@ def measured_from(result: TrainResult, *, order: Order = "timed") -> Cluster:
     """
     if order not in get_args(Order):
         raise ValueError(f"order must be one of {', '.join(get_args(Order))}, got {order!r}")
+    instance("result", result, TrainResult)
     if not result.timings:
         raise ValueError("result must have timings, got none: it was saved by a version that did not measure them")
     scheme, _, options = str(result.execution.metadata.get("scheme", "")).partition("(")

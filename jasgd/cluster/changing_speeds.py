@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from jasgd.checks import is_integer
+from jasgd.showing import Shown, brief
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Tempo:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Tempo(Shown):
     r"""A worker's speed as a function of time, constant in pieces; at speed 2 it works twice as fast.
 
     A phase of d seconds that begins at s ends at the first t with :math:`\int_s^t v(u)\,du = d`. After the last piece
@@ -41,9 +42,9 @@ class Tempo:
             raise ValueError(f"ends_s and speeds must have one length ≥ 1, got shapes {ends.shape} and {speeds.shape}")
         starts = np.concatenate([[0.0], ends[:-1]])
         if not np.all(np.isfinite(ends) & (ends > starts)):
-            raise ValueError(f"ends_s must be finite, > 0 and increasing, got {self.ends_s!r}")
+            raise ValueError(f"ends_s must be finite, > 0 and increasing, got {brief(repr(self.ends_s))}")
         if not np.all(np.isfinite(speeds) & (speeds >= 0)) or not speeds.any():
-            raise ValueError(f"speeds must be finite and ≥ 0, and one of them > 0, got {self.speeds!r}")
+            raise ValueError(f"speeds must be finite and ≥ 0, and one of them > 0, got {brief(repr(self.speeds))}")
         for array in (ends, speeds):
             array.flags.writeable = False
         object.__setattr__(self, "ends_s", ends)
@@ -52,6 +53,9 @@ class Tempo:
         object.__setattr__(self, "_starts", starts.tolist())  # lists, since they are looked at one number at a time
         object.__setattr__(self, "_rates", speeds.tolist())
         object.__setattr__(self, "_done", done.tolist())
+
+    def _facts(self) -> dict[str, Any]:
+        return {name: value for name, value in self.describe().items() if name != "sha256"}
 
     def after(self, start_s: float, work_s: float) -> float:
         """The time at which work that begins at some time is done.
@@ -84,12 +88,12 @@ class Tempo:
 def checked_tempos(tempos: Any, cores: int | None) -> dict[int, Tempo]:
     """Tempos by worker; TypeError or ValueError naming the argument for anything else."""
     if not hasattr(tempos, "items"):
-        raise TypeError(f"tempos must be a mapping from workers to cluster.Tempo, got {tempos!r}")
+        raise TypeError(f"tempos must be a mapping from workers to cluster.Tempo, got {brief(repr(tempos))}")
     for worker, tempo in tempos.items():
         if not is_integer(worker) or worker < 0:
             raise ValueError(f"tempos must have workers ≥ 0 as keys, got {worker!r}")
         if not isinstance(tempo, Tempo):
-            raise TypeError(f"tempos must be cluster.Tempo, got {tempo!r} for worker {worker}")
+            raise TypeError(f"tempos must be cluster.Tempo, got {brief(repr(tempo))} for worker {worker}")
     if tempos and cores is not None:
         raise ValueError(f"tempos cannot go with cores, which change speeds as well, got cores={cores}")
     return {int(worker): tempo for worker, tempo in tempos.items()}

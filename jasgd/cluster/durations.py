@@ -8,6 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from jasgd.showing import brief
+
 
 @runtime_checkable
 class Duration(Protocol):
@@ -177,7 +179,9 @@ def as_duration(name: str, value: Any) -> Duration:
             raise ValueError(f"{name} must be a finite number of seconds ≥ 0, got {value}")
         return Constant(float(value))
     if isinstance(value, type) or not isinstance(value, Duration):
-        raise TypeError(f"{name} must be a number of seconds or a Duration, which has mean_s and sample, got {value!r}")
+        raise TypeError(
+            f"{name} must be a number of seconds or a Duration, which has mean_s and sample, got {brief(repr(value))}"
+        )
     if not 0 <= value.mean_s < math.inf:
         raise ValueError(f"{name} must have a finite mean_s ≥ 0, got {value.mean_s} from {value!r}")
     return value
@@ -197,4 +201,6 @@ def describe_law(law: Any, *, kind: bool = True) -> dict[str, Any]:
 
 def _require(name: str, value: Any, *, least: float | None = None) -> None:
     if not is_number(value) or not math.isfinite(value) or (value <= 0 if least is None else value < least):
-        raise ValueError(f"{name} must be a finite number {'> 0' if least is None else f'≥ {least:g}'}, got {value!r}")
+        raise ValueError(
+            f"{name} must be a finite number {'> 0' if least is None else f'≥ {least:g}'}, got {brief(repr(value))}"
+        )

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from jasgd.checks import integer, is_integer
+from jasgd.checks import described, integer, is_integer
 from jasgd.cluster.changing_speeds import Tempo, checked_tempos
 from jasgd.cluster.durations import Constant, Duration, as_duration, describe_law, is_number
+from jasgd.cluster.parsing import duration, named, parse_duration, parse_options, parse_times
+from jasgd.showing import Shown, brief
 
 #: The phases of a worker's cycle, in order.
 PHASES = ("batch", "read", "compute", "commit")
@@ -71,7 +73,7 @@ class Pauses:
     def __post_init__(self):
         if not is_number(self.every_s) or not 0 < self.every_s < math.inf:
             raise ValueError(f"every_s must be a finite number of seconds > 0, got {self.every_s!r}")
-        object.__setattr__(self, "duration_s", as_duration("duration_s", self.duration_s))
+        object.__setattr__(self, "duration_s", duration("duration_s", self.duration_s))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,20 +109,21 @@ class Nodes:
         return worker * self.count // workers
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Cluster:
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class Cluster(Shown):
     r"""A model of a cluster's times: batch, read, compute, commit, and over again, for each worker on its own.
 
     A worker's phases take :math:`(\text{law}) / \text{speed}`; computing takes
     :math:`\text{slowdown} \cdot \text{law} / \text{speed} + \text{pauses}`.
 
     Attributes:
-      compute_s: time to compute a gradient; like all times a Duration, or a number of seconds. Its mean is > 0.
+      compute_s: time to compute a gradient; like all times a Duration, or a number of seconds. Its mean is > 0. All but
+        ``cores`` and ``tempos`` may be texts as on the command line: ``"gamma:mean_s=0.01,shape=4"``.
       batch_s: between a commit and the next read: drawing the mini-batch.
       read_s: time to read the parameters.
       commit_s: time to apply a gradient.
       speeds: a number > 0 for each worker, by which all its durations are divided; or a law of mean 1, drawn once for
-        each worker; None: all 1.
+        each worker; None or ``"equal"``: all 1.
       stragglers: gradients that take longer, or None.
       pauses: interruptions of computing, or None.
       joins_s: worker → second at which it begins; the others begin at 0.
@@ -156,12 +159,15 @@ class Cluster:
     def __post_init__(self):
         for phase in PHASES:
             name = f"{phase}_s"
-            object.__setattr__(self, name, as_duration(name, getattr(self, name)))
+            object.__setattr__(self, name, duration(name, getattr(self, name)))
         if not 0 < self.compute_s.mean_s < math.inf:
             raise ValueError(f"compute_s must have a finite mean > 0, got {self.compute_s!r}")
         for name, kind in (("stragglers", Stragglers), ("pauses", Pauses), ("nodes", Nodes)):
-            if not isinstance(value := getattr(self, name), (kind, type(None))):
-                raise TypeError(f"{name} must be a cluster.{kind.__name__} or None, got {value!r}")
+            value = getattr(self, name)
+            if isinstance(value, str):
+                object.__setattr__(self, name, value := named(name, parse_options, value, kind))
+            if not isinstance(value, (kind, type(None))):
+                raise TypeError(f"{name} must be a cluster.{kind.__name__} or None, got {brief(repr(value))}")
         if self.cores is not None:
             integer("cores", self.cores, 1, optional=True)
         object.__setattr__(self, "speeds", _checked_speeds(self.speeds))
@@ -174,6 +180,11 @@ class Cluster:
                     f"leaves_s of worker {worker} must lie after {self.joins_s.get(worker, 0.0)}, when it joins, "
                     f"got {leaves}"
                 )
+
+    def _facts(self) -> dict[str, Any]:
+        times = {f"{phase}_s": getattr(self, f"{phase}_s") for phase in PHASES if not self.is_zero(phase)}
+        others = ("speeds", "stragglers", "pauses", "joins_s", "leaves_s", "cores", "nodes", "tempos")
+        return times | {name: getattr(self, name) or None for name in others}
 
     def is_zero(self, phase: str) -> bool:
         """Whether a phase never takes any time."""
@@ -204,15 +215,18 @@ class Cluster:
 
 
 def _checked_speeds(speeds: Any) -> Any:
-    if speeds is None:
+    if speeds is None or (isinstance(speeds, str) and speeds.strip() == "equal"):
         return None
+    if isinstance(speeds, str):
+        speeds = named("speeds", parse_duration, speeds, mean_s=1.0)
     if hasattr(speeds, "sample"):
         law = as_duration("speeds", speeds)
         if not math.isclose(law.mean_s, 1.0, rel_tol=1e-6):
             raise ValueError(f"speeds must have mean 1 where they are a law, got {law!r} of mean {law.mean_s}")
         return law
-    if not isinstance(speeds, (Sequence, np.ndarray)) or isinstance(speeds, str):
-        raise TypeError(f"speeds must be a sequence of numbers > 0, one for each worker, or a law, got {speeds!r}")
+    if not isinstance(speeds, (Sequence, np.ndarray)):
+        allowed = "a sequence of numbers > 0, one for each worker, or a law"
+        raise TypeError(f"speeds must be {allowed}, got {described(speeds)}")
     for worker, speed in enumerate(speeds):
         if not is_number(speed) or not 0 < speed < math.inf:
             raise ValueError(f"speeds must be finite numbers > 0, got {speed!r} for worker {worker}")
@@ -220,8 +234,10 @@ def _checked_speeds(speeds: Any) -> Any:
 
 
 def _checked_times(name: str, times: Any) -> Mapping[int, float]:
+    if isinstance(times, str):
+        times = named(name, parse_times, times)
     if not isinstance(times, Mapping):
-        raise TypeError(f"{name} must be a mapping from workers to seconds, got {times!r}")
+        raise TypeError(f"{name} must be a mapping from workers to seconds, got {described(times)}")
     for worker, time_s in times.items():
         if not is_integer(worker) or worker < 0:
             raise ValueError(f"{name} must have workers ≥ 0 as keys, got {worker!r}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jasgd import specs
-from jasgd.cluster.durations import Duration, constant, exponential, gamma, lognormal
+from jasgd.cluster.durations import Duration, as_duration, constant, exponential, gamma, lognormal
 
 DURATIONS: dict[str, Callable[..., Duration]] = {
     "constant": constant,
@@ -85,6 +85,52 @@ def parse_times(text: str) -> dict[int, float]:
         return {int(worker): float(time_s) for worker, time_s in specs.parse_spec(f":{text}")[1].items()}
     except (TypeError, ValueError):
         raise ValueError(f"times must be written worker=seconds,worker=seconds, got {text!r}") from None
+
+
+def duration(name: str, value: Any) -> Duration:
+    """The law that an argument is, or that its number of seconds or its text means.
+
+    Args:
+      name: of the argument, for messages.
+      value: what the caller passed.
+
+    Returns:
+      The law.
+
+    Raises:
+      TypeError, ValueError: for anything else, naming the argument.
+
+    Example:
+      >>> duration("read_s", "exponential:mean_s=0.5")
+      Exponential(mean_s=0.5)
+    """
+    return named(name, parse_duration, value) if isinstance(value, str) else as_duration(name, value)
+
+
+def named(name: str, parse: Callable[..., Any], text: str, *args: Any, **options: Any) -> Any:
+    """What a text means to a function of this module, whose errors then name the argument that it was.
+
+    Args:
+      name: of the argument.
+      parse: the function.
+      text: what it reads.
+      *args: what it takes besides.
+      **options: likewise, by name.
+
+    Returns:
+      What the function returns.
+
+    Raises:
+      ValueError: where the function does.
+
+    Example:
+      >>> named("joins_s", parse_times, "0=2.5")
+      {0: 2.5}
+    """
+    try:
+        return parse(text, *args, **options)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _constructed(

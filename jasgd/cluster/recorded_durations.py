@@ -10,16 +10,22 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from jasgd.cluster.durations import Duration
+from jasgd.showing import Shown, brief
 
 Order = Literal["drawn", "recorded"]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Measured:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Measured(Shown):
     """Measured durations, see :func:`measured`; ``times_s`` by worker, or under None for all workers."""
 
     times_s: Mapping[int | None, np.ndarray]
     order: Order = "drawn"
+
+    def _facts(self) -> dict[str, Any]:
+        workers = None if None in self.times_s else len(self.times_s)
+        durations = sum(map(len, self.times_s.values()))
+        return {"mean_s": self.mean_s, "durations": durations, "workers": workers, "order": self.order}
 
     @property
     def mean_s(self) -> float:
@@ -87,7 +93,7 @@ def measured(times_s: Any, order: Order = "drawn") -> Duration:
     if order not in get_args(Order):
         raise ValueError(f"order must be one of {', '.join(get_args(Order))}, got {order!r}")
     if not isinstance(times_s, Iterable) or isinstance(times_s, str):
-        raise TypeError(f"times_s must be a sequence of numbers, or one for each worker, got {times_s!r}")
+        raise TypeError(f"times_s must be a sequence of numbers, or one for each worker, got {brief(repr(times_s))}")
     by_worker: dict[int | None, Any]
     if isinstance(times_s, Mapping):
         by_worker = dict(times_s)
@@ -100,9 +106,11 @@ def measured(times_s: Any, order: Order = "drawn") -> Duration:
         where = "times_s" if worker is None else f"times_s of worker {worker!r}"
         array = np.array(list(times), np.float64)
         if array.ndim != 1 or not len(array) or not np.all(np.isfinite(array) & (array >= 0)):
-            raise ValueError(f"{where} must be a sequence of finite numbers ≥ 0, and not empty, got {times!r}")
+            raise ValueError(
+                f"{where} must be a sequence of finite numbers ≥ 0, and not empty, got {brief(repr(times))}"
+            )
         array.flags.writeable = False
         arrays[worker] = array
     if not arrays:
-        raise ValueError(f"times_s must be a sequence of finite numbers ≥ 0, and not empty, got {times_s!r}")
+        raise ValueError(f"times_s must be a sequence of finite numbers ≥ 0, and not empty, got {brief(repr(times_s))}")
     return Measured(arrays, order)

@@ -12,9 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jasgd.array_leaves import refuse_batch, refuse_lossy
+from jasgd.array_leaves import refuse_batch
+from jasgd.core.arguments import check_functions, check_tx
 from jasgd.core.compiled import Compiled, Leaves
+from jasgd.data import Batches, BatchesExhausted
 from jasgd.rules.protocol import evaluate
+from jasgd.showing import brief
 
 
 def admit(
@@ -40,12 +43,17 @@ def admit(
         cause. Other errors are noted with where they came about.
       ValueError: for parameters without leaves, or two aux of one name.
     """
+    check_functions(loss_fn, params, tx, has_aux=has_aux)
     leaves, params_structure = _flatten(params, device)
     # The private copy keeps the caller's arrays from being donated or shared.
     params = jax.tree.unflatten(params_structure, leaves)
     _check_loss(loss_fn, params, batch, has_aux)
     tx = with_extras(tx)
-    state = tx.init(params)
+    try:
+        state = tx.init(params)
+    except Exception as error:
+        error.add_note(f"tx.init(params) failed before the run, with params {_short(params)}")
+        raise
     state_leaves, state_structure = jax.tree.flatten(state)
     # An explicit dtype strips weak types, which would make the second update compile again.
     state_leaves = tuple(jnp.array(leaf, dtype=jnp.result_type(leaf)) for leaf in state_leaves)
@@ -56,17 +64,19 @@ def admit(
     return compiled, leaves, state_leaves
 
 
+def first_batch(batches: Batches) -> Any:
+    """The mini-batch of ticket 0; an error on the way is noted with where it came about."""
+    try:
+        return batches(0)
+    except BatchesExhausted:
+        raise
+    except Exception as error:
+        error.add_note("batches(0) failed before the run: batches must be a function of a ticket, or an iterator")
+        raise
+
+
 def _flatten(params: Any, device: Any) -> tuple[Leaves, Any]:
     with_paths, structure = jax.tree_util.tree_flatten_with_path(params)
-    if not with_paths:
-        raise ValueError("params must have at least one array, got an empty pytree")
-    for path, leaf in with_paths:
-        where = "params" + jax.tree_util.keystr(path)
-        if not isinstance(leaf, (jax.Array, np.ndarray)):
-            raise TypeError(f"{where} must be a jax or NumPy array, got {type(leaf).__name__}")
-        refuse_lossy(leaf, where)
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            raise TypeError(f"{where} must be of a floating-point dtype, got {leaf.dtype}")
     arrays = [jnp.array(np.array(leaf)) if isinstance(leaf, np.ndarray) else jnp.copy(leaf) for _, leaf in with_paths]
     # Strong types, for the same reason as above.
     arrays = [jnp.asarray(a, dtype=a.dtype) for a in arrays]
@@ -74,21 +84,54 @@ def _flatten(params: Any, device: Any) -> tuple[Leaves, Any]:
 
 
 def _check_loss(loss_fn: Any, params: Any, batch: Any, has_aux: bool) -> None:
-    if not callable(loss_fn):
-        raise TypeError(f"loss_fn must be a function of (params, batch), got {type(loss_fn).__name__}")
     refuse_batch(batch, "batches(0)")
-    out = jax.eval_shape(loss_fn, params, batch)
+    try:
+        out = jax.eval_shape(loss_fn, params, batch)
+    except Exception as error:
+        # What the user's own code says seldom shows which argument was which.
+        shapes = f"params {_short(params)} and the batch {_short(batch)}"
+        error.add_note(f"loss_fn(params, batch) failed while it was traced, before the run, with {shapes}")
+        raise
     if has_aux:
         if not (isinstance(out, tuple) and len(out) == 2):
-            raise TypeError(f"loss_fn must return (loss, aux) with has_aux=True, got {_shapes(out)}")
+            hint = ": leave has_aux out, or return both" if _is_loss(out) else ""
+            hint = ": return a tuple of the two" if isinstance(out, (list, dict)) and len(out) == 2 else hint
+            raise TypeError(f"loss_fn must return (loss, aux) with has_aux=True, got {_short(out)}{hint}")
         out, aux = out
         for path, leaf in jax.tree_util.tree_leaves_with_path(aux):
             if leaf.shape != ():
-                raise TypeError(f"aux{jax.tree_util.keystr(path)} of loss_fn must be a scalar, got {_shapes(leaf)}")
+                name = f"aux{jax.tree_util.keystr(path)}"
+                raise TypeError(
+                    f"{name} of loss_fn must be a scalar, got {_shapes(leaf)}: take its .mean(), or leave it out"
+                )
         if len(set(names := aux_names(aux))) < len(names):
             raise ValueError(f"aux of loss_fn must have distinct names, got {', '.join(names)}")
-    if getattr(out, "shape", None) != () or not jnp.issubdtype(out.dtype, jnp.floating):
-        raise TypeError(f"loss_fn must return a floating-point scalar, got {_shapes(out)}")
+    if not _is_loss(out):
+        hint = _loss_hint(out, params)
+        raise TypeError(f"loss_fn must return a floating-point scalar, got {_short(out)}{hint and f': {hint}'}")
+
+
+def _is_loss(out: Any) -> bool:
+    return getattr(out, "shape", None) == () and jnp.issubdtype(out.dtype, jnp.floating)
+
+
+def _loss_hint(out: Any, params: Any) -> str:
+    """What to do about a result that is no loss; empty where nothing is likely."""
+    if out is None:
+        return "a return is missing"
+    like_params = jax.tree.structure(params)
+    if jax.tree.structure(out) == like_params and like_params.num_leaves > 1:
+        return "pass the loss itself, and not jax.grad of it"
+    if isinstance(out, tuple) and len(out) == 2 and _is_loss(out[0]):
+        if jax.tree.structure(out[1]) == like_params and _shapes(out[1]) == _shapes(params):
+            return "pass the loss itself, and not jax.value_and_grad of it"
+        return "pass has_aux=True, or return the loss alone"
+    if not hasattr(out, "dtype"):
+        return "return the loss alone, or (loss, aux) with has_aux=True"
+    if not jnp.issubdtype(out.dtype, jnp.floating):
+        is_complex = jnp.issubdtype(out.dtype, jnp.complexfloating)
+        return "take its .real" if is_complex else f"{out.dtype} has no gradient, so compute it in floating point"
+    return "take its .mean(), or its only number with [0]" if out.shape == (1,) else "take its .mean()"
 
 
 def aux_names(aux: Any) -> list[str]:
@@ -104,8 +147,7 @@ def aux_names(aux: Any) -> list[str]:
 
 def with_extras(tx: Any) -> optax.GradientTransformationExtraArgs:
     """Makes a transformation accept extra arguments; MultiSteps and its like pass theirs on."""
-    if not (callable(getattr(tx, "init", None)) and callable(getattr(tx, "update", None))):
-        raise TypeError(f"tx must be an Optax gradient transformation, got {type(tx).__name__}")
+    check_tx(tx)
     parameters = inspect.signature(tx.update).parameters.values()
     # One that names an extra argument keeps it; if it refuses the others, the error says so.
     if any(p.kind is inspect.Parameter.VAR_KEYWORD or p.name in ("staleness", "value") for p in parameters):
@@ -139,9 +181,9 @@ def _try_update(tx: optax.GradientTransformationExtraArgs, params: Any, state: A
         error.add_note(_failed(error))
         raise
     if _shapes(updates) != _shapes(params):
-        raise TypeError(f"tx must return updates like params, got {_shapes(updates)} for {_shapes(params)}")
+        raise TypeError(f"tx must return updates like params, got {_apart(updates, params)}")
     if _shapes(new_state) != _shapes(state):
-        raise TypeError(f"tx must keep the shapes of its state, got {_shapes(new_state)} after {_shapes(state)}")
+        raise TypeError(f"tx must keep the shapes of its state, got {_apart(new_state, state)}")
     used = {id(v) for eqn in jaxpr.jaxpr.eqns for v in eqn.invars} | {id(v) for v in jaxpr.jaxpr.outvars}
     current = jaxpr.jaxpr.invars[n_params + n_state : 2 * n_params + n_state]
     return wants_read_params, any(id(v) in used for v in current)
@@ -182,4 +224,18 @@ def _shapes(tree: Any) -> str:
     described = [
         f"{leaf.dtype}{list(leaf.shape)}" if hasattr(leaf, "dtype") else type(leaf).__name__ for leaf in leaves
     ]
-    return described[0] if len(described) == 1 else str(jax.tree.unflatten(structure, described))
+    is_leaf = jax.tree_util.treedef_is_leaf(structure)
+    return described[0] if is_leaf and described else str(jax.tree.unflatten(structure, described))
+
+
+def _short(tree: Any) -> str:
+    return brief(_shapes(tree), 200)
+
+
+def _apart(tree: Any, like: Any) -> str:
+    """Where two trees of arrays differ first; whole trees of a large network would fill the screen."""
+    if jax.tree.structure(tree) == jax.tree.structure(like):
+        for (path, leaf), other in zip(jax.tree_util.tree_leaves_with_path(tree), jax.tree.leaves(like), strict=True):
+            if _shapes(leaf) != _shapes(other):
+                return f"{_shapes(leaf)} for {_shapes(other)} at {jax.tree_util.keystr(path) or 'its only leaf'}"
+    return f"{_short(tree)} for {_short(like)}"

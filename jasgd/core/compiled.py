@@ -16,14 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jasgd.showing import Shown
 from jasgd.transforms import StalenessAdaptiveState
 
 Leaves = tuple[Any, ...]
 KNOWN = 256  # values of τ that are kept as arrays
 
 
-@dataclasses.dataclass(frozen=True)
-class Compiled:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Compiled(Shown):
     """The functions of one run; each is traced once and may be called by several threads at once.
 
     Attributes:
@@ -43,6 +44,10 @@ class Compiled:
     has_aux: bool
     wants_read_params: bool
     needs_params: bool
+
+    def _facts(self) -> dict[str, Any]:
+        switches = {name: getattr(self, name) for name in ("has_aux", "wants_read_params", "needs_params")}
+        return {"loss_fn": self.loss_fn} | switches
 
     @functools.cached_property
     def gradient(self) -> Callable[[Leaves, Any], tuple[jax.Array, Any, Leaves]]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jasgd.core.compiled import Leaves
+from jasgd.showing import Shown, line
 
 
 class View(NamedTuple):
@@ -15,6 +16,9 @@ class View(NamedTuple):
 
     version: int  # commits before the read
     params: Leaves
+
+    def __repr__(self) -> str:
+        return line("View", self._asdict())
 
 
 class Snapshot(NamedTuple):
@@ -24,9 +28,12 @@ class Snapshot(NamedTuple):
     params: Leaves
     state: Leaves
 
+    def __repr__(self) -> str:
+        return line("Snapshot", self._asdict())
 
-@dataclasses.dataclass(slots=True)
-class Gradient:
+
+@dataclasses.dataclass(slots=True, repr=False)
+class Gradient(Shown):
     """A computed gradient on its way to being applied."""
 
     worker: int
@@ -35,6 +42,15 @@ class Gradient:
     grads: Leaves
     loss: jax.Array  # shape (), as computed
     loss_value: float  # the same, for the record
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "worker": self.worker,
+            "ticket": self.ticket,
+            "version_read": self.view.version,
+            "loss": self.loss_value,
+            "grads": self.grads,
+        }
 
 
 class Round(NamedTuple):

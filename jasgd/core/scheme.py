@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from jasgd.core.compiled import Compiled, Leaves
 from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Committed, Dropped, Gradient, Round, Snapshot, View
+from jasgd.showing import Shown
 
 HELD_S = 10.0  # how long a snapshot waits for a mutex that an update may hold for ever
 
@@ -18,8 +19,8 @@ def unwatched(point: str, worker: int) -> None:
     """The default of :attr:`Setup.at_point`: no test watches."""
 
 
-@dataclasses.dataclass
-class Setup:
+@dataclasses.dataclass(repr=False)
+class Setup(Shown):
     """All that a scheme receives to work with.
 
     Attributes:
@@ -42,6 +43,9 @@ class Setup:
     at_point: Callable[[str, int], None] = unwatched
     batch: Any = None
     why_not_native: str = ""
+
+    def _facts(self) -> dict[str, Any]:
+        return {"workers": self.workers, "params": self.params, "state": self.state, "batch": self.batch}
 
 
 class Scheme(abc.ABC):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
-from jasgd.checks import is_integer
+from jasgd.checks import described, is_integer, several
 from jasgd.rules.parsing import canonical
+from jasgd.showing import brief
 
 BASELINE = "constant"
 
@@ -55,6 +57,30 @@ class Arm:
         return cls(f"{rule}@{base}", rule, base)
 
 
+def arms_of(arms: Any) -> tuple[Arm, ...]:
+    """The arms that an argument names, or are in it.
+
+    Args:
+      arms: texts, see :meth:`Arm.parse`, or arms.
+
+    Returns:
+      The arms.
+
+    Raises:
+      TypeError: for what is no sequence of them.
+      ValueError: for a text that is no arm.
+
+    Example:
+      >>> [arm.label for arm in arms_of(["tail", Arm.parse("constant")])]
+      ['tail', 'constant']
+    """
+    chosen = several("arms", arms, "texts such as 'tail'")
+    for arm in chosen:
+        if not isinstance(arm, (str, Arm)):
+            raise TypeError(f"arms must be texts such as 'tail', or of jasgd.Arm, got {described(arm)}")
+    return tuple(Arm.parse(arm) if isinstance(arm, str) else arm for arm in chosen)
+
+
 def check_arms(arms: Sequence[Arm], seeds: Sequence[int]) -> None:
     """Refuses arms and seeds that come twice, and controls of what is not run.
 
@@ -80,4 +106,29 @@ def check_arms(arms: Sequence[Arm], seeds: Sequence[int]) -> None:
             need = f"{arm.label} needs the arm {arm.mean_of}, no control, whose mean step it takes"
             raise ValueError(f"{need}; got {', '.join(labels)}")
     if not seeds or not all(map(is_integer, seeds)) or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise ValueError(f"seeds must be one or more integers ≥ 0, and each once, got {list(seeds)}")
+        raise ValueError(f"seeds must be one or more integers ≥ 0, and each once, got {brief(list(seeds))}")
+
+
+def check_problem(problem: Any) -> None:
+    """Refuses what is no function of a seed, as one of the problems that it would give.
+
+    Args:
+      problem: what a comparison takes.
+
+    Returns:
+      None.
+
+    Raises:
+      TypeError: for what cannot be called.
+
+    Example:
+      >>> check_problem(lambda seed: None)
+    """
+    if callable(problem):
+        return
+    hint = (
+        ": pass a function, as in lambda seed: problems.load('digits', seed=seed)"
+        if hasattr(problem, "loss_fn")
+        else ""
+    )
+    raise TypeError(f"problem must be a function of a seed, got {described(problem)}{hint}")

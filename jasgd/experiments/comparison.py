@@ -11,17 +11,18 @@ from typing import Any, Literal
 import optax
 
 from jasgd import rules, schemes
-from jasgd.experiments.arms import BASELINE, Arm, check_arms
+from jasgd.checks import function, several
+from jasgd.experiments.arms import BASELINE, Arm, arms_of, check_arms, check_problem
 from jasgd.experiments.conclusions import counted, held_against
-from jasgd.experiments.measures import Spread, measures, spread
+from jasgd.experiments.measures import Spread, measures, shown_row, spread
 from jasgd.experiments.recipe import transformation
 from jasgd.record.result import Outcome, TrainResult
 from jasgd.rules.damping import computed_constant
 from jasgd.rules.parsing import parse_rule
 from jasgd.schemes import SchemeFactory
-from jasgd.schemes.factories import parse_scheme
+from jasgd.showing import Shown, tally
 from jasgd.training.progress import Progress
-from jasgd.training.trainer import train
+from jasgd.training.trainer import check_options, train
 
 
 def compare(
@@ -61,7 +62,7 @@ def compare(
       target_loss: test loss at which a run ends.
       momentum: see :func:`transformation`, as is ``optimizer``.
       optimizer: ``"sgd"`` or ``"adam"``.
-      law: an empty law, for the rules that do not bring their own.
+      law: an empty law or its text, for the rules that do not bring their own.
       evaluate_every_s: seconds between evaluations.
       on_progress: called as ``on_progress(arm, seed, progress)``.
       on_result: called as ``on_result(arm, seed, result)`` after every run.
@@ -80,11 +81,20 @@ def compare(
       >>> [row["arm"] for row in comparison.rows], comparison.runs["tail"][0].outcome == "finished"
       (['constant', 'tail'], True)
     """
-    chosen = tuple(Arm.parse(arm) if isinstance(arm, str) else arm for arm in arms)
-    seeds = tuple(seeds)
+    check_problem(problem)
+    chosen, seeds = arms_of(arms), several("seeds", seeds)
     check_arms(chosen, seeds)
     seeds = tuple(int(seed) for seed in seeds)
-    factory = parse_scheme(scheme) if isinstance(scheme, str) else scheme
+    factory = check_options(
+        scheme=scheme,
+        workers=workers,
+        steps=steps,
+        time_limit_s=time_limit_s,
+        target_loss=target_loss,
+        evaluate_every_s=evaluate_every_s,
+    )
+    function("on_progress", on_progress, "arm, seed, progress", optional=True)
+    function("on_result", on_result, "arm, seed, result", optional=True)
 
     def make(rule: rules.Rule) -> optax.GradientTransformationExtraArgs:
         other = law if getattr(rule, "law", None) is None else None
@@ -149,8 +159,8 @@ def _in_turn(arms: tuple[Arm, ...], seeds: tuple[int, ...]) -> Iterator[tuple[Ar
             yield arm, seed
 
 
-@dataclasses.dataclass(frozen=True)
-class Comparison:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """The runs of a comparison.
 
     Attributes:
@@ -168,6 +178,20 @@ class Comparison:
     settings: dict[str, Any]
     runs: dict[str, dict[int, TrainResult]]
     stopped: bool = False
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "problem": self.problem,
+            "arms": [arm.label for arm in self.arms],
+            "seeds": self.seeds,
+            "workers": self.settings.get("workers"),
+            "scheme": self.settings.get("scheme"),
+            "outcomes": tally(run.outcome for by_seed in self.runs.values() for run in by_seed.values()),
+            "stopped": self.stopped or None,
+        }
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [shown_row(row) for row in self.rows]
 
     @functools.cached_property
     def rows(self) -> list[dict[str, Any]]:

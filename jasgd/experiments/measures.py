@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -93,6 +93,15 @@ def spread(values: Sequence[float]) -> Spread:
     if not present:
         return Spread(math.nan, math.nan, math.nan, 0, len(values))
     return Spread(statistics.median(present), present[0], present[-1], len(present), len(values))
+
+
+def shown_row(row: Mapping[str, Any]) -> dict[str, str]:
+    """What a notebook shows of a table's row: the arm, its outcomes, and medians with their ranges over seeds."""
+    shown = {"arm": row["arm"], "outcomes": ", ".join(f"{count} {name}" for name, count in row["outcomes"].items())}
+    for name in ("final_loss", "updates_to_50%", "updates_to_10%", "staleness_mean", "mean_factor", "test_accuracy"):
+        if name in row and row[name].count:
+            shown[name] = f"{row[name].median:.4g} ({row[name].low:.4g} … {row[name].high:.4g})"
+    return shown
 
 
 def execution_numbers(execution: Execution) -> dict[str, float]:

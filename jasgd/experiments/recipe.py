@@ -11,6 +11,7 @@ import jax
 import optax
 
 from jasgd import rules
+from jasgd.checks import real
 from jasgd.record.saving.arrays import SavedRunError
 from jasgd.record.saving.folder import Draft
 from jasgd.record.saving.manifest import SavedFolder, read_whole
@@ -152,7 +153,7 @@ def transformation(
       learning_rate: > 0; may be traced.
       momentum: of SGD, 0 ≤ momentum < 1.
       optimizer: ``"sgd"`` or ``"adam"``.
-      law: an empty law, see :func:`jasgd.staleness_adaptive`.
+      law: an empty law or its text, see :func:`jasgd.staleness_adaptive`.
 
     Returns:
       The transformation.
@@ -164,9 +165,9 @@ def transformation(
       >>> import jasgd
       >>> tx = transformation(jasgd.rules.tail(), learning_rate=0.1)
     """
-    if not isinstance(learning_rate, jax.core.Tracer) and not 0 < learning_rate < math.inf:
+    if not isinstance(learning_rate, jax.core.Tracer) and not 0 < real("learning_rate", learning_rate) < math.inf:
         raise ValueError(f"learning_rate must be a finite number > 0, got {learning_rate}")
-    if not 0 <= momentum < 1:
+    if not 0 <= real("momentum", momentum) < 1:
         raise ValueError(f"momentum must lie in [0, 1), got {momentum}")
     adaptive = staleness_adaptive(rule, law)
     if optimizer == "adam":

@@ -10,20 +10,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from jasgd import rules
-from jasgd.checks import is_integer
+from jasgd.checks import described, function, integer, is_integer, real, several, switch
 from jasgd.cluster import Cluster, generate
-from jasgd.experiments.arms import BASELINE, Arm, check_arms
+from jasgd.experiments.arms import BASELINE, Arm, arms_of, check_arms, check_problem
 from jasgd.experiments.conclusions import counted, held_against
-from jasgd.experiments.measures import Spread, measures, spread
+from jasgd.experiments.measures import Spread, measures, shown_row, spread
 from jasgd.experiments.recipe import transformation
 from jasgd.experiments.spectrum_jobs import Jobs, Point
 from jasgd.record.result import Outcome, TrainResult
+from jasgd.rules.parsing import parse_rule
+from jasgd.showing import Shown, brief, tally
 from jasgd.simulating.lanes import run_in_threads
 from jasgd.staleness import StalenessHistogram
 
 
-@dataclasses.dataclass(frozen=True)
-class Spectrum:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Spectrum(Shown):
     """The runs of a spectrum, in numbers.
 
     Attributes:
@@ -45,6 +47,22 @@ class Spectrum:
     learning_rates: tuple[float, ...]
     settings: dict[str, Any]
     runs: dict[Point, dict[str, Any]]
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "problem": self.problem,
+            "arms": [arm.label for arm in self.arms],
+            "workers": self.workers,
+            "clusters": self.clusters,
+            "seeds": self.seeds,
+            "learning_rates": self.learning_rates,
+            "scheme": self.settings.get("scheme"),
+            "outcomes": tally(run["outcome"] for run in self.runs.values()),
+        }
+
+    def _rows(self) -> list[dict[str, Any]]:
+        keys = ("cluster", "workers", "learning_rate")
+        return [{key: row[key] for key in keys} | shown_row(row) for row in self.best]
 
     @functools.cached_property
     def rows(self) -> list[dict[str, Any]]:
@@ -124,7 +142,7 @@ def sweep(
       scheme: see :func:`jasgd.simulate`.
       momentum: see :func:`jasgd.experiments.recipe.transformation`, as is ``optimizer``.
       optimizer: ``"sgd"`` or ``"adam"``.
-      law: an empty law, for rules that do not bring their own; by default a window of 1024 updates.
+      law: an empty law or its text, for rules that do not bring their own; by default a window of 1024 updates.
       evaluate: whether parameters are evaluated at the start and the end of each run.
       on_progress: called as ``on_progress(done, all)`` in updates of all runs together.
       on_result: called as ``on_result(point, result)`` after every run, by the thread that ran it.
@@ -143,15 +161,22 @@ def sweep(
       >>> [(row["arm"], row["workers"], round(row["staleness_mean"].median, 2)) for row in spectrum.rows]
       [('constant', 1, 0.0), ('tail', 1, 0.0), ('constant', 4, 2.6), ('tail', 4, 2.6)]
     """
-    chosen = tuple(Arm.parse(arm) if isinstance(arm, str) else arm for arm in arms)
-    check_arms(chosen, tuple(seeds))
+    check_problem(problem)
+    chosen, seeds = arms_of(arms), several("seeds", seeds)
+    check_arms(chosen, seeds)
     seeds, counts, rates = tuple(int(seed) for seed in seeds), *_checked(workers, clusters, learning_rates)
+    steps = integer("steps", steps, 1)
+    switch("evaluate", evaluate)
+    function("on_progress", on_progress, "done, all", optional=True)
+    function("on_result", on_result, "point, result", optional=True)
     empty = StalenessHistogram.window() if law is None else law
 
     def make(rule: rules.Rule, learning_rate: Any) -> Any:
         own = None if getattr(rule, "law", None) is not None else empty
         return transformation(rule, learning_rate=learning_rate, momentum=momentum, optimizer=optimizer, law=own)
 
+    for arm, rate in itertools.product(chosen, rates):
+        make(parse_rule(arm.rule, workers=max(counts), learning_rate=rate), rate)
     executions = {
         (label, count, seed): generate(one, scheme=scheme, workers=count, steps=steps, seed=seed)
         for label, one in clusters.items()
@@ -198,11 +223,14 @@ def _shifted(on_progress: Callable[[int, int], None], before: int, total: int, d
 def _checked(
     workers: Sequence[int], clusters: Mapping[str, Cluster], learning_rates: Sequence[float]
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    counts, rates = tuple(workers), tuple(learning_rates)
+    counts, rates = several("workers", workers, "integers"), several("learning_rates", learning_rates)
     if not counts or not all(map(is_integer, counts)) or len(set(counts)) < len(counts) or min(counts) < 1:
-        raise ValueError(f"workers must be one or more integers ≥ 1, and each once, got {list(counts)}")
+        raise ValueError(f"workers must be one or more integers ≥ 1, and each once, got {brief(list(counts))}")
+    rates = tuple(real("learning_rates", rate, "numbers > 0") for rate in rates)
     if not rates or len(set(rates)) < len(rates) or not all(0 < rate < math.inf for rate in rates):
-        raise ValueError(f"learning_rates must be one or more finite numbers > 0, and each once, got {list(rates)}")
+        raise ValueError(f"learning_rates must be one or more finite numbers > 0, and each once, got {brief(rates)}")
+    if not isinstance(clusters, Mapping):
+        raise TypeError(f"clusters must be a mapping from labels to jasgd.Cluster, got {described(clusters)}")
     if not clusters or not all(isinstance(one, Cluster) for one in clusters.values()):
-        raise ValueError(f"clusters must be one or more of jasgd.Cluster, by label, got {dict(clusters)!r}")
+        raise ValueError(f"clusters must be one or more of jasgd.Cluster, by label, got {brief(dict(clusters))}")
     return tuple(int(count) for count in counts), tuple(float(rate) for rate in rates)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +14,12 @@ from jasgd.problems.files import find_files, read_files
 from jasgd.problems.local_datasets import LOCAL_DATASETS, DatasetInfo
 from jasgd.problems.locations import Location, cache_folder, describe_absence, search
 from jasgd.problems.sources import CIFAR10, FASHION_MNIST, MNIST, DatasetError, fetch
+from jasgd.showing import Shown
 from jasgd.specs import make, parse_spec
 
 
-@dataclass(frozen=True, eq=False)
-class Dataset:
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset(Shown):
     """Images and labels as published, raw.
 
     Attributes:
@@ -38,6 +40,9 @@ class Dataset:
     test_labels: np.ndarray
     classes: int = 10
     published_divisor: float = 1.0
+
+    def _facts(self) -> dict[str, Any]:
+        return vars(self)
 
     @property
     def shape(self) -> tuple[int, int, int]:

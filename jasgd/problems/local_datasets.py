@@ -9,13 +9,14 @@ from typing import Any, Literal, get_args
 from jasgd.problems.arrays import MNIST_FILES, Arrays, cifar100_arrays, idx_arrays
 from jasgd.problems.formats import parse_cifar100, parse_idx
 from jasgd.problems.sources import Archive, DataFile, Source
+from jasgd.showing import Shown
 
 Split = Literal["balanced", "byclass", "bymerge", "letters", "digits", "mnist"]
 _CLASSES: dict[str, int] = {"balanced": 47, "byclass": 62, "bymerge": 47, "letters": 26, "digits": 10, "mnist": 10}
 
 
-@dataclass(frozen=True)
-class DatasetInfo:
+@dataclass(frozen=True, repr=False)
+class DatasetInfo(Shown):
     """What a data set is made of, as a row of ``DATASETS`` has it.
 
     Attributes:
@@ -31,6 +32,10 @@ class DatasetInfo:
     arrays: Callable[[Mapping[str, bytes]], Arrays]
     published_divisor: float
     classes: int | None = 10
+
+    def _facts(self) -> dict[str, Any]:
+        files = None if self.source is None else [file.name for file in self.source.files]
+        return {"title": self.title, "files": files, "published_divisor": self.published_divisor}
 
 
 def emnist(split: Split = "balanced") -> DatasetInfo:

@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from jasgd.problems.files import check_files, find_files
 from jasgd.problems.sources import Source
+from jasgd.showing import Shown, tally
 
 MOST_LISTED = 8  # of the files in a folder that has not the right ones
 SYSTEM_FOLDER = Path("/usr/share/datasets")  # where Debian's packages put data sets
@@ -34,8 +35,8 @@ class FileStatus:
     problem: str = ""
 
 
-@dataclass(frozen=True)
-class Location:
+@dataclass(frozen=True, repr=False)
+class Location(Shown):
     """Where a data set would be read from.
 
     Attributes:
@@ -52,6 +53,10 @@ class Location:
     origin: str
     files: tuple[FileStatus, ...]
     searched: tuple[Path, ...]
+
+    def _facts(self) -> dict[str, Any]:
+        files = tally(file.status for file in self.files) or None
+        return {"name": self.name, "origin": self.origin, "folder": self.folder, "files": files}
 
 
 def cache_folder() -> Path:

@@ -16,14 +16,15 @@ from jasgd.checks import integer
 from jasgd.data import Batches, minibatches
 from jasgd.problems.datasets import Dataset, describe_dataset, load_dataset
 from jasgd.problems.models import MODELS, Apply, Params, functional
+from jasgd.showing import Shown
 
 PRESETS = ("published",)
 EVALUATED_AT_ONCE = 1_000  # test images per compiled call
 _LABEL_OF_PADDING = -1
 
 
-@dataclass(frozen=True, eq=False)
-class Problem:
+@dataclass(frozen=True, eq=False, repr=False)
+class Problem(Shown):
     """A training problem: all that training needs but the optimizer and the scheme.
 
     Attributes:
@@ -52,6 +53,17 @@ class Problem:
     batch_size: int
     seed: int
     preset: str | None
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "preset": self.preset,
+            "params": self.params,
+            "train_images": len(self.dataset.train_images),
+            "test_images": len(self.dataset.test_images),
+        }
 
 
 def load(

@@ -15,6 +15,7 @@ from jasgd.record.row_hashes import row_hashes
 from jasgd.record.saving.arrays import SavedRunError, read_arrays, write_arrays
 from jasgd.record.saving.files import write_whole
 from jasgd.record.saving.manifest import located
+from jasgd.showing import Shown
 
 #: column → dtype, in the order of the files; times in seconds, staleness in updates.
 COLUMNS: dict[str, type] = {
@@ -42,8 +43,8 @@ class ExecutionError(ValueError):
     """An execution contradicts itself; the message names the first offending row."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Drops:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Drops(Shown):
     """The gradients that were computed and not applied; columns as in :class:`Execution`, plus ``reason``."""
 
     worker: np.ndarray
@@ -61,9 +62,13 @@ class Drops:
     def __len__(self) -> int:
         return len(self.version)
 
+    def _facts(self) -> dict[str, Any]:
+        reasons = {why: int(np.sum(self.reason == index)) for index, why in enumerate(DROP_REASONS)}
+        return {"gradients": len(self)} | (reasons if len(self) else {})
 
-@dataclasses.dataclass(frozen=True)
-class Execution:
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Execution(Shown):
     """One row per applied gradient, in the order of versions; the rows of a synchronous commit share theirs.
 
     Attributes:
@@ -120,6 +125,18 @@ class Execution:
 
     def __len__(self) -> int:
         return len(self.version)
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "commits": self.commits,
+            "gradients": len(self),
+            "dropped": len(self.dropped),
+            "workers": self.metadata.get("workers"),
+            "scheme": self.metadata.get("scheme"),
+            "seed": self.metadata.get("seed"),
+            "mean_staleness": self.staleness.mean() if len(self) else None,
+            "max_staleness": self.staleness.max() if len(self) else None,
+        }
 
     @property
     def commits(self) -> int:

@@ -15,6 +15,7 @@ from jasgd.record.saving.arrays import SavedRunError
 from jasgd.record.saving.folder import Draft, replacing
 from jasgd.record.saving.manifest import VERSION, SavedFolder, read_whole
 from jasgd.record.trees import digest, load_tree, save_tree, to_json
+from jasgd.showing import Shown
 from jasgd.staleness import StalenessHistogram
 
 KIND = "run"
@@ -31,16 +32,19 @@ class Outcome(enum.StrEnum):
     FAILED = "failed"  # a worker, the batches or the evaluation raised
 
 
-@dataclasses.dataclass(frozen=True)
-class StuckWorker:
+@dataclasses.dataclass(frozen=True, repr=False)
+class StuckWorker(Shown):
     """A worker that did not end when the run did; it lives on as a daemon, and its late commit changes nothing."""
 
     worker: int
     stack: str  # where it was, as a traceback
 
+    def _facts(self) -> dict[str, Any]:
+        return {"worker": self.worker, "at": self.stack.strip().rpartition("\n")[2]}
 
-@dataclasses.dataclass(frozen=True)
-class TrainResult:
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class TrainResult(Shown):
     """All that happened in a run.
 
     Attributes:
@@ -79,6 +83,23 @@ class TrainResult:
     stuck: tuple[StuckWorker, ...] = ()
     initial_params: Any = None
     timings: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def _facts(self) -> dict[str, Any]:
+        losses, staleness = self.execution.loss, self.execution.staleness
+        last = self.evaluations[-1] if self.evaluations else {}
+        loss = f"{losses[0]:.4g} → {losses[-100:].mean(dtype=np.float64):.4g}" if len(losses) else None
+        return {
+            "outcome": self.outcome,
+            "updates": self.execution.commits,
+            "workers": self.execution.metadata.get("workers"),
+            "scheme": self.execution.metadata.get("scheme"),
+            "loss": loss,
+            "mean_staleness": staleness.mean() if len(staleness) else None,
+            "dropped": len(self.execution.dropped) or None,
+            "evaluation": {k: v for k, v in last.items() if k not in ("time_s", "version")} or None,
+            "duration_s": self.duration_s,
+            "params": self.params,
+        }
 
     @property
     def law(self) -> StalenessHistogram:

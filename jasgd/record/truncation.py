@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jasgd.record.execution import Execution
+from jasgd.showing import brief
 
 
 def truncated(execution: Execution, commits: int) -> Execution:
@@ -32,7 +33,7 @@ def truncated(execution: Execution, commits: int) -> Execution:
       (1, [[0, 1], [1, 0]])
     """
     if not 0 <= commits <= execution.commits:
-        raise ValueError(f"commits must be in 0…{execution.commits}, got {commits!r}")
+        raise ValueError(f"commits must be in 0…{execution.commits}, got {brief(repr(commits))}")
     kept = execution.version < commits
     dropped = execution.dropped
     lost = dropped.version < commits  # not by time, which Hogwild's commits do not end in the order of

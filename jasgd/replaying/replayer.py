@@ -16,10 +16,11 @@ from jasgd.record.environment import Mismatch
 from jasgd.record.result import TrainResult
 from jasgd.record.trees import digest, plain
 from jasgd.replaying.rerun import Rerun
+from jasgd.showing import Shown
 
 
-@dataclasses.dataclass(frozen=True)
-class Replay:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Replay(Shown):
     """The outcome of a replay.
 
     Attributes:
@@ -51,6 +52,17 @@ class Replay:
     compared: tuple[str, ...]
     irreproducible: dict[str, int]
     environment: tuple[Mismatch, ...] = ()
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "version": self.version,
+            "exact": self.exact,
+            "rows": self.rows,
+            "rows_that_differ": None if self.exact else self.rows_that_differ,
+            "difference": self.difference or None,
+            "environment": f"{len(self.environment)} differences" if self.environment else None,
+            "params": self.params,
+        }
 
     def summary(self) -> str:
         """The outcome in a few lines of text.

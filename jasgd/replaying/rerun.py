@@ -11,14 +11,17 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jasgd.checks import is_integer
-from jasgd.core.admission import admit
+from jasgd.checks import instance, is_integer, switch
+from jasgd.core.admission import admit, first_batch
+from jasgd.core.arguments import check_loss_fn, check_tx
 from jasgd.core.compiled import Leaves
+from jasgd.core.devices import as_device
 from jasgd.data import as_batches
 from jasgd.record.environment import Mismatch, describe_dtypes, describe_environment, mismatches
 from jasgd.record.result import TrainResult
 from jasgd.record.trees import digest
 from jasgd.replaying.stores import Computed, Shared, Versions
+from jasgd.showing import brief
 
 
 class ReplayError(ValueError):
@@ -44,10 +47,17 @@ class Rerun:
     def __init__(
         self, result: TrainResult, loss_fn: Any, tx: Any, batches: Any, *, upto: int | None, strict: bool, device: Any
     ):
+        hint = "ask it for one of its runs, as in simulation[0]" if hasattr(result, "results") else ""
+        instance("result", result, TrainResult, hint)
+        strict = switch("strict", strict)
+        check_loss_fn(loss_fn)
+        check_tx(tx)
+        device = as_device(device)
+        draw = as_batches(batches)
         self.result, self.execution = result, result.execution
         self.execution.validate()
         self.execution.unaltered()
-        self.upto = _checked(upto, self.execution.commits)
+        self.upto = check_upto(upto, self.execution.commits)
         self.differences: dict[int, str] = {}
         self._device = device
         metadata = self.execution.metadata
@@ -57,8 +67,7 @@ class Rerun:
             raise ReplayError("result must be loaded with params_like to be replayed: its parameters have no structure")
         if digest(result.initial_params) != metadata["initial_params"]:
             raise ReplayError("initial_params of the result must be those that the run began with, and were altered")
-        draw = as_batches(batches)
-        first = draw(0)
+        first = first_batch(draw)
         self._batch_of = lambda ticket: first if ticket == 0 else draw(ticket)
         self.compiled, params, state = admit(
             loss_fn, result.initial_params, tx, first, has_aux=metadata["has_aux"], device=device
@@ -130,11 +139,14 @@ class Rerun:
                 return
 
 
-def _checked(upto: Any, commits: int) -> int:
+def check_upto(upto: Any, commits: int) -> int:
+    """After how many of a run's commits a replay stops: all for None; ValueError for a number that there is not."""
     if upto is None:
         return commits
     if not is_integer(upto) or not 0 <= upto <= commits:
-        raise ValueError(f"upto must be an integer in 0…{commits} (the run's commits), or None for all, got {upto!r}")
+        raise ValueError(
+            f"upto must be an integer in 0…{commits} (the run's commits), or None for all, got {brief(repr(upto))}"
+        )
     return int(upto)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
+from jasgd.checks import instance
 from jasgd.experiments.comparison import Comparison
 from jasgd.experiments.spectrum import Spectrum
 from jasgd.record.result import TrainResult
@@ -21,6 +22,7 @@ def plot(result: TrainResult, folder: str | PathLike[str]) -> list[Path]:
       The files; none for a run that applied no gradient.
 
     Raises:
+      TypeError: for what is none.
       ImportError: without Matplotlib, naming the extra.
       OSError: where a file cannot be written.
 
@@ -35,6 +37,7 @@ def plot(result: TrainResult, folder: str | PathLike[str]) -> list[Path]:
     """
     from jasgd.report import run_figures
 
+    instance("result", result, TrainResult)
     return run_figures.plot_run(result, Path(folder))
 
 
@@ -49,6 +52,7 @@ def plot_comparison(comparison: Comparison, folder: str | PathLike[str]) -> list
       The files; none where no run applied a gradient.
 
     Raises:
+      TypeError: for what is none.
       ImportError: without Matplotlib, naming the extra.
       OSError: where a file cannot be written.
 
@@ -64,6 +68,7 @@ def plot_comparison(comparison: Comparison, folder: str | PathLike[str]) -> list
     """
     from jasgd.report import comparison_figures
 
+    instance("comparison", comparison, Comparison)
     return comparison_figures.plot_arms(comparison, Path(folder))
 
 
@@ -80,6 +85,7 @@ def plot_spectrum(spectrum: Spectrum, folder: str | PathLike[str]) -> list[Path]
       The file.
 
     Raises:
+      TypeError: for what is none.
       ImportError: without Matplotlib, naming the extra.
       OSError: where the file cannot be written.
 
@@ -95,6 +101,7 @@ def plot_spectrum(spectrum: Spectrum, folder: str | PathLike[str]) -> list[Path]
     """
     from jasgd.report import spectrum_figures
 
+    instance("spectrum", spectrum, Spectrum)
     return spectrum_figures.plot_spectrum(spectrum, Path(folder))
 
 

@@ -9,13 +9,14 @@ from jasgd.rules.protocol import Rule
 from jasgd.rules.table import RULES, named
 
 
-def parse_rule(text: str, *, workers: int, learning_rate: float) -> Rule:
+def parse_rule(text: str, *, workers: int | None = None, learning_rate: float | None = None) -> Rule:
     """The rule that a text names.
 
     Args:
       text: ``name:key=value,…`` with a name and options of :data:`jasgd.rules.RULES`; ``normalized=true`` divides the
         rule by its mean.
-      workers: what the options ``workers`` and ``concurrency`` are, where the rule has them and the text does not.
+      workers: what the options ``workers`` and ``concurrency`` are, where the rule has them and the text does not;
+        None where that is not known.
       learning_rate: the same for ``learning_rate``.
 
     Returns:
@@ -36,7 +37,7 @@ def parse_rule(text: str, *, workers: int, learning_rate: float) -> Rule:
         specs.check_kinds(factory, options)
         known = {"workers": workers, "concurrency": workers, "learning_rate": learning_rate}
         has = inspect.signature(factory).parameters
-        return named(name, **{key: value for key, value in known.items() if key in has} | options)
+        return named(name, **{key: value for key, value in known.items() if key in has and value is not None} | options)
     except (TypeError, ValueError) as error:  # a TypeError from a user's own factory
         raise ValueError(f"rule {text!r}: {error}") from error
 

@@ -11,6 +11,7 @@ import optax
 from jasgd.checks import integer
 from jasgd.law import register_law
 from jasgd.rules.protocol import Rule
+from jasgd.showing import Shown
 from jasgd.staleness_values import as_int32
 
 BINS = 200  # length of the published table
@@ -18,7 +19,17 @@ SAMPLE_START, SAMPLE_STOP = 10, 15  # in steps per worker
 SHIFTED = 128  # first staleness that the published right shift sends to the last bin
 
 
-class PublishedTable(NamedTuple):
+class _Fields(NamedTuple):
+    """What the table is stored as."""
+
+    weights: jax.Array
+    updates: jax.Array
+    workers: int
+    mode: str
+    warm_up: int
+
+
+class PublishedTable(Shown, _Fields):
     """The table of the published code: one sample of the staleness, over a nominal count, never taken again.
 
     A step is numbered where a worker starts it, in the modes ``async`` and ``hogwild``; with every worker busy, the
@@ -32,11 +43,10 @@ class PublishedTable(NamedTuple):
       warm_up: updates during which the factor is 1.
     """
 
-    weights: jax.Array
-    updates: jax.Array
-    workers: int
-    mode: str
-    warm_up: int
+    __slots__ = ()
+
+    def _facts(self) -> dict[str, Any]:
+        return {"workers": self.workers, "mode": self.mode, "warm_up": self.warm_up, "weights": self.weights}
 
     def count(self, staleness: jax.typing.ArrayLike) -> PublishedTable:  # pyrefly: ignore[bad-override]
         """The table after one more applied gradient."""

@@ -31,7 +31,7 @@ def named(name: str, **options: object) -> Rule:
     """The rule of a name, for command lines and configuration files.
 
     Args:
-      name: a key of :data:`RULES`.
+      name: a key of :data:`RULES`, with options after it as on the command line, ``tail:cdf=strict``, or without.
       **options: the arguments of that rule's factory; ``normalized=True`` divides the rule by its mean.
 
     Returns:
@@ -44,7 +44,8 @@ def named(name: str, **options: object) -> Rule:
       >>> float(named("inverse")(3))
       0.25
     """
-    factory, rest = specs.entry("rule", RULES, name), dict(options)
+    name, written = specs.parse_spec(name)
+    factory, rest = specs.entry("rule", RULES, name), written | options
     by_mean = rest.pop("normalized", False)
     rule = specs.make(f"rule {name!r}", factory, rest, besides=["normalized"])
     return normalized(rule) if by_mean else rule

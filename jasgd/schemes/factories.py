@@ -28,7 +28,8 @@ def named(name: str, **options: Any) -> SchemeFactory:
     """The scheme of a name, with options: what ``train(scheme=...)`` takes.
 
     Args:
-      name: a key of :data:`SCHEMES`.
+      name: a key of :data:`SCHEMES`, with options after it as on the command line, ``leashed:persistence=3``, or
+        without.
       **options: keywords of the scheme's class, for instance ``persistence=3``; ``native`` may be None as well, which
         leaves it to ``train``.
 
@@ -42,6 +43,8 @@ def named(name: str, **options: Any) -> SchemeFactory:
       >>> describe(named("leashed", persistence=3))
       'leashed(persistence=3)'
     """
+    name, written = specs.parse_spec(name)
+    options = written | options
     factory = specs.entry("scheme", SCHEMES, name)
     if name in WITH_NATIVE and "native" in options:
         if not isinstance(options["native"], bool | None):
@@ -69,8 +72,26 @@ def parse_scheme(text: str) -> SchemeFactory:
       >>> describe(parse_scheme("leashed:persistence=3"))
       'leashed(persistence=3)'
     """
-    name, options = specs.parse_spec(text)
-    return named(name, **options)
+    return named(text)
+
+
+def as_factory(scheme: str | SchemeFactory) -> SchemeFactory:
+    """The scheme that an argument ``scheme`` names, or is.
+
+    Args:
+      scheme: a name, a text such as ``"leashed:persistence=3"``, or what makes a scheme of a Setup.
+
+    Returns:
+      What makes one; it is not checked.
+
+    Raises:
+      ValueError: for an unknown name or option.
+
+    Example:
+      >>> describe(as_factory("hogwild:max_staleness=8"))
+      'hogwild(max_staleness=8)'
+    """
+    return named(scheme) if isinstance(scheme, str) else scheme
 
 
 def leashed(

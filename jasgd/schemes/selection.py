@@ -6,12 +6,19 @@ import functools
 import inspect
 from typing import Any
 
+import jax
+import optax
+
+from jasgd.checks import described
+from jasgd.core.compiled import Compiled
+from jasgd.core.ledger import Ledger
 from jasgd.core.recycling import LARGE
 from jasgd.core.scheme import Scheme, SchemeFactory, Setup
 from jasgd.jax_settings import processors
 from jasgd.schemes.hogwild_sgd import Hogwild
 from jasgd.schemes.leashed_sgd import Leashed
 from jasgd.schemes.locked_sgd import Locked
+from jasgd.schemes.sequential_sgd import Sequential
 from jasgd.schemes.synchronous_sgd import Synchronous
 
 
@@ -28,20 +35,60 @@ def make(factory: SchemeFactory, setup: Setup) -> Scheme:
     Raises:
       TypeError: for what is no function of a Setup, such as ``leashed`` instead of ``leashed()``, or makes no scheme.
     """
-    name = getattr(factory, "__name__", type(factory).__name__)
-    signature = inspect.signature(factory)
-    try:
-        signature.bind(setup)
-    except TypeError as error:
-        if signature.return_annotation in ("SchemeFactory", SchemeFactory):
-            raise TypeError(f"scheme must be what {name}(...) returns, got {name} itself: call it") from None
-        raise TypeError(f"scheme must be a name or a function of a Setup, got {name}{signature}") from error
+    _require_one_argument(factory)
     scheme = choose(factory, setup) or factory(setup)
     if not isinstance(scheme, Scheme):
         raise TypeError(f"scheme must make a jasgd.schemes.Scheme of a Setup, got {type(scheme).__name__}")
     if not scheme.is_set_up:
         raise TypeError(f"scheme must call super().__init__(setup), which {type(scheme).__name__} does not")
     return scheme
+
+
+def check(factory: Any, workers: int) -> None:
+    """Refuses what is no scheme, and options of the library's own that are out of their ranges, without a run.
+
+    Args:
+      factory: what ``train(scheme=...)`` takes.
+      workers: number of workers.
+
+    Returns:
+      None.
+
+    Raises:
+      TypeError: for what is no function of a Setup, such as ``leashed`` instead of ``leashed()``.
+      ValueError: for options out of their ranges, or a number of workers that the scheme cannot have.
+
+    Example:
+      >>> check(Leashed, workers=2)
+    """
+    if not callable(factory):
+        raise TypeError(f"scheme must be a name or a function of a Setup, got {described(factory)}")
+    _require_one_argument(factory)
+    kind, options = _inside(factory)
+    if getattr(kind, "__module__", "").startswith("jasgd.schemes.native"):  # its options are those of this class
+        kind, options = WITH_NATIVE[kind.name], {k: v for k, v in options.items() if k != "native"}
+    if kind in (Sequential, *WITH_NATIVE.values()):
+        kind(Setup((), (), _nothing(), Ledger(workers), workers), **options)
+
+
+@functools.cache
+def _nothing() -> Compiled:
+    """The functions of a problem without parameters."""
+    empty = jax.tree.structure(())
+    return Compiled(
+        lambda params, batch: 0.0, optax.with_extra_args_support(optax.identity()), empty, empty, False, False, False
+    )
+
+
+def _require_one_argument(factory: Any) -> None:
+    name = getattr(factory, "__name__", type(factory).__name__)
+    signature = inspect.signature(factory)
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        if signature.return_annotation in ("SchemeFactory", SchemeFactory):
+            raise TypeError(f"scheme must be what {name}(...) returns, got {name} itself: call it") from None
+        raise TypeError(f"scheme must be a name or a function of a Setup, got {name}{signature}") from error
 
 
 WITH_NATIVE: dict[str, type] = {scheme.name: scheme for scheme in (Locked, Hogwild, Leashed, Synchronous)}

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.aligned_memory import aligned
-from jasgd.core.admission import admit
+from jasgd.core.admission import admit, first_batch
 from jasgd.core.compiled import Leaves
 from jasgd.data import Batches
 from jasgd.record.execution import Execution
@@ -77,7 +77,7 @@ class Preparation(Generic[Key]):
         self._executions, self._trees, self._device = executions, params, device
         self._schedules = {key: schedule(execution) for key, execution in executions.items()}
         self._seed_indices = {seed: index for index, seed in enumerate(batches)}
-        self._example = aligned(next(iter(batches.values()))(0))
+        self._example = aligned(first_batch(next(iter(batches.values()))))
         self._batches = batches_for_scans(list(batches.values()), longest)
         self._leaves: dict[int, Leaves] = {}  # by seed
 

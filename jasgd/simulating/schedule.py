@@ -16,7 +16,7 @@ from jasgd.record.execution import Execution, ExecutionError
 NOTHING = -1
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Schedule:
     """The steps of a scan; one row per step, -1 where a step commits or computes nothing.
 

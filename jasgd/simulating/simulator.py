@@ -10,21 +10,27 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jasgd.checks import integer, is_integer
+from jasgd.checks import chosen, described, function, integer, is_integer, several, switch
 from jasgd.cluster import Cluster, generate
+from jasgd.core.arguments import check_loss_fn, check_params, check_tx
+from jasgd.core.devices import as_device
 from jasgd.record.execution import Execution
 from jasgd.record.result import TrainResult
+from jasgd.showing import Shown, brief, tally
 from jasgd.simulating.lanes import run_in_threads, run_vectorised
 from jasgd.simulating.preparation import Preparation
 
 LONGEST = 1024  # steps of one call of a scan
 
 
-@dataclasses.dataclass(frozen=True)
-class BySeed:
+@dataclasses.dataclass(frozen=True, repr=False)
+class BySeed(Shown):
     """Marks an argument of :func:`simulate` that differs from seed to seed, see :func:`by_seed`."""
 
     of: Callable[[int], Any]
+
+    def _facts(self) -> dict[str, Any]:
+        return {"of": self.of}
 
 
 def by_seed(of: Callable[[int], Any]) -> BySeed:
@@ -44,12 +50,12 @@ def by_seed(of: Callable[[int], Any]) -> BySeed:
       30
     """
     if not callable(of):
-        raise TypeError(f"of must be a function of a seed, got {type(of).__name__}")
+        raise TypeError(f"of must be a function of a seed, got {described(of)}")
     return BySeed(of)
 
 
-@dataclasses.dataclass(frozen=True)
-class Simulation:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Simulation(Shown):
     """The runs of a simulation, a :class:`jasgd.TrainResult` each: ``simulation[seed]``, in the order of the seeds.
 
     Times are those of the cluster's model, and ``execution.metadata["generated"]`` says of which.
@@ -80,6 +86,22 @@ class Simulation:
 
     def __len__(self) -> int:
         return len(self.results)
+
+    def _facts(self) -> dict[str, Any]:
+        execution = next(iter(self)).execution if self.results else None
+        return {
+            "runs": len(self),
+            "outcomes": tally(run.outcome for run in self),
+            "seeds": self.seeds,
+            "step_sizes": None if self.step_sizes == (None,) else self.step_sizes,
+            "updates": None if execution is None else execution.commits,
+            "workers": None if execution is None else execution.metadata.get("workers"),
+            "scheme": None if execution is None else execution.metadata.get("scheme"),
+            "scan_s": self.scan_s,
+        }
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [{"seed": seed, "step_size": size} | run._facts() for (seed, size), run in self.results.items()]
 
 
 def simulate(
@@ -119,9 +141,9 @@ def simulate(
       batches: a pure function of a ticket; or :func:`by_seed`. The rows of :func:`jasgd.minibatches` are gathered by
         the scan; other functions are called ahead of it.
       cluster: the model of the times.
-      scheme: a name (sequential, synchronous, locked, hogwild, leashed), with options such as
-        ``jasgd.schemes.leashed(persistence=3)``, or one of :mod:`jasgd.cluster`. Torn reads and lost updates of Hogwild
-        are not simulated.
+      scheme: a name (sequential, synchronous, locked, hogwild, leashed), with options as in
+        ``"leashed:persistence=3"`` or ``jasgd.schemes.leashed(persistence=3)``, or one of
+        :mod:`jasgd.cluster`. Torn reads and lost updates of Hogwild are not simulated.
       workers: number of workers, ≥ 1.
       steps: commits, ≥ 1.
       execution: in place of the last four, an execution to follow: a recorded one, one that
@@ -137,7 +159,7 @@ def simulate(
       on_progress: called as ``on_progress(done, all)``, in updates of all runs together, by the caller's thread.
       lanes: how several runs share the machine: in a thread each (``"threads"``), or in one vectorised scan
         (``"vmap"``); ``"auto"`` takes threads on CPUs, where vectorised slots are slow, and vmap elsewhere.
-      device: a jax device; None for JAX's default.
+      device: a jax device, or its platform and index, as in ``"gpu:0"``; None for JAX's default.
 
     Returns:
       The runs. One that diverged has the parameters that the newest finite loss was computed on.
@@ -158,9 +180,17 @@ def simulate(
     """
     seeds, sizes = _check(seeds, step_sizes, tx, evaluate_every, on_nonfinite, lanes)
     _check_source(cluster, scheme, workers, steps, execution)
-    for name, function in (("evaluate", evaluate), ("on_progress", on_progress)):
-        if function is not None and not callable(function):
-            raise TypeError(f"{name} must be a function or None, got {type(function).__name__}")
+    function("evaluate", evaluate, optional=True)
+    function("on_progress", on_progress, optional=True)
+    switch("has_aux", has_aux)
+    check_loss_fn(loss_fn)
+    if sizes == (None,):
+        check_tx(tx)
+    if not isinstance(params, BySeed):
+        check_params(params)
+    if not isinstance(batches, BySeed):
+        _function(batches)
+    device = as_device(device)
 
     def execution_of(seed: int) -> Execution:
         if execution is not None:
@@ -198,22 +228,20 @@ def _followed(execution: Any) -> Execution:
 
 def _function(batches: Any) -> Any:
     if not callable(batches):
-        raise TypeError(f"batches must be a function of a ticket, or by_seed of such, got {type(batches).__name__}")
+        raise TypeError(f"batches must be a function of a ticket, or by_seed of such, got {described(batches)}")
     return batches
 
 
 def _check(
     seeds: Any, step_sizes: Any, tx: Any, evaluate_every: Any, on_nonfinite: Any, lanes: Any
 ) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
-    seeds = _several("seeds", seeds)
+    seeds = several("seeds", seeds)
     if not seeds or not all(map(is_integer, seeds)) or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise ValueError(f"seeds must be one or more integers ≥ 0, and each once, got {list(seeds)}")
+        raise ValueError(f"seeds must be one or more integers ≥ 0, and each once, got {brief(seeds)}")
     if evaluate_every is not None:
         integer("evaluate_every", evaluate_every, 1, unit="in updates", optional=True)
-    if on_nonfinite not in ("stop", "pass"):
-        raise ValueError(f"on_nonfinite must be 'stop' or 'pass', got {on_nonfinite!r}")
-    if lanes not in ("auto", "threads", "vmap"):
-        raise ValueError(f"lanes must be 'auto', 'threads' or 'vmap', got {lanes!r}")
+    chosen("on_nonfinite", on_nonfinite, ("stop", "pass"))
+    chosen("lanes", lanes, ("auto", "threads", "vmap"))
     is_transformation = callable(getattr(tx, "update", None))
     if step_sizes is None:
         if callable(tx) and not is_transformation:
@@ -223,18 +251,11 @@ def _check(
         raise TypeError("tx must be a function of a step size where step_sizes are given, got a transformation")
     if not callable(tx):
         raise TypeError(f"tx must be a function of a step size where step_sizes are given, got {type(tx).__name__}")
-    values = _several("step_sizes", step_sizes)
+    values = several("step_sizes", step_sizes)
     sizes = tuple(float(size) for size in values if isinstance(size, (int, float, np.number)))
     if not sizes or len(set(sizes)) < len(values) or not all(map(math.isfinite, sizes)):
-        raise ValueError(f"step_sizes must be one or more finite numbers, and each once, got {list(values)}")
+        raise ValueError(f"step_sizes must be one or more finite numbers, and each once, got {brief(values)}")
     return tuple(int(seed) for seed in seeds), sizes
-
-
-def _several(name: str, values: Any) -> tuple[Any, ...]:
-    try:
-        return tuple(values)
-    except TypeError:
-        raise TypeError(f"{name} must be a sequence of numbers, got {values!r}") from None
 
 
 def _check_source(cluster: Any, scheme: Any, workers: Any, steps: Any, execution: Any) -> None:

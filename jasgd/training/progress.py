@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 from jasgd.core.ledger import Ledger
+from jasgd.showing import Shown
 
 RECENT = 100  # applied gradients that progress and target_loss average over
 
 
-@dataclasses.dataclass(frozen=True)
-class Progress:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Progress(Shown):
     """The state of a run while it goes on; means are over the last 100 applied gradients."""
 
     updates: int
@@ -22,6 +24,9 @@ class Progress:
     mean_factor: float
     dropped: int
     evaluation: dict[str, float] | None  # the last one
+
+    def _facts(self) -> dict[str, Any]:
+        return vars(self)
 
 
 def progress_of(ledger: Ledger, evaluations: list[dict[str, float]]) -> Progress:

@@ -12,9 +12,11 @@ from typing import Any, Literal
 import jax
 
 from jasgd import schemes
-from jasgd.checks import integer, is_integer
-from jasgd.core.admission import admit
+from jasgd.checks import chosen, function, integer, is_integer, positive, real, switch
+from jasgd.core.admission import admit, first_batch
+from jasgd.core.arguments import check_functions
 from jasgd.core.compiled import Compiled, Leaves
+from jasgd.core.devices import as_device
 from jasgd.core.freed_memory import give_back
 from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Gradient, View
@@ -24,7 +26,9 @@ from jasgd.jax_settings import warn_if_unconfigured
 from jasgd.record.environment import describe_dtypes, describe_environment
 from jasgd.record.result import Outcome, TrainingError, TrainResult
 from jasgd.record.trees import digest
-from jasgd.schemes.selection import make
+from jasgd.schemes.factories import as_factory
+from jasgd.schemes.selection import check, make
+from jasgd.showing import brief
 from jasgd.training.conclusion import conclude
 from jasgd.training.engines.supervisor import Conditions, Supervisor
 from jasgd.training.engines.threads import WorkerThreads
@@ -70,9 +74,10 @@ def train(
         An iterator ends with its items; a list or a data loader is begun anew after each epoch. One that shuffles gives
         other batches each time, so its run cannot be replayed from it. Batches should be of one shape: each new
         one is compiled while the run goes on, of which a RuntimeWarning tells.
-      scheme: a name (sequential, synchronous, locked, hogwild, leashed), a scheme with options such as
-        ``jasgd.schemes.leashed(persistence=3)``, or one of your own. Small networks get native rounds under all but
-        sequential where they can, as ``execution.metadata["native"]`` tells; see ``jasgd.schemes.leashed``.
+      scheme: a name (sequential, synchronous, locked, hogwild, leashed), with options as in
+        ``"leashed:persistence=3"`` or ``jasgd.schemes.leashed(persistence=3)``; or one of your own. Small networks get
+        native rounds under all but sequential where they can, as ``execution.metadata["native"]`` tells; see
+        ``jasgd.schemes.leashed``.
       workers: number of workers, ≥ 1.
       steps: commits after which the run ends, exactly; ≥ 1.
       time_limit_s: seconds after which it ends, > 0; compilation is not counted.
@@ -86,7 +91,8 @@ def train(
         parameters; ``"pass"`` goes on, for transformations such as ``optax.apply_if_finite``.
       throw: whether a failed or diverged run raises; else look at ``result.outcome``.
       on_progress: called about ten times a second with a :class:`Progress`, by the thread that called ``train``.
-      device: a jax device for parameters and gradients; None for JAX's default.
+      device: a jax device for parameters and gradients, or its platform and index, as in ``"gpu:0"``; None for JAX's
+        default.
       seed: recorded in the execution; give the same to what draws your batches and initial parameters.
 
     Returns:
@@ -108,14 +114,25 @@ def train(
       >>> result.outcome == "finished", result.execution.commits, bool(result.execution.loss[-1] < 0.1)
       (True, 50, True)
     """
-    _check(workers, steps, time_limit_s, target_loss, evaluate_every_s, on_nonfinite, seed)
-    factory = schemes.named(scheme) if isinstance(scheme, str) else scheme
-    if not callable(factory):
-        raise TypeError(f"scheme must be a name or a function of a Setup, got {type(scheme).__name__}")
+    factory = check_options(
+        scheme=scheme,
+        workers=workers,
+        steps=steps,
+        time_limit_s=time_limit_s,
+        target_loss=target_loss,
+        evaluate_every_s=evaluate_every_s,
+        on_nonfinite=on_nonfinite,
+        seed=seed,
+    )
+    throw = switch("throw", throw)
+    function("evaluate", evaluate, "params", optional=True)
+    function("on_progress", on_progress, "a Progress", optional=True)
+    check_functions(loss_fn, params, tx, has_aux=has_aux)
+    device = as_device(device)
     drawn = as_batches(batches)
     workers, seed = int(workers), int(seed)  # NumPy's integers would not go into JSON
     steps = None if steps is None else int(steps)
-    first = drawn(0)
+    first = first_batch(drawn)
     compiled, leaves, state = admit(loss_fn, params, tx, first, has_aux=has_aux, device=device)
     ledger = Ledger(workers, limit=steps)
     setup = Setup(leaves, state, compiled, ledger, workers, batch=first)
@@ -165,29 +182,48 @@ def _warm_up(compiled: Compiled, scheme: Scheme, leaves: Leaves, batch: Any) -> 
     return time.perf_counter() - started
 
 
-def _check(
+def check_options(
+    *,
+    scheme: Any,
     workers: Any,
     steps: Any,
     time_limit_s: Any,
     target_loss: Any,
     evaluate_every_s: Any,
-    on_nonfinite: Any,
-    seed: Any,
-) -> None:
-    integer("workers", workers, 1)
+    on_nonfinite: Any = "stop",
+    seed: Any = 0,
+) -> SchemeFactory:
+    """Refuses options of a run that cannot work, before a data set is loaded or anything is compiled.
+
+    Args:
+      scheme: see :func:`train`, as are all others.
+      workers: number of workers.
+      steps: commits after which the run ends.
+      time_limit_s: seconds after which it ends.
+      target_loss: loss at which it ends.
+      evaluate_every_s: seconds between evaluations.
+      on_nonfinite: ``"stop"`` or ``"pass"``.
+      seed: an integer.
+
+    Returns:
+      What makes the scheme.
+
+    Raises:
+      TypeError, ValueError: naming the argument, its value and what is allowed.
+    """
+    workers = integer("workers", workers, 1)
     if steps is None and time_limit_s is None and target_loss is None:
         raise ValueError("a stop condition must be given: steps, time_limit_s or target_loss; got none")
     if steps is not None:
         integer("steps", steps, 1)
-    if time_limit_s is not None and not time_limit_s > 0:
-        raise ValueError(f"time_limit_s must be > 0 seconds, got {time_limit_s!r}")
-    if time_limit_s == math.inf:
-        raise ValueError("time_limit_s must be finite, or None for no limit, got inf")
-    if target_loss is not None and not math.isfinite(target_loss):
+    if time_limit_s is not None:
+        positive("time_limit_s", time_limit_s)
+    if target_loss is not None and not math.isfinite(real("target_loss", target_loss, "a finite number")):
         raise ValueError(f"target_loss must be a finite number, got {target_loss!r}")
-    if not evaluate_every_s > 0:
-        raise ValueError(f"evaluate_every_s must be > 0 seconds, got {evaluate_every_s!r}")
-    if on_nonfinite not in ("stop", "pass"):
-        raise ValueError(f"on_nonfinite must be 'stop' or 'pass', got {on_nonfinite!r}")
+    positive("evaluate_every_s", evaluate_every_s, infinite=True)
+    chosen("on_nonfinite", on_nonfinite, ("stop", "pass"))
     if not is_integer(seed):
-        raise ValueError(f"seed must be an integer, got {seed!r}")
+        raise ValueError(f"seed must be an integer, got {brief(repr(seed))}")
+    factory = as_factory(scheme)
+    check(factory, workers)
+    return factory

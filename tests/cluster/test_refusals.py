@@ -79,7 +79,12 @@ ONE = Cluster(compute_s=1.0)
 REFUSED = {
     "negative time": (lambda: Cluster(compute_s=-1.0), ValueError, "compute_s must be a finite number of seconds ≥ 0"),
     "no computing": (lambda: Cluster(compute_s=0.0), ValueError, "compute_s must have a finite mean > 0"),
-    "no law": (lambda: Cluster(compute_s="fast"), TypeError, "compute_s must be a number of seconds or a Duration"),
+    "no law": (lambda: Cluster(compute_s=[0.1]), TypeError, "compute_s must be a number of seconds or a Duration"),
+    "no text of a law": (
+        lambda: Cluster(compute_s="fast"),
+        ValueError,
+        "^compute_s: a duration must be a number of seconds or one of constant, .*, got 'fast'",
+    ),
     "a class": (lambda: Cluster(compute_s=Law), TypeError, "compute_s must be a number of seconds or a Duration"),
     "infinite": (lambda: Cluster(compute_s=1.0, read_s=np.inf), ValueError, "read_s must be a finite number"),
     "gamma": (lambda: cluster.gamma(1.0, 0), ValueError, "shape must be a finite number > 0, got 0"),

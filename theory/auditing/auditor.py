@@ -12,6 +12,7 @@ import numpy as np
 from jasgd.record.execution import Execution
 from jasgd.record.result import TrainResult
 from jasgd.record.trees import to_json
+from jasgd.showing import Shown
 from theory.auditing import dependence
 from theory.auditing.recorded_run import Commits, Recorded, overlap, params_along
 from theory.auditing.remarks import Remark, of_test
@@ -24,8 +25,8 @@ MEASURED_VERSIONS = 6  # versions at which the gradient is measured along the ru
 FEW = 50  # rows below which nothing is tested
 
 
-@dataclasses.dataclass(frozen=True)
-class Audit:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Audit(Shown):
     """The findings about an execution.
 
     Attributes:
@@ -35,6 +36,12 @@ class Audit:
 
     title: str
     remarks: tuple[Remark, ...]
+
+    def _facts(self) -> dict[str, Any]:
+        return {"title": self.title, "verdict": self.verdict, "remarks": len(self.remarks)}
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [remark._facts() for remark in self.remarks]
 
     @property
     def verdict(self) -> Verdict:

@@ -12,10 +12,11 @@ import numpy as np
 from jasgd.record.execution import Execution
 from jasgd.record.result import TrainResult
 from jasgd.record.saving.manifest import located
+from jasgd.showing import Shown
 
 
-@dataclasses.dataclass(frozen=True)
-class Commits:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Commits(Shown):
     """An execution, one row per commit.
 
     Attributes:
@@ -29,6 +30,9 @@ class Commits:
     factor: np.ndarray
     row: np.ndarray
     unfinished: int
+
+    def _facts(self) -> dict[str, Any]:
+        return vars(self)
 
     @classmethod
     def of(cls, execution: Execution) -> Commits:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from jasgd.showing import Shown
 from theory.auditing.dependence import Test
 from theory.decisions.verdict import Verdict
 
 ODDS = 0.05  # below which a p-value is called evidence; never proof
 
 
-@dataclasses.dataclass(frozen=True)
-class Remark:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Remark(Shown):
     """One finding of an audit.
 
     Attributes:
@@ -27,6 +28,9 @@ class Remark:
     verdict: Verdict | None
     text: str
     numbers: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def _facts(self) -> dict[str, Any]:
+        return {"name": self.name, "verdict": self.verdict, "text": self.text}
 
     @property
     def label(self) -> str:

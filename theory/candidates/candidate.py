@@ -10,7 +10,9 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from fractions import Fraction
+from typing import Any
 
+from jasgd.showing import Shown
 from theory.formulas.formula import Domain, Formula
 from theory.laws import Law
 from theory.laws.law import CDFKind
@@ -34,8 +36,8 @@ class CandidateError(ValueError):
         return CandidateError(f"{name}: {self}" if self.line is None else f"{name}:{self.line}: {self}")
 
 
-@dataclasses.dataclass(frozen=True)
-class Candidate:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Candidate(Shown):
     """A step-size function and what its author says of it.
 
     Attributes:
@@ -59,6 +61,17 @@ class Candidate:
     domain: Domain = (0, None)
     amplitude: Fraction = Fraction(1)
     parameters: Mapping[str, Range] = dataclasses.field(default_factory=dict)
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "cdf": self.cdf,
+            "laws": [str(law) for law in self.laws] or None,
+            "domain": self.domain,
+            "amplitude": str(self.amplitude),
+            "parameters": list(self.parameters) or None,
+            "untranslatable": self.untranslatable,
+        }
 
     @property
     def digest(self) -> str:

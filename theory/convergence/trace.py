@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 from flint import arb
 
+from jasgd.showing import Shown
 from theory.convergence.theorem import Theorem
 from theory.convergence.windows import checked, is_in_order, lags, reader_sums, rounding, window_sums
 from theory.decisions.verdict import Verdict
@@ -26,8 +28,8 @@ from theory.decisions.verdict import Verdict
 _HALVINGS = 16
 
 
-@dataclasses.dataclass(frozen=True)
-class TraceCondition:
+@dataclasses.dataclass(frozen=True, repr=False)
+class TraceCondition(Shown):
     """The step condition (TR) on an execution.
 
     Attributes:
@@ -43,6 +45,9 @@ class TraceCondition:
     binding: np.ndarray
     violated: np.ndarray
     in_order: bool
+
+    def _facts(self) -> dict[str, Any]:
+        return vars(self)
 
 
 def trace_condition(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+from jasgd.showing import Shown
 from theory.analysis.expectation import UnderLaw
 from theory.candidates.candidate import Candidate, check_support
 from theory.decisions.conditions import CONDITIONS, where_undefined
@@ -16,8 +18,8 @@ from theory.laws import Law
 from theory.numbers.balls import PRECISIONS, Number, precision, sign
 
 
-@dataclasses.dataclass(frozen=True)
-class Decision:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Decision(Shown):
     """The verdict on one condition: the worst over the laws, and each law's own.
 
     Attributes:
@@ -27,6 +29,9 @@ class Decision:
 
     condition: str
     findings: tuple[tuple[Law | None, Finding], ...]
+
+    def _facts(self) -> dict[str, Any]:
+        return {"condition": self.condition, "verdict": self.verdict, "because": self.because}
 
     @property
     def verdict(self) -> Verdict:
@@ -40,8 +45,8 @@ class Decision:
         return finding.because if len(self.findings) == 1 else f"under {law}: {finding.because}"
 
 
-@dataclasses.dataclass(frozen=True)
-class Repair:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Repair(Shown):
     """A candidate divided by its mean, which repairs its magnitude.
 
     Attributes:
@@ -56,9 +61,16 @@ class Repair:
     question: Question
     decisions: tuple[Decision, ...]
 
+    def _facts(self) -> dict[str, Any]:
+        verdicts = {decision.condition: decision.verdict for decision in self.decisions}
+        return {
+            "law": None if self.law is None else str(self.law),
+            "mean": None if self.mean is None else str(self.mean),
+        } | verdicts
 
-@dataclasses.dataclass(frozen=True)
-class Report:
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Report(Shown):
     """All decisions on a candidate.
 
     Attributes:
@@ -72,6 +84,12 @@ class Report:
     laws: tuple[Law | None, ...]
     decisions: tuple[Decision, ...]
     repairs: tuple[Repair, ...] = ()
+
+    def _facts(self) -> dict[str, Any]:
+        return {"candidate": self.candidate.name} | {one.condition: one.verdict for one in self.decisions}
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [decision._facts() for decision in self.decisions]
 
     @property
     def verdict(self) -> Verdict:

@@ -28,7 +28,7 @@ class Finding:
 
     verdict: Verdict
     because: str
-    evidence: dict[str, Any] = dataclasses.field(default_factory=dict)
+    evidence: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
 
 def needs_defined(condition: str, evidence: Mapping[str, Any]) -> bool:

@@ -101,6 +101,9 @@ class Law(abc.ABC):
         name, *rest = self.to_json()
         return ":".join([name, *map(str, rest)])
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self})"
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Law) and self.to_json() == other.to_json()
 

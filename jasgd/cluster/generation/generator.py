@@ -12,6 +12,7 @@ from jasgd.cluster.generation import event_engine, scheme_names, sorting_engine
 from jasgd.cluster.generation.run import ClusterRun, Trace
 from jasgd.cluster.model import Cluster
 from jasgd.record.execution import Execution, row_dtype
+from jasgd.showing import brief
 
 
 def generate(cluster: Cluster, *, scheme: Any = "leashed", workers: int, steps: int, seed: int = 0) -> Execution:
@@ -62,7 +63,7 @@ def generate(cluster: Cluster, *, scheme: Any = "leashed", workers: int, steps: 
       [0, 1, 1, 1, 4, 2, 2, 1]
     """
     if not isinstance(cluster, Cluster):
-        raise TypeError(f"cluster must be a jasgd.Cluster, got {cluster!r}")
+        raise TypeError(f"cluster must be a jasgd.Cluster, got {brief(repr(cluster))}")
     workers, steps, seed = integer("workers", workers, 1), integer("steps", steps, 1), checked_seed(seed)
     for name in ("joins_s", "leaves_s", "tempos"):
         for worker in getattr(cluster, name):

@@ -9,6 +9,7 @@ import numpy as np
 from jasgd.checks import integer
 from jasgd.cluster.draws import checked_seed
 from jasgd.record.execution import Execution, row_dtype
+from jasgd.showing import brief
 from jasgd.staleness import StalenessHistogram
 
 
@@ -66,7 +67,7 @@ def _table(law: Any) -> tuple[np.ndarray, np.ndarray]:
     """The staleness values of a law, ascending, and their probabilities."""
     if isinstance(law, StalenessHistogram):
         if law.weights.ndim != 1 or not law.total > 0:
-            raise ValueError(f"law must be one histogram with values counted, got {law!r}")
+            raise ValueError(f"law must be one histogram with values counted, got {brief(repr(law))}")
         first, last, weights = law.distinct()
         return (first + last) // 2, weights / weights.sum()
     try:
@@ -74,5 +75,5 @@ def _table(law: Any) -> tuple[np.ndarray, np.ndarray]:
     except (TypeError, ValueError):
         pmf = np.zeros(0)
     if pmf.ndim != 1 or not len(pmf) or not np.all(pmf >= 0) or not abs(pmf.sum() - 1) < 1e-6:
-        raise ValueError(f"law must be probabilities ≥ 0 of sum 1, in one dimension, got {law!r}")
+        raise ValueError(f"law must be probabilities ≥ 0 of sum 1, in one dimension, got {brief(repr(law))}")
     return np.arange(len(pmf)), pmf

@@ -11,6 +11,7 @@ from jasgd.cluster.generation.asynchronous_schemes import BoundedStaleness, Hogw
 from jasgd.cluster.generation.round_schemes import KOfN, Synchronous
 from jasgd.cluster.generation.run import ClusterRun
 from jasgd.cluster.generation.simulated_scheme import SimulatedScheme
+from jasgd.showing import brief
 
 #: name → simulated scheme; those that threads can run as well have the same name and options there.
 SIMULATED: dict[str, type[SimulatedScheme]] = {
@@ -40,7 +41,7 @@ def resolve(scheme: Any) -> tuple[str, Callable[[ClusterRun], SimulatedScheme]]:
         name, options = specs.parse_spec(scheme)
         kind = specs.entry("scheme", SIMULATED, name)
     elif not callable(scheme):
-        raise TypeError(f"scheme must be a name, or what makes a scheme, got {scheme!r}")
+        raise TypeError(f"scheme must be a name, or what makes a scheme, got {brief(repr(scheme))}")
     else:
         inner, options = schemes.unwrap(scheme)
         name = getattr(inner, "name", getattr(inner, "__name__", type(inner).__name__))
