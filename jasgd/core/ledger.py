@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jasgd.checks import integer
-from jasgd.core.messages import Closed, Committed, Dropped, Gradient
+from jasgd.core.compiled import Leaves
+from jasgd.core.health import Health
+from jasgd.core.messages import Closed, Committed, Dropped, Gradient, Snapshot, View
 from jasgd.record.execution import DROP_REASONS, Execution, row_dtype
 
 CHUNK = 1 << 14  # rows
@@ -82,6 +84,9 @@ class Ledger:
     Args:
       workers: number of workers, ≥ 1.
       limit: commits after which no more are taken, or None.
+
+    Attributes:
+      health: whether the parameters that commits make are finite.
     """
 
     def __init__(self, workers: int, *, limit: int | None = None):
@@ -89,6 +94,7 @@ class Ledger:
         self.limit = limit
         self.max_staleness: int | None = None
         self.closed: str | None = None
+        self.health = Health()
         self.started = time.perf_counter()
         self.in_flight = [-1] * workers  # version each worker reads and has not yet committed on, -1 for none
         self._applied = _Rows(row_dtype(dropped=False))
@@ -148,6 +154,29 @@ class Ledger:
     def is_too_stale(self, staleness: int) -> bool:
         """Whether ``max_staleness`` says to drop."""
         return self.max_staleness is not None and staleness > self.max_staleness
+
+    def check_made(
+        self,
+        gradient: Gradient | None,
+        version: int,
+        made: Leaves,
+        before: View | Snapshot | None,
+        *,
+        exact: bool = True,
+    ) -> None:
+        """Looks whether the parameters that a commit has made are finite; a scheme's ``checks_commits`` promises it.
+
+        Args:
+          gradient: that was applied, None for several.
+          version: commits before this one.
+          made: leaves, which no thread changes meanwhile where ``exact``.
+          before: parameters of that version or an older one, None where there are none.
+          exact: whether this commit is the first where they are not finite and no commit before it was found to be.
+        """
+        health = self.health
+        if not health.look(made):
+            of = (-1, -1) if gradient is None else (gradient.worker, gradient.ticket)
+            health.note_leaves(made, version, *of, before, exact=exact)
 
     def record_applied(
         self, gradient: Gradient, version: int, staleness: int, factor: Any, tries: int = 1

@@ -129,6 +129,13 @@ class TrainResult:
         lines += [f"  worker {w.worker} did not end" for w in self.stuck]
         return "\n".join(lines)
 
+    def stopped_at_end(self) -> TrainResult:
+        """The same, of a run that had ended well by itself when Ctrl-C came, before it could be given back."""
+        if self.outcome not in (Outcome.FINISHED, Outcome.CONVERGED):
+            return self
+        message = f"{self.message}, then stopped by Ctrl-C"
+        return dataclasses.replace(self, outcome=Outcome.STOPPED, message=message)
+
     def save(self, folder: str | Path) -> Path:
         """Writes the result into a folder: arrays as .npz, everything else as JSON; nothing is pickled.
 

@@ -42,6 +42,7 @@ class Hogwild(Scheme):
     """
 
     name = "hogwild"
+    checks_commits = True
 
     def __init__(self, setup: Setup, *, max_staleness: int | None = None, native: bool = False):
         require_threads(native)
@@ -106,6 +107,7 @@ class Hogwild(Scheme):
             self._at_point(f"add {i}", worker)
             np.add(shared, np.asarray(update), out=shared, casting="unsafe")
             self._at_point(f"added {i}", worker)
+        ledger.check_made(gradient, version, self._shared.leaves, gradient.view, exact=False)
         with self._count_mutex:
             self._finished += 1
             self._open.discard(version)

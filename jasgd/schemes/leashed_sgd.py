@@ -32,6 +32,7 @@ class Leashed(Scheme):
     """
 
     name = "leashed"
+    checks_commits = True
 
     def __init__(
         self, setup: Setup, *, persistence: int | None = None, max_staleness: int | None = None, native: bool = False
@@ -76,6 +77,7 @@ class Leashed(Scheme):
             tries += 1
             self._at_point("publish", gradient.worker)
             if self._swap(base, Snapshot(base.version + 1, params, state)):
+                ledger.check_made(gradient, base.version, params, base)
                 return ledger.record_applied(gradient, base.version, tau, factor, tries)
             self._retired.keep(params, state)  # was not published, so no other thread has seen it
             del params, state

@@ -15,6 +15,7 @@ from jasgd import schemes
 from jasgd.checks import integer, is_integer
 from jasgd.core.admission import admit
 from jasgd.core.compiled import Compiled, Leaves
+from jasgd.core.health import are_finite
 from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Gradient, View
 from jasgd.core.scheme import NativeScheme, Scheme, SchemeFactory, Setup
@@ -27,6 +28,7 @@ from jasgd.schemes.selection import make
 from jasgd.training.conclusion import conclude
 from jasgd.training.engines.supervisor import Conditions, Supervisor
 from jasgd.training.engines.threads import WorkerThreads
+from jasgd.training.interrupts import Interrupts
 from jasgd.training.progress import Progress
 from jasgd.training.run import Run
 
@@ -130,7 +132,7 @@ def train(
         "dtypes": describe_dtypes(params=leaves, opt_state=state, batch=first),
     }
     with contextlib.nullcontext() if device is None else jax.default_device(device):
-        gradient_s = _warm_up(compiled, running, leaves, first)
+        gradient_s = _warm_up(compiled, running, ledger, leaves, first)
 
     def batch_of(ticket: int) -> Any:
         return first if ticket == 0 else drawn(ticket)
@@ -138,19 +140,28 @@ def train(
     finite, name = on_nonfinite == "stop", schemes.describe(factory)
     run = Run(running, compiled, ledger, batch_of, check_finite=finite, name=name)
     run.longest_gradient_s = gradient_s * max(1.0, workers / (os.cpu_count() or 1))
+    if has_aux:
+        run.aux.warm_up(jax.eval_shape(compiled.gradient, leaves, first)[1])
     conditions = Conditions(time_limit_s, target_loss, evaluate, evaluate_every_s, on_progress)
-    supervisor = Supervisor(run, conditions)
-    stuck = supervisor.supervise(WorkerThreads(run, device))
-    result = conclude(run, leaves, metadata, supervisor.evaluations, stuck)
+    with Interrupts() as interrupts:
+        supervisor = Supervisor(run, conditions, interrupts)
+        stuck, ending = supervisor.supervise(WorkerThreads(run, device), leaves)
+        result = conclude(run, leaves, metadata, supervisor.evaluations, stuck, ending)
+        if interrupts.held:
+            result = result.stopped_at_end()
     if throw and result.outcome in (Outcome.FAILED, Outcome.DIVERGED):
         raise TrainingError(result) from run.error
     return result
 
 
-def _warm_up(compiled: Compiled, scheme: Scheme, leaves: Leaves, batch: Any) -> float:
+def _warm_up(compiled: Compiled, scheme: Scheme, ledger: Ledger, leaves: Leaves, batch: Any) -> float:
     """Compiles before the clock starts, since every worker would compile at once; gives a gradient's time in s."""
     if isinstance(scheme, NativeScheme):
         return scheme.rehearse()
+    from jasgd.schemes.native.finite import native_look  # imported only where it is needed
+
+    ledger.health.look = native_look(leaves) or are_finite
+    ledger.health.look(leaves)
     loss, _, grads = jax.block_until_ready(compiled.gradient(leaves, batch))
     scheme.warm_up(Gradient(0, 0, View(0, leaves), grads, loss, float(loss)))
     del grads  # before the next ones are there

@@ -29,6 +29,7 @@ _FUNCTIONS = {  # what Python calls of native.cc: result, arguments
     "JasgdFree": (None, (_address,)),
     "JasgdAnswer": (_address, (_address, _wide)),
     "JasgdNow": (ctypes.c_double, ()),
+    "JasgdFinite": (_number, (_wide, *(_address,) * 3)),
     "JasgdClose": (None, (_address,)),
     "JasgdEnter": (None, ()),
     "JasgdWait": (None, (_address, _wide)),
@@ -95,6 +96,19 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jasgd" / "native"
 
 
+def is_compiled() -> bool:
+    """Whether :func:`library` finds native.cc compiled, and need not call a compiler."""
+    return os.path.exists(file_in(cache_folder()))
+
+
+def file_in(folder: Path) -> Path:
+    """Where the compiled library is in a folder, whether or not it is there."""
+    sources = [file.read_text() for file in sorted(SOURCE.parent.glob("*.h"))]
+    machine = platform.system(), platform.machine(), *platform.libc_ver()
+    inputs = (SOURCE.read_text(), *sources, jaxlib.__version__, *machine, *FLAGS)
+    return folder / f"{hashlib.sha256(repr(inputs).encode()).hexdigest()[:16]}.so"
+
+
 def compiled(folder: Path, *, again: bool = False) -> Path:
     """The compiled library in a folder, which is made where it is not there.
 
@@ -108,10 +122,7 @@ def compiled(folder: Path, *, again: bool = False) -> Path:
     Raises:
       CannotCompile: where there is no compiler, or it fails; the message says what it said.
     """
-    sources = [file.read_text() for file in sorted(SOURCE.parent.glob("*.h"))]
-    machine = platform.system(), platform.machine(), *platform.libc_ver()
-    inputs = (SOURCE.read_text(), *sources, jaxlib.__version__, *machine, *FLAGS)
-    file = folder / f"{hashlib.sha256(repr(inputs).encode()).hexdigest()[:16]}.so"
+    file = file_in(folder)
     if not again and os.path.exists(file):  # False where it may not even be looked for
         return file
     command = [*_compiler(), *FLAGS, "-isystem", jax.ffi.include_dir(), str(SOURCE), "-o"]

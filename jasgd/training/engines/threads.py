@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from jasgd.jax_settings import inherited
-from jasgd.record.result import StuckWorker
+from jasgd.record.result import Outcome, StuckWorker
 from jasgd.training.engines.worker import work
 from jasgd.training.run import Run
 
@@ -34,9 +34,14 @@ class WorkerThreads:
         ]
 
     def _work(self, worker: int) -> None:
-        device = contextlib.nullcontext() if self._device is None else jax.default_device(self._device)
-        with self._settings(), device:
-            work(worker, self._run, self._ended[worker].set)
+        try:
+            device = contextlib.nullcontext() if self._device is None else jax.default_device(self._device)
+            with self._settings(), device:
+                work(worker, self._run)
+        except BaseException as error:  # whatever it is: it must not vanish, nor keep the run waiting
+            self._run.finish(Outcome.FAILED, f"worker {worker} raised {type(error).__name__}: {error}", error)
+        finally:
+            self._ended[worker].set()
 
     def start(self) -> None:
         """Starts all workers."""
