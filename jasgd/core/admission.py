@@ -13,6 +13,7 @@ import numpy as np
 import optax
 
 from jasgd.core.compiled import Compiled, Leaves
+from jasgd.core.health import first_nonfinite_leaf
 from jasgd.rules.protocol import evaluate
 
 
@@ -36,7 +37,7 @@ def admit(
       TypeError: for a leaf that is no floating-point array, a loss that is no floating-point scalar, an aux that is
         no scalar, a transformation that is none, or that loses or refuses ``staleness`` and ``value``; for one that
         raises a TypeError when it is traced, which is the cause. Other errors are noted with where they came about.
-      ValueError: for parameters without leaves, or two aux of one name.
+      ValueError: for parameters without leaves, or that are not finite, or two aux of one name.
     """
     leaves, params_structure = _flatten(params, device)
     # The private copy keeps the caller's arrays from being donated or shared.
@@ -64,6 +65,10 @@ def _flatten(params: Any, device: Any) -> tuple[Leaves, Any]:
             raise TypeError(f"{where} must be a jax or NumPy array, got {type(leaf).__name__}")
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise TypeError(f"{where} must be of a floating-point dtype, got {leaf.dtype}")
+        if first_nonfinite_leaf((leaf,)) is not None:
+            numbers = np.asarray(leaf)
+            place = tuple(np.argwhere(~np.isfinite(numbers))[0].tolist())
+            raise ValueError(f"{where} must be finite, got {numbers[place]} at {list(place)}")
     arrays = [jnp.array(np.array(leaf)) if isinstance(leaf, np.ndarray) else jnp.copy(leaf) for _, leaf in with_paths]
     # Strong types, for the same reason as above.
     arrays = [jnp.asarray(a, dtype=a.dtype) for a in arrays]
