@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
@@ -151,6 +152,11 @@ def train(
             result = result.stopped_at_end()
     if throw and result.outcome in (Outcome.FAILED, Outcome.DIVERGED):
         raise TrainingError(result) from run.error
+    if throw and result.error is not None:  # the run had ended by itself before
+        try:
+            warnings.warn(result.message, RuntimeWarning, stacklevel=2)
+        except RuntimeWarning as warning:  # where warnings are errors
+            raise TrainingError(result) from warning
     return result
 
 
