@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from jasgd.core.compiled import Compiled, Leaves
-from jasgd.core.health import first_nonfinite_leaf
+from jasgd.core.health import require_finite
 from jasgd.rules.protocol import evaluate
 
 
@@ -65,10 +65,7 @@ def _flatten(params: Any, device: Any) -> tuple[Leaves, Any]:
             raise TypeError(f"{where} must be a jax or NumPy array, got {type(leaf).__name__}")
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise TypeError(f"{where} must be of a floating-point dtype, got {leaf.dtype}")
-        if first_nonfinite_leaf((leaf,)) is not None:
-            numbers = np.asarray(leaf)
-            place = tuple(np.argwhere(~np.isfinite(numbers))[0].tolist())
-            raise ValueError(f"{where} must be finite, got {numbers[place]} at {list(place)}")
+        require_finite(where, leaf)
     arrays = [jnp.array(np.array(leaf)) if isinstance(leaf, np.ndarray) else jnp.copy(leaf) for _, leaf in with_paths]
     # Strong types, for the same reason as above.
     arrays = [jnp.asarray(a, dtype=a.dtype) for a in arrays]

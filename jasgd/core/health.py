@@ -48,6 +48,13 @@ class NonFiniteCommit:
         of = f" (ticket {self.ticket}, worker {self.worker})" if self.ticket >= 0 else ""
         return f"{which} made params{paths[self.leaf]} not finite{of}"
 
+    def recorded(self, paths: list[str]) -> dict[str, Any]:
+        """The same for the metadata of an execution, as ``divergence``."""
+        leaf = f"params{paths[self.leaf]}"
+        return {
+            "commit": self.version, "exact": self.exact, "leaf": leaf, "worker": self.worker, "ticket": self.ticket,
+        }  # fmt: skip
+
 
 class Health:
     """Looks at the parameters that commits make, and keeps the first commit after which they were not finite.
@@ -86,6 +93,33 @@ class Health:
         with self._mutex:
             if self.first is None or commit.version < self.first.version:
                 self.first = commit
+
+
+def require_finite(name: str, leaf: Any) -> None:
+    """ValueError for an array with a number that is not finite, which no training would get rid of.
+
+    Args:
+      name: of the array, for the message.
+      leaf: an array of JAX or NumPy.
+
+    Raises:
+      ValueError: that says where the first such number is.
+    """
+    if first_nonfinite_leaf((leaf,)) is not None:
+        numbers = np.asarray(leaf)
+        place = tuple(np.argwhere(~np.isfinite(numbers))[0].tolist())
+        raise ValueError(f"{name} must be finite, got {numbers[place]} at {list(place)}")
+
+
+def paths_of(structure: Any) -> list[str]:
+    """Of the leaves of a pytree, such as ``['dense']['kernel']``.
+
+    Example:
+      >>> paths_of(jax.tree.structure({"a": 1, "b": (2, 3)}))
+      ["['a']", "['b'][0]", "['b'][1]"]
+    """
+    tree = jax.tree.unflatten(structure, range(structure.num_leaves))
+    return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
 
 
 def are_finite(leaves: Leaves) -> bool:

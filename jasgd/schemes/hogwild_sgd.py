@@ -103,10 +103,11 @@ class Hogwild(Scheme):
         )
         self._at_point("state", worker)
         self._state = _State(state, base.commits + 1)
-        for i, (shared, update) in enumerate(zip(self._shared.leaves, updates, strict=True)):
-            self._at_point(f"add {i}", worker)
-            np.add(shared, np.asarray(update), out=shared, casting="unsafe")
-            self._at_point(f"added {i}", worker)
+        with np.errstate(all="ignore"):  # sums that are not finite are said below, with their commit
+            for i, (shared, update) in enumerate(zip(self._shared.leaves, updates, strict=True)):
+                self._at_point(f"add {i}", worker)
+                np.add(shared, np.asarray(update), out=shared, casting="unsafe")
+                self._at_point(f"added {i}", worker)
         ledger.check_made(gradient, version, self._shared.leaves, gradient.view, exact=False)
         with self._count_mutex:
             self._finished += 1

@@ -65,7 +65,7 @@ class AuxColumns:
         Returns:
           For each name, in the order of the leaves, an array of shape (n,), of a dtype for all its scalars.
           Where some tickets were not noted, as those of a commit that did not return, it is a floating-point one with
-          NaN for them. Nothing where none was noted.
+          NaN for them. Nothing where none of them was noted.
         """
         parts = [part for of_worker in self._noted for part in list(of_worker)]
         for waiting in map(list, self._waiting):
@@ -77,6 +77,8 @@ class AuxColumns:
         order = np.argsort(noted, kind="stable")
         place = np.minimum(np.searchsorted(noted[order], tickets), len(noted) - 1)
         is_noted = noted[order][place] == tickets
+        if not is_noted.any():
+            return {}
         columns = {}
         for name, column in zip(aux_names(self._like), zip(*(c for _, c in parts), strict=True), strict=True):
             values = np.concatenate(column)[order][place]

@@ -85,9 +85,4 @@ def _newest_finite(candidates: tuple[Any, ...], initial: Leaves) -> View:
 def described_divergence(run: Run) -> dict[str, Any]:
     """What the record keeps of a divergence, for who looks for its cause: the commit, or the gradient with its loss."""
     first = run.ledger.health.first
-    if first is not None:
-        return {
-            "commit": first.version, "exact": first.exact, "leaf": f"params{run.paths()[first.leaf]}",
-            "worker": first.worker, "ticket": first.ticket,
-        }  # fmt: skip
-    return dict(run.divergence)
+    return dict(run.divergence) if first is None else first.recorded(run.paths())

@@ -6,9 +6,8 @@ import itertools
 import threading
 from typing import Any
 
-import jax
-
 from jasgd.core.compiled import Compiled
+from jasgd.core.health import paths_of
 from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Committed, Dropped, View
 from jasgd.core.scheme import Scheme
@@ -158,10 +157,8 @@ class Run:
         return False
 
     def paths(self) -> list[str]:
-        """Of the parameters' leaves, such as ``['dense']['kernel']``."""
-        structure = self.compiled.params_structure
-        tree = jax.tree.unflatten(structure, range(structure.num_leaves))
-        return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+        """Of the parameters' leaves."""
+        return paths_of(self.compiled.params_structure)
 
     def note_good(self, view: View) -> None:
         """Remembers parameters with a finite loss; racing workers may leave a slightly older one, as good as any."""
