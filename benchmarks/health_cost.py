@@ -1,7 +1,7 @@
 """What it costs to look at the parameters that every commit makes, beside the same run without.
 
 Two runs after each other are a pair, in an order that changes from pair to pair. Printed is the median of the pairs'
-ratios of updates a second, without over with, and a 95 % bootstrap interval of that median. In native rounds the looking
+ratios of updates a second, without over with, and a 95 % bootstrap interval of that median. In native rounds looking
 is compiled into the copy: ``JASGD_HEALTH_BEFORE`` names a folder with the code before it, a checkout of an earlier
 commit, which a second process runs by turns with this one. Without it Python's rounds alone are compared.
 

@@ -30,6 +30,7 @@ class Train(TrainingOptions):
         from jasgd.rules.parsing import parse_rule
         from jasgd.schemes.factories import parse_scheme
         from jasgd.staleness import parse_law
+        from jasgd.training.interrupts import Interrupts
         from jasgd.training.trainer import train
 
         self.require_plots()
@@ -41,23 +42,26 @@ class Train(TrainingOptions):
         )
         problem, stops = self.problem(self.seed), self.stops()
         bar = TrainingBar(Console(stderr=True), runs=1, steps=stops["steps"], time_limit_s=self.time_limit_s)
-        with self.folder("train") as folder, bar:
-            result = train(
-                problem.loss_fn,
-                problem.params,
-                tx,
-                problem.batches,
-                scheme=scheme,
-                workers=self.workers,
-                evaluate=problem.evaluate,
-                evaluate_every_s=self.evaluate_every_s,
-                throw=False,
-                on_progress=lambda progress: bar.show(problem.name, progress),
-                seed=self.seed,
-                **stops,
-            )
+        with self.folder("train") as folder, bar, Interrupts() as interrupts:
+            with interrupts.taken():  # and once there is a result, it is held until that was saved
+                result = train(
+                    problem.loss_fn,
+                    problem.params,
+                    tx,
+                    problem.batches,
+                    scheme=scheme,
+                    workers=self.workers,
+                    evaluate=problem.evaluate,
+                    evaluate_every_s=self.evaluate_every_s,
+                    throw=False,
+                    on_progress=lambda progress: bar.show(problem.name, progress),
+                    seed=self.seed,
+                    **stops,
+                )
             bar.finish(problem.name, result)
             Recipe.of(self).save(result.save(folder))
+        if interrupts.held and result.outcome != "stopped":
+            raise KeyboardInterrupt
         fits = fit(result.law) if len(result.execution) else []
         files = report.plot(result, folder) if self.plots else []
         settings = {

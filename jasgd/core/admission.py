@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from jasgd.core.compiled import Compiled, Leaves
-from jasgd.core.health import require_finite
+from jasgd.core.finiteness import require_finite
 from jasgd.rules.protocol import evaluate
 
 

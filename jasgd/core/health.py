@@ -6,19 +6,21 @@ as a leaf may have no part in the loss, or have it for the mini-batches to come 
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import threading
+import time
 from collections.abc import Callable
-from typing import Any
-
-import jax
-import jax.numpy as jnp
-import numpy as np
+from typing import Any, NamedTuple
 
 from jasgd.core.compiled import Leaves
+from jasgd.core.finiteness import are_finite, first_nonfinite_leaf
 from jasgd.core.messages import Snapshot, View
+from jasgd.core.recycling import LARGE
 
 Look = Callable[[Leaves], bool]
+EVERY = 4  # commits of which one is looked at
+SHARE = 0.03  # of the time of a gradient, that looking may take at every commit of large parameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,37 +58,85 @@ class NonFiniteCommit:
         }  # fmt: skip
 
 
+class Made(NamedTuple):
+    """What a commit has made; its leaves are never changed."""
+
+    version: int  # commits before it
+    leaves: Leaves
+    worker: int
+    ticket: int
+    before: View | Snapshot | None
+
+
 class Health:
     """Looks at the parameters that commits make, and keeps the first commit after which they were not finite.
 
-    Guarantees. Any number of threads may call it; of several commits the one of the lowest version is kept.
+    Looking takes as long as reading the parameters' memory, which is felt where gradients are small. So of every few
+    commits one is looked at, and what the others have made is kept for a while, where it is small and not changed in
+    place: the first commit is known all the same.
 
-    Args:
-      look: whether all numbers of leaves are finite, faster than :func:`are_finite`, which it is by default.
+    Guarantees. Any number of threads may call it; of several commits the one of the lowest version is kept.
 
     Attributes:
       first: that commit, None while all are finite.
+      look: whether all numbers of leaves are finite.
     """
 
-    def __init__(self, look: Look | None = None):
+    def __init__(self) -> None:
         self.first: NonFiniteCommit | None = None
-        self.look = look or are_finite
+        self.look: Look = are_finite
+        self._every, self._keeps = 1, False
+        self._kept: collections.deque[Made] = collections.deque(maxlen=EVERY)
+        self._known_good = -1  # version of a commit up to which what was made was finite
         self._mutex = threading.Lock()
 
+    def adapt(self, leaves: Leaves, workers: int, look: Look, gradient_s: float) -> None:
+        """Chooses how many commits are looked at.
+
+        Args:
+          leaves: of parameters.
+          workers: number of workers, ≥ 1.
+          look: whether all numbers of leaves like these are finite.
+          gradient_s: how long a gradient takes, in seconds.
+        """
+        self.look = look
+        look(leaves)  # compiles it
+        started = time.perf_counter()
+        look(leaves)
+        costs = time.perf_counter() - started > SHARE * gradient_s
+        self._keeps = sum(leaf.nbytes for leaf in leaves) < LARGE
+        self._every = EVERY if self._keeps or costs else 1
+        self._kept = collections.deque(maxlen=EVERY + workers)  # as commits may be noted in another order
+
+    def check(self, made: Made, *, in_place: bool = False, torn: bool = False) -> None:
+        """Takes what a commit has made, and looks at it or keeps it.
+
+        Args:
+          made: what it has made.
+          in_place: whether its leaves will be changed.
+          torn: whether commits may overlap, so that an earlier one may have made them what they are.
+        """
+        if self._every > 1 and (made.version + 1) % self._every:
+            if self._keeps and not in_place:
+                self._kept.append(made)
+        elif self.look(made.leaves):
+            if not torn:
+                self.note_good(made.version)
+        else:
+            self.note_leaves(made.leaves, made.version, made.worker, made.ticket, made.before)
+
+    def note_good(self, version: int) -> None:
+        """Notes that what a commit has made is finite, and so what all before it have made."""
+        if version > self._known_good:  # a race leaves a lower one, which is as true
+            self._known_good = version
+
     def note_leaves(
-        self,
-        leaves: Leaves,
-        version: int,
-        worker: int = -1,
-        ticket: int = -1,
-        before: View | Snapshot | None = None,
-        *,
-        exact: bool = False,
+        self, leaves: Leaves, version: int, worker: int = -1, ticket: int = -1, before: View | Snapshot | None = None
     ) -> None:
         """Notes the commit that made these leaves, where they are not finite; see :class:`NonFiniteCommit`."""
         leaf = first_nonfinite_leaf(leaves)
         if leaf is not None:
-            self.note(NonFiniteCommit(version, leaf, exact, worker, ticket, before))
+            self.note(NonFiniteCommit(version, leaf, False, worker, ticket, before))
 
     def note(self, commit: NonFiniteCommit) -> None:
         """Takes notice of a commit after which parameters are not finite."""
@@ -94,70 +144,27 @@ class Health:
             if self.first is None or commit.version < self.first.version:
                 self.first = commit
 
+    def trace(self, newest: Snapshot | None) -> NonFiniteCommit | None:
+        """The first commit, as exactly as is known, when no worker commits any more.
 
-def require_finite(name: str, leaf: Any) -> None:
-    """ValueError for an array with a number that is not finite, which no training would get rid of.
+        Args:
+          newest: what the last commit has made, None where that cannot be had.
 
-    Args:
-      name: of the array, for the message.
-      leaf: an array of JAX or NumPy.
-
-    Raises:
-      ValueError: that says where the first such number is.
-    """
-    if first_nonfinite_leaf((leaf,)) is not None:
-        numbers = np.asarray(leaf)
-        place = tuple(np.argwhere(~np.isfinite(numbers))[0].tolist())
-        raise ValueError(f"{name} must be finite, got {numbers[place]} at {list(place)}")
-
-
-def paths_of(structure: Any) -> list[str]:
-    """Of the leaves of a pytree, such as ``['dense']['kernel']``.
-
-    Example:
-      >>> paths_of(jax.tree.structure({"a": 1, "b": (2, 3)}))
-      ["['a']", "['b'][0]", "['b'][1]"]
-    """
-    tree = jax.tree.unflatten(structure, range(structure.num_leaves))
-    return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
-
-
-def are_finite(leaves: Leaves) -> bool:
-    """Whether all numbers of floating-point arrays are finite.
-
-    Args:
-      leaves: arrays of JAX or NumPy.
-
-    Returns:
-      Whether they are.
-
-    Example:
-      >>> are_finite((np.ones(3), jnp.zeros(2))), are_finite((np.ones(3), np.array([0, np.inf])))
-      (True, False)
-    """
-    return not np.isnan(np.asarray(_nan_if_not_finite(leaves)))
-
-
-def first_nonfinite_leaf(leaves: Leaves) -> int | None:
-    """The number of the first array with a number that is not finite, or None.
-
-    Args:
-      leaves: arrays of JAX or NumPy; those that are no floating-point arrays are finite.
-
-    Returns:
-      The number, from 0.
-
-    Example:
-      >>> first_nonfinite_leaf((np.ones(3), np.array([0, np.nan])))
-      1
-    """
-    for number, leaf in enumerate(leaves):
-        if jnp.issubdtype(leaf.dtype, jnp.floating) and not np.isfinite(np.asarray(leaf)).all():
-            return number
-    return None
-
-
-@jax.jit
-def _nan_if_not_finite(leaves: Leaves) -> Any:
-    # A product with 0 is 0 or NaN, and no sum of it can overflow; half the time of isfinite and all on CPUs.
-    return sum((jnp.sum(leaf * 0).astype(jnp.float32) for leaf in leaves), jnp.float32(0))
+        Returns:
+          The commit, which is ``first`` then; None where all are finite.
+        """
+        if self.first is None and newest is not None:
+            self.note_leaves(newest.params, max(0, newest.version - 1))
+        first = self.first
+        if first is None or first.exact:
+            return first
+        kept, all_known = {made.version: made for made in list(self._kept)}, True
+        for version in range(self._known_good + 1, first.version):
+            made = kept.get(version)
+            if made is None:
+                all_known = False
+            elif (leaf := first_nonfinite_leaf(made.leaves)) is not None:
+                self.first = NonFiniteCommit(version, leaf, all_known, made.worker, made.ticket, made.before)
+                return self.first
+        self.first = dataclasses.replace(first, exact=all_known)
+        return self.first

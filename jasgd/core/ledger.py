@@ -16,7 +16,7 @@ import numpy as np
 
 from jasgd.checks import integer
 from jasgd.core.compiled import Leaves
-from jasgd.core.health import Health
+from jasgd.core.health import Health, Made
 from jasgd.core.messages import Closed, Committed, Dropped, Gradient, Snapshot, View
 from jasgd.record.execution import DROP_REASONS, Execution, row_dtype
 
@@ -162,21 +162,21 @@ class Ledger:
         made: Leaves,
         before: View | Snapshot | None,
         *,
-        exact: bool = True,
+        in_place: bool = False,
+        torn: bool = False,
     ) -> None:
         """Looks whether the parameters that a commit has made are finite; a scheme's ``checks_commits`` promises it.
 
         Args:
           gradient: that was applied, None for several.
           version: commits before this one.
-          made: leaves, which no thread changes meanwhile where ``exact``.
+          made: leaves, which no thread changes during this call, nor ever unless ``in_place``.
           before: parameters of that version or an older one, None where there are none.
-          exact: whether this commit is the first where they are not finite and no commit before it was found to be.
+          in_place: whether later commits change the leaves.
+          torn: whether commits may overlap, and change the leaves during this call.
         """
-        health = self.health
-        if not health.look(made):
-            of = (-1, -1) if gradient is None else (gradient.worker, gradient.ticket)
-            health.note_leaves(made, version, *of, before, exact=exact)
+        of = (-1, -1) if gradient is None else (gradient.worker, gradient.ticket)
+        self.health.check(Made(version, made, *of, before), in_place=in_place, torn=torn)
 
     def record_applied(
         self, gradient: Gradient, version: int, staleness: int, factor: Any, tries: int = 1

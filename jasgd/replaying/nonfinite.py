@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from jasgd.core.health import first_nonfinite_leaf
+from jasgd.core.finiteness import first_nonfinite_leaf
 from jasgd.data import Batches
 from jasgd.record.result import Outcome, TrainResult
 from jasgd.replaying.rerun import Rerun

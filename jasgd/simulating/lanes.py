@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.core.compiled import Leaves
-from jasgd.core.health import first_nonfinite_leaf, paths_of
+from jasgd.core.finiteness import first_nonfinite_leaf, paths_of
 from jasgd.jax_settings import inherited, processors
 from jasgd.record.evaluations import named_numbers
 from jasgd.record.execution import Execution

@@ -13,7 +13,7 @@ import numpy as np
 from jasgd.aligned_memory import aligned
 from jasgd.core.admission import admit
 from jasgd.core.compiled import Leaves
-from jasgd.core.health import paths_of, require_finite
+from jasgd.core.finiteness import paths_of, require_finite
 from jasgd.data import Batches
 from jasgd.record.execution import Execution
 from jasgd.simulating.scan import Program

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.core.compiled import Leaves
-from jasgd.core.health import first_nonfinite_leaf
+from jasgd.core.finiteness import first_nonfinite_leaf
 from jasgd.core.messages import Snapshot, View
 from jasgd.core.scheme import NativeScheme
 from jasgd.record.result import Outcome
@@ -53,12 +53,11 @@ def settle(run: Run, initial: Leaves) -> Ending:
         if run.outcome is not Outcome.FAILED:
             run.outcome, run.message, run.error = Outcome.FAILED, f"reading the parameters raised {error}", error
         run.message += "; the optimizer state is lost with it"
-    if snapshot is not None and health.first is None:
-        health.note_leaves(snapshot.params, max(0, snapshot.version - 1))
-    if health.first is not None:
-        _diverge(run, health.first.describe(run.paths()))
-    if snapshot is None or health.first is not None or (run.outcome is Outcome.DIVERGED and run.good is not None):
-        before = None if health.first is None else health.first.before
+    first = health.trace(snapshot)
+    if first is not None:
+        _diverge(run, first.describe(run.paths()))
+    if snapshot is None or first is not None or (run.outcome is Outcome.DIVERGED and run.good is not None):
+        before = None if first is None else first.before
         given = _newest_finite((run.good, before), initial)
     else:
         given = View(snapshot.version, snapshot.params)

@@ -49,6 +49,7 @@ class Interrupts:
     def __exit__(self, *exception: object) -> None:
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)
+            self._previous = None
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:

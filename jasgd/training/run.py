@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 from jasgd.core.compiled import Compiled
-from jasgd.core.health import paths_of
+from jasgd.core.finiteness import paths_of
 from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Committed, Dropped, View
 from jasgd.core.scheme import Scheme
@@ -145,10 +145,11 @@ class Run:
         """Whether a gradient may be computed on what was read; where it is not finite, the run ends.
 
         Only for a scheme that does not look at what its commits make. A commit before the read was the cause; which one
-        it was is not known, as not every version is read.
+        it was is known where what the one before it made was read as well.
         """
         health = self.ledger.health
         if health.look(view.params):
+            health.note_good(view.version - 1)
             return True
         health.note_leaves(view.params, max(0, view.version - 1))
         if health.first is None:

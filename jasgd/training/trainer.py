@@ -16,7 +16,7 @@ from jasgd import schemes
 from jasgd.checks import integer, is_integer
 from jasgd.core.admission import admit
 from jasgd.core.compiled import Compiled, Leaves
-from jasgd.core.health import are_finite
+from jasgd.core.finiteness import are_finite
 from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Gradient, View
 from jasgd.core.scheme import NativeScheme, Scheme, SchemeFactory, Setup
@@ -166,14 +166,14 @@ def _warm_up(compiled: Compiled, scheme: Scheme, ledger: Ledger, leaves: Leaves,
         return scheme.rehearse()
     from jasgd.schemes.native.finite import native_look  # imported only where it is needed
 
-    ledger.health.look = native_look(leaves) or are_finite
-    ledger.health.look(leaves)
     loss, _, grads = jax.block_until_ready(compiled.gradient(leaves, batch))
     scheme.warm_up(Gradient(0, 0, View(0, leaves), grads, loss, float(loss)))
     del grads  # before the next ones are there
     started = time.perf_counter()
     jax.block_until_ready(compiled.gradient(leaves, batch))
-    return time.perf_counter() - started
+    gradient_s = time.perf_counter() - started
+    ledger.health.adapt(leaves, ledger.workers, native_look(leaves) or are_finite, gradient_s)
+    return gradient_s
 
 
 def _check(

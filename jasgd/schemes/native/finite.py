@@ -49,9 +49,13 @@ def native_look(leaves: Leaves) -> Look | None:
         nonlocal shared
         known, addresses = shared
         if leaves is not known:
-            addresses = pointers(*map(_address, leaves))
             if isinstance(leaves[0], np.ndarray):
+                addresses = pointers(*(leaf.ctypes.data for leaf in leaves))
                 shared = leaves, addresses
+            else:
+                for leaf in leaves:
+                    leaf.block_until_ready()  # which the next does not
+                addresses = pointers(*(leaf.unsafe_buffer_pointer() for leaf in leaves))
         return finite(count, addresses, sizes, kinds) != 0
 
     return look
@@ -60,9 +64,3 @@ def native_look(leaves: Leaves) -> Look | None:
 def _is_on_one_cpu(leaf: Any) -> bool:
     devices = list(leaf.devices())
     return len(devices) == 1 and devices[0].platform == "cpu"
-
-
-def _address(leaf: Any) -> int:
-    if isinstance(leaf, np.ndarray):
-        return leaf.ctypes.data
-    return leaf.block_until_ready().unsafe_buffer_pointer()  # which waits for nothing itself
