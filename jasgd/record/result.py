@@ -21,7 +21,7 @@ class Outcome(enum.StrEnum):
 
     FINISHED = "finished"  # the steps were taken, or the time was up
     CONVERGED = "converged"  # the target loss was reached
-    DIVERGED = "diverged"  # a loss was not finite
+    DIVERGED = "diverged"  # a loss was not finite, or parameters were not
     STOPPED = "stopped"  # Ctrl-C
     FAILED = "failed"  # a worker, the batches or the evaluation raised
 
@@ -39,9 +39,11 @@ class TrainResult:
     """All that happened in a run.
 
     Attributes:
-      params: the parameters at the end, in the structure that they came in; for ``diverged``, the last good ones: the
-        newest that a finite loss was computed on.
-      opt_state: the optimizer state at the end.
+      params: the parameters at the end, in the structure that they came in; where those are not finite, and for
+        ``diverged``, the last good ones: the newest that a finite loss was computed on, or else some from before the
+        commit that made them not finite. All finite.
+      opt_state: the optimizer state at the end; of a run that diverged it may hold numbers that are not finite:
+        to go on with ``params``, make a new one.
       execution: which version each applied gradient was computed on, and everything else per gradient.
       outcome: how the run ended.
       message: the same in a sentence.
@@ -49,7 +51,7 @@ class TrainResult:
       aux: column per scalar of ``loss_fn``'s aux, in the order of the execution's rows; empty without.
       counters: what the scheme counted.
       duration_s: from the start of the workers to the end of the last commit, in seconds.
-      error: the exception of a failed run, or None.
+      error: the exception of a failed run, or one that a worker raised when the run had ended; or None.
       traceback: that exception as text, empty without one.
       stuck: workers that did not end.
       initial_params: the parameters that the run began with, which :func:`jasgd.replay` begins with as well; None where

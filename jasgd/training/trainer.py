@@ -82,14 +82,17 @@ def train(
       evaluate_every_s: seconds between evaluations, > 0.
       has_aux: whether ``loss_fn`` returns aux.
       on_nonfinite: ``"stop"`` ends the run as ``diverged`` at the first loss that is not finite, with the last good
-        parameters; ``"pass"`` goes on, for transformations such as ``optax.apply_if_finite``.
+        parameters; ``"pass"`` goes on, for transformations such as ``optax.apply_if_finite``. Parameters that are not
+        finite end it either way.
       throw: whether a failed or diverged run raises; else look at ``result.outcome``.
       on_progress: called about ten times a second with a :class:`Progress`, by the thread that called ``train``.
       device: a jax device for parameters and gradients; None for JAX's default.
       seed: recorded in the execution; give the same to what draws your batches and initial parameters.
 
     Returns:
-      The result. Ctrl-C ends a run gracefully as ``stopped``.
+      The result. Ctrl-C ends a run gracefully as ``stopped``; more of them are held until there is a result, but one in
+      the last evaluation cuts that short. What a worker raises after the last step is a RuntimeWarning and
+      ``result.error``.
 
     Raises:
       TypeError, ValueError: for arguments that cannot work, before anything starts; BatchesExhausted, a RuntimeError,
