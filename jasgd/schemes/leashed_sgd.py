@@ -24,7 +24,8 @@ class Leashed(Scheme):
     compare-and-swap of references, so these two statements have a mutex to themselves. A read is one load of an
     attribute. Memory: a snapshot lives while it is current or a worker holds it as view, or as base and candidate; with
     the workers' gradients that makes at most 3m + 1 vectors of parameters at once. The trainer holds one more, the
-    newest with a finite loss, and evaluation another. Memory of large ones is used again once no thread can read it.
+    newest with a finite loss, and evaluation another; of less than a megabyte also the last few that were made. Memory
+    of larger ones is used again once no thread can read it.
 
     Source:
       Bäckström, Walulya, Papatriantafilou, Tsigas, "Consistent lock-free parallel stochastic gradient descent for fast
