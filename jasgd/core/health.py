@@ -7,6 +7,7 @@ as a leaf may have no part in the loss, or have it for the mini-batches to come 
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import threading
 import time
@@ -108,20 +109,22 @@ class Health:
         self._every = EVERY if self._keeps or costs else 1
         self._kept = collections.deque(maxlen=EVERY + workers)  # as commits may be noted in another order
 
-    def check(self, made: Made, *, in_place: bool = False, torn: bool = False) -> None:
+    def check(self, made: Made, *, in_place: bool = False, newest: Callable[[], int] | None = None) -> None:
         """Takes what a commit has made, and looks at it or keeps it.
 
         Args:
           made: what it has made.
           in_place: whether its leaves will be changed.
-          torn: whether commits may overlap, so that an earlier one may have made them what they are.
+          newest: where commits may overlap, the version of the newest that may have made the leaves what they are.
         """
         if self._every > 1 and (made.version + 1) % self._every:
             if self._keeps and not in_place:
                 self._kept.append(made)
         elif self.look(made.leaves):
-            if not torn:
+            if newest is None:
                 self.note_good(made.version)
+        elif newest is not None:
+            self.note_leaves(made.leaves, newest(), before=made.before)
         else:
             self.note_leaves(made.leaves, made.version, made.worker, made.ticket, made.before)
 
@@ -129,6 +132,9 @@ class Health:
         """Notes that what a commit has made is finite, and so what all before it have made."""
         if version > self._known_good:  # a race leaves a lower one, which is as true
             self._known_good = version
+        with contextlib.suppress(IndexError):  # other threads may have taken the rest
+            while self._kept[0].version <= version:
+                self._kept.popleft()
 
     def note_leaves(
         self, leaves: Leaves, version: int, worker: int = -1, ticket: int = -1, before: View | Snapshot | None = None

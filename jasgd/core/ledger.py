@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -163,7 +163,7 @@ class Ledger:
         before: View | Snapshot | None,
         *,
         in_place: bool = False,
-        torn: bool = False,
+        newest: Callable[[], int] | None = None,
     ) -> None:
         """Looks whether the parameters that a commit has made are finite; a scheme's ``checks_commits`` promises it.
 
@@ -173,10 +173,10 @@ class Ledger:
           made: leaves, which no thread changes during this call, nor ever unless ``in_place``.
           before: parameters of that version or an older one, None where there are none.
           in_place: whether later commits change the leaves.
-          torn: whether commits may overlap, and change the leaves during this call.
+          newest: where commits may overlap and change the leaves during this call, gives the version of the newest.
         """
         of = (-1, -1) if gradient is None else (gradient.worker, gradient.ticket)
-        self.health.check(Made(version, made, *of, before), in_place=in_place, torn=torn)
+        self.health.check(Made(version, made, *of, before), in_place=in_place, newest=newest)
 
     def record_applied(
         self, gradient: Gradient, version: int, staleness: int, factor: Any, tries: int = 1

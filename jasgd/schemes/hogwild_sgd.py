@@ -108,11 +108,15 @@ class Hogwild(Scheme):
                 self._at_point(f"add {i}", worker)
                 np.add(shared, np.asarray(update), out=shared, casting="unsafe")
                 self._at_point(f"added {i}", worker)
-        ledger.check_made(gradient, version, self._shared.leaves, gradient.view, in_place=True, torn=True)
+        ledger.check_made(gradient, version, self._shared.leaves, gradient.view, in_place=True, newest=self._newest)
         with self._count_mutex:
             self._finished += 1
             self._open.discard(version)
         return ledger.record_applied(gradient, version, tau, factor)
+
+    def _newest(self) -> int:
+        """The version of the newest commit that has begun to add."""
+        return self._claimed - 1
 
     def warm_up(self, gradient: Gradient) -> None:
         """Compiles what commits call; changes nothing."""

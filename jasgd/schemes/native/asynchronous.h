@@ -114,7 +114,7 @@ Status Published(Store* store, Worker* worker, const ffi::RemainingArgs& args, s
     const auto add = store->is_double ? AddIn<double, uint64_t, 52> : AddIn<float, uint32_t, 23>;
     const int64_t nonfinite = add(base.params->bytes.data(), args, params, store->param_leaves);
     std::lock_guard<std::mutex> held(store->mutex);
-    NoteFinite(store, worker, nonfinite, worker->view);
+    NoteFinite(store, worker, nonfinite, store->claimed - 1, worker->view);
     ++store->finished;
     worker->claimed = -1;
     return kDone;
@@ -127,7 +127,7 @@ Status Published(Store* store, Worker* worker, const ffi::RemainingArgs& args, s
     if (IsOver(store, store->current.params->version)) return kClosed;
     if (store->current.params != base.params) return kLost;
   }
-  NoteFinite(store, worker, nonfinite, base.params);
+  NoteFinite(store, worker, nonfinite, version, base.params);
   std::swap(store->current, next);
   return kDone;
 }

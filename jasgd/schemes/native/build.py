@@ -43,6 +43,7 @@ _FUNCTIONS = {  # what Python calls of native.cc: result, arguments
     "JasgdSnapshot": (_wide, (_address, _address, _address)),
     "JasgdGood": (_wide, (_address, _address)),
     "JasgdVersion": (_wide, (_address,)),
+    "JasgdFirstNonfinite": (_wide, (_address,)),
     "JasgdCounters": (None, (_address, ctypes.POINTER(_wide), ctypes.POINTER(_wide))),
     "JasgdClaimed": (_wide, (_address, _wide)),
 }

@@ -10,7 +10,7 @@ import numpy as np
 
 from jasgd.core.compiled import Leaves
 from jasgd.core.health import Look
-from jasgd.schemes.native.build import CannotCompile, is_compiled, library
+from jasgd.schemes.native.build import is_compiled, library
 
 #: dtypes and the numbers that finite.h has for them; any other holds no number that is not finite, or cannot be read
 KINDS = {np.dtype(np.float16): 1, jnp.dtype(jnp.bfloat16): 2, np.dtype(np.float32): 3, np.dtype(np.float64): 4}
@@ -37,7 +37,7 @@ def native_look(leaves: Leaves) -> Look | None:
         if not is_compiled():
             return None
         finite = library().JasgdFinite
-    except (OSError, CannotCompile):
+    except (OSError, RuntimeError, ValueError, AttributeError):  # no compiled file can be looked for, or loaded
         return None
     count = len(leaves)
     pointers = ctypes.c_void_p * count

@@ -175,6 +175,13 @@ int64_t JasgdGood(void* address, char* params) {
   return good->version;
 }
 
+// The lowest version whose commit has made parameters not finite, of Hogwild! or one before it.
+int64_t JasgdFirstNonfinite(void* address) {
+  auto* store = static_cast<Store*>(address);
+  std::lock_guard<std::mutex> held(store->mutex);
+  return store->first_nonfinite;
+}
+
 int64_t JasgdVersion(void* address) { return Current(static_cast<Store*>(address)).params->version; }
 
 // Hogwild!'s reads during which an add was under way, and updates of the state that were overwritten.

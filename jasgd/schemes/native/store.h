@@ -255,12 +255,13 @@ void NoteGood(Store* store, const Worker* worker) {
 }
 
 // Called with the store's mutex held, before what the worker's commit has made can be read: notes whether that is
-// finite. ``before`` are parameters from before it, which are good enough where there are none with a finite loss.
-void NoteFinite(Store* store, Worker* worker, int64_t nonfinite, const Held& before) {
+// finite. ``version`` is that of the commit, or of a later one where others may have added to the same numbers meanwhile.
+// ``before`` are parameters from before it, which are good enough where there are none with a finite loss.
+void NoteFinite(Store* store, Worker* worker, int64_t nonfinite, int64_t version, const Held& before) {
   worker->answer.nonfinite = nonfinite;
-  if (nonfinite < 0 || worker->answer.version >= store->first_nonfinite) return;
-  store->first_nonfinite = worker->answer.version;
-  if (!store->good || store->good->version > worker->answer.version) store->good = before;
+  if (nonfinite < 0 || version >= store->first_nonfinite) return;
+  store->first_nonfinite = version;
+  if (!store->good || store->good->version > version) store->good = before;
 }
 
 // Reads under the lock of the scheme that has one; ``copy`` is called with what is read.

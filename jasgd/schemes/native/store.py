@@ -136,8 +136,9 @@ class NativeStore(NativeScheme):
     def _note_health(self, worker: int, ticket: int, answer: Answer) -> None:
         """Notes a commit after which parameters are not finite, as native.cc has seen while it copied or added."""
         if answer.nonfinite >= 0:
-            of = (-1, -1) if self.averages else (worker, ticket)
-            self._ledger.health.note(NonFiniteCommit(answer.version, answer.nonfinite, not self.adds, *of))
+            of = (-1, -1) if self.averages or self.adds else (worker, ticket)
+            version = self._library.JasgdFirstNonfinite(self._store) if self.adds else answer.version
+            self._ledger.health.note(NonFiniteCommit(version, answer.nonfinite, not self.adds, *of))
 
     def note_in_flight(self) -> None:
         """Tells the ledger what workers have read whose rounds did not end, as they could not be stopped or failed."""
