@@ -133,7 +133,7 @@ class _Logged(Scheme):
     def __init__(self, setup: Setup, scheme: Scheme, events: list[Event]):
         super().__init__(setup)
         self._scheme, self._events = scheme, events
-        self.needs_every_worker = scheme.needs_every_worker
+        self.needs_every_worker, self.checks_commits = scheme.needs_every_worker, scheme.checks_commits
 
     def read(self, worker: int) -> View:
         view = self._scheme.read(worker)

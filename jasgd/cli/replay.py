@@ -24,7 +24,7 @@ class Replay:
     upto: int | None = None
     """Number of commits after which to stop; by default all."""
     bisect_nonfinite: bool = False
-    """Whether to find the first commit that made a number that is not finite; exit with 1 where there is one."""
+    """Whether to find the first commit or loss that is not finite; exit with 1 where there is one."""
     strict: bool = True
     """Whether to refuse where versions, flags, dtypes or the processor are not those of the run."""
     data_dir: Path | None = None
@@ -52,7 +52,8 @@ class Replay:
             if self.bisect_nonfinite:
                 first = nonfinite.first_nonfinite(*arguments, upto=self.upto, strict=self.strict)
                 fields: dict[str, Any] = {"first_nonfinite": None if first is None else dataclasses.asdict(first)}
-                text, failed = nonfinite.describe_nonfinite(first, result, self.upto), first is not None
+                text = nonfinite.describe_nonfinite(first, result, self.upto)
+                failed = nonfinite.ended_badly(first, result, self.upto)
             else:
                 again = replayer.replay(*arguments, upto=self.upto, strict=self.strict)
                 fields = {f.name: getattr(again, f.name) for f in dataclasses.fields(again)}

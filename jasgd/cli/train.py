@@ -23,6 +23,7 @@ class Train(TrainingOptions):
         from jasgd.experiments.recipe import Recipe, transformation
         from jasgd.rules.parsing import parse_rule
         from jasgd.staleness import parse_law
+        from jasgd.training.interrupts import Interrupts
         from jasgd.training.trainer import train
 
         folder = self.folder("train")
@@ -43,27 +44,30 @@ class Train(TrainingOptions):
         from jasgd.report.tables import run_table
 
         stops = self.stops()
-        with replacing(folder, kind="run", overwrite=self.overwrite) as draft:
-            problem = self.problem(self.seed)  # which takes seconds, so all else that can fail comes before
-            bar = TrainingBar(Console(stderr=True), runs=1, steps=stops["steps"], time_limit_s=self.time_limit_s)
-            with bar:
-                result = train(
-                    problem.loss_fn,
-                    problem.params,
-                    tx,
-                    problem.batches,
-                    scheme=scheme,
-                    workers=self.workers,
-                    evaluate=problem.evaluate,
-                    evaluate_every_s=self.evaluate_every_s,
-                    throw=False,
-                    on_progress=lambda progress: bar.show(problem.name, progress),
-                    seed=self.seed,
-                    **stops,
-                )
-                bar.finish(problem.name, result)
+        with Interrupts() as interrupts, replacing(folder, kind="run", overwrite=self.overwrite) as draft:
+            with interrupts.taken():  # and once there is a result, it is held until that was saved
+                problem = self.problem(self.seed)  # which takes seconds, so all else that can fail comes before
+                bar = TrainingBar(Console(stderr=True), runs=1, steps=stops["steps"], time_limit_s=self.time_limit_s)
+                with bar:
+                    result = train(
+                        problem.loss_fn,
+                        problem.params,
+                        tx,
+                        problem.batches,
+                        scheme=scheme,
+                        workers=self.workers,
+                        evaluate=problem.evaluate,
+                        evaluate_every_s=self.evaluate_every_s,
+                        throw=False,
+                        on_progress=lambda progress: bar.show(problem.name, progress),
+                        seed=self.seed,
+                        **stops,
+                    )
+                    bar.finish(problem.name, result)
             result.write(draft)
             Recipe.of(self).write(draft)
+        if interrupts.held and result.outcome != "stopped":
+            raise KeyboardInterrupt
         fits = fit(result.law) if len(result.execution) else []
         output = {f.name for f in dataclasses.fields(OutputOptions)}
         settings = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in output}

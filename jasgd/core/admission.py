@@ -41,7 +41,7 @@ def admit(
         text, a loss that is no floating-point scalar, an aux that is no scalar, a transformation that is none, or that
         loses or refuses ``staleness`` and ``value``; for one that raises a TypeError when it is traced, which is the
         cause. Other errors are noted with where they came about.
-      ValueError: for parameters without leaves, or two aux of one name.
+      ValueError: for parameters without leaves, or that are not finite, or two aux of one name.
     """
     check_functions(loss_fn, params, tx, has_aux=has_aux)
     leaves, params_structure = _flatten(params, device)

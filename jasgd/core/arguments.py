@@ -11,6 +11,7 @@ import numpy as np
 
 from jasgd.array_leaves import refuse_lossy
 from jasgd.checks import described, function, switch
+from jasgd.core.finiteness import require_finite
 
 
 def check_functions(loss_fn: Any, params: Any, tx: Any, *, has_aux: Any = False) -> None:
@@ -77,6 +78,7 @@ def check_params(params: Any) -> None:
             raise TypeError(f"{where} must be of a floating-point dtype, got {leaf.dtype}{hint}")
         if isinstance(leaf, jax.Array) and leaf.is_deleted():
             raise ValueError(f"{where} must hold its numbers, got an array that was deleted, as donated ones are")
+        require_finite(where, leaf)
 
 
 def _leaf_hint(params: Any, leaf: Any) -> str:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jasgd.checks import integer
-from jasgd.core.messages import Closed, Committed, Dropped, Gradient
+from jasgd.core.compiled import Leaves
+from jasgd.core.health import Health, Made
+from jasgd.core.messages import Closed, Committed, Dropped, Gradient, Snapshot, View
 from jasgd.record.execution import DROP_REASONS, Execution, row_dtype
 
 CHUNK = 1 << 14  # rows
@@ -90,6 +93,9 @@ class Ledger:
     Args:
       workers: number of workers, ≥ 1.
       limit: commits after which no more are taken, or None.
+
+    Attributes:
+      health: whether the parameters that commits make are finite.
     """
 
     def __init__(self, workers: int, *, limit: int | None = None):
@@ -97,6 +103,7 @@ class Ledger:
         self.limit = limit
         self.max_staleness: int | None = None
         self.closed: str | None = None
+        self.health = Health()
         self.started = time.perf_counter()
         self.in_flight = [-1] * workers  # version each worker reads and has not yet committed on, -1 for none
         self._applied = _Rows(row_dtype(dropped=False))
@@ -156,6 +163,29 @@ class Ledger:
     def is_too_stale(self, staleness: int) -> bool:
         """Whether ``max_staleness`` says to drop."""
         return self.max_staleness is not None and staleness > self.max_staleness
+
+    def check_made(
+        self,
+        gradient: Gradient | None,
+        version: int,
+        made: Leaves,
+        before: View | Snapshot | None,
+        *,
+        in_place: bool = False,
+        newest: Callable[[], int] | None = None,
+    ) -> None:
+        """Looks whether the parameters that a commit has made are finite; a scheme's ``checks_commits`` promises it.
+
+        Args:
+          gradient: that was applied, None for several.
+          version: commits before this one.
+          made: leaves, which no thread changes during this call, nor ever unless ``in_place``.
+          before: parameters of that version or an older one, None where there are none.
+          in_place: whether later commits change the leaves.
+          newest: where commits may overlap and change the leaves during this call, gives the version of the newest.
+        """
+        of = (-1, -1) if gradient is None else (gradient.worker, gradient.ticket)
+        self.health.check(Made(version, made, *of, before), in_place=in_place, newest=newest)
 
     def record_applied(
         self, gradient: Gradient, version: int, staleness: int, factor: Any, tries: int = 1

@@ -61,6 +61,8 @@ class Scheme(abc.ABC):
 
     Attributes:
       name: what executions record; where it is empty, the name of the class.
+      checks_commits: whether ``commit`` calls ``ledger.check_made`` with what it has made; else workers look at what
+        they read, and the first commit after which parameters are not finite is not always known exactly.
       needs_every_worker: whether workers wait for each other, so that a run without one of them is over.
       is_set_up: whether ``__init__`` of this class was called.
       reuses_memory: whether memory that ``read`` gave out is used again when no reference to it is left.
@@ -70,6 +72,7 @@ class Scheme(abc.ABC):
     """
 
     name: ClassVar[str] = ""
+    checks_commits: bool = False
     needs_every_worker: bool = False
     reuses_memory: bool = False
     is_set_up: bool = False

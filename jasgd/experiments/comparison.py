@@ -21,6 +21,7 @@ from jasgd.rules.damping import computed_constant
 from jasgd.rules.parsing import parse_rule
 from jasgd.schemes import SchemeFactory
 from jasgd.showing import Shown, tally
+from jasgd.training.interrupts import Interrupts
 from jasgd.training.progress import Progress
 from jasgd.training.trainer import check_options, train
 
@@ -114,6 +115,7 @@ def compare(
     }
     runs: dict[str, dict[int, TrainResult]] = {arm.label: {} for arm in chosen}
     name, stopped = "", False
+    interrupts = Interrupts()
     try:
         for arm, seed in _in_turn(chosen, seeds):
             rule = parse_rule(arm.rule, workers=workers, learning_rate=learning_rate)
@@ -124,28 +126,30 @@ def compare(
                 rule = computed_constant(factor)
             task = problem(seed)
             name = task.name
-            result = train(
-                task.loss_fn,
-                task.params,
-                make(rule),
-                task.batches,
-                scheme=factory,
-                workers=workers,
-                steps=steps,
-                time_limit_s=time_limit_s,
-                target_loss=target_loss,
-                evaluate=task.evaluate,
-                evaluate_every_s=evaluate_every_s,
-                throw=False,
-                on_progress=None if on_progress is None else functools.partial(on_progress, arm, seed),
-                seed=seed,
-            )
-            runs[arm.label][seed] = result
-            if on_result is not None:
-                on_result(arm, seed, result)
-            if stopped := result.outcome is Outcome.STOPPED:
+            with interrupts:  # what comes once there is a result is held until that was saved
+                with interrupts.taken():
+                    result = train(
+                        task.loss_fn,
+                        task.params,
+                        make(rule),
+                        task.batches,
+                        scheme=factory,
+                        workers=workers,
+                        steps=steps,
+                        time_limit_s=time_limit_s,
+                        target_loss=target_loss,
+                        evaluate=task.evaluate,
+                        evaluate_every_s=evaluate_every_s,
+                        throw=False,
+                        on_progress=None if on_progress is None else functools.partial(on_progress, arm, seed),
+                        seed=seed,
+                    )
+                runs[arm.label][seed] = result
+                if on_result is not None:
+                    on_result(arm, seed, result)
+            if stopped := result.outcome is Outcome.STOPPED or interrupts.held > 0:
                 break
-    except KeyboardInterrupt:  # between two runs, or while one was prepared or saved
+    except KeyboardInterrupt:  # between two runs, or while one was prepared
         if not name:
             raise
         stopped = True

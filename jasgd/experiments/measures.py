@@ -58,6 +58,8 @@ def reached(execution: Execution, share: float) -> tuple[float, float]:
     initial = execution.loss[execution.version_read == 0]
     if len(initial) == 0 or not np.isfinite(initial).all():
         return math.nan, math.nan
+    if initial.mean(dtype=np.float64) <= 0:  # a share of which is not below it
+        return math.nan, math.nan
     rows = np.flatnonzero(smoothed(execution.loss) <= share * float(initial.mean(dtype=np.float64)))
     if len(rows) == 0:
         return math.nan, math.nan

@@ -79,13 +79,14 @@ class Spectrum(Shown):
 
     @functools.cached_property
     def best(self) -> list[dict[str, Any]]:
-        """Of the rows of each cluster, number of workers and arm, that whose median final loss is the lowest."""
+        """Of the rows of each cluster, number of workers and arm, that whose median final loss is the lowest.
+
+        A row in which a run has no final loss is behind all in which every run has one.
+        """
         lowest: dict[tuple[str, int, str], dict[str, Any]] = {}
         for row in self.rows:
             key = row["cluster"], row["workers"], row["arm"]
-            if "final_loss" in row and (
-                key not in lowest or row["final_loss"].median < lowest[key]["final_loss"].median
-            ):
+            if "final_loss" in row and (key not in lowest or _rank(row) < _rank(lowest[key])):
                 lowest[key] = row
         return list(lowest.values())
 
@@ -108,6 +109,12 @@ class Spectrum(Shown):
         table = [{k: v._asdict() if isinstance(v, Spread) else v for k, v in row.items()} for row in self.rows]
         runs = [point._asdict() | numbers for point, numbers in self.runs.items()]
         return summary | {"table": table, "runs": runs}
+
+
+def _rank(row: dict[str, Any]) -> tuple[int, float]:
+    """What is the lower, the better: runs without a final loss, and the median of the others."""
+    loss = row["final_loss"]
+    return loss.runs - loss.count, math.inf if math.isnan(loss.median) else loss.median
 
 
 def sweep(

@@ -27,7 +27,7 @@ class Outcome(enum.StrEnum):
 
     FINISHED = "finished"  # the steps were taken, or the time was up
     CONVERGED = "converged"  # the target loss was reached
-    DIVERGED = "diverged"  # a loss was not finite
+    DIVERGED = "diverged"  # a loss was not finite, or parameters were not
     STOPPED = "stopped"  # Ctrl-C
     FAILED = "failed"  # a worker, the batches or the evaluation raised
 
@@ -48,9 +48,11 @@ class TrainResult(Shown):
     """All that happened in a run.
 
     Attributes:
-      params: the parameters at the end, in the structure that they came in; for ``diverged``, the last good ones: the
-        newest that a finite loss was computed on.
-      opt_state: the optimizer state at the end.
+      params: the parameters at the end, in the structure that they came in; where those are not finite, and for
+        ``diverged``, the last good ones: the newest that a finite loss was computed on, or else some from before the
+        commit that made them not finite. All finite.
+      opt_state: the optimizer state at the end; of a run that diverged it may hold numbers that are not finite:
+        to go on with ``params``, make a new one.
       execution: which version each applied gradient was computed on, and everything else per gradient.
       outcome: how the run ended.
       message: the same in a sentence.
@@ -58,7 +60,7 @@ class TrainResult(Shown):
       aux: column per scalar of ``loss_fn``'s aux, in the order of the execution's rows; empty without.
       counters: what the scheme counted.
       duration_s: from the start of the workers to the end of the last commit, in seconds.
-      error: the exception of a failed run, or None.
+      error: the exception of a failed run, or one that a worker raised when the run had ended; or None.
       traceback: that exception as text, empty without one.
       stuck: workers that did not end.
       initial_params: the parameters that the run began with, which :func:`jasgd.replay` begins with as well; None where
@@ -162,6 +164,13 @@ class TrainResult(Shown):
         lines += [f"  {remark}" for remark in self.remarks]
         lines += [f"  worker {w.worker} did not end" for w in self.stuck]
         return "\n".join(lines)
+
+    def stopped_at_end(self) -> TrainResult:
+        """The same, of a run that had ended well by itself when Ctrl-C came, before it could be given back."""
+        if self.outcome not in (Outcome.FINISHED, Outcome.CONVERGED):
+            return self
+        message = f"{self.message}, then stopped by Ctrl-C"
+        return dataclasses.replace(self, outcome=Outcome.STOPPED, message=message)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Writes the result into a folder: arrays as .npz, everything else as JSON; nothing is pickled.

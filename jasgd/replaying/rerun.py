@@ -120,6 +120,19 @@ class Rerun:
             compiled.state_structure, state
         )
 
+    def gradient_now(self, ticket: int) -> tuple[float, Any]:
+        """Loss and gradient of a ticket's mini-batch on the parameters now; changes nothing.
+
+        Args:
+          ticket: of the mini-batch.
+
+        Returns:
+          The loss, and the gradient as a pytree like the parameters.
+        """
+        with contextlib.nullcontext() if self._device is None else jax.default_device(self._device):
+            loss, _, grads = self.compiled.gradient(self._store.now()[0], self._batch_of(ticket))
+        return float(loss), jax.tree.unflatten(self.compiled.params_structure, grads)
+
     def _compare(self, row: int, computed: Computed, factor: Any) -> None:
         ex = self.execution
         computed_numbers: dict[str, Any] = {

@@ -76,6 +76,7 @@ class Shared:
         updates, self._state, factor = compiled.update(
             current, self._state, one.grads, np.int32(staleness), one.loss, read
         )
-        for shared, update in zip(self._buffers.leaves, updates, strict=True):
-            np.add(shared, np.asarray(update), out=shared, casting="unsafe")
+        with np.errstate(all="ignore"):  # of a run that diverged
+            for shared, update in zip(self._buffers.leaves, updates, strict=True):
+                np.add(shared, np.asarray(update), out=shared, casting="unsafe")
         return factor

@@ -42,6 +42,7 @@ class Hogwild(Scheme):
     """
 
     name = "hogwild"
+    checks_commits = True
 
     def __init__(self, setup: Setup, *, max_staleness: int | None = None, native: bool = False):
         require_threads(native)
@@ -102,14 +103,20 @@ class Hogwild(Scheme):
         )
         self._at_point("state", worker)
         self._state = _State(state, base.commits + 1)
-        for i, (shared, update) in enumerate(zip(self._shared.leaves, updates, strict=True)):
-            self._at_point(f"add {i}", worker)
-            np.add(shared, np.asarray(update), out=shared, casting="unsafe")
-            self._at_point(f"added {i}", worker)
+        with np.errstate(all="ignore"):  # sums that are not finite are said below, with their commit
+            for i, (shared, update) in enumerate(zip(self._shared.leaves, updates, strict=True)):
+                self._at_point(f"add {i}", worker)
+                np.add(shared, np.asarray(update), out=shared, casting="unsafe")
+                self._at_point(f"added {i}", worker)
+        ledger.check_made(gradient, version, self._shared.leaves, gradient.view, in_place=True, newest=self._newest)
         with self._count_mutex:
             self._finished += 1
             self._open.discard(version)
         return ledger.record_applied(gradient, version, tau, factor)
+
+    def _newest(self) -> int:
+        """The version of the newest commit that has begun to add."""
+        return self._claimed - 1
 
     def warm_up(self, gradient: Gradient) -> None:
         """Compiles what commits call; changes nothing."""

@@ -24,7 +24,8 @@ class Leashed(Scheme):
     compare-and-swap of references, so these two statements have a mutex to themselves. A read is one load of an
     attribute. Memory: a snapshot lives while it is current or a worker holds it as view, or as base and candidate; with
     the workers' gradients that makes at most 3m + 1 vectors of parameters at once. The trainer holds one more, the
-    newest with a finite loss, and evaluation another. Memory of large ones is used again once no thread can read it.
+    newest with a finite loss, and evaluation another; of less than a megabyte also the last few that were made. Memory
+    of larger ones is used again once no thread can read it.
 
     Source:
       Bäckström, Walulya, Papatriantafilou, Tsigas, "Consistent lock-free parallel stochastic gradient descent for fast
@@ -32,6 +33,7 @@ class Leashed(Scheme):
     """
 
     name = "leashed"
+    checks_commits = True
 
     def __init__(
         self, setup: Setup, *, persistence: int | None = None, max_staleness: int | None = None, native: bool = False
@@ -76,6 +78,7 @@ class Leashed(Scheme):
             tries += 1
             self._at_point("publish", gradient.worker)
             if self._swap(base, Snapshot(base.version + 1, params, state)):
+                ledger.check_made(gradient, base.version, params, base)
                 return ledger.record_applied(gradient, base.version, tau, factor, tries)
             self._retired.keep(params, state)  # was not published, so no other thread has seen it
             del params, state

@@ -28,6 +28,7 @@ class Locked(Scheme):
     """
 
     name = "locked"
+    checks_commits = True
 
     def __init__(
         self,
@@ -85,6 +86,8 @@ class Locked(Scheme):
             arguments = self._params, self._state, gradient.grads, compiled.staleness_array(tau), gradient.loss, read
             self._params, self._state, factor, *carried = self._apply(*arguments)
             self._version = version + 1
+            # Before another changes them in place.
+            ledger.check_made(gradient, version, self._params, gradient.view, in_place=self._in_place)
             if self._reading == "carry":
                 self._carried[worker] = View(version + 1, carried[0] if carried else self._read())
         return ledger.record_applied(gradient, version, tau, factor)

@@ -17,6 +17,7 @@ class Sequential(Scheme):
     """
 
     name = "sequential"
+    checks_commits = True
 
     def __init__(self, setup: Setup):
         if setup.workers != 1:
@@ -36,6 +37,7 @@ class Sequential(Scheme):
         self._ledger.require_open(base.version)
         tau = self._ledger.staleness_between(gradient.view.version, base.version)
         self._current, factor = self.successor(base, gradient, tau)
+        self._ledger.check_made(gradient, base.version, self._current.params, base)
         return self._ledger.record_applied(gradient, base.version, tau, factor)
 
     def snapshot(self) -> Snapshot:

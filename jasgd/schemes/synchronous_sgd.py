@@ -22,6 +22,7 @@ class Synchronous(Scheme):
     """
 
     name = "synchronous"
+    checks_commits = True
     needs_every_worker = True  # a run cannot go on without one
 
     def __init__(self, setup: Setup, *, native: bool = False):
@@ -73,6 +74,7 @@ class Synchronous(Scheme):
             self._compiled.read(grads[0].view),
         )
         self._factor, self._round = float(np.asarray(factor)), []
+        self._ledger.check_made(None, base.version, params, base)
         self._current = Snapshot(base.version + 1, params, state)
 
     def _open(self, last: int | None = None) -> None:

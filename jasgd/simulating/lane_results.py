@@ -10,6 +10,7 @@ import numpy as np
 
 from jasgd.core.admission import aux_names
 from jasgd.core.compiled import Leaves
+from jasgd.core.health import NonFiniteCommit
 from jasgd.record.environment import describe_dtypes, describe_environment
 from jasgd.record.execution import Execution
 from jasgd.record.result import Outcome, TrainResult
@@ -18,6 +19,41 @@ from jasgd.record.truncation import truncated
 from jasgd.simulating.preparation import Lane, SimulationTask
 from jasgd.simulating.scan import StepOutputs
 from jasgd.simulating.schedule import NOTHING
+
+
+@dataclasses.dataclass(frozen=True)
+class Divergence:
+    """How a run came not to be finite.
+
+    Attributes:
+      commits: that are kept of it.
+      good: the newest version of those that a finite loss was computed on.
+      message: what happened, in a sentence.
+      recorded: the same for the metadata of the execution.
+    """
+
+    commits: int
+    good: int
+    message: str
+    recorded: dict[str, Any]
+
+
+def by_loss(execution: Execution, row: int) -> Divergence:
+    """A loss is not finite: that of a row, before whose commit the run ends."""
+    found = {name: int(getattr(execution, name)[row]) for name in ("version_read", "ticket", "worker")}
+    loss, commits = str(execution.loss[row]), int(execution.version[row])
+    message = (
+        f"the loss at version {found['version_read']} (ticket {found['ticket']}, worker {found['worker']}) is {loss}"
+    )
+    return Divergence(commits, _good_version(execution, commits), message, found | {"loss": loss})
+
+
+def by_commit(execution: Execution, version: int, leaf: int, paths: list[str]) -> Divergence:
+    """A commit has made parameters that are not finite; it is the last of the run."""
+    rows = np.flatnonzero(execution.version == version)
+    of = (int(execution.worker[rows[0]]), int(execution.ticket[rows[0]])) if len(rows) == 1 else (-1, -1)
+    commit, good = NonFiniteCommit(version, leaf, True, *of), _good_version(execution, version + 1)
+    return Divergence(version + 1, good, commit.describe(paths), commit.recorded(paths))
 
 
 def with_rows(lane: Lane, outputs: StepOutputs) -> tuple[Execution, Any]:
@@ -37,9 +73,9 @@ def first_nonfinite(execution: Execution) -> int | None:
     return int(rows[0]) if len(rows) else None
 
 
-def good_version(execution: Execution, row: int) -> int:
-    """The newest version that a finite loss was computed on before that row's commit."""
-    before = execution.version < execution.version[row]
+def _good_version(execution: Execution, commits: int) -> int:
+    """The newest version that a finite loss was computed on in the first commits."""
+    before = execution.version < commits
     return int(execution.version_read[before & np.isfinite(execution.loss)].max(initial=0))
 
 
@@ -47,8 +83,7 @@ def lane_result(
     task: SimulationTask,
     lane: Lane,
     computed: tuple[Execution, Any],
-    bad: int | None,
-    good: int,
+    divergence: Divergence | None,
     end: tuple[Leaves, Leaves],
     evaluations: list[dict[str, float]],
 ) -> TrainResult:
@@ -58,29 +93,24 @@ def lane_result(
       task: what it has in common with others.
       lane: the run.
       computed: the execution with losses and factors, and the aux of its rows.
-      bad: its first row whose loss is not finite, or None.
-      good: the newest version that a finite loss was computed on before that.
+      divergence: how it came not to be finite, or None.
       end: parameters and optimizer state at the end.
       evaluations: with ``time_s`` and ``version``.
 
     Returns:
-      The result; of a run that diverged without what came from that row on.
+      The result; of a run that diverged without what came after that.
     """
     (execution, aux), (params, state), compiled = computed, end, task.program.compiled
     outcome, message = Outcome.FINISHED, f"all {execution.commits} steps were taken"
     more: dict[str, Any] = {}
-    if bad is not None:
-        outcome = Outcome.DIVERGED
-        message = (
-            f"the loss at version {execution.version_read[bad]} (ticket {execution.ticket[bad]}, worker "
-            f"{execution.worker[bad]}) is {execution.loss[bad]}"
-        )
-        commits = int(execution.version[bad])
+    if divergence is not None:
+        outcome, message, commits = Outcome.DIVERGED, divergence.message, divergence.commits
         kept = execution.version < commits
         aux = None if aux is None else jax.tree.map(lambda leaf: leaf[kept], aux)
-        execution, more = truncated(execution, commits), {"params_version": good}
-    # Where a recorded run that diverged took its parameters from does not hold for these.
-    recorded = {name: value for name, value in execution.metadata.items() if name != "params_version"}
+        execution = truncated(execution, commits)
+        more = {"params_version": divergence.good, "divergence": divergence.recorded}
+    # How a recorded run diverged, and where it took its parameters from, does not hold for these.
+    recorded = {k: value for k, value in execution.metadata.items() if k not in ("params_version", "divergence")}
     metadata = recorded | {
         "seed": lane.seed,
         "step_size": lane.step_size,

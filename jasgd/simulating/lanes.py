@@ -13,17 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.core.compiled import Leaves
+from jasgd.core.finiteness import first_nonfinite_leaf, paths_of
 from jasgd.core.freed_memory import give_back
 from jasgd.jax_settings import processors
 from jasgd.record.evaluations import named_numbers
+from jasgd.record.execution import Execution
 from jasgd.record.result import TrainResult
-from jasgd.simulating.lane_results import first_nonfinite, good_version, lane_result, with_rows
+from jasgd.simulating.lane_results import Divergence, by_commit, by_loss, first_nonfinite, lane_result, with_rows
 from jasgd.simulating.preparation import Lane, SimulationTask, evaluation_marks
 from jasgd.simulating.scan import Carry, StepOutputs, Steps, steps_of
 from jasgd.simulating.schedule import NOTHING
 from jasgd.thread_context import inherited
 
 POLL_S = 0.1
+LOOKS = 31  # versions that are looked at in one scan for the first that is not finite
 
 AtMark = Callable[[int, int, Leaves, Leaves], None]
 
@@ -201,7 +204,8 @@ def _run(
 
     def evaluate(lane: int, version: int, params: Leaves, state: Leaves) -> None:
         ends[lane] = params, state
-        if task.evaluate is not None and not (task.check_finite and scans.bad[lane] < version):
+        is_bad = task.check_finite and scans.bad[lane] < version
+        if task.evaluate is not None and not is_bad and first_nonfinite_leaf(params) is None:
             before = lanes[lane].execution.time_s[lanes[lane].execution.version < version]
             when = {"time_s": float(before.max()) if len(before) else 0.0, "version": version}
             tree = jax.tree.unflatten(task.program.compiled.params_structure, params)
@@ -210,19 +214,55 @@ def _run(
     scans.run(marks, evaluate, keep=True)
     outputs = [jax.tree.map(lambda *leaves: np.concatenate(leaves), *of_lane) for of_lane in scans.outputs]
     computed = [with_rows(lane, of_lane) for lane, of_lane in zip(lanes, outputs, strict=True)]
-    bad = [first_nonfinite(execution) if task.check_finite else None for execution, _ in computed]
-    goods = [lane.execution.commits for lane in lanes]
-    if any(row is not None for row in bad):
-        limits = [
-            (good_version(execution, row), int(execution.version[row])) if row is not None else (0,)
-            for row, (execution, _) in zip(bad, computed, strict=True)
-        ]
-
+    executions = [execution for execution, _ in computed]
+    divergences = _divergences(scans, executions, [params for params, _ in ends])
+    if any(divergences):
+        limits = [(d.good, d.commits) if d is not None else (0,) for d in divergences]
         again: list[list[tuple[Leaves, Leaves]]] = [[] for _ in lanes]
         scans.run(limits, lambda lane, _, params, state: again[lane].append((params, state)), keep=False)
-        for lane in [lane for lane, row in enumerate(bad) if row is not None]:
+        for lane in [lane for lane, divergence in enumerate(divergences) if divergence is not None]:
             (good, _), (_, last) = again[lane]
-            ends[lane], goods[lane] = (good, last), limits[lane][0]
+            ends[lane] = good, last
     return [
-        lane_result(task, lane, computed[i], bad[i], goods[i], ends[i], evaluations[i]) for i, lane in enumerate(lanes)
+        lane_result(task, lane, computed[i], divergences[i], ends[i], evaluations[i]) for i, lane in enumerate(lanes)
+    ]
+
+
+def _divergences(scans: _Scans, executions: list[Execution], ends: list[Leaves]) -> list[Divergence | None]:
+    """How each lane came not to be finite, None where it is: by a loss, or before that by a commit.
+
+    Parameters that are not finite stay so. So where those at a lane's end are finite, all were; and where they are not,
+    the first commit is found by scanning again, with looks at some versions between, and then at some between two.
+    """
+    lanes = range(len(executions))
+    by_losses: list[Divergence | None] = [None for _ in lanes]
+    for lane, execution in enumerate(executions):
+        row = first_nonfinite(execution) if scans.task.check_finite else None
+        by_losses[lane] = by_loss(execution, row) if row is not None else None
+    finite, bad = [0 for _ in lanes], [(0, -1) for _ in lanes]  # versions between which it is; the latter with its leaf
+    suspects = [lane for lane in lanes if first_nonfinite_leaf(ends[lane]) is not None]
+
+    def look(lane: int, version: int, params: Leaves, state: Leaves) -> None:
+        leaf = first_nonfinite_leaf(params)
+        if leaf is None:
+            finite[lane] = max(finite[lane], version)
+        elif version < bad[lane][0]:
+            bad[lane] = version, leaf
+
+    for lane in suspects:
+        end = by_losses[lane]
+        # One more than is kept, as nothing is known of the last one yet.
+        bad[lane] = (executions[lane].commits if end is None else end.commits) + 1, -1
+    while searched := [lane for lane in suspects if bad[lane][0] - finite[lane] > 1]:
+        marks: list[list[int]] = [[0] for _ in lanes]
+        for lane in searched:
+            between = np.linspace(finite[lane], bad[lane][0], LOOKS + 2)[1:-1].round().astype(int)
+            inside = {int(v) for v in between if finite[lane] < v < bad[lane][0]}
+            # The last version first of all: most often all of a lane that a loss has ended are finite.
+            marks[lane] = sorted(inside) if bad[lane][1] >= 0 else [bad[lane][0] - 1]
+        scans.run(marks, look, keep=False)
+    paths = paths_of(scans.task.program.compiled.params_structure)
+    return [
+        by_commit(executions[lane], bad[lane][0] - 1, bad[lane][1], paths) if bad[lane][1] >= 0 else by_losses[lane]
+        for lane in lanes
     ]

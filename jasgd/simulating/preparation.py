@@ -13,6 +13,7 @@ import numpy as np
 from jasgd.aligned_memory import aligned
 from jasgd.core.admission import admit, first_batch
 from jasgd.core.compiled import Leaves
+from jasgd.core.finiteness import paths_of, require_finite
 from jasgd.data import Batches
 from jasgd.record.execution import Execution
 from jasgd.simulating.scan import Program
@@ -195,5 +196,7 @@ def _leaves(tree: Any, like: Any, device: Any) -> tuple[jax.Array, ...]:
     )
     if structure != jax.tree.structure(like) or shapes != expected:
         raise ValueError(f"params must have the same structure, shapes and dtypes for every seed, got {shapes}")
+    for path, leaf in zip(paths_of(structure), leaves, strict=True):
+        require_finite(f"params{path}", leaf)
     arrays = tuple(jnp.array(leaf, dtype=jnp.result_type(leaf)) for leaf in leaves)
     return arrays if device is None else tuple(jax.device_put(leaf, device) for leaf in arrays)

@@ -155,7 +155,7 @@ def simulate(
       evaluate_every: updates between further evaluations, ≥ 1.
       has_aux: whether ``loss_fn`` returns ``(loss, aux)``, see :func:`jasgd.train`.
       on_nonfinite: ``"stop"`` ends a run as diverged before the first commit of a gradient whose loss is not finite,
-        ``"pass"`` goes on.
+        ``"pass"`` goes on. A run whose parameters are not finite has diverged either way.
       on_progress: called as ``on_progress(done, all)``, in updates of all runs together, by the caller's thread.
       lanes: how several runs share the machine: in a thread each (``"threads"``), or in one vectorised scan
         (``"vmap"``); ``"auto"`` takes threads on CPUs, where vectorised slots are slow, and vmap elsewhere.

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
-from jasgd.core.admission import aux_names
 from jasgd.core.compiled import Leaves
-from jasgd.core.messages import Snapshot, View
-from jasgd.core.scheme import NativeScheme
 from jasgd.record.execution import ExecutionError
 from jasgd.record.result import Outcome, StuckWorker, TrainResult
 from jasgd.record.trees import digest
-from jasgd.training.run import Run
+from jasgd.training.ending import Ending, described_divergence
+from jasgd.training.run import NOT_FINITE, Run
 
 
 def conclude(
@@ -25,6 +22,7 @@ def conclude(
     metadata: dict[str, Any],
     evaluations: list[dict[str, float]],
     stuck: tuple[StuckWorker, ...],
+    ending: Ending,
 ) -> TrainResult:
     """The result of a run whose workers have ended.
 
@@ -34,32 +32,24 @@ def conclude(
       metadata: what the execution records besides; completed here.
       evaluations: what ``evaluate`` gave.
       stuck: workers that did not end.
+      ending: what the run has come to.
 
     Returns:
       The result.
     """
-    compiled, has_state = run.compiled, True
-    if isinstance(run.scheme, NativeScheme) and (view := run.scheme.good()) is not None:
-        run.note_good(view)
-    try:
-        snapshot = run.scheme.snapshot()
-    except Exception as error:  # an update that failed half-way may have left nothing to read
-        if run.outcome is not Outcome.FAILED:
-            run.outcome, run.message, run.error = Outcome.FAILED, f"reading the parameters raised {error}", error
-        run.message += "; the optimizer state is lost with it"
-        good = run.good or View(0, initial)
-        metadata["params_version"] = good.version
-        snapshot, has_state = Snapshot(good.version, good.params, ()), False
-    leaves = snapshot.params
-    run.scheme.note_in_flight()
-    if unfinished := sorted(run.scheme.unfinished):
+    compiled, snapshot, given = run.compiled, ending.snapshot, ending.given
+    state = () if snapshot is None else snapshot.state
+    _asked(run, run.scheme.note_in_flight)
+    if unfinished := sorted(_asked(run, lambda: run.scheme.unfinished) or ()):
         metadata["unfinished"] = unfinished
-    if run.outcome is Outcome.DIVERGED and run.good is not None:
-        leaves = tuple(jnp.asarray(np.array(leaf)) for leaf in run.good.params)
-        metadata["params_version"] = run.good.version
     if (shapes := len(compiled.batch_shapes)) > 1:  # each was compiled while the run went on
         metadata["batch_shapes"] = shapes
-    metadata |= {"final_params": digest(leaves), "final_opt_state": digest(snapshot.state)}
+    counters = dict(_asked(run, lambda: run.scheme.counters) or {})
+    if snapshot is None or run.outcome is Outcome.DIVERGED or given.version != snapshot.version:
+        metadata["params_version"] = given.version
+    if run.outcome is Outcome.DIVERGED:
+        metadata["divergence"] = described_divergence(run)
+    metadata |= {"final_params": digest(given.params), "final_opt_state": digest(state)}
     execution = run.ledger.execution(metadata)
     if run.outcome is not Outcome.FAILED and not stuck:  # else the row of a commit that was under way may be missing
         try:
@@ -67,16 +57,16 @@ def conclude(
         except ExecutionError as error:
             run.outcome, run.error = Outcome.FAILED, error
             run.message = f"the scheme {run.name!r} has recorded what cannot have happened: {error}; {run.message}"
-    message = run.message + "".join(f"; worker {w.worker} could not be stopped" for w in stuck)
+    message = run.message + _late(run) + "".join(f"; worker {w.worker} could not be stopped" for w in stuck)
     return TrainResult(
-        params=jax.tree.unflatten(compiled.params_structure, leaves),
-        opt_state=jax.tree.unflatten(compiled.state_structure, snapshot.state) if has_state else None,
+        params=jax.tree.unflatten(compiled.params_structure, given.params),
+        opt_state=None if snapshot is None else jax.tree.unflatten(compiled.state_structure, state),
         execution=execution,
         outcome=run.outcome or Outcome.FAILED,
         message=message,
         evaluations=evaluations,
-        aux=_aux_columns(run.aux, execution.ticket),
-        counters=dict(run.scheme.counters),
+        aux=run.aux.of(execution.ticket),
+        counters=counters,
         duration_s=float(execution.time_s.max()) if len(execution) else 0.0,
         error=run.error,
         traceback="".join(traceback.format_exception(run.error)) if run.error is not None else "",
@@ -86,10 +76,30 @@ def conclude(
     )
 
 
-def _aux_columns(aux: dict[int, Any], tickets: np.ndarray) -> dict[str, np.ndarray]:
-    # A scheme at fault may have written tickets that no worker drew; the validation of the execution says so.
-    if not len(tickets) or not all(int(ticket) in aux for ticket in tickets):
-        return {}
-    names = aux_names(aux[int(tickets[0])])
-    rows = [[np.asarray(leaf) for leaf in jax.tree.leaves(aux[int(ticket)])] for ticket in tickets]
-    return {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+def _asked(run: Run, of_scheme: Callable[[], Any]) -> Any:
+    """What a scheme says at the end; one that raises fails the run, and loses nothing but that."""
+    try:
+        return of_scheme()
+    except Exception as error:
+        if run.outcome is not Outcome.FAILED:
+            run.outcome, run.error = Outcome.FAILED, error
+            run.message = f"the scheme {run.name!r} raised {_words(error)}, when asked at the end; {run.message}"
+        return None
+
+
+def _late(run: Run) -> str:
+    """What went wrong when the run had ended already, as a sentence to go on with."""
+    known = {_words(run.error)} if run.error is not None else set()
+    if run.outcome in (Outcome.DIVERGED, Outcome.FAILED):
+        known.add("")  # in these, further losses say nothing new
+    text = ""
+    for message, error in list(run.late):
+        if _words(error) not in known and message != NOT_FINITE:
+            known.add(_words(error))  # all workers may have raised the same
+            text += f"; after it had ended, {message}"
+            run.error = run.error or error
+    return text
+
+
+def _words(error: BaseException | None) -> str:
+    return "" if error is None else f"{type(error).__name__}: {error}"

@@ -7,13 +7,16 @@ import threading
 from typing import Any
 
 from jasgd.core.compiled import Compiled
+from jasgd.core.finiteness import paths_of
 from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Committed, Dropped, View
 from jasgd.core.scheme import Scheme
 from jasgd.data import Batches, BatchesExhausted
 from jasgd.record.result import Outcome
 from jasgd.record.timings import Phases
+from jasgd.training.aux_columns import AuxColumns
 
+NOT_FINITE = "a commit made parameters not finite"  # until it is known which was the first
 STANDING = 100  # gradients of one worker in a row that may be committed without a newer version
 
 
@@ -47,9 +50,11 @@ class Run:
         self.outcome: Outcome | None = None
         self.message = ""
         self.error: BaseException | None = None
+        self.divergence: dict[str, Any] = {}  # the gradient whose loss was not finite and ended the run
+        self.late: list[tuple[str, BaseException | None]] = []  # what went wrong when the run had ended already
         self.good: View | None = None  # newest view that a finite loss was computed on
         self.longest_s = [0.0] * self.workers  # each worker's longest gradient, which it alone writes
-        self.aux: dict[int, Any] = {}  # by ticket
+        self.aux = AuxColumns(self.workers)
         self.phases = Phases(self.workers)
         self._newest = [-1] * self.workers  # version of each worker's newest commit
         self._standing = [0] * self.workers  # its gradients since, which were committed at no newer one
@@ -58,14 +63,30 @@ class Run:
 
     def finish(self, outcome: Outcome, message: str, error: BaseException | None = None) -> None:
         """Ends the run: no later commit is taken, and every worker that waits is woken."""
+        if not self._end(outcome, message, error) and (error is not None or outcome is Outcome.DIVERGED):
+            self.late.append((message, error))
+
+    def _end(
+        self, outcome: Outcome, message: str, error: BaseException | None, divergence: dict[str, Any] | None = None
+    ) -> bool:
+        """Ends the run, unless it has ended; whether it had not."""
         with self._mutex:
             if self.outcome is not None:
-                return
+                return False
             self.outcome, self.message, self.error = outcome, message, error
+            self.divergence = divergence or {}
         try:
             self.scheme.close(message)
+        except Exception as raised:  # of a scheme at fault; the run is over all the same
+            self.late.append((f"close of the scheme {self.name!r} raised {type(raised).__name__}: {raised}", raised))
         finally:
             self.over.set()
+        return True
+
+    def stop_at_end(self) -> None:
+        """Notes Ctrl-C while workers were waited for, or at the last evaluation, of a run that had ended by itself."""
+        if self.outcome in (Outcome.FINISHED, Outcome.CONVERGED):
+            self.outcome, self.message = Outcome.STOPPED, f"{self.message}, then stopped by Ctrl-C"
 
     def leave(self, error: BatchesExhausted) -> None:
         """Notes that a worker has no batch left; the run fails when no worker has one.
@@ -78,7 +99,7 @@ class Run:
             self._without_batches += 1
             last = self._without_batches == self.workers
         if last or self.scheme.needs_every_worker:
-            self.finish(Outcome.FAILED, str(error), error)
+            self._end(Outcome.FAILED, str(error), error)  # once the run is over, none is needed any more
 
     def require_progress(self, done: Committed | Dropped, worker: int) -> None:
         """Ends the run where a scheme commits and does not advance: a number of steps would never be reached.
@@ -104,17 +125,41 @@ class Run:
                 f"gradients in a row, and none at a version above {self._newest[worker]}",
             )
 
-    def conclude(self, done: Committed | Dropped, worker: int, ticket: int) -> None:
+    def conclude(self, done: Committed | Dropped, worker: int) -> None:
         """Updates the run after a commit or a drop, and ends it at the last step."""
         self.require_progress(done, worker)
-        if not isinstance(done, Committed):
-            self.aux.pop(ticket, None)
-        elif self.limit is not None and done.version + 1 >= self.limit:
+        if self.ledger.health.first is not None:
+            self.finish(Outcome.DIVERGED, NOT_FINITE)
+            return
+        if isinstance(done, Committed) and self.limit is not None and done.version + 1 >= self.limit:
             self.finish(Outcome.FINISHED, f"all {self.limit} steps were taken")
 
     def diverge(self, version: int, ticket: int, worker: int, loss: float) -> None:
         """Ends the run at a loss that is not finite."""
-        self.finish(Outcome.DIVERGED, f"the loss at version {version} (ticket {ticket}, worker {worker}) is {loss}")
+        message = f"the loss at version {version} (ticket {ticket}, worker {worker}) is {loss}"
+        found = {"version_read": version, "ticket": ticket, "worker": worker, "loss": str(loss)}
+        if not self._end(Outcome.DIVERGED, message, None, found):
+            self.late.append((message, None))
+
+    def admits(self, view: View) -> bool:
+        """Whether a gradient may be computed on what was read; where it is not finite, the run ends.
+
+        Only for a scheme that does not look at what its commits make. A commit before the read was the cause; which one
+        it was is known where what the one before it made was read as well.
+        """
+        health = self.ledger.health
+        if health.look(view.params):
+            health.note_good(view.version - 1)
+            return True
+        health.note_leaves(view.params, max(0, view.version - 1))
+        if health.first is None:
+            return True
+        self.finish(Outcome.DIVERGED, NOT_FINITE)
+        return False
+
+    def paths(self) -> list[str]:
+        """Of the parameters' leaves."""
+        return paths_of(self.compiled.params_structure)
 
     def note_good(self, view: View) -> None:
         """Remembers parameters with a finite loss; racing workers may leave a slightly older one, as good as any."""

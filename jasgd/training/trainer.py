@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from jasgd.core.admission import admit, first_batch
 from jasgd.core.arguments import check_functions
 from jasgd.core.compiled import Compiled, Leaves
 from jasgd.core.devices import as_device
+from jasgd.core.finiteness import are_finite
 from jasgd.core.freed_memory import give_back
 from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Gradient, View
@@ -32,6 +34,7 @@ from jasgd.showing import brief
 from jasgd.training.conclusion import conclude
 from jasgd.training.engines.supervisor import Conditions, Supervisor
 from jasgd.training.engines.threads import WorkerThreads
+from jasgd.training.interrupts import Interrupts
 from jasgd.training.progress import Progress
 from jasgd.training.run import Run
 
@@ -88,7 +91,8 @@ def train(
       evaluate_every_s: seconds between evaluations, > 0.
       has_aux: whether ``loss_fn`` returns aux.
       on_nonfinite: ``"stop"`` ends the run as ``diverged`` at the first loss that is not finite, with the last good
-        parameters; ``"pass"`` goes on, for transformations such as ``optax.apply_if_finite``.
+        parameters; ``"pass"`` goes on, for transformations such as ``optax.apply_if_finite``. Parameters that are not
+        finite end it either way.
       throw: whether a failed or diverged run raises; else look at ``result.outcome``.
       on_progress: called about ten times a second with a :class:`Progress`, by the thread that called ``train``.
       device: a jax device for parameters and gradients, or its platform and index, as in ``"gpu:0"``; None for JAX's
@@ -96,7 +100,9 @@ def train(
       seed: recorded in the execution; give the same to what draws your batches and initial parameters.
 
     Returns:
-      The result. Ctrl-C ends a run gracefully as ``stopped``.
+      The result. Ctrl-C ends a run gracefully as ``stopped``; more of them are held until there is a result, but one in
+      the last evaluation cuts that short. What a worker raises after the last step is a RuntimeWarning and
+      ``result.error``.
 
     Raises:
       TypeError, ValueError: for arguments that cannot work, before anything starts; BatchesExhausted, a RuntimeError,
@@ -151,7 +157,7 @@ def train(
         "dtypes": describe_dtypes(params=leaves, opt_state=state, batch=first),
     }
     with contextlib.nullcontext() if device is None else jax.default_device(device):
-        gradient_s = _warm_up(compiled, running, leaves, first)
+        gradient_s = _warm_up(compiled, running, ledger, leaves, first)
 
     def batch_of(ticket: int) -> Any:
         return first if ticket == 0 else drawn(ticket)
@@ -159,27 +165,42 @@ def train(
     finite, name = on_nonfinite == "stop", schemes.describe(factory)
     run = Run(running, compiled, ledger, batch_of, check_finite=finite, name=name)
     run.longest_s = [gradient_s * max(1.0, workers / (os.cpu_count() or 1))] * workers
+    if has_aux:
+        run.aux.warm_up(jax.eval_shape(compiled.gradient, leaves, first)[1])
     conditions = Conditions(time_limit_s, target_loss, evaluate, evaluate_every_s, on_progress)
-    supervisor = Supervisor(run, conditions)
-    stuck = supervisor.supervise(WorkerThreads(run, device))
-    result = conclude(run, leaves, metadata, supervisor.evaluations, stuck)
-    del run, running, supervisor, setup  # the copies of parameters that the scheme has, before memory is given back
+    with Interrupts() as interrupts:
+        supervisor = Supervisor(run, conditions, interrupts)
+        stuck, ending = supervisor.supervise(WorkerThreads(run, device), leaves)
+        result = conclude(run, leaves, metadata, supervisor.evaluations, stuck, ending)
+        if interrupts.held:
+            result = result.stopped_at_end()
+    # The copies of parameters that the scheme has, before memory is given back.
+    del run, running, supervisor, setup, ending
     give_back((*leaves, *state))
     if throw and result.outcome in (Outcome.FAILED, Outcome.DIVERGED):
         raise TrainingError(result) from result.error
+    if throw and result.error is not None:  # the run had ended by itself before
+        try:
+            warnings.warn(result.message, RuntimeWarning, stacklevel=2)
+        except RuntimeWarning as warning:  # where warnings are errors
+            raise TrainingError(result) from warning
     return result
 
 
-def _warm_up(compiled: Compiled, scheme: Scheme, leaves: Leaves, batch: Any) -> float:
+def _warm_up(compiled: Compiled, scheme: Scheme, ledger: Ledger, leaves: Leaves, batch: Any) -> float:
     """Compiles before the clock starts, since every worker would compile at once; gives a gradient's time in s."""
     if isinstance(scheme, NativeScheme):
         return scheme.rehearse()
+    from jasgd.schemes.native.finite import native_look  # imported only where it is needed
+
     loss, _, grads = jax.block_until_ready(compiled.gradient(leaves, batch))
     scheme.warm_up(Gradient(0, 0, View(0, leaves), grads, loss, float(loss)))
     del grads  # before the next ones are there
     started = time.perf_counter()
     jax.block_until_ready(compiled.gradient(leaves, batch))
-    return time.perf_counter() - started
+    gradient_s = time.perf_counter() - started
+    ledger.health.adapt(leaves, ledger.workers, native_look(leaves) or are_finite, gradient_s)
+    return gradient_s
 
 
 def check_options(

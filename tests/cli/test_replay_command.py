@@ -171,6 +171,21 @@ def test_a_divergence_is_found(capsys, trained, tmp_path):
     assert (code, text) == (0, "every version up to 0 is finite\n")
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered in")
+def test_a_loss_that_ended_a_run_is_found_though_all_its_parameters_are_finite(capsys, tmp_path):
+    """Kind: a tool that says all is well, and has not looked at what ended the run."""
+    train = ["train", *SMALL, "--scheme", "leashed", "--learning-rate", "1e30", "--out", tmp_path]
+    assert run(capsys, *train)[0] == 1
+    code, report, _ = replayed(capsys, tmp_path, "--bisect-nonfinite")
+    assert code == 1
+    found = report["first_nonfinite"]
+    assert found["recorded"] in ("inf", "nan")
+    assert found["version"] > 0
+    code, text, _ = run(capsys, "replay", tmp_path, "--bisect-nonfinite")
+    assert code == 1
+    assert f"the loss of ticket {found['ticket']} at version {found['version']} (worker" in text
+
+
 def test_hogwild_says_what_it_cannot_reproduce(capsys, tmp_path):
     assert run(capsys, "train", *SMALL, "--scheme", "hogwild", "--out", tmp_path)[0] == 0
     code, report, _ = replayed(capsys, tmp_path)

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import signal
 
 import jax.numpy as jnp
 import numpy as np
@@ -117,6 +118,22 @@ def test_ctrl_c_between_runs_keeps_what_was_run():
     loaded[:] = [0, 0]
     with pytest.raises(KeyboardInterrupt):  # nothing to keep
         compare(problem, ["constant"], (0,), workers=2, learning_rate=0.05, steps=20)
+
+
+def test_ctrl_c_while_a_run_is_saved_is_held_until_it_is():
+    """Kind: an interruption that costs the run."""
+    saved = []
+
+    def on_result(arm, seed, result):
+        signal.raise_signal(signal.SIGINT)
+        saved.append(result)
+
+    comparison = compare(
+        Parabola, ["constant", "tail"], (0, 1), workers=2, learning_rate=0.05, steps=20, on_result=on_result
+    )
+    assert comparison.stopped
+    assert len(saved) == 1
+    assert comparison.runs["constant"][0] is saved[0]
 
 
 def test_a_transformation_or_scheme_of_ones_own_reaches_the_runs():

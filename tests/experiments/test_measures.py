@@ -57,6 +57,12 @@ def test_nothing_is_reached_without_gradients_or_without_a_finite_initial_loss()
         assert all(map(math.isnan, reached(result_of(losses).execution, 2.0)))
 
 
+def test_a_share_of_a_loss_that_is_not_positive_is_never_reached():
+    """Kind: a number that misleads. Half of -3 is more than it, so it would be reached at once."""
+    for initial in (-3.0, 0.0):
+        assert all(map(math.isnan, reached(result_of([initial] * 60).execution, 0.5)))
+
+
 def test_the_initial_loss_is_that_of_all_gradients_on_the_initial_parameters():
     execution = result_of([2.0, 6.0] + [2.0] * 40, staleness=1).execution
     assert execution.version_read[:2].tolist() == [0, 0]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from jasgd import cluster, problems, report
-from jasgd.experiments.spectrum import sweep
+from jasgd.experiments.arms import Arm
+from jasgd.experiments.spectrum import Spectrum, sweep
 from jasgd.experiments.spectrum_jobs import Point
 
 EQUAL = {"equal": cluster.Cluster(compute_s=cluster.gamma(1.0, 4))}
@@ -146,3 +147,16 @@ def test_bad_input_is_refused(change, message):
     options |= change
     with pytest.raises(ValueError, match=message):
         sweep(load, options.pop("arms"), options.pop("seeds"), **options)
+
+
+@pytest.mark.parametrize("first", [[math.nan, math.nan], [0.1, math.nan], [math.inf, math.inf]])
+def test_a_learning_rate_without_a_final_loss_is_not_the_best(first):
+    """Kind: a number that misleads. Nothing is less than NaN, so one that came first stayed the best."""
+    losses = {0.5: first, 0.1: [1.0, 3.0]}
+    runs = {
+        Point("equal", 1, seed, "tail", rate): {"outcome": "failed", "final_loss": loss}
+        for rate, of_seeds in losses.items()
+        for seed, loss in enumerate(of_seeds)
+    }
+    made = Spectrum("network", (Arm.parse("tail"),), (0, 1), (1,), ("equal",), tuple(losses), {}, runs)
+    assert [row["learning_rate"] for row in made.best] == [0.1]

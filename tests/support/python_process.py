@@ -13,15 +13,19 @@ TESTS = Path(__file__).parent.parent
 PATH = os.pathsep.join([str(Path(jasgd.__file__).parent.parent), str(TESTS)])
 
 
-def start_python(*arguments: object, env: dict[str, str] | None = None, without: Iterable[str] = (), cwd=None):
+def start_python(
+    *arguments: object, env: dict[str, str] | None = None, without: Iterable[str] = (), cwd=None, stdin: bool = False
+):
     """Starts Python with these command-line arguments.
 
-    ``env`` is added to the environment of this process, of which ``without`` names what is left out.
+    ``env`` is added to the environment of this process, of which ``without`` names what is left out. ``stdin`` is
+    whether its standard input is a pipe.
     """
     environment = {name: value for name, value in os.environ.items() if name not in set(without)}
     return subprocess.Popen(
         [sys.executable, *map(str, arguments)], env=environment | {"PYTHONPATH": PATH} | (env or {}), cwd=cwd,
-        text=True, encoding="utf-8", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, encoding="utf-8", stdin=subprocess.PIPE if stdin else None, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )  # fmt: skip
 
 

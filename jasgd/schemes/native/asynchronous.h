@@ -13,17 +13,28 @@
 namespace jasgd {
 namespace {
 
-// Component by component and without a lock, as the scheme is: others may read and add meanwhile.
-template <typename T>
-void AddIn(char* to, const ffi::RemainingArgs& from, size_t first, size_t count) {
+// Component by component and without a lock, as the scheme is: others may read and add meanwhile. Gives the first leaf
+// with a sum that is not finite, or -1.
+template <typename T, typename Bits, int kExponentBit>
+int64_t AddIn(char* to, const ffi::RemainingArgs& from, size_t first, size_t count) {
   T* sum = reinterpret_cast<T*>(to);
-  for (size_t i = first; i < first + count; ++i) {
-    const ffi::AnyBuffer leaf = Arg(from, i);
+  int64_t nonfinite = -1;
+  for (size_t i = 0; i < count; ++i) {
+    const ffi::AnyBuffer leaf = Arg(from, first + i);
     const T* update = reinterpret_cast<const T*>(leaf.untyped_data());
     const size_t size = leaf.element_count();
-    for (size_t j = 0; j < size; ++j) sum[j] += update[j];
+    Bits any = 0;
+    for (size_t j = 0; j < size; ++j) {
+      const T now = sum[j] + update[j];
+      sum[j] = now;
+      Bits number;
+      std::memcpy(&number, &now, sizeof(T));
+      any |= Overflowing<Bits, kExponentBit>(number);
+    }
+    if (nonfinite < 0 && any >> (8 * sizeof(Bits) - 1) != 0) nonfinite = i;
     sum += size;
   }
+  return nonfinite;
 }
 
 // (caller) -> (number, loss, gradient ..., parameters read ... where they are asked for)
@@ -100,21 +111,23 @@ Status Published(Store* store, Worker* worker, const ffi::RemainingArgs& args, s
       std::lock_guard<std::mutex> held(store->mutex);
       store->current.state.swap(next.state);
     }
-    const auto add = store->is_double ? AddIn<double> : AddIn<float>;
-    add(base.params->bytes.data(), args, params, store->param_leaves);
+    const auto add = store->is_double ? AddIn<double, uint64_t, 52> : AddIn<float, uint32_t, 23>;
+    const int64_t nonfinite = add(base.params->bytes.data(), args, params, store->param_leaves);
     std::lock_guard<std::mutex> held(store->mutex);
+    NoteFinite(store, worker, nonfinite, store->claimed - 1, worker->view);
     ++store->finished;
     worker->claimed = -1;
     return kDone;
   }
   next.params = store->params_pool.Take();
-  CopyIn(next.params->bytes.data(), args, params, store->param_leaves);
+  const int64_t nonfinite = CopyInLooking(next.params->bytes.data(), args, params, store->param_leaves);
   next.params->version = version + 1;
   std::lock_guard<std::mutex> held(store->mutex);
   if (store->scheme == kLeashed) {  // with the gate no worker can have come between
     if (IsOver(store, store->current.params->version)) return kClosed;
     if (store->current.params != base.params) return kLost;
   }
+  NoteFinite(store, worker, nonfinite, version, base.params);
   std::swap(store->current, next);
   return kDone;
 }

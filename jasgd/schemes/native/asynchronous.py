@@ -112,6 +112,7 @@ class NativeAsynchronous(NativeStore):
             status, read, version, tau, tries, loss = answer[1:7]
             done: Committed | Dropped | None = None
             if status == DONE:
+                self._note_health(worker, ticket, answer)
                 done = ledger.record_row(AppliedRow(worker, ticket, read, version, tau, answer.factor, loss, tries))
             elif status in (CLOSED, NONFINITE):
                 ledger.note_read(worker, read)  # and it was not committed

@@ -22,6 +22,7 @@ _FUNCTIONS = {  # what Python calls of native.cc: result, arguments
     "JasgdAnswer": (_address, (_address, _wide)),
     "JasgdNow": (ctypes.c_double, ()),
     "JasgdClock": (_bytes, ()),
+    "JasgdFinite": (_number, (_wide, *(_address,) * 3)),
     "JasgdClose": (None, (_address,)),
     "JasgdEnter": (None, ()),
     "JasgdWait": (None, (_address, _wide)),
@@ -35,6 +36,7 @@ _FUNCTIONS = {  # what Python calls of native.cc: result, arguments
     "JasgdSnapshot": (_wide, (_address, _address, _address)),
     "JasgdGood": (_wide, (_address, _address)),
     "JasgdVersion": (_wide, (_address,)),
+    "JasgdFirstNonfinite": (_wide, (_address,)),
     "JasgdCounters": (None, (_address, ctypes.POINTER(_wide), ctypes.POINTER(_wide))),
     "JasgdClaimed": (_wide, (_address, _wide)),
 }
@@ -104,6 +106,12 @@ def _functions(file: Path) -> ctypes.CDLL:
     for name in HANDLERS:
         getattr(loaded, name)
     return loaded
+
+
+def is_compiled() -> bool:
+    """Whether :func:`library` finds native.cc compiled, and need not call a compiler."""
+    folder = cache_folder()
+    return folder is not None and kept(folder) is not None
 
 
 def _require_same_clock(loaded: ctypes.CDLL) -> None:

@@ -44,6 +44,14 @@ double JasgdNow() { return Now(); }
 
 const char* JasgdClock() { return kClock; }
 
+// Whether all numbers of so many arrays are finite; see Kind.
+int32_t JasgdFinite(int64_t arrays, const void* const* numbers, const int64_t* counts, const int32_t* kinds) {
+  for (int64_t i = 0; i < arrays; ++i) {
+    if (!AllFinite(numbers[i], counts[i], static_cast<Kind>(kinds[i]))) return 0;
+  }
+  return 1;
+}
+
 // Refuses later commits; a worker that waits for the others of a round that is not decided gives it up.
 void JasgdClose(void* address) {
   auto* store = static_cast<Store*>(address);
@@ -132,6 +140,7 @@ void JasgdOffer(void* address, int64_t number, int64_t version_read, double loss
   worker->answer.loss = loss;
   worker->answer.tries = 0;
   worker->answer.computed_s = 0;
+  worker->answer.nonfinite = -1;
   worker->kept.assign(bytes, bytes + size);
   if (params_read != nullptr) {
     worker->view = store->params_pool.Copy(params_read);
@@ -154,7 +163,8 @@ int64_t JasgdSnapshot(void* address, char* params, char* state) {
   return version;
 }
 
-// The newest parameters that a finite loss was computed on, and their version; -1 where there are none.
+// The newest parameters that a finite loss was computed on and no commit had made not finite, or some from before such
+// a commit, and their version; -1 where there are none.
 int64_t JasgdGood(void* address, char* params) {
   auto* store = static_cast<Store*>(address);
   Held good;
@@ -165,6 +175,13 @@ int64_t JasgdGood(void* address, char* params) {
   if (!good) return -1;
   std::memcpy(params, good->bytes.data(), good->bytes.size());
   return good->version;
+}
+
+// The lowest version whose commit has made parameters not finite, of Hogwild! or one before it.
+int64_t JasgdFirstNonfinite(void* address) {
+  auto* store = static_cast<Store*>(address);
+  std::lock_guard<std::mutex> held(store->mutex);
+  return store->first_nonfinite;
 }
 
 int64_t JasgdVersion(void* address) { return Current(static_cast<Store*>(address)).params->version; }

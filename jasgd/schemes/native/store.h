@@ -22,6 +22,7 @@
 #include <mutex>
 #include <vector>
 
+#include "finite.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;
@@ -39,6 +40,7 @@ struct Answer {
   int64_t version_read = 0, version = 0, staleness = 0, tries = 0;
   double loss = 0, factor = 0, read_s = 0, computed_s = 0;
   int64_t ticket = 0;  // of the batch; Python writes it, where the order of the gradients matters
+  int64_t nonfinite = -1;  // the first leaf that the commit made not finite, -1 for none
 };
 
 struct Block {
@@ -158,7 +160,8 @@ struct Store {
   Meeting meeting;    // synchronous
   std::mutex mutex;   // of the references and numbers below; nothing is copied or computed under it
   Snapshot current;   // Hogwild!: the state alone is replaced
-  Held good;          // newest parameters that a finite loss was computed on
+  Held good;          // newest parameters that a finite loss was computed on, and no commit had made not finite
+  int64_t first_nonfinite = INT64_MAX;  // the lowest version whose commit has made parameters not finite
   int64_t claimed = 0, finished = 0, overlapped_reads = 0;  // Hogwild!'s
   std::vector<Worker> workers;
 };
@@ -225,6 +228,18 @@ void CopyOut(const char* from, const ffi::RemainingRets& to, size_t first, size_
   }
 }
 
+// Like CopyIn, and looks at the numbers on their way: the first leaf with one that is not finite, or -1.
+int64_t CopyInLooking(char* to, const ffi::RemainingArgs& from, size_t first, size_t count) {
+  int64_t nonfinite = -1;
+  for (size_t i = 0; i < count; ++i) {
+    const ffi::AnyBuffer leaf = Arg(from, first + i);
+    const bool finite = CopyFinite(to, leaf.untyped_data(), leaf.element_count(), KindOf(leaf.element_type()));
+    if (!finite && nonfinite < 0) nonfinite = i;
+    to += leaf.size_bytes();
+  }
+  return nonfinite;
+}
+
 void CopyIn(char* to, const ffi::RemainingArgs& from, size_t first, size_t count) {
   for (size_t i = first; i < first + count; ++i) {
     const ffi::AnyBuffer leaf = Arg(from, i);
@@ -267,7 +282,18 @@ Held View(Store* store, Worker* worker) {
 // Remembers what the worker has read, on which its loss is finite.
 void NoteGood(Store* store, const Worker* worker) {
   std::lock_guard<std::mutex> held(store->mutex);
+  if (worker->view->version > store->first_nonfinite) return;
   if (!store->good || worker->view->version > store->good->version) store->good = worker->view;
+}
+
+// Called with the store's mutex held, before what the worker's commit has made can be read: notes whether that is
+// finite. ``version`` is that of the commit, or of a later one where others may have added to the same numbers meanwhile.
+// ``before`` are parameters from before it, which are good enough where there are none with a finite loss.
+void NoteFinite(Store* store, Worker* worker, int64_t nonfinite, int64_t version, const Held& before) {
+  worker->answer.nonfinite = nonfinite;
+  if (nonfinite < 0 || version >= store->first_nonfinite) return;
+  store->first_nonfinite = version;
+  if (!store->good || store->good->version > version) store->good = before;
 }
 
 // Reads under the lock of the scheme that has one; ``copy`` is called with what is read.
@@ -289,6 +315,7 @@ ffi::Error Read(ffi::AnyBuffer caller, ffi::RemainingRets rets) {
   Worker* worker = me.worker;
   worker->answer.tries = 0;
   worker->answer.computed_s = 0;
+  worker->answer.nonfinite = -1;
   ReadWith(me.store, worker, [&](const std::vector<char>& bytes) {
     CopyOut(bytes.data(), rets, 1, me.store->param_leaves);
   });

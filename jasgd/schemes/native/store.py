@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.core.compiled import Leaves
+from jasgd.core.health import NonFiniteCommit
 from jasgd.core.messages import Gradient, Snapshot, View
 from jasgd.core.scheme import NativeScheme, Setup, unwatched
 from jasgd.jax_settings import processors
@@ -28,7 +29,7 @@ from jasgd.schemes.native.build import library
 KINDS = ("locked", "hogwild", "leashed", "synchronous")  # this order and the next are store.h's
 DONE, LOST, BUSY, STALE, CLOSED, NONFINITE = range(6)
 NUMBER = jax.ShapeDtypeStruct((), jnp.int32)
-_ANSWER = struct.Struct("=6q4dq")
+_ANSWER = struct.Struct("=6q4d2q")
 _PLAIN = "?bhilqBHILQefdFD"  # dtypes whose arrays XLA and NumPy lay out alike; bfloat16 besides
 
 
@@ -46,6 +47,7 @@ class Answer(NamedTuple):
     read_s: float
     computed_s: float
     ticket: int  # which Python sets, where it matters
+    nonfinite: int  # the first leaf that the commit made not finite, -1 for none
 
 
 class Unfit(ValueError):
@@ -72,6 +74,8 @@ class NativeStore(NativeScheme):
       ValueError: for ``native`` that is not True.
     """
 
+    checks_commits = True
+    averages = False  # whether a commit is of several gradients
     adds = False  # whether what is committed is the update and not what comes of it
     copies_locked = True  # whether a read, of a scheme that has a lock, has it while it copies
 
@@ -116,7 +120,7 @@ class NativeStore(NativeScheme):
         return Snapshot(version, *map(self._leaves, blocks, likes))
 
     def good(self) -> View | None:
-        """The newest parameters that a finite loss was computed on, in a round that looked."""
+        """The newest parameters with a finite loss in a round that looked, or some from before a bad commit."""
         block = np.empty(size_of(self._params_like), np.uint8)
         version = self._library.JasgdGood(self._store, block.ctypes.data)
         return None if version < 0 else View(version, self._leaves(block, self._params_like))
@@ -125,6 +129,13 @@ class NativeStore(NativeScheme):
         """Later commits raise Closed; one that has begun to write is finished."""
         self._ledger.close(reason)
         self._library.JasgdClose(self._store)
+
+    def _note_health(self, worker: int, ticket: int, answer: Answer) -> None:
+        """Notes a commit after which parameters are not finite, as native.cc has seen while it copied or added."""
+        if answer.nonfinite >= 0:
+            of = (-1, -1) if self.averages or self.adds else (worker, ticket)
+            version = self._library.JasgdFirstNonfinite(self._store) if self.adds else answer.version
+            self._ledger.health.note(NonFiniteCommit(version, answer.nonfinite, not self.adds, *of))
 
     def note_in_flight(self) -> None:
         """Tells the ledger what workers have read whose rounds did not end, as they could not be stopped or failed."""

@@ -171,9 +171,11 @@ ffi::Error Publish(ffi::AnyBuffer caller, ffi::RemainingArgs args, ffi::Remainin
     if (is_first) {
       Snapshot next{store->params_pool.Take(), store->states_pool.Take()};
       CopyIn(next.state->bytes.data(), args, 1, store->state_leaves);
-      CopyIn(next.params->bytes.data(), args, 1 + store->state_leaves, store->param_leaves);
+      const int64_t nonfinite =
+          CopyInLooking(next.params->bytes.data(), args, 1 + store->state_leaves, store->param_leaves);
       next.state->version = next.params->version = version;
       std::lock_guard<std::mutex> held(store->mutex);
+      NoteFinite(store, worker, nonfinite, version - 1, store->current.params);
       std::swap(store->current, next);
       meeting.factor = Number(Arg(args, 0));
       meeting.published = version;

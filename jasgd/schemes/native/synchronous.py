@@ -37,6 +37,7 @@ class NativeSynchronous(NativeStore):
     """
 
     name = "synchronous"
+    averages = True
     needs_every_worker = True  # a run cannot go on without one
 
     def __init__(self, setup: Setup, *, native: bool = True):
@@ -63,6 +64,7 @@ class NativeSynchronous(NativeStore):
             answer = self._met(worker, answer, check_finite)
         done = None
         if answer.status == DONE:
+            self._note_health(worker, ticket, answer)
             done = self._row(worker, ticket, answer.version, answer.factor, answer.loss)
         else:
             self._ledger.note_read(worker, answer.version_read)  # and it was not committed
@@ -90,6 +92,7 @@ class NativeSynchronous(NativeStore):
         self._inside[worker] = False
         if answer.status == CLOSED:
             raise Closed(self._ledger.closed or "steps")
+        self._note_health(worker, gradient.ticket, answer)
         return self._row(worker, gradient.ticket, answer.version, answer.factor, answer.loss)
 
     def note_in_flight(self) -> None:

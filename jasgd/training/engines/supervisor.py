@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import jax
 
+from jasgd.core.compiled import Leaves
+from jasgd.core.messages import Snapshot
 from jasgd.record.evaluations import named_numbers
 from jasgd.record.result import Outcome, StuckWorker
+from jasgd.training.ending import Ending, settle
 from jasgd.training.engines.threads import WorkerThreads
+from jasgd.training.interrupts import Interrupts
 from jasgd.training.progress import RECENT, Progress, progress_of
 from jasgd.training.run import Run
 
@@ -38,55 +43,69 @@ class Supervisor:
     Args:
       run: the run.
       conditions: when it ends.
+      interrupts: the context of Ctrl-C that this is called in.
 
     Attributes:
       evaluations: what ``evaluate`` gave, each with ``time_s`` and ``version``.
     """
 
-    def __init__(self, run: Run, conditions: Conditions):
+    def __init__(self, run: Run, conditions: Conditions, interrupts: Interrupts):
         self.evaluations: list[dict[str, float]] = []
+        self._interrupts = interrupts
         self._run, self._ledger, self._conditions = run, run.ledger, conditions
         self._warned = False
 
-    def supervise(self, workers: WorkerThreads) -> tuple[StuckWorker, ...]:
+    def supervise(self, workers: WorkerThreads, initial: Leaves) -> tuple[tuple[StuckWorker, ...], Ending]:
         """Starts the workers, watches until the run is over, and waits for them.
 
         Args:
           workers: what makes the workers of the run work.
+          initial: the parameters that the run began with.
 
         Returns:
-          The workers that did not end.
+          The workers that did not end, and what the run has come to.
         """
-        run = self._run
+        run, interrupts = self._run, self._interrupts
         try:
-            self._evaluate()
-            for evaluation in self.evaluations:
-                evaluation["time_s"] = 0.0  # compiling the first evaluation is not counted
-            self._ledger.start()
-            workers.start()
-            self._watch(workers)
+            with interrupts.taken():
+                self._evaluate(run.scheme.snapshot)
+                for evaluation in self.evaluations:
+                    evaluation["time_s"] = 0.0  # compiling the first evaluation is not counted
+                self._ledger.start()
+                workers.start()
+                self._watch(workers)
         except KeyboardInterrupt:
             run.finish(Outcome.STOPPED, "stopped by Ctrl-C")
         except BaseException as error:
             run.finish(Outcome.FAILED, f"{type(error).__name__} while the workers were watched: {error}", error)
         try:
-            workers.join(GRACE_S + 2 * max(run.longest_s))
-            self._close()
+            with interrupts.taken():
+                workers.join(GRACE_S + 2 * max(run.longest_s))
         except KeyboardInterrupt:
-            # While the run was ending: what is left of that is left out.
-            if run.outcome in (Outcome.FINISHED, Outcome.CONVERGED):
-                run.outcome, run.message = Outcome.STOPPED, f"{run.message}, then stopped by Ctrl-C"
-        return workers.stuck()
+            run.stop_at_end()
+            ending = settle(run, initial)
+        else:
+            ending = settle(run, initial)
+            try:
+                with interrupts.taken():
+                    self._close(ending)
+            except KeyboardInterrupt:  # what is left of the end is left out
+                run.stop_at_end()
+        return workers.stuck(), ending
 
-    def _close(self) -> None:
+    def _close(self, ending: Ending) -> None:
         """The last evaluation and the last report."""
         run = self._run
         try:
-            if run.outcome in (Outcome.FINISHED, Outcome.CONVERGED, Outcome.STOPPED):
-                self._evaluate()
+            if run.outcome in (Outcome.FINISHED, Outcome.CONVERGED, Outcome.STOPPED) and ending.snapshot is not None:
+                newest = ending.snapshot
+                self._evaluate(lambda: newest._replace(params=ending.given.params))
+                self._note_evaluation()
             self._report()
             self._warn_of_shapes()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             if run.outcome is not Outcome.FAILED:  # the first error is the one that is reported
                 run.outcome, run.error = Outcome.FAILED, error
                 run.message = f"{type(error).__name__} at the end of the run: {error}"
@@ -103,7 +122,7 @@ class Supervisor:
                 run.finish(Outcome.FINISHED, f"the time limit of {limit_s:g} s was reached")
                 return
             if self._conditions.evaluate is not None and now >= next_evaluation:
-                self._evaluate()
+                self._evaluate(run.scheme.snapshot)
                 next_evaluation = self._ledger.now() + every_s
             self._check_target()
             self._warn_of_shapes()
@@ -116,10 +135,11 @@ class Supervisor:
         if target is None:
             return
         if self._conditions.evaluate is not None:
-            reached = bool(self.evaluations) and self.evaluations[-1]["loss"] <= target
+            loss = self.evaluations[-1]["loss"] if self.evaluations else math.nan
+            reached = -math.inf < loss <= target  # a loss of -inf is none that was aimed at
         else:
             losses = self._ledger.recent(RECENT)["loss"]
-            reached = len(losses) == RECENT and float(losses.mean()) <= target
+            reached = len(losses) == RECENT and -math.inf < float(losses.mean()) <= target
         if reached:
             self._run.finish(Outcome.CONVERGED, f"the target loss of {target:g} was reached")
 
@@ -137,10 +157,17 @@ class Supervisor:
             stacklevel=5,  # the caller of train
         )
 
-    def _evaluate(self) -> None:
+    def _note_evaluation(self) -> None:
+        """Says where the last evaluation gave numbers that are not finite: training losses need not have shown it."""
+        last = self.evaluations[-1] if self.evaluations else {}
+        if odd := {name: value for name, value in last.items() if not math.isfinite(value)}:
+            numbers = ", ".join(f"{name} {value}" for name, value in odd.items())
+            self._run.message += f"; but evaluate gave {numbers} at version {last['version']}"
+
+    def _evaluate(self, snapshot_of: Callable[[], Snapshot]) -> None:
         if self._conditions.evaluate is None:
             return
-        snapshot = self._run.scheme.snapshot()
+        snapshot = snapshot_of()
         time_s = self._ledger.now()
         params = jax.tree.unflatten(self._run.compiled.params_structure, snapshot.params)
         numbers = named_numbers(self._conditions.evaluate(params), {"time_s", "version"})

@@ -38,7 +38,7 @@ class WorkerThreads:
     def _begin(self, worker: int) -> None:
         try:
             self._under_settings(self._work, worker)
-        except BaseException as error:  # JAX did not take a setting over, or a device
+        except BaseException as error:  # whatever it is: it must not vanish, nor keep the run waiting
             self._run.finish(Outcome.FAILED, f"worker {worker} raised {type(error).__name__}: {error}", error)
         finally:
             self._ended[worker].set()
@@ -46,7 +46,7 @@ class WorkerThreads:
     def _work(self, worker: int) -> None:
         device = contextlib.nullcontext() if self._device is None else jax.default_device(self._device)
         with device:
-            work(worker, self._run, self._ended[worker].set)
+            work(worker, self._run)
 
     def start(self) -> None:
         """Starts all workers."""

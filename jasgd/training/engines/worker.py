@@ -5,19 +5,17 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable
 
 import numpy as np
 
 from jasgd.core.messages import Closed, Gradient
 from jasgd.core.scheme import NativeScheme
 from jasgd.data import BatchesExhausted
-from jasgd.record.result import Outcome
 from jasgd.training.run import Run
 
 
-def work(worker: int, run: Run, on_end: Callable[[], None]) -> None:
-    """Computes and commits gradients until the run is over; an exception ends the run and is kept as its error."""
+def work(worker: int, run: Run) -> None:
+    """Computes and commits gradients until the run is over, or its batches are; raises what any of that raises."""
     try:
         began = time.perf_counter()
         scheme = run.scheme
@@ -28,10 +26,6 @@ def work(worker: int, run: Run, on_end: Callable[[], None]) -> None:
         pass  # the run is over, and the thread that ended it has said why
     except BatchesExhausted as error:
         run.leave(error)
-    except BaseException as error:
-        run.finish(Outcome.FAILED, f"worker {worker} raised {type(error).__name__}: {error}", error)
-    finally:
-        on_end()
 
 
 def step(worker: int, run: Run, began: float) -> float:
@@ -50,6 +44,8 @@ def step(worker: int, run: Run, began: float) -> float:
     drawn = time.perf_counter()
     view = run.scheme.read(worker)
     viewed = time.perf_counter()
+    if not run.scheme.checks_commits and not run.admits(view):
+        return viewed
     loss, aux, grads = run.compiled.gradient(view.params, batch)
     loss_value = float(np.asarray(loss))  # waits for the computation; float(loss) costs several times as much
     computed = time.perf_counter()
@@ -60,13 +56,13 @@ def step(worker: int, run: Run, began: float) -> float:
             return computed
         run.note_good(view)
     if aux is not None:
-        run.aux[ticket] = aux
+        run.aux.note(worker, ticket, aux)
     gradient = Gradient(worker, ticket, view, grads, loss, loss_value)
     del view, grads  # so that a scheme can let go of them
     done = run.scheme.commit(gradient)
     committed = time.perf_counter()
     run.phases.note(worker, ticket, began, drawn, viewed, computed, committed)
-    run.conclude(done, worker, ticket)
+    run.conclude(done, worker)
     return committed
 
 
@@ -82,7 +78,7 @@ def native_step(scheme: NativeScheme, worker: int, run: Run, began: float) -> fl
         run.diverge(result.version_read, ticket, worker, result.loss_value)
         return committed
     if result.aux is not None:
-        run.aux[ticket] = result.aux
+        run.aux.note(worker, ticket, result.aux)
     run.phases.note(worker, ticket, began, drawn, result.read_s, result.computed_s, committed)
-    run.conclude(result.done, worker, ticket)
+    run.conclude(result.done, worker)
     return committed

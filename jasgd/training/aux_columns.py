@@ -1,0 +1,99 @@
+"""The scalars that a loss function returns beside its loss: kept while a run goes on, columns at its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jasgd.core.admission import aux_names
+
+TOGETHER = 64  # gradients of one worker whose scalars are put together
+
+
+class AuxColumns:
+    """The aux of each gradient, by worker; a scalar takes a few bytes, where an array of JAX takes some 2 KB.
+
+    A compiled function puts so many at a time together, in a sixth of the time that NumPy takes one by one.
+
+    Guarantees. All workers may call ``note`` at once, each with its own number: no two share memory. ``of`` may be
+    called while a worker that could not be stopped notes on.
+
+    Args:
+      workers: number of workers, ≥ 1.
+
+    Example:
+      >>> columns = AuxColumns(1)
+      >>> columns.note(0, 7, {"accuracy": jnp.float32(0.5)})
+      >>> columns.of(np.array([7, 8]))
+      {'accuracy': array([0.5, nan], dtype=float32)}
+    """
+
+    def __init__(self, workers: int):
+        self._waiting: list[list[tuple[int, Any]]] = [[] for _ in range(workers)]
+        self._noted: list[list[tuple[list[int], list[np.ndarray]]]] = [[] for _ in range(workers)]
+        self._like: Any = None  # any aux, for the names
+
+    def warm_up(self, like: Any) -> None:
+        """Compiles what puts scalars like these together; once in a process for each dtype."""
+        for dtype in {leaf.dtype for leaf in jax.tree.leaves(like)}:
+            _stacked(*[jnp.zeros((), dtype)] * TOGETHER)
+
+    def note(self, worker: int, ticket: int, aux: Any) -> None:
+        """Notes what the loss function gave for one gradient.
+
+        Args:
+          worker: whose gradient it is; int.
+          ticket: of its mini-batch.
+          aux: a pytree of scalars, of the same structure every time.
+        """
+        waiting = self._waiting[worker]
+        waiting.append((ticket, aux))
+        if len(waiting) == TOGETHER:
+            self._noted[worker].append(_put_together(waiting))
+            self._waiting[worker] = []
+            self._like = aux
+
+    def of(self, tickets: np.ndarray) -> dict[str, np.ndarray]:
+        """The columns of these gradients.
+
+        Args:
+          tickets: int64 of shape (n,).
+
+        Returns:
+          For each name, in the order of the leaves, an array of shape (n,), of a dtype for all its scalars.
+          Where some tickets were not noted, as those of a commit that did not return, it is a floating-point one with
+          NaN for them. Nothing where none of them was noted.
+        """
+        parts = [part for of_worker in self._noted for part in list(of_worker)]
+        for waiting in map(list, self._waiting):
+            parts += [([ticket], [np.asarray(leaf)[None] for leaf in jax.tree.leaves(aux)]) for ticket, aux in waiting]
+            self._like = waiting[0][1] if waiting else self._like
+        if not parts or not len(tickets):
+            return {}
+        noted = np.concatenate([np.asarray(numbers, np.int64) for numbers, _ in parts])
+        order = np.argsort(noted, kind="stable")
+        place = np.minimum(np.searchsorted(noted[order], tickets), len(noted) - 1)
+        is_noted = noted[order][place] == tickets
+        if not is_noted.any():
+            return {}
+        columns = {}
+        for name, column in zip(aux_names(self._like), zip(*(c for _, c in parts), strict=True), strict=True):
+            values = np.concatenate(column)[order][place]
+            if not is_noted.all():
+                values = values if jnp.issubdtype(values.dtype, jnp.floating) else values.astype(np.float64)
+                values[~is_noted] = np.nan
+            columns[name] = values
+        return columns
+
+
+@jax.jit
+def _stacked(*scalars: Any) -> Any:
+    return jnp.stack(scalars)
+
+
+def _put_together(waiting: list[tuple[int, Any]]) -> tuple[list[int], list[np.ndarray]]:
+    columns = zip(*(jax.tree.leaves(aux) for _, aux in waiting), strict=True)
+    return [ticket for ticket, _ in waiting], [np.array(_stacked(*column)) for column in columns]
