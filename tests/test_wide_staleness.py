@@ -144,7 +144,7 @@ def test_a_model_is_fitted_to_a_binned_law_as_to_the_values_in_it():
 def test_a_law_of_known_values_says_that_it_counts_no_others():
     with pytest.raises(TypeError, match="a law of known values counts no others: begin with an empty law"):
         StalenessHistogram.from_staleness([1, 2]).count(3)
-    with pytest.raises(TypeError, match="law must be one that counts on, .* got a law of known values"):
+    with pytest.raises(TypeError, match=r"law must be one that counts on, .* got a law of known values"):
         jasgd.staleness_adaptive(rules.tail(), StalenessHistogram.from_staleness([1, 2]))
     law = StalenessHistogram.from_staleness([1, 2], bins=4).count(3)
     assert law.weights.tolist() == [0, 1, 1, 1, 0]
