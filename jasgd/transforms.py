@@ -133,7 +133,7 @@ def staleness_adaptive(rule: str | Rule, law: Any = None) -> optax.GradientTrans
         if isinstance(measured, StalenessHistogram):
             # This is always so, but XLA must wait for it: otherwise its CPU backend finds so many kernels ready at once
             # that it wakes a pool of threads, which takes twice as long.
-            valid &= jax.tree.leaves(measured)[0][0] >= -1
+            valid &= jax.tree.leaves(measured)[0][0] >= -1  # of the ring, or of the counts
         factor = jnp.where(valid, factor, jnp.float32(jnp.nan))
         scaled = jax.tree.map(lambda u: u * factor.astype(u.dtype), updates)
         return scaled, StalenessAdaptiveState(measured, factor)
