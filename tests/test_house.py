@@ -50,7 +50,7 @@ FLOORS = {
         ["analysis", "candidates"],
         ["decisions"],
         ["certificates", "convergence"],
-        ["auditing", "command_line", "bridge"],
+        ["auditing", "command_line", "exit_codes", "bridge"],
         [""],
         ["verify", "check", "bounds", "table", "identities"],
     ],

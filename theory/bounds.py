@@ -14,12 +14,13 @@ from flint import fmpq
 
 from theory.candidates.candidate import Candidate, check_support
 from theory.candidates.loading import load
-from theory.command_line import BAD_INPUT, EXIT, add_parameter_options, with_parameters
+from theory.command_line import add_parameter_options, with_parameters
 from theory.convergence.amplitude import best_amplitude, shape_of
 from theory.convergence.candidate_moments import moments_of
 from theory.convergence.theorem import BITS, NUMBERS, Case, Outcome, Theorem, evaluate
 from theory.convergence.theorems import THEOREMS
 from theory.decisions.verdict import Verdict, worst
+from theory.exit_codes import BAD_INPUT, EXIT, guarded
 from theory.laws import Law
 from theory.laws.parsing import parse_law
 from theory.numbers.balls import Number, precision
@@ -70,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     return command
 
 
+@guarded
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line.
 

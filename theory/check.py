@@ -14,8 +14,10 @@ import sys
 from jasgd.text_files import read_text
 from theory.certificates.checker import check
 from theory.certificates.rejection import Rejected
+from theory.exit_codes import BAD_INPUT, guarded
 
 
+@guarded
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; 0 where every certificate holds, 1 where one does not, 3 where one cannot be read."""
     parser = argparse.ArgumentParser(prog="python -m theory.check", description="Verifies certificates again.")
@@ -26,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
             data = json.loads(read_text(path))
         except (OSError, ValueError) as error:
             print(f"{path}: cannot be read: {error}", file=sys.stderr)
-            return 3
+            return BAD_INPUT
         try:
             print(f"{path}: {check(data)} claims verified")
         except Rejected as error:

@@ -19,6 +19,8 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
+from theory.exit_codes import guarded
+
 #: Anything that adds and multiplies: fractions, or elements of a polynomial ring.
 Scalar = Any
 
@@ -178,6 +180,7 @@ def random_law(seed: int, support: int) -> LawWithFactors:
     return LawWithFactors(staleness, masses, amplitude, [Fraction(draw.randint(0, 4000), 1000) for _ in range(support)])
 
 
+@guarded
 def main() -> int:
     """Prints a table of the identities; 0 where every one holds."""
     from rich.console import Console

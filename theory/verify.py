@@ -12,10 +12,12 @@ from typing import Any
 
 from theory.candidates.candidate import CandidateError
 from theory.candidates.loading import load
-from theory.certificates.certificate import certificate, save
-from theory.command_line import BAD_INPUT, EXIT, add_parameter_options, with_parameters
+from theory.certificates.certificate import certificate, confirmed, require_writable, save
+from theory.command_line import add_parameter_options, with_parameters
 from theory.decisions.decision import Decision, Report, decide
+from theory.decisions.time_limit import OutOfTime, limited
 from theory.decisions.verdict import Verdict
+from theory.exit_codes import BAD_INPUT, EXIT, guarded
 from theory.formulas.writing import text
 from theory.laws.parsing import parse_law
 from theory.numbers.decimals import ends, shown
@@ -29,6 +31,7 @@ AUDITED = {
     "distance": "initial distance D = |x₀ − x*|, in [x]; bounds that need it are left out without it",
     "mu": "Polyak-Łojasiewicz constant μ, in [f]/[x]²; bounds that need it are left out without it",
 }
+READING_S = 20.0  # for reading a candidate, however little time each condition may take
 _COLOURS = {Verdict.PROVED: "green", Verdict.REFUTED: "red", Verdict.UNKNOWN: "yellow"}
 
 
@@ -39,8 +42,8 @@ def parser() -> argparse.ArgumentParser:
         description="Proves or refutes that a step-size function C(τ) is defined, positive and decreasing, preserves "
         "the overall step size (E[C] = 1), stays within an amplitude, and has finite moments.",
         epilog="A candidate file is Python and is run, as importing it would run it; nothing else is evaluated. "
-        "Exit codes: 0 all proved, 1 something refuted, 2 something unknown, 3 bad input; an audit's is 0 where "
-        "nothing is refuted.",
+        "Exit codes: 0 all proved, 1 something refuted, 2 something unknown, 3 bad input, 4 a failure of the "
+        "checker; an audit's is 0 where nothing is refuted.",
     )
     command.add_argument(
         "candidate", nargs="?", help="Python file that defines C or step_size(tau), or jasgd.rules:NAME[:key=value,...]"
@@ -78,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     return command
 
 
+@guarded
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line.
 
@@ -85,8 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
       arguments: those of the command; of the process where None.
 
     Returns:
-      0 where all is proved, 1 where something is refuted, 2 where something is unknown, 3 for bad input; an audit
-      gives 0 where nothing is refuted.
+      0 where all is proved, 1 where something is refuted, 2 where something is unknown, 3 for bad input, 4
+      where the checker itself fails; an audit gives 0 where nothing is refuted.
     """
     try:
         options = parser().parse_args(arguments)
@@ -97,18 +101,33 @@ def main(arguments: list[str] | None = None) -> int:
             raise CandidateError("give a candidate, or --execution RUN")
         if options.execution is not None:
             return _audit(options)
-        candidate = with_parameters(load(options.candidate), options)
-        report = decide(candidate, [parse_law(spec) for spec in options.distribution], limit_s=options.limit_s)
-    except ValueError as error:
+        if not options.limit_s > 0:
+            raise CandidateError(f"--limit-s must be > 0, got {options.limit_s:g}")
+        if options.certificate:
+            require_writable(options.certificate)
+        report = confirmed(_decided(options), limit_s=options.limit_s)
+        if options.certificate:
+            save(certificate(report), options.certificate)
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
-    if options.certificate:
-        save(certificate(report), options.certificate)
     if options.json:
         print(json.dumps(as_json(report), indent=1, ensure_ascii=False))
     else:
         _print(report)
     return EXIT[report.verdict]
+
+
+def _decided(options: argparse.Namespace) -> Report:
+    """The report on the candidate of a command line; reading it has a time limit as each condition has."""
+    limit_s = max(options.limit_s, READING_S)
+    try:
+        with limited(limit_s):
+            candidate = with_parameters(load(options.candidate), options)
+            laws = [parse_law(spec) for spec in options.distribution]
+    except OutOfTime:
+        raise CandidateError(f"{options.candidate}: not read within {limit_s:g} s") from None
+    return decide(candidate, laws, limit_s=options.limit_s)
 
 
 def _audit(options: argparse.Namespace) -> int:

@@ -100,6 +100,8 @@ def is_unbounded(formula: Formula, setting: Setting, first: int) -> bool:
     """Whether a formula's size is shown to grow without bound: its dominant term does, and nothing is below."""
     terms = algebra.algebraic(resolved(formula, setting, first)).as_sum()
     grouped = _grouped(terms, setting)
+    if not grouped:
+        return False  # the formula is 0
     leading, *_ = _fastest_first(list(grouped), setting)
     standing = GrowthRate(Fraction(0), (), Fraction(0))
     return leading != standing and _is_faster(leading, standing, setting) and not grouped[leading].contains(0)
@@ -127,6 +129,8 @@ def _compared(formula: Formula, setting: Setting, first: int) -> bool:
 
 def _sum_sign(terms: Sum, setting: Setting, first: int) -> int:
     grouped = _grouped(terms, setting)
+    if not grouped:
+        return 0
     leading, *others = _fastest_first(list(grouped), setting)
     if grouped[leading].contains(0):
         raise Undecided("the coefficient of the dominant term may be zero")

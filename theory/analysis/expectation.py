@@ -18,7 +18,7 @@ from theory.analysis.growth_bounds import GrowthBound, growth_bound
 from theory.analysis.setting import Setting
 from theory.formulas.formula import TAU, Formula, factored, multiply, number, substitute, subtract
 from theory.laws.law import CDFKind, Law
-from theory.numbers.balls import NotFinite, Number, Undecided, ball
+from theory.numbers.balls import NotFinite, Number, Undecided, ball, sign
 from theory.numbers.ranges import Range
 
 _FURTHER = 64  # how often a window is extended for a formula that grows
@@ -194,7 +194,12 @@ class UnderLaw(Setting):
             constants, moving = factored(formula)
             if constants and moving:  # a constant times what may be known already
                 factor = compiled(multiply(*constants), self)(0)
-                self._moments[formula] = scaled(self.moments(multiply(*moving)), factor)
+                try:
+                    self._moments[formula] = scaled(self.moments(multiply(*moving)), factor)
+                except Diverges:
+                    if sign(factor) != 0:  # Undecided where it may be 0: 0 times what diverges is 0
+                        raise
+                    self._moments[formula] = FactorMoments(fmpq(0), fmpq(0), fmpq(0))
             else:
                 self._moments[formula] = moments(formula, self)
         return self._moments[formula]

@@ -109,11 +109,14 @@ class PointValues:
             return False
 
 
-def probes(formula: Formula, domain: Domain, law_last: int | None = None) -> Iterator[int]:
-    """Where to look for counterexamples: the first 300, and around the formula's numbers and powers of two."""
+def probes(formula: Formula, domain: Domain, law_last: int | None = None, *, few: bool = False) -> Iterator[int]:
+    """Where to look for counterexamples: the first 300, and around the formula's numbers and powers of two.
+
+    With ``few``, the first 30 and single powers of two: what is enough to check a proof.
+    """
     first, last = domain
     seen: set[int] = set()
-    near = [n for n in range(first, first + 300)]
+    near = list(range(first, first + (30 if few else 300)))
     for node in nodes(formula):
         if node[0] == "number" and 2 < abs(node[1]) < 10**15:
             whole = abs(node[1].numerator // node[1].denominator)
@@ -124,8 +127,8 @@ def probes(formula: Formula, domain: Domain, law_last: int | None = None) -> Ite
     if law_last is not None:
         near.extend(range(law_last - 1, law_last + 3))
     for power in range(8, 41):
-        near.extend(range(2**power, 2**power + 5))
-        near.extend(range(3 * 2 ** (power - 1), 3 * 2 ** (power - 1) + 5))
+        near.extend(range(2**power, 2**power + (1 if few else 5)))
+        near.extend(range(3 * 2 ** (power - 1), 3 * 2 ** (power - 1) + (1 if few else 5)))
     if last is not None:
         near.extend(range(last - 3, last + 1))
     for tau in near:

@@ -33,7 +33,11 @@ class CandidateError(ValueError):
 
     def within(self, name: str) -> CandidateError:
         """The same error with the name of the file, or of the option, and the line in front of its text."""
-        return CandidateError(f"{name}: {self}" if self.line is None else f"{name}:{self.line}: {self}")
+        return type(self)(f"{name}: {self}" if self.line is None else f"{name}:{self.line}: {self}")
+
+
+class TooLong(CandidateError):
+    """A number of more digits than are computed with."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -50,6 +54,8 @@ class Candidate(Shown):
       domain: first and last staleness, None for no last.
       amplitude: A.
       parameters: the range of each; both ends excluded where it is no single number.
+      is_file: whether it was read from a file, and not made of a rule of the library.
+      assumptions: what the file assumes of each, by the names that SymPy has for it.
     """
 
     name: str
@@ -61,6 +67,8 @@ class Candidate(Shown):
     domain: Domain = (0, None)
     amplitude: Fraction = Fraction(1)
     parameters: Mapping[str, Range] = dataclasses.field(default_factory=dict)
+    is_file: bool = True
+    assumptions: Mapping[str, Mapping[str, bool]] = dataclasses.field(default_factory=dict)
 
     def _facts(self) -> dict[str, Any]:
         return {

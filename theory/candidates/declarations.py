@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import difflib
 import json
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -18,7 +20,51 @@ from theory.laws.law import CDF_KINDS, CDFKind
 from theory.laws.parsing import parse_law
 from theory.numbers import ranges
 from theory.numbers.ranges import Range
-from theory.numbers.rationals import as_fmpq
+from theory.numbers.rationals import MOST_DIGITS, as_fmpq, exact
+
+#: What a formula is written with: no parameter may have such a name.
+RESERVED = ("tau", "F", "mean", "pi", "E")
+#: What a file may declare, and other words for it that people try.
+DECLARATIONS = {
+    "C": ("step_size_function", "factor"),
+    "step_size": ("stepsize", "step_sizes"),
+    "parameters": ("params", "parameter"),
+    "cdf": ("cdf_kind",),
+    "distribution": ("distributions", "law", "laws"),
+    "domain": ("domains", "support"),
+    "amplitude": ("amplitudes",),
+}
+
+
+def refuse_misspelt(source: str) -> None:
+    """Refuses a file that binds a name like that of a declaration, and makes no use of it.
+
+    Args:
+      source: the text of a candidate file, which can be parsed.
+
+    Raises:
+      CandidateError: with the line, and with the declaration that is meant.
+
+    Example:
+      >>> refuse_misspelt("Domain = (0, 9)")
+      Traceback (most recent call last):
+      theory.candidates.candidate.CandidateError: Domain is no declaration, and nothing uses it; domain is one
+    """
+    tree = ast.parse(source)
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    for statement in tree.body:
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        bound = [target.id for target in targets if isinstance(target, ast.Name)]
+        if isinstance(statement, ast.FunctionDef):
+            bound.append(statement.name)
+        for name in bound:
+            if name in used or name in DECLARATIONS:
+                continue
+            for declaration, others in DECLARATIONS.items():
+                near = name.casefold() in (declaration.casefold(), *others)
+                if near or difflib.SequenceMatcher(None, name.casefold(), declaration).ratio() > 0.85:
+                    text = f"{name} is no declaration, and nothing uses it; {declaration} is one"
+                    raise CandidateError(text, statement.lineno)
 
 
 def read_parameters(path: str) -> dict[str, Range]:
@@ -50,6 +96,10 @@ def parameters_of(declared: Any) -> dict[str, Range]:
 def _mapping(declared: Any) -> Mapping[str, Any]:
     if not isinstance(declared, Mapping) or not all(isinstance(key, str) for key in declared):
         raise CandidateError(f"parameters must map names to numbers or pairs, got {declared!r}")
+    for key in declared:
+        if key in RESERVED or not key.isidentifier():
+            reserved = ", ".join(RESERVED)
+            raise CandidateError(f"a parameter is named by an identifier other than {reserved}, got {key!r}")
     return declared
 
 
@@ -108,9 +158,12 @@ def _rational(key: str, declared: Any) -> Fraction:
             return Fraction(int(declared.p), int(declared.q))
         if isinstance(declared, bool):
             raise ValueError
-        return Fraction(declared)
-    except (TypeError, ValueError, ZeroDivisionError) as error:
-        raise CandidateError(f"{key} must be a decimal or a fraction, got {declared!r}") from error
+        return exact(declared) if isinstance(declared, str) else Fraction(declared)
+    except (TypeError, ValueError, OverflowError) as error:
+        got = repr(declared)
+        raise CandidateError(
+            f"{key} must be a decimal or a fraction of at most {MOST_DIGITS} digits, got {got[:60]}"
+        ) from error
 
 
 def _end(value: Fraction | None) -> fmpq | None:

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import ast
+import builtins
+import copy
 import inspect
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
 import sympy
 
-from theory.candidates.candidate import CandidateError
+from theory.candidates.candidate import CandidateError, TooLong
 from theory.formulas.from_sympy import distribution, tau
 from theory.numbers.ranges import Range
+from theory.numbers.rationals import exact
+
+_MOST_BITS = 2**24  # of a power of two integers in a file
 
 
-def run(source: str, name: str) -> dict[str, Any]:
-    """Runs a file as importing it would, and returns the names that it defines."""
+def run(source: str, name: str, importing: Callable[..., Any] | None = None) -> dict[str, Any]:
+    """Runs a file as importing it would, and returns the names that it defines.
+
+    Args:
+      source: its text.
+      name: its name.
+      importing: what its imports call in place of Python's own.
+
+    Returns:
+      The values of its names.
+
+    Raises:
+      CandidateError: for a file that cannot be run.
+    """
     try:
         tree = ast.parse(source, filename=name)
         tree = ast.fix_missing_locations(_ExactDecimals(source).visit(tree))
@@ -26,14 +43,16 @@ def run(source: str, name: str) -> dict[str, Any]:
         raise CandidateError(f"syntax error: {error.msg}", error.lineno) from error
     except ValueError as error:
         raise CandidateError(str(error)) from error
-    exact = {"__rational__": sympy.Rational, "__quotient__": _quotient, "__power__": _power}
-    values: dict[str, Any] = {"__name__": "candidate", "__file__": name, **exact}
+    arithmetic = {"__rational__": _decimal, "__quotient__": _quotient, "__power__": _power}
+    values: dict[str, Any] = {"__name__": "candidate", "__file__": name, **arithmetic}
+    if importing is not None:
+        values["__builtins__"] = {**vars(builtins), "__import__": importing}
     try:
         exec(code, values)  # the user's own file, run as importing it would
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise CandidateError(f"{type(error).__name__}: {error}", _line_of(error, name)) from error
+        raise _refusal(error, name) from error
     return values
 
 
@@ -46,30 +65,53 @@ def expression_of(values: dict[str, Any], name: str, source: str, parameters: Ma
     if "step_size" not in values:
         raise CandidateError("no candidate: give an expression C, or a function step_size(tau)")
     function, line = values["step_size"], _line_defining(source, "step_size")
-    expected = "step_size(tau) or step_size(tau, F), and parameters by their names"
+
+    def symbol_of(argument: str) -> Any:
+        if argument == "F":
+            return distribution
+        return sympy.Symbol(argument, real=True) if argument in parameters else None
+
     try:
-        arguments = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError) as error:
-        raise CandidateError(f"step_size must be a function {expected}", line) from error
-    named = [argument.name for argument in arguments]
-    kinds = {argument.kind for argument in arguments}
-    if not named or kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
-        raise CandidateError(f"step_size must be {expected}; got ({', '.join(named)})", line)
-    keywords: dict[str, Any] = {named[0]: tau}
-    for other in named[1:]:
-        if other == "F":
-            keywords[other] = distribution
-        elif other in parameters:
-            keywords[other] = sympy.Symbol(other, real=True)
-        elif next(a for a in arguments if a.name == other).default is inspect.Parameter.empty:
-            raise CandidateError(f"step_size must be {expected}; got ({', '.join(named)})", line)
+        keywords = arguments_of(function, tau, symbol_of)
+    except CandidateError as error:
+        raise CandidateError(str(error), line) from error
     try:
         value = function(**keywords)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise CandidateError(f"{type(error).__name__}: {error}", _line_of(error, name)) from error
+        raise _refusal(error, name) from error
     return _checked(value, line, "step_size(tau)")
+
+
+def arguments_of(function: Any, tau: Any, value_of: Callable[[str], Any]) -> dict[str, Any]:
+    """The arguments that a candidate's ``step_size`` is called with, by name.
+
+    Args:
+      function: the ``step_size`` of a file.
+      tau: what its first argument is.
+      value_of: what another argument is, by its name; None for what it is not called with.
+
+    Returns:
+      A value by name.
+
+    Raises:
+      CandidateError: for what is no function, or asks for something else.
+    """
+    expected = "step_size(tau) or step_size(tau, F), and parameters by their names"
+    try:
+        arguments = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise CandidateError(f"step_size must be a function {expected}") from error
+    named = [argument.name for argument in arguments]
+    kinds = {argument.kind for argument in arguments}
+    refusal = CandidateError(f"step_size must be {expected}; got ({', '.join(named)})")
+    if not named or kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
+        raise refusal
+    values = {argument.name: value_of(argument.name) for argument in arguments[1:]}
+    if any(values[a.name] is None and a.default is inspect.Parameter.empty for a in arguments[1:]):
+        raise refusal
+    return {named[0]: tau} | {name: value for name, value in values.items() if value is not None}
 
 
 def _checked(value: Any, line: int, what: str) -> tuple[Any, int]:
@@ -95,18 +137,42 @@ class _ExactDecimals(ast.NodeTransformer):
         call = ast.Call(ast.Name("__rational__", ast.Load()), [ast.Constant(written.replace("_", ""))], [])
         return ast.copy_location(call, node)
 
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
+        self.generic_visit(node)
+        if not isinstance(node.op, (ast.Div, ast.Pow)):
+            return node
+        before = copy.deepcopy(node.target)
+        before.ctx = ast.Load()  # type: ignore[attr-defined]
+        whole = ast.copy_location(ast.BinOp(before, node.op, node.value), node)
+        return ast.copy_location(ast.Assign([node.target], self._exact(whole)), node)
+
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
+        return self._exact(node)
+
+    def _exact(self, node: ast.BinOp) -> ast.expr:
         if isinstance(node.op, ast.Div):
-            exact = "__quotient__"
+            name = "__quotient__"
         elif isinstance(node.op, ast.Pow):
-            exact = "__power__"
+            name = "__power__"
         else:
             return node
-        return ast.copy_location(ast.Call(ast.Name(exact, ast.Load()), [node.left, node.right], []), node)
+        return ast.copy_location(ast.Call(ast.Name(name, ast.Load()), [node.left, node.right], []), node)
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         return node
+
+
+def _refusal(error: BaseException, name: str) -> CandidateError:
+    """What a file raised, as an error of the candidate with the line."""
+    if isinstance(error, CandidateError):
+        return type(error)(str(error), _line_of(error, name))
+    return CandidateError(f"{type(error).__name__}: {error}", _line_of(error, name))
+
+
+def _decimal(written: str) -> sympy.Rational:
+    value = exact(written)
+    return sympy.Rational(value.numerator, value.denominator)
 
 
 def _quotient(left: Any, right: Any) -> Any:
@@ -115,7 +181,12 @@ def _quotient(left: Any, right: Any) -> Any:
 
 
 def _power(base: Any, exponent: Any) -> Any:
-    """The power, a rational of two integers."""
+    """The power, a rational of two integers; of at most so many bits as a step size may need."""
+    whole = (int, sympy.Integer)
+    if isinstance(base, whole) and isinstance(exponent, whole) and abs(int(base)) > 1:
+        bits = int(base).bit_length()
+        if bits * abs(int(exponent)) > _MOST_BITS:
+            raise TooLong(f"a power of a number of {bits} bits is too long")
     return sympy.Rational(base) ** exponent if type(base) is type(exponent) is int and base else base**exponent
 
 

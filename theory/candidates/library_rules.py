@@ -120,4 +120,5 @@ def rule_candidate(spec: str) -> Candidate:
         untranslatable=why,
         cdf=next(iter(law.kinds)) if law.kinds else "mid",
         parameters=parameters,
+        is_file=False,
     )

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import sympy
+
 from jasgd.text_files import read_text
+from theory.candidates.assumptions import assumptions_of, require_assumptions
 from theory.candidates.candidate import Candidate, CandidateError, check_support
-from theory.candidates.declarations import amplitude_of, cdf_of, domain_of, laws_of, parameters_of
+from theory.candidates.declarations import amplitude_of, cdf_of, domain_of, laws_of, parameters_of, refuse_misspelt
 from theory.candidates.file import expression_of, run
 from theory.candidates.library_rules import rule_candidate
+from theory.candidates.second_reading import difference
 from theory.formulas.from_sympy import Untranslatable, distribution, tau, translated
 from theory.numbers.ranges import Range
 
@@ -50,14 +55,19 @@ def loads(source: str, name: str = "candidate.py") -> Candidate:
 def _read(source: str, name: str) -> Candidate:
     """Reads a candidate; its errors do not name the file yet."""
     values = run(source, name)
+    refuse_misspelt(source)
     parameters = parameters_of(values.get("parameters", {}))
     expression, line = expression_of(values, name, source, parameters)
     _refuse_unknown_symbols(expression, line, parameters)
+    assumed = _assumptions(values, expression, line, parameters)
     formula, why = None, None
     try:
         formula = translated(expression, frozenset(parameters))
     except Untranslatable as error:
         why = str(error)
+    domain = domain_of(values.get("domain", (0, None)))
+    if formula is not None and (why := difference(source, name, formula, parameters, domain)) is not None:
+        formula = None
     return Candidate(
         name=name,
         source=source,
@@ -65,10 +75,33 @@ def _read(source: str, name: str) -> Candidate:
         untranslatable=why,
         cdf=cdf_of(values.get("cdf", "mid")),
         laws=laws_of(values.get("distribution", ())),
-        domain=domain_of(values.get("domain", (0, None))),
+        domain=domain,
         amplitude=amplitude_of(values.get("amplitude", 1)),
         parameters=parameters,
+        assumptions=assumed,
     )
+
+
+def with_parameters(candidate: Candidate, values: Mapping[str, Range]) -> Candidate:
+    """The candidate with other ranges of its parameters, read a second time in these.
+
+    Args:
+      candidate: the candidate.
+      values: the ranges by name.
+
+    Returns:
+      The candidate with these ranges.
+
+    Raises:
+      CandidateError: for a parameter that it does not have, or a range in which its file's assumptions do not hold.
+    """
+    for name, known in values.items():
+        require_assumptions(name, candidate.assumptions.get(name, {}), known)
+    changed = candidate.with_parameters(values)
+    if changed.formula is None or not changed.is_file:
+        return changed
+    why = difference(changed.source, changed.name, changed.formula, changed.parameters, changed.domain)
+    return changed if why is None else dataclasses.replace(changed, formula=None, untranslatable=why)
 
 
 def _refuse_unknown_symbols(expression: Any, line: int, parameters: Mapping[str, Range]) -> None:
@@ -80,11 +113,20 @@ def _refuse_unknown_symbols(expression: Any, line: int, parameters: Mapping[str,
         if symbol.name not in parameters:
             hint = "F is an argument of step_size(tau, F)" if symbol.name == "F" else "name it in parameters"
             raise CandidateError(f"the symbol {symbol.name} is neither tau nor a parameter; {hint}", line)
-        known = parameters[symbol.name]
-        for assumed in ("positive", "nonnegative", "negative", "nonpositive"):
-            if getattr(symbol, f"is_{assumed}") and not getattr(known, f"is_{assumed}")():
-                raise CandidateError(f"{symbol.name} is declared {assumed}, but its range is not", line)
-        if symbol.is_nonzero and not known.is_zero_free():
-            raise CandidateError(f"{symbol.name} is declared nonzero, but its range is not", line)
-        if any(getattr(symbol, f"is_{assumed}") is not None for assumed in ("integer", "rational", "algebraic")):
-            raise CandidateError(f"{symbol.name} is declared to be whole, its range is not", line)
+
+
+def _assumptions(
+    values: Mapping[str, Any], expression: Any, line: int, parameters: Mapping[str, Range]
+) -> dict[str, dict[str, bool]]:
+    """What the file assumes of its parameters, also of those that are simplified away."""
+    named = [value for value in values.values() if isinstance(value, sympy.Symbol) and value != tau]
+    symbols = [
+        symbol for symbol in {*named, *expression.free_symbols} - {tau, distribution} if symbol.name in parameters
+    ]
+    assumed = assumptions_of(sorted(symbols, key=str))
+    try:
+        for name, facts in assumed.items():
+            require_assumptions(name, facts, parameters[name])
+    except CandidateError as error:
+        raise CandidateError(str(error), line) from error
+    return assumed

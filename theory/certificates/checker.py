@@ -52,17 +52,34 @@ def check(data: Any) -> int:
     with precision(PRECISIONS[0]):
         for place, claim in enumerate(data["claims"]):
             try:
-                seen.add(_check_claim(claim, questions))
+                seen.add(_verified(claim, questions))
             except Rejected as error:
                 raise Rejected(f"claim {place}: {error}") from error
-            except (ArithmeticError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-                raise Rejected(f"claim {place} cannot be read or verified: {type(error).__name__}: {error}") from error
     require(len(seen) == len(data["claims"]), "a claim is there twice")
     defined = {c["question_sha256"] for c in data["claims"] if (c["condition"], c["verdict"]) == ("defined", "PROVED")}
     for place, claim in enumerate(data["claims"]):
         about_values = claim["verdict"] == "PROVED" and needs_defined(claim["condition"], claim["evidence"])
         require(not about_values or claim["question_sha256"] in defined, f"claim {place}: C may be undefined")
     return len(data["claims"])
+
+
+def verify_claim(claim: dict[str, Any]) -> None:
+    """Verifies one claim by itself; its conditions on other claims of a certificate aside.
+
+    Raises:
+      Rejected: where it does not hold, or cannot be read.
+    """
+    with precision(PRECISIONS[0]):
+        _verified(claim, {})
+
+
+def _verified(claim: dict[str, Any], questions: dict[str, Question]) -> tuple[str, str]:
+    try:
+        return _check_claim(claim, questions)
+    except (ArithmeticError, KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
+        if isinstance(error, Rejected):
+            raise
+        raise Rejected(f"it cannot be read or verified: {type(error).__name__}: {error}") from error
 
 
 def _check_claim(claim: dict[str, Any], questions: dict[str, Question]) -> tuple[str, str]:

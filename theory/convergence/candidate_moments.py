@@ -112,12 +112,17 @@ def _exact_mean(formula: Formula, setting: Setting) -> fmpq | None:
     """The mean, where it is a rational that is known exactly."""
     try:
         mean = equality.exact_mean(formula, setting)[1]
-        if equality.is_one(mean):
-            return fmpq(1)
         above, below = mean.above, mean.below
+        if equality.is_one(mean):
+            exact = fmpq(1)
+        elif set(below) == {ONE} and set(above) <= {ONE}:
+            exact = as_fmpq(above.get(ONE, Fraction(0)) / below[ONE])
+        else:
+            return None
+        # The algebra has a value also where the sum has none: the sum has to be enclosed as well.
+        return exact if ball(expectation(formula, setting)).contains(exact) else None
     except (ArithmeticError, RecursionError):
         return None
-    return as_fmpq(above.get(ONE, Fraction(0)) / below[ONE]) if set(below) == {ONE} and set(above) <= {ONE} else None
 
 
 def _known(function: Callable[[], Number | None]) -> Number | None:

@@ -8,8 +8,7 @@ r"""The six conditions on a step-size function C(τ), each proved, refuted by a 
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -18,13 +17,15 @@ from theory.analysis.expectation import Diverges
 from theory.analysis.pointwise import PointValues
 from theory.analysis.supremum import Supremum, supremum_of_distance
 from theory.analysis.tails import Tail
-from theory.decisions.counterexamples import suspects, with_single_parameters, witness
+from theory.decisions.contradictions import not_decreasing, not_defined, not_positive, not_within
+from theory.decisions.counterexamples import with_single_parameters, witness
 from theory.decisions.every_law import bounded, for_every_law, gap_to_mid
 from theory.decisions.question import FEW, MOST_CHECKED, Question
 from theory.decisions.verdict import Finding, Verdict, proved, refuted, unknown
 from theory.formulas.formula import Formula, mentions, number, subtract
 from theory.laws.law import Law
-from theory.numbers.balls import NotFinite, sign
+from theory.laws.parsing import from_json as law_from_json
+from theory.numbers.balls import sign
 from theory.numbers.decimals import ends, shown
 
 
@@ -39,13 +40,9 @@ def defined(question: Question) -> Finding:
                 break
     if start is None and last is not None and last - first < MOST_CHECKED:
         start = last + 1
-    for tau, instance, instance_values in suspects(question, start):
-        try:
-            instance_values.certain(tau)
-        except NotFinite as error:
-            return refuted(f"C({tau}) is not a real, finite number: {error}", **witness(instance, tau=tau))
-        except ArithmeticError:
-            continue
+    refutation = not_defined(question, start)
+    if refutation is not None:
+        return refutation
     if start is None:
         return unknown("no argument was found that it is defined for every staleness")
     if not all(values.is_finite(tau) for tau in range(first, start)):
@@ -62,7 +59,7 @@ def positive(question: Question) -> Finding:
     arguments = {"mass": _tail(on_support, question.formula, strict=True)}
     if law is None and mentions(question.formula, "F"):  # F can be 0 or 1 where a law has no mass
         arguments["elsewhere"] = _tail(question, question.formula, strict=False)
-    return _not_positive(question, _settled_from(arguments.values())) or _positive_by(question, arguments)
+    return not_positive(question, _settled_from(arguments.values())) or _positive_by(question, arguments)
 
 
 def _positive_on_support(question: Question, law: Law) -> Finding:
@@ -72,34 +69,13 @@ def _positive_on_support(question: Question, law: Law) -> Finding:
     mass = tails.find_inequality(question.formula, on_support.setting, law.first, reach, strict=True)
     one_by_one = [tau for tau in law.support() or () if mass is None or tau < mass.start]
     elsewhere = _tail(question, question.formula, strict=False)
-    refutation = _not_positive(question, _settled_from([elsewhere]), one_by_one)
+    refutation = not_positive(question, _settled_from([elsewhere]), one_by_one)
     if refutation is not None:
         return refutation
     values = PointValues(question.formula, question.setting)
     if not all(values.is_at_least(tau, Fraction(0), strict=True) for tau in one_by_one):
         return unknown("its sign where the law has mass could not be decided")
     return _positive_by(question, {"elsewhere": elsewhere}, mass=mass and list(mass))
-
-
-def _not_positive(question: Question, settled: int | None, support: Sequence[int] = ()) -> Finding | None:
-    """A value that is negative, or 0 where the law has mass; ``support`` is looked at first."""
-    suspected = suspects(question, settled)
-    if question.setting.is_fixed():
-        own_values = PointValues(question.formula, question.setting)
-        suspected = itertools.chain(((tau, question, own_values) for tau in support), suspected)
-    for tau, instance, values in suspected:
-        try:
-            sign_there = values.compare(tau, Fraction(0))
-        except ArithmeticError:
-            continue
-        has_mass = instance.setting.law is None or instance.setting.law.has_mass(tau)
-        if sign_there < 0 or (sign_there == 0 and has_mass):
-            value = values.certain(tau)
-            return refuted(
-                f"C({tau}) {shown(value)}{'' if sign_there else ', where the law has mass'}",
-                **witness(instance, tau=tau, value=ends(value)),
-            )
-    return None
 
 
 def _positive_by(question: Question, arguments: dict[str, Tail | None], **evidence: Any) -> Finding:
@@ -127,19 +103,9 @@ def decreasing(question: Question) -> Finding:
         tail = tails.find_falling(question.formula, question.setting, first, question.latest_tail_start())
     if tail is None and last is not None and last - first < MOST_CHECKED and values.is_single:
         tail = Tail("every point", 1, last)
-    for tau, instance, instance_values in suspects(question, None if tail is None else tail.start + 1):
-        if last is not None and tau >= last:
-            continue
-        try:
-            if instance_values.compare(tau, instance_values, tau + 1) >= 0:
-                continue
-            neighbours = instance_values.certain(tau), instance_values.certain(tau + 1)
-        except ArithmeticError:
-            continue
-        return refuted(
-            f"C({tau}) {shown(neighbours[0])} < C({tau + 1}) {shown(neighbours[1])}",
-            **witness(instance, tau=tau, value=ends(neighbours[0]), next=ends(neighbours[1])),
-        )
+    refutation = not_decreasing(question, None if tail is None else tail.start + 1)
+    if refutation is not None:
+        return refutation
     if tail is None:
         return unknown("no argument was found for every staleness, and no counterexample")
     if not all(values.does_not_rise(tau) for tau in range(first, tail.start)):
@@ -182,16 +148,9 @@ def amplitude(question: Question) -> Finding:
     below = subtract(formula, number(1 - bound))
     arguments = [_tail(question, one, strict=False) for one in (above, below)]
     start = None if None in arguments else max(tail.start for tail in arguments if tail)
-    for tau, instance, instance_values in suspects(question, start):
-        try:
-            if instance_values.compare(tau, 1 + bound) <= 0 and instance_values.compare(tau, 1 - bound) >= 0:
-                continue
-            value = instance_values.certain(tau)
-        except ArithmeticError:
-            continue
-        return refuted(
-            f"|C({tau}) - 1| > {bound}, as C({tau}) {shown(value)}", **witness(instance, tau=tau, value=ends(value))
-        )
+    refutation = not_within(question, start)
+    if refutation is not None:
+        return refutation
     size: Supremum | None = supremum_of_distance(question.formula, question.setting, question.domain)
     if start is None:
         return unknown("no argument was found for every staleness")
@@ -231,7 +190,8 @@ def where_undefined(condition: str, question: Question, finding: Finding) -> Fin
     counterexample = finding.evidence.get("counterexample")
     if finding.verdict is not Verdict.REFUTED or condition == "defined" or counterexample is None:
         return None
-    law, tau = question.setting.law, counterexample["tau"]
+    tau = counterexample["tau"]
+    law = law_from_json(counterexample["law"]) if "law" in counterexample else question.setting.law
     if condition in ("magnitude", "moments") and law is not None and not law.has_mass(tau):
         return None
     return refuted(f"C({tau}) is not a real, finite number", counterexample={**counterexample, "undefined": True})

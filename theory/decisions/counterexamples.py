@@ -43,7 +43,9 @@ def _small_laws() -> Iterator[FiniteLaw]:
         yield FiniteLaw({tau: Fraction(1)}, ["constant", str(tau)])
 
 
-def suspects(question: Question, before: int | None) -> Iterator[tuple[int, Question, PointValues]]:
+def suspects(
+    question: Question, before: int | None, *, few: bool = False
+) -> Iterator[tuple[int, Question, PointValues]]:
     """Yields staleness values and settings to look at; only those below ``before`` where the rest is settled."""
     single = PointValues(question.formula, question.setting).is_single
     if single or not (question.setting.law is None and reads_law(question.formula)):
@@ -52,11 +54,11 @@ def suspects(question: Question, before: int | None) -> Iterator[tuple[int, Ques
         instances = under_small_laws(question)
     for instance in instances:
         law_last = instance.setting.law.last if instance.setting.law is not None else None
-        staleness = probes(question.formula, question.domain, law_last)
+        staleness = probes(question.formula, question.domain, law_last, few=few)
         if before is not None and single:
             staleness = itertools.chain(range(question.domain[0], min(before, MOST_CHECKED)))
         elif not single:
-            staleness = itertools.islice(staleness, 60)
+            staleness = itertools.islice(staleness, 20 if few else 60)
         values = PointValues(instance.formula, instance.setting)
         for tau in staleness:
             yield tau, instance, values

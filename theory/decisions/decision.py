@@ -10,6 +10,7 @@ from jasgd.showing import Shown
 from theory.analysis.expectation import UnderLaw
 from theory.candidates.candidate import Candidate, check_support
 from theory.decisions.conditions import CONDITIONS, where_undefined
+from theory.decisions.contradictions import CONTRADICTIONS
 from theory.decisions.question import Question
 from theory.decisions.time_limit import OutOfTime, limited
 from theory.decisions.verdict import Finding, Verdict, needs_defined, unknown, worst
@@ -183,8 +184,23 @@ def _all(question: Question, limit_s: float) -> dict[str, Finding]:
 def _within(condition: str, question: Question, limit_s: float) -> Finding:
     try:
         with precision(PRECISIONS[0]), limited(limit_s):
-            return CONDITIONS[condition](question)
+            finding = CONDITIONS[condition](question)
     except OutOfTime:
         return unknown(f"not decided within {limit_s:g} s")
     except (ArithmeticError, RecursionError, MemoryError, ValueError) as error:  # ValueError: too long a number
         return unknown(f"{type(error).__name__}: {error}")
+    return _looked_at_again(condition, question, finding, limit_s)
+
+
+def _looked_at_again(condition: str, question: Question, finding: Finding, limit_s: float) -> Finding:
+    """A proof, after a look for what contradicts it, also beyond the start of its tail."""
+    if finding.verdict is not Verdict.PROVED or condition not in CONTRADICTIONS:
+        return finding
+    try:
+        with precision(PRECISIONS[0]), limited(limit_s):
+            against = CONTRADICTIONS[condition](question, None, few=True)
+    except (OutOfTime, ArithmeticError, RecursionError, MemoryError, ValueError):
+        return finding
+    if against is None:
+        return finding
+    return unknown(f"an error of this checker, as its proof ({finding.because}) is contradicted: {against.because}")

@@ -127,6 +127,8 @@ def condition(holds: Any, parameters: frozenset[str] = frozenset()) -> Formula:
     if name not in _RELATIONS:
         raise Untranslatable(f"{name} is not among the conditions that are known here")
     left, right = (translated(part, parameters) for part in holds.args)
+    if {INFINITE, UNDEFINED} & {left, right}:
+        raise Untranslatable(f"no finite number inside the condition {holds}")
     return _RELATIONS[name](left, right)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from jasgd.text_files import read_text
 from theory.laws import CMP, FiniteLaw, Law, Mixture, NegativeBinomial, Poisson, UniformLaw
+from theory.numbers.rationals import MOST_DIGITS, exact
 
 _LARGEST = 10**12
 _MOST_POINTS = 5_000_000
@@ -154,9 +155,10 @@ def _mixed(parts: list[tuple[Fraction, Law]]) -> Law:
 
 def _number(spec: str, text: str) -> Fraction:
     try:
-        value = Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise ValueError(f"distribution {spec!r}: {text!r} is neither a decimal nor a fraction") from error
+        value = exact(text)
+    except ValueError as error:
+        kinds = f"neither a decimal nor a fraction of at most {MOST_DIGITS} digits"
+        raise ValueError(f"distribution {spec[:80]!r}: {text[:40]!r} is {kinds}") from error
     if value.denominator > 10**100 or abs(value) > _LARGEST:
         raise ValueError(f"distribution {spec!r}: numbers are at most 10^12, got {text}")
     return value

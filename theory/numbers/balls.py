@@ -20,6 +20,7 @@ Number = fmpq | arb
 #: Bits of the balls: each is tried in turn until something is decided.
 PRECISIONS = (96, 256, 1024, 4096)
 _LONGEST = 20_000  # bits up to which powers and factorials are kept as exact rationals
+_TOO_LONG = arb(2) ** _LONGEST
 
 
 class Undecided(ArithmeticError):
@@ -163,6 +164,8 @@ def _abs(value: Number) -> Number:
 def _floor(value: Number) -> Number:
     if isinstance(value, fmpq):
         return fmpq(value.floor())
+    if not abs(value).upper() < _TOO_LONG:  # python-flint ends the process where an integer does not fit in memory
+        raise Undecided(f"the floor of {value}")
     low, high = value.lower().floor(), value.upper().floor()
     if not (low == high and low.is_finite()):
         raise Undecided(f"the floor of {value}")
