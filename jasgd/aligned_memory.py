@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jasgd.array_leaves import MaskedArray, as_array, is_foreign
+from jasgd.inputs.array_leaves import MaskedArray, as_array, is_foreign
 
 ALIGNMENT = 64  # bytes; XLA's CPU client reads host memory that is so aligned without copying it
 

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 
 from jasgd.aligned_memory import ALIGNMENT, aligned, aligned_copy, aligned_empty
-from jasgd.array_leaves import arrays_of
-from jasgd.checks import is_integer
+from jasgd.inputs.array_leaves import arrays_of
+from jasgd.inputs.checks import is_integer
 
 MOST_AT_ONCE = 16  # tickets that are drawn together
 BYTES_AT_ONCE = 1 << 20  # and the most memory that they may take

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import gammaln
 
-from jasgd.checks import instance
+from jasgd.inputs.checks import instance
 from jasgd.showing import line, table
 from jasgd.staleness import StalenessHistogram
 

@@ -7,7 +7,7 @@ import warnings
 
 import jax
 
-from jasgd.checks import integer
+from jasgd.inputs.checks import integer
 
 _configured: tuple[int | None] | None = None  # the threads per worker that configure_cpu started JAX with, if it did
 

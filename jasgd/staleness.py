@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jasgd import specs
-from jasgd.checks import integer
+from jasgd.inputs import specs
+from jasgd.inputs.checks import integer
 from jasgd.law import Law, register_law
 from jasgd.showing import Shown, known
 from jasgd.staleness_values import MOST, checked_staleness, distinct, wide_bins

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jasgd.checks import described
+from jasgd.inputs.checks import described
 from jasgd.rules.parsing import parse_rule
 from jasgd.rules.protocol import Rule, evaluate, reads_law, warms_up
 from jasgd.showing import line

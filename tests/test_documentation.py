@@ -11,9 +11,10 @@ import optax
 import pytest
 
 import jasgd
-from jasgd import cluster, data, fits, problems, report, rules, schemes, specs, staleness
+from jasgd import cluster, data, fits, problems, report, rules, schemes, staleness
 from jasgd.cluster import parsing
 from jasgd.experiments import arms, comparison, conclusions, spectrum
+from jasgd.inputs import specs
 from jasgd.record import truncation
 from jasgd.replaying import nonfinite, replayer
 from jasgd.rules import parsing as rules_in_text

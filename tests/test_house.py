@@ -19,18 +19,7 @@ ROOT = Path(__file__).parent.parent
 #: says what is on each. A room is a folder, or a module beside them; the package's own ``__init__`` is "".
 FLOORS = {
     "jasgd": [
-        [
-            "checks",
-            "specs",
-            "showing",
-            "staleness_values",
-            "law",
-            "array_leaves",
-            "aligned_memory",
-            "text_files",
-            "jax_settings",
-            "thread_context",
-        ],
+        ["inputs", "showing", "staleness_values", "law", "aligned_memory", "jax_settings", "thread_context"],
         ["staleness", "data", "rules"],
         ["transforms", "fits", "record"],
         ["core"],

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from flint import arb, fmpq
 
-from jasgd.checks import integer
+from jasgd.inputs.checks import integer
 from theory.analysis.pointwise import PointValues
 from theory.candidates.candidate import Candidate
 from theory.candidates.loading import load

@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 
-from jasgd.text_files import read_text
+from jasgd.inputs.text_files import read_text
 from theory.certificates.checker import check
 from theory.certificates.rejection import Rejected
 from theory.exit_codes import BAD_INPUT, guarded

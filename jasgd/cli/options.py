@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from jasgd.checks import integer
+from jasgd.inputs.checks import integer
 
 STEPS = 1500  # where no stop condition is given
 

@@ -7,10 +7,10 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from jasgd.checks import instance
 from jasgd.cluster.changing_speeds import Tempo
 from jasgd.cluster.model import Cluster
 from jasgd.cluster.recorded_durations import measured
+from jasgd.inputs.checks import instance
 from jasgd.record.execution import DROP_REASONS
 from jasgd.record.result import TrainResult
 from jasgd.record.timings import PHASES

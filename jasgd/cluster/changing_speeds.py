@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jasgd.checks import is_integer
+from jasgd.inputs.checks import is_integer
 from jasgd.showing import Shown, brief
 
 

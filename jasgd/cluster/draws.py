@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from jasgd.checks import integer
 from jasgd.cluster.durations import Constant
 from jasgd.cluster.model import Cluster
+from jasgd.inputs.checks import integer
 
 BLOCK = 128  # durations drawn at a time
 MOST_PAUSES = 10_000_000  # in a block

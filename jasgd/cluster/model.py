@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from jasgd.checks import described, integer, is_integer
 from jasgd.cluster.changing_speeds import Tempo, checked_tempos
 from jasgd.cluster.durations import Constant, Duration, as_duration, describe_law, is_number
 from jasgd.cluster.parsing import duration, named, parse_duration, parse_options, parse_times
+from jasgd.inputs.checks import described, integer, is_integer
 from jasgd.showing import Shown, brief
 
 #: The phases of a worker's cycle, in order.

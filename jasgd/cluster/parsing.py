@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jasgd import specs
 from jasgd.cluster.durations import Duration, as_duration, constant, exponential, gamma, lognormal
+from jasgd.inputs import specs
 
 DURATIONS: dict[str, Callable[..., Duration]] = {
     "constant": constant,

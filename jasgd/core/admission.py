@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jasgd.array_leaves import refuse_batch
 from jasgd.core.arguments import check_functions, check_tx
 from jasgd.core.compiled import Compiled, Leaves
 from jasgd.data import Batches, BatchesExhausted
+from jasgd.inputs.array_leaves import refuse_batch
 from jasgd.rules.protocol import evaluate
 from jasgd.showing import brief
 

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jasgd.array_leaves import refuse_lossy
-from jasgd.checks import described, function, switch
 from jasgd.core.finiteness import require_finite
+from jasgd.inputs.array_leaves import refuse_lossy
+from jasgd.inputs.checks import described, function, switch
 
 
 def check_functions(loss_fn: Any, params: Any, tx: Any, *, has_aux: Any = False) -> None:

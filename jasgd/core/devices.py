@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from jasgd.checks import described, is_integer
+from jasgd.inputs.checks import described, is_integer
 
 
 def as_device(device: Any) -> Any:

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jasgd.checks import integer
 from jasgd.core.compiled import Leaves
 from jasgd.core.health import Health, Made
 from jasgd.core.messages import Closed, Committed, Dropped, Gradient, Snapshot, View
+from jasgd.inputs.checks import integer
 from jasgd.record.execution import DROP_REASONS, Execution, row_dtype
 
 CHUNK = 1 << 14  # rows

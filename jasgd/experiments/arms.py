@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from jasgd.checks import described, is_integer, several
+from jasgd.inputs.checks import described, is_integer, several
 from jasgd.rules.parsing import canonical
 from jasgd.showing import brief
 

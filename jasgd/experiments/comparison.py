@@ -11,11 +11,11 @@ from typing import Any, Literal
 import optax
 
 from jasgd import rules, schemes
-from jasgd.checks import function, several
 from jasgd.experiments.arms import BASELINE, Arm, arms_of, check_arms, check_problem
 from jasgd.experiments.conclusions import counted, held_against
 from jasgd.experiments.measures import Spread, measures, shown_row, spread
 from jasgd.experiments.recipe import transformation
+from jasgd.inputs.checks import function, several
 from jasgd.record.result import Outcome, TrainResult
 from jasgd.rules.damping import computed_constant
 from jasgd.rules.parsing import parse_rule

@@ -11,7 +11,7 @@ import jax
 import optax
 
 from jasgd import rules
-from jasgd.checks import real
+from jasgd.inputs.checks import real
 from jasgd.record.saving.arrays import SavedRunError
 from jasgd.record.saving.folder import Draft
 from jasgd.record.saving.manifest import SavedFolder, read_whole

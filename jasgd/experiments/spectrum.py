@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from jasgd import rules
-from jasgd.checks import described, function, integer, is_integer, real, several, switch
 from jasgd.cluster import Cluster, generate
 from jasgd.experiments.arms import BASELINE, Arm, arms_of, check_arms, check_problem
 from jasgd.experiments.conclusions import counted, held_against
 from jasgd.experiments.measures import Spread, measures, shown_row, spread
 from jasgd.experiments.recipe import transformation
 from jasgd.experiments.spectrum_jobs import Jobs, Point
+from jasgd.inputs.checks import described, function, integer, is_integer, real, several, switch
 from jasgd.record.result import Outcome, TrainResult
 from jasgd.rules.parsing import parse_rule
 from jasgd.showing import Shown, brief, tally

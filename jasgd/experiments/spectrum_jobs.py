@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from jasgd import rules
 from jasgd.experiments.arms import BASELINE, Arm
+from jasgd.inputs.specs import parse_spec
 from jasgd.record.execution import Execution
 from jasgd.rules.damping import computed_constant
 from jasgd.rules.parsing import parse_rule
 from jasgd.simulating.preparation import Lane, Preparation, SimulationTask
-from jasgd.specs import parse_spec
 
 CHUNK = 256  # steps of one call; the same for all worker counts, so that nothing is compiled twice
 

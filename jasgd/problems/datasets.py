@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from jasgd.inputs.specs import make, parse_spec
 from jasgd.problems.arrays import cifar10_arrays, digits_arrays, idx_arrays
 from jasgd.problems.files import find_files, read_files
 from jasgd.problems.local_datasets import LOCAL_DATASETS, DatasetInfo
 from jasgd.problems.locations import Location, cache_folder, describe_absence, search
 from jasgd.problems.sources import CIFAR10, FASHION_MNIST, MNIST, DatasetError, fetch
 from jasgd.showing import Shown
-from jasgd.specs import make, parse_spec
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jasgd.checks import integer
 from jasgd.data import Batches, minibatches
+from jasgd.inputs.checks import integer
 from jasgd.problems.datasets import Dataset, describe_dataset, load_dataset
 from jasgd.problems.models import MODELS, Apply, Params, functional
 from jasgd.showing import Shown

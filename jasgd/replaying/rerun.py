@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jasgd.checks import instance, is_integer, switch
 from jasgd.core.admission import admit, first_batch
 from jasgd.core.arguments import check_loss_fn, check_tx
 from jasgd.core.compiled import Leaves
 from jasgd.core.devices import as_device
 from jasgd.data import as_batches
+from jasgd.inputs.checks import instance, is_integer, switch
 from jasgd.record.environment import Mismatch, describe_dtypes, describe_environment, mismatches
 from jasgd.record.result import TrainResult
 from jasgd.record.trees import digest

@@ -5,9 +5,9 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
-from jasgd.checks import instance
 from jasgd.experiments.comparison import Comparison
 from jasgd.experiments.spectrum import Spectrum
+from jasgd.inputs.checks import instance
 from jasgd.record.result import TrainResult
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 
-from jasgd import specs
+from jasgd.inputs import specs
 from jasgd.rules.protocol import Rule
 from jasgd.rules.table import RULES, named
 

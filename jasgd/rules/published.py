@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jasgd.checks import integer
+from jasgd.inputs.checks import integer
 from jasgd.law import register_law
 from jasgd.rules.protocol import Rule
 from jasgd.showing import Shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jasgd import specs
+from jasgd.inputs import specs
 from jasgd.rules.damping import constant, exponential, hinge, inverse, power, threshold
 from jasgd.rules.delay_adaptive import adadelay, koloskova, mishchenko
 from jasgd.rules.law_based import normalized, tail

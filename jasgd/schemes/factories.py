@@ -6,8 +6,8 @@ import functools
 import inspect
 from typing import Any
 
-from jasgd import specs
 from jasgd.core.scheme import SchemeFactory
+from jasgd.inputs import specs
 from jasgd.schemes.hogwild_sgd import Hogwild
 from jasgd.schemes.leashed_sgd import Leashed
 from jasgd.schemes.locked_sgd import Locked

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from typing import final
 
-from jasgd.checks import is_integer
 from jasgd.core.messages import Committed, Dropped, Gradient, Snapshot, View
 from jasgd.core.recycling import Retired
 from jasgd.core.scheme import Scheme, Setup, require_threads
+from jasgd.inputs.checks import is_integer
 
 
 @final

@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import optax
 
-from jasgd.checks import described
 from jasgd.core.compiled import Compiled
 from jasgd.core.ledger import Ledger
 from jasgd.core.recycling import LARGE
 from jasgd.core.scheme import Scheme, SchemeFactory, Setup
+from jasgd.inputs.checks import described
 from jasgd.jax_settings import processors
 from jasgd.schemes.hogwild_sgd import Hogwild
 from jasgd.schemes.leashed_sgd import Leashed

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jasgd.checks import chosen, described, function, integer, is_integer, several, switch
 from jasgd.cluster import Cluster, generate
 from jasgd.core.arguments import check_loss_fn, check_params, check_tx
 from jasgd.core.devices import as_device
+from jasgd.inputs.checks import chosen, described, function, integer, is_integer, several, switch
 from jasgd.record.execution import Execution
 from jasgd.record.result import TrainResult
 from jasgd.showing import Shown, brief, tally

@@ -13,7 +13,6 @@ from typing import Any, Literal
 import jax
 
 from jasgd import schemes
-from jasgd.checks import chosen, function, integer, is_integer, positive, real, switch
 from jasgd.core.admission import admit, first_batch
 from jasgd.core.arguments import check_functions
 from jasgd.core.compiled import Compiled, Leaves
@@ -24,6 +23,7 @@ from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Gradient, View
 from jasgd.core.scheme import NativeScheme, Scheme, SchemeFactory, Setup
 from jasgd.data import Batches, as_batches
+from jasgd.inputs.checks import chosen, function, integer, is_integer, positive, real, switch
 from jasgd.jax_settings import warn_if_unconfigured
 from jasgd.record.environment import describe_dtypes, describe_environment
 from jasgd.record.result import Outcome, TrainingError, TrainResult

@@ -12,7 +12,7 @@ from typing import Any
 import sympy
 from flint import fmpq
 
-from jasgd.text_files import read_text
+from jasgd.inputs.text_files import read_text
 from theory.candidates.candidate import CandidateError
 from theory.formulas.formula import Domain
 from theory.laws import Law

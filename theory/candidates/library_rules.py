@@ -91,8 +91,8 @@ def rule_candidate(spec: str) -> Candidate:
       CandidateError: for an unknown rule or option.
     """
     from jasgd import rules
+    from jasgd.inputs.specs import parse_spec
     from jasgd.rules.parsing import parse_rule
-    from jasgd.specs import parse_spec
 
     text = spec.partition(":")[2]
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import sympy
 
-from jasgd.text_files import read_text
+from jasgd.inputs.text_files import read_text
 from theory.candidates.assumptions import assumptions_of, require_assumptions
 from theory.candidates.candidate import Candidate, CandidateError, check_support
 from theory.candidates.declarations import amplitude_of, cdf_of, domain_of, laws_of, parameters_of, refuse_misspelt

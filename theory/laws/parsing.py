@@ -9,7 +9,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from jasgd.text_files import read_text
+from jasgd.inputs.text_files import read_text
 from theory.laws import CMP, FiniteLaw, Law, Mixture, NegativeBinomial, Poisson, UniformLaw
 from theory.numbers.rationals import MOST_DIGITS, exact
 

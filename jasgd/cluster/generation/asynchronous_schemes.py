@@ -6,9 +6,9 @@ import functools
 from collections import Counter, defaultdict
 from typing import Any
 
-from jasgd.checks import is_integer
 from jasgd.cluster.generation.run import ClusterRun
 from jasgd.cluster.generation.simulated_scheme import Activity, Mutex, SimulatedScheme
+from jasgd.inputs.checks import is_integer
 
 
 class Sequential(SimulatedScheme):

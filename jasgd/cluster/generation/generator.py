@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from jasgd.checks import integer
 from jasgd.cluster.draws import Draws, checked_seed
 from jasgd.cluster.generation import event_engine, scheme_names, sorting_engine
 from jasgd.cluster.generation.run import ClusterRun, Trace
 from jasgd.cluster.model import Cluster
+from jasgd.inputs.checks import integer
 from jasgd.record.execution import Execution, row_dtype
 from jasgd.showing import brief
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from jasgd.checks import integer
 from jasgd.cluster.draws import checked_seed
+from jasgd.inputs.checks import integer
 from jasgd.record.execution import Execution, row_dtype
 from jasgd.showing import brief
 from jasgd.staleness import StalenessHistogram

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from jasgd.checks import is_integer
 from jasgd.cluster.generation.run import ClusterRun
 from jasgd.cluster.generation.simulated_scheme import Activity, SimulatedScheme
+from jasgd.inputs.checks import is_integer
 
 
 class Synchronous(SimulatedScheme):

@@ -6,11 +6,12 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from jasgd import schemes, specs
+from jasgd import schemes
 from jasgd.cluster.generation.asynchronous_schemes import BoundedStaleness, Hogwild, Leashed, Locked, Sequential
 from jasgd.cluster.generation.round_schemes import KOfN, Synchronous
 from jasgd.cluster.generation.run import ClusterRun
 from jasgd.cluster.generation.simulated_scheme import SimulatedScheme
+from jasgd.inputs import specs
 from jasgd.showing import brief
 
 #: name → simulated scheme; those that threads can run as well have the same name and options there.

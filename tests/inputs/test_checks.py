@@ -7,7 +7,7 @@ import pytest
 
 import jasgd
 import theory
-from jasgd.checks import integer, is_integer
+from jasgd.inputs.checks import integer, is_integer
 
 
 @pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3), np.array(3), jnp.int32(3)])

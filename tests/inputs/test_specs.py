@@ -14,9 +14,9 @@ from support.optax_loop import moved
 import jasgd
 from jasgd import StalenessHistogram, rules, schemes
 from jasgd.experiments.recipe import transformation
+from jasgd.inputs.specs import parse_spec
 from jasgd.rules.parsing import canonical, parse_rule
 from jasgd.schemes.factories import parse_scheme
-from jasgd.specs import parse_spec
 from jasgd.staleness import LAWS, parse_law
 
 #: Every law of the table, in text, and what it is then.

@@ -1,0 +1,1 @@
+"""Checking what users give: arguments, texts that name things with options, arrays, and files of text."""
