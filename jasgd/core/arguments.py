@@ -72,10 +72,10 @@ def check_params(params: Any) -> None:
         if not isinstance(leaf, (jax.Array, np.ndarray)):
             hint = _leaf_hint(params, leaf)
             raise TypeError(f"{where} must be a jax or NumPy array, got {described(leaf)}{hint}")
-        refuse_lossy(leaf, where)
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             hint = _dtype_hint(params, leaf.dtype)
             raise TypeError(f"{where} must be of a floating-point dtype, got {leaf.dtype}{hint}")
+        refuse_lossy(leaf, where)
         if isinstance(leaf, jax.Array) and leaf.is_deleted():
             raise ValueError(f"{where} must hold its numbers, got an array that was deleted, as donated ones are")
         require_finite(where, leaf)
