@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jasgd.record.earlier_laws import with_present_laws
 from jasgd.record.saving.arrays import SavedRunError
 from jasgd.record.saving.folder import Draft
 from jasgd.record.saving.manifest import SavedFolder
@@ -124,6 +125,8 @@ def load_tree(saved: SavedFolder, name: str, like: Any) -> Any:
 
 def _fitted(path: Path, arrays: dict[str, np.ndarray], nodes: dict[str, str], keys: dict | None, like: Any) -> Any:
     expected, its_nodes = _by_path(like)
+    if keys is None:  # version 1
+        arrays = with_present_laws(arrays, expected)
     if isinstance(like, LeavesByPath):
         its_nodes = like.nodes
     for where, kind in its_nodes.items():

@@ -60,7 +60,9 @@ def test_other_encodings_are_refused_with_the_file_and_the_byte(reader, tmp_path
     read, name, text = READERS[reader]
     path = tmp_path / name
     path.write_bytes(text.encode() + b"# caf\xe9")
-    with pytest.raises(ValueError, match=rf"{re.escape(str(path))} .*(?i:UTF-8).*0xe9 (at|in) position {len(text.encode()) + 5}"):
+    with pytest.raises(
+        ValueError, match=rf"{re.escape(str(path))} .*(?i:UTF-8).*0xe9 (at|in) position {len(text.encode()) + 5}"
+    ):
         read(path)
 
 

@@ -34,7 +34,12 @@ def test_it_loads_as_it_did_then(folder, tmp_path):
     metadata = result.execution.metadata
     assert jax.tree.structure(result.params) == jax.tree.structure(params())
     assert digest(result.params) == metadata["final_params"]
-    assert digest(result.opt_state) == metadata["final_opt_state"]
+    if folder.parent.name == "version-1":  # whose laws have other leaves now
+        ring, old = result.opt_state[0].law.values, jasgd.TrainResult.load(folder).opt_state
+        assert ring.tolist() == old["[0].law.recent"].tolist()
+        assert digest(result.opt_state[1:]) == digest([v for k, v in old.items() if not k.startswith("[0]")])
+    else:
+        assert digest(result.opt_state) == metadata["final_opt_state"]
     assert digest(result.initial_params) == metadata["initial_params"] == digest(params())
     if folder.name == "simulated":
         assert Recipe.load(folder) == RECIPE
