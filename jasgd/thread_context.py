@@ -24,6 +24,9 @@ import jax
 OF_THE_THREAD = {"trace_state", "trace_state_strong_ref", "axis_env_state", "jax_thread_guard"}
 #: A setting that JAX keys its compiled functions by, though not its traces: the mesh of ``jax.set_mesh``.
 KEYS_COMPILED = {"device_context"}
+#: The name of every context that a library or a user made; with no value of the thread's it says nothing, and another
+#: process need not have it.
+USERS_OWN = "user_context"
 #: What JAX keys its traces by, or reads where it compiles, without a change of a finished computation's bits: checks
 #: that raise or warn, names of source files, and what an environment has beside its settings.
 HARMLESS = {
@@ -101,6 +104,8 @@ def deciding_settings() -> dict[str, str]:
     found: dict[str, list[str]] = {}
     for setting in _settings():
         value = setting.kept.value
+        if setting.name == USERS_OWN and _is_unset(setting.kept.get_local()):
+            continue  # at its default, which another process need not even have
         if setting.is_keyed and setting.name not in HARMLESS and not _is_nothing(value):
             found.setdefault(setting.name, []).append(_text(value))  # users' own contexts share a name
     values: dict[str, Any] = jax.config.values

@@ -138,6 +138,13 @@ def ended_badly(first: NonFinite | NonFiniteLoss | None, result: TrainResult, up
 
     Returns:
       Whether it is.
+
+    Example:
+      >>> import jax.numpy as jnp, optax, jasgd
+      >>> loss_fn, tx = lambda w, batch: jnp.sum((w - batch) ** 2), optax.sgd(0.1)
+      >>> result = jasgd.train(loss_fn, jnp.zeros(2), tx, lambda ticket: jnp.ones(2), workers=1, steps=3)
+      >>> ended_badly(first_nonfinite(result, loss_fn, tx, lambda ticket: jnp.ones(2)), result)
+      False
     """
     to_its_end = upto is None or upto == result.execution.commits
     return first is not None or (to_its_end and result.outcome is Outcome.DIVERGED)

@@ -1,6 +1,5 @@
 """What comes while a run ends, or when it has ended already, costs nothing of what was learned and does not vanish."""
 
-import contextlib
 import signal
 import threading
 
@@ -172,10 +171,8 @@ def test_whatever_is_raised_at_the_end_keeps_the_result(where, error):
 
 
 def test_a_worker_that_cannot_even_begin_fails_the_run(monkeypatch):
-    @contextlib.contextmanager
-    def unsettled():
+    def unsettled(*_):
         raise RuntimeError("no such setting")
-        yield
 
     monkeypatch.setattr(jasgd.training.engines.threads, "inherited", lambda: unsettled)
     result = train()

@@ -34,7 +34,8 @@ def test_cases_that_read_f_are_decided_at_their_own_staleness():
 
 def test_a_parameter_named_f_is_not_the_distribution():
     source = "def step_size(tau, F): return 1 + F - Symbol('F', real=True)\nparameters = {'F': (0, 1)}"
-    assert said(source, "magnitude") == "REFUTED"
+    with pytest.raises(CandidateError, match="named by an identifier other than tau, F"):
+        loads(HEAD + source)
 
 
 def test_a_mean_over_every_law_may_be_infinite():
