@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 from jasgd.core.compiled import Leaves
 from jasgd.core.finiteness import are_finite, first_nonfinite_leaf
 from jasgd.core.messages import Snapshot, View
-from jasgd.core.recycling import LARGE
 
 Look = Callable[[Leaves], bool]
-EVERY = 4  # commits of which one is looked at
-SHARE = 0.03  # of the time of a gradient, that looking may take at every commit of large parameters
+EVERY = 16  # commits of which one is looked at, where looking is felt
+SHARE = 0.03  # of the time of a gradient, that looking may take at every commit
+SMALL = 2**16  # bytes of parameters below which what commits have made is kept: more would crowd caches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Health:
         started = time.perf_counter()
         look(leaves)
         costs = time.perf_counter() - started > SHARE * gradient_s
-        self._keeps = sum(leaf.nbytes for leaf in leaves) < LARGE
+        self._keeps = sum(leaf.nbytes for leaf in leaves) < SMALL
         self._every = EVERY if self._keeps or costs else 1
         self._kept = collections.deque(maxlen=EVERY + workers)  # as commits may be noted in another order
 

@@ -8,8 +8,7 @@ import optax
 import pytest
 
 import jasgd
-from jasgd.core.health import EVERY
-from jasgd.core.recycling import LARGE
+from jasgd.core.health import EVERY, SMALL
 from jasgd.testing import Interleaving, watched
 
 
@@ -75,7 +74,7 @@ def test_a_stalled_peer_blocks_nobody():
     assert stalled == {"worker": 1, "version_read": 0, "staleness": 50, "tries": 2}
 
 
-@pytest.mark.parametrize(("size", "kept"), [(LARGE // 4, 0), (64, EVERY + 4)])
+@pytest.mark.parametrize(("size", "kept"), [(SMALL // 4, 0), (64, EVERY + 4)])
 def test_the_memory_of_snapshots_is_bounded(size, kept):
     """By weak references to a leaf of every candidate; of small parameters some are kept until one is looked at."""
     alive, most = [], []
