@@ -24,9 +24,6 @@ import jax
 OF_THE_THREAD = {"trace_state", "trace_state_strong_ref", "axis_env_state", "jax_thread_guard"}
 #: A setting that JAX keys its compiled functions by, though not its traces: the mesh of ``jax.set_mesh``.
 KEYS_COMPILED = {"device_context"}
-#: The name of every context that a library or a user made; with no value of the thread's it says nothing, and another
-#: process need not have it.
-USERS_OWN = "user_context"
 #: What JAX keys its traces by, or reads where it compiles, without a change of a finished computation's bits: checks
 #: that raise or warn, names of source files, and what an environment has beside its settings.
 HARMLESS = {
@@ -104,8 +101,8 @@ def deciding_settings() -> dict[str, str]:
     found: dict[str, list[str]] = {}
     for setting in _settings():
         value = setting.kept.value
-        if setting.name == USERS_OWN and _is_unset(setting.kept.get_local()):
-            continue  # at its default, which another process need not even have
+        if not setting.is_everywhere and _is_unset(setting.kept.get_local()):
+            continue  # at its default, which a process that has imported less does not even have
         if setting.is_keyed and setting.name not in HARMLESS and not _is_nothing(value):
             found.setdefault(setting.name, []).append(_text(value))  # users' own contexts share a name
     values: dict[str, Any] = jax.config.values
@@ -126,6 +123,7 @@ class _Setting(NamedTuple):
     name: str
     kept: Any  # JAX's object, which has a value for each thread
     is_keyed: bool  # whether JAX keys its traces by it
+    is_everywhere: bool  # whether each process has it, and not only those that import Pallas, say, or a user's module
 
 
 _mutex = threading.Lock()
@@ -145,7 +143,8 @@ def _settings() -> tuple[_Setting, ...]:
                 # The collector knows those as well that a library or a user made, with jax.make_user_context.
                 objects = [thing for thing in gc.get_referrers(*kinds) if issubclass(type(thing), kinds)]
                 unique = {id(kept): kept for kept in (*config.config_states.values(), *objects)}
-                every = [_Setting(_name(kept), kept, _is_keyed(kept)) for kept in unique.values()]
+                core = {id(kept) for kept in vars(config).values()}
+                every = [_Setting(_name(kept), kept, _is_keyed(kept), id(kept) in core) for kept in unique.values()]
                 _found = size, tuple(setting for setting in every if _is_of_callers(setting))
             return _found[1]
     except (ImportError, AttributeError, TypeError) as error:

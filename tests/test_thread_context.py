@@ -12,6 +12,7 @@ import jax
 import pytest
 from jax._src import config as jax_config
 from jax._src.mesh import thread_resources
+from support.python_process import run_python
 
 from jasgd.thread_context import OF_THE_THREAD, deciding_settings, inherited
 
@@ -55,6 +56,12 @@ def test_a_setting_that_a_library_or_user_makes_reaches_a_thread_as_well():
     assert in_a_thread(None, lambda: mine.value) == "none"
     assert recorded["user_context"] == "one"
     assert "user_context" not in deciding_settings()  # its default is not what another process need have
+
+
+def test_a_setting_that_only_some_processes_have_is_recorded_where_it_is_set():
+    """Pallas makes settings when it is imported, by other tests for instance; a replay need not import it."""
+    code = "from jasgd.thread_context import deciding_settings as settings; before = settings(); "
+    run_python("-c", code + "import jax.experimental.pallas; assert settings() == before")
 
 
 @pytest.mark.parametrize("how", ["jax.set_mesh", "with mesh"])
