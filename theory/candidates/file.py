@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import builtins
 import copy
+import functools
 import inspect
 import traceback
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from types import CodeType
 from typing import Any
 
 import sympy
@@ -35,14 +37,7 @@ def run(source: str, name: str, importing: Callable[..., Any] | None = None) -> 
     Raises:
       CandidateError: for a file that cannot be run.
     """
-    try:
-        tree = ast.parse(source, filename=name)
-        tree = ast.fix_missing_locations(_ExactDecimals(source).visit(tree))
-        code = compile(tree, name, "exec")
-    except SyntaxError as error:
-        raise CandidateError(f"syntax error: {error.msg}", error.lineno) from error
-    except ValueError as error:
-        raise CandidateError(str(error)) from error
+    code = _compiled(source, name)
     arithmetic = {"__rational__": _decimal, "__quotient__": _quotient, "__power__": _power}
     values: dict[str, Any] = {"__name__": "candidate", "__file__": name, **arithmetic}
     if importing is not None:
@@ -54,6 +49,18 @@ def run(source: str, name: str, importing: Callable[..., Any] | None = None) -> 
             raise
         raise _refusal(error, name) from error
     return values
+
+
+@functools.lru_cache(maxsize=16)  # a file is run at many integers
+def _compiled(source: str, name: str) -> CodeType:
+    try:
+        tree = ast.parse(source, filename=name)
+        tree = ast.fix_missing_locations(_ExactDecimals(source).visit(tree))
+        return compile(tree, name, "exec")
+    except SyntaxError as error:
+        raise CandidateError(f"syntax error: {error.msg}", error.lineno) from error
+    except ValueError as error:
+        raise CandidateError(str(error)) from error
 
 
 def expression_of(values: dict[str, Any], name: str, source: str, parameters: Mapping[str, Range]) -> tuple[Any, int]:

@@ -11,6 +11,7 @@ import contextlib
 import io
 import itertools
 import random
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
@@ -133,11 +134,14 @@ def _reader(source: str, name: str, parameters: Mapping[str, Range]) -> Callable
 def _with_tau(number: sympy.Integer) -> Callable[..., Any]:
     """An import in which ``theory.tau`` is a number."""
 
-    def importing(name: str, *where: Any, **more: Any) -> Any:
-        module = builtins.__import__(name, *where, **more)
+    def importing(name: str, where: Any = None, names: Any = None, wanted: Any = (), level: int = 0) -> Any:
+        if wanted and level == 0 and name in sys.modules:  # all was imported in the first run
+            module = sys.modules[name]
+        else:
+            module = builtins.__import__(name, where, names, wanted, level)
         if getattr(module, "__name__", "") in ("theory", "theory.formulas.from_sympy"):
-            names = [public for public in dir(module) if not public.startswith("_")]
-            return SimpleNamespace(**{public: getattr(module, public) for public in names} | {"tau": number})
+            public = [one for one in dir(module) if not one.startswith("_")]
+            return SimpleNamespace(**{one: getattr(module, one) for one in public} | {"tau": number})
         return module
 
     return importing
