@@ -13,6 +13,8 @@ from support.python_process import TESTS, start_python
 from support.training_runs import mean_square, train
 
 import jasgd
+import jasgd.training.engines.threads
+import jasgd.training.trainer
 from jasgd.training.aux_columns import TOGETHER, AuxColumns
 
 

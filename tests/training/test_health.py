@@ -8,6 +8,7 @@ import pytest
 from support.every_scheme import EVERY, ids
 
 import jasgd
+import jasgd.training.run
 
 BAD = 20  # the ticket whose gradient is not finite
 
