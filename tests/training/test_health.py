@@ -11,6 +11,7 @@ import jasgd
 import jasgd.training.run
 
 BAD = 20  # the ticket whose gradient is not finite
+MANY = 20_000
 
 
 def root_of_zero(params, batch):
@@ -33,7 +34,9 @@ def one(ticket):
 
 def trained(scheme, tx=None, loss_fn=root_of_zero, params=None, draw=batches, **options):
     workers = 1 if scheme == "sequential" else 2
-    options = {"scheme": EVERY.get(scheme, scheme), "workers": workers, "steps": 60, "throw": False} | options
+    # So many that the worker with the bad ticket comes to its commit, however long it has no processor.
+    steps = MANY if draw is batches else 60
+    options = {"scheme": EVERY.get(scheme, scheme), "workers": workers, "steps": steps, "throw": False} | options
     return jasgd.train(loss_fn, start() if params is None else params, tx or optax.sgd(0.01), draw, **options)
 
 
@@ -51,7 +54,8 @@ def test_a_gradient_that_is_not_finite_with_a_finite_loss_ends_the_run_as_diverg
     (commit,) = ex.version[ex.ticket == BAD]
     divergence = ex.metadata["divergence"]
     assert divergence["leaf"] == "params['layer']['root']"
-    if scheme.startswith("hogwild") or scheme == "locked":  # what is changed in place is not kept until it is looked at
+    # What is changed in place is not kept until it is looked at, nor what a worker made that lost its processor then.
+    if not divergence["exact"] or scheme.startswith("hogwild"):
         assert f"commit {divergence['commit']}" in result.message
         assert divergence["exact"] == ("or one before it" not in result.message)
         assert divergence["commit"] >= commit
@@ -61,7 +65,7 @@ def test_a_gradient_that_is_not_finite_with_a_finite_loss_ends_the_run_as_diverg
         assert "synchronous" in scheme or f"(ticket {BAD}, worker" in result.message
         assert ex.metadata["params_version"] <= commit
     assert all_finite(result.params)
-    assert ex.commits < 60
+    assert ex.commits < MANY
 
 
 @pytest.mark.parametrize("scheme", ids(EVERY))
@@ -104,14 +108,14 @@ def test_every_precision_is_looked_at(scheme, dtype):
     x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
     with x64(True):
         params = {"a": jnp.ones(3, jnp.float32), "b": jnp.full((3, 5), 4, dtype)}
-        result = trained(scheme, loss_fn=loss_fn, params=params, steps=30)
+        result = trained(scheme, loss_fn=loss_fn, params=params, workers=1)
     assert result.outcome == "diverged"
     assert "params['b'] not finite" in result.message
     assert all_finite(jax.tree.map(lambda leaf: leaf.astype(jnp.float32), result.params))
 
 
 def test_apply_if_finite_keeps_the_parameters_finite_and_the_run_goes_on():
-    result = trained("leashed", optax.apply_if_finite(optax.sgd(0.01), 5), on_nonfinite="pass")
+    result = trained("leashed", optax.apply_if_finite(optax.sgd(0.01), 5), on_nonfinite="pass", workers=1, steps=60)
     assert result.outcome == "finished"
     assert int(result.opt_state.total_notfinite) == 1
     assert all_finite(result.params)
