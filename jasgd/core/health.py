@@ -119,7 +119,7 @@ class Health:
         """
         if self._every > 1 and (made.version + 1) % self._every:
             if self._keeps and not in_place:
-                self._kept.append(made)
+                self._keep(made)
         elif self.look(made.leaves):
             if newest is None:
                 self.note_good(made.version)
@@ -127,6 +127,20 @@ class Health:
             self.note_leaves(made.leaves, newest(), before=made.before)
         else:
             self.note_leaves(made.leaves, made.version, made.worker, made.ticket, made.before)
+
+    def _keep(self, made: Made) -> None:
+        """Keeps what a commit has made; what has to make room for it is looked at.
+
+        Room runs out where a worker whose turn it is to look has no processor, and the others go on.
+        """
+        if len(self._kept) == self._kept.maxlen:
+            with contextlib.suppress(IndexError):  # another thread was faster
+                oldest = self._kept.popleft()
+                if self.look(oldest.leaves):
+                    self.note_good(oldest.version)
+                else:
+                    self.note_leaves(oldest.leaves, oldest.version, oldest.worker, oldest.ticket, oldest.before)
+        self._kept.append(made)
 
     def note_good(self, version: int) -> None:
         """Notes that what a commit has made is finite, and so what all before it have made."""
