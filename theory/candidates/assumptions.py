@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import sympy
 
@@ -23,7 +25,40 @@ _SIGNS = {
     ("nonzero", True): Range.is_zero_free,
     ("zero", False): Range.is_zero_free,
     ("antihermitian", False): Range.is_zero_free,
+    ("prime", False): Range.is_nonpositive,
+    ("composite", False): Range.is_nonpositive,
 }
+
+
+@contextlib.contextmanager
+def symbols_made() -> Iterator[list[sympy.Symbol]]:
+    """Gathers every symbol that is made meanwhile, wherever it is kept, and whether or not it is simplified away.
+
+    Example:
+      >>> with symbols_made() as made:
+      ...     sympy.Abs(sympy.Symbol("b", positive=True)) / sympy.Symbol("b", positive=True)
+      1
+      >>> made[0].name, made[0].is_positive
+      ('b', True)
+    """
+    made: list[sympy.Symbol] = []
+    before = {kind: kind.__dict__["__new__"] for kind in (sympy.Symbol, sympy.Dummy)}
+
+    def noting(original: Any) -> Any:
+        def new(*arguments: Any, **assumptions: Any) -> Any:
+            symbol = original.__func__(*arguments, **assumptions)
+            made.append(symbol)
+            return symbol
+
+        return staticmethod(new)
+
+    for kind, original in before.items():
+        kind.__new__ = noting(original)  # type: ignore[method-assign]
+    try:
+        yield made
+    finally:
+        for kind, original in before.items():
+            kind.__new__ = original
 
 
 def assumptions_of(symbols: Iterable[sympy.Symbol]) -> dict[str, dict[str, bool]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sympy
 
 from jasgd.inputs.text_files import read_text
-from theory.candidates.assumptions import assumptions_of, require_assumptions
+from theory.candidates.assumptions import assumptions_of, require_assumptions, symbols_made
 from theory.candidates.candidate import Candidate, CandidateError, check_support
 from theory.candidates.declarations import amplitude_of, cdf_of, domain_of, laws_of, parameters_of, refuse_misspelt
 from theory.candidates.file import expression_of, run
@@ -54,12 +54,15 @@ def loads(source: str, name: str = "candidate.py") -> Candidate:
 
 def _read(source: str, name: str) -> Candidate:
     """Reads a candidate; its errors do not name the file yet."""
-    values = run(source, name)
-    refuse_misspelt(source)
-    parameters = parameters_of(values.get("parameters", {}))
-    expression, line = expression_of(values, name, source, parameters)
+    with symbols_made() as made:
+        values = run(source, name)
+        refuse_misspelt(source)
+        parameters = parameters_of(values.get("parameters", {}))
+        expression, line = expression_of(values, name, source, parameters)
     _refuse_unknown_symbols(expression, line, parameters)
-    assumed = _assumptions(values, expression, line, parameters)
+    # Those that came from elsewhere, such as a module of the user's, are in the expression or have a name in the file.
+    found = {*made, *expression.free_symbols, *(v for v in values.values() if isinstance(v, sympy.Symbol))}
+    assumed = _assumptions(found - {tau, distribution}, line, parameters)
     formula, why = None, None
     try:
         formula = translated(expression, frozenset(parameters))
@@ -116,17 +119,14 @@ def _refuse_unknown_symbols(expression: Any, line: int, parameters: Mapping[str,
 
 
 def _assumptions(
-    values: Mapping[str, Any], expression: Any, line: int, parameters: Mapping[str, Range]
+    symbols: Collection[sympy.Symbol], line: int, parameters: Mapping[str, Range]
 ) -> dict[str, dict[str, bool]]:
     """What the file assumes of its parameters, also of those that are simplified away."""
-    named = [value for value in values.values() if isinstance(value, sympy.Symbol) and value != tau]
-    symbols = [
-        symbol for symbol in {*named, *expression.free_symbols} - {tau, distribution} if symbol.name in parameters
-    ]
-    assumed = assumptions_of(sorted(symbols, key=str))
+    of_parameters = [symbol for symbol in sorted(symbols, key=str) if symbol.name in parameters]
+    assumed = assumptions_of(of_parameters)
     try:
-        for name, facts in assumed.items():
-            require_assumptions(name, facts, parameters[name])
+        for symbol in of_parameters:  # each by itself, since namesakes may be declared to be of different kinds
+            require_assumptions(symbol.name, assumptions_of([symbol])[symbol.name], parameters[symbol.name])
     except CandidateError as error:
         raise CandidateError(str(error), line) from error
     return assumed

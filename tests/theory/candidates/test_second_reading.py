@@ -124,6 +124,33 @@ def test_assumptions_hold_throughout_the_range(symbol, known, word):
                 loads(source)
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "ab = symbols('a b', positive=True)\nC = 1 / (1 + ab[0] * tau) + 1 - Abs(ab[1]) / ab[1]",
+        "def step_size(tau):\n    return sign(Symbol('b', positive=True)) / (1 + tau)",
+        "kept = {'b': Symbol('b', nonnegative=True)}\nC = Abs(kept['b']) / kept['b'] / (1 + tau)",
+        "C = sqrt(Symbol('b', positive=True)**2) / Symbol('b', real=True) / (1 + tau)",
+        "C = sign(Dummy('b', positive=True)) / (1 + tau)",
+    ],
+)
+def test_assumptions_of_symbols_that_are_kept_elsewhere_or_simplified_away_are_checked_too(source):
+    with pytest.raises(CandidateError, match="b is declared"):
+        loads(HEAD + f"{source}\nparameters = {{'a': (1, 2), 'b': (-2, -1)}}")
+
+
+@pytest.mark.parametrize(
+    ("word", "known"),
+    [
+        ("positive", (1, 2)), ("negative", (-2, -1)), ("nonnegative", (0, 2)), ("nonpositive", (-2, 0)),
+        ("nonzero", (1, 2)), ("nonzero", (-2, -1)), ("real", (-1, 1)), ("finite", (-1, 1)), ("extended_real", (-1, 1)),
+        ("extended_negative", (-2, -1)), ("complex", (-1, 1)), ("negative", -3), ("rational", "1/2"),
+    ],
+)  # fmt: skip
+def test_assumptions_that_hold_are_taken(word, known):
+    loads(HEAD + f"b = Symbol('b', {word}=True)\nC = 1 / (1 + b * b * tau)\nparameters = {{'b': {known!r}}}")
+
+
 def test_assumptions_hold_for_what_the_command_line_sets():
     candidate = loads(HEAD + "b = Symbol('b', positive=True)\nC = Abs(b) * tau\nparameters = {'b': (0, 1)}")
     assert with_parameters(candidate, {"b": ranges.point(3)}).formula is not None
