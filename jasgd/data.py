@@ -187,7 +187,8 @@ class Minibatches:
         if chosen is None:
             if len(self._orders) > 4:  # workers straddle few epochs; one dropped too early is drawn again, the same
                 self._orders.clear()
-            chosen = np.random.Generator(np.random.Philox(key=[self._seed, epoch])).permutation(self._length)
+            key = np.array([self._seed, epoch], np.uint64)  # a list with a seed above 2⁶³ would be made of floats
+            chosen = np.random.Generator(np.random.Philox(key=key)).permutation(self._length)
             self._orders[epoch] = chosen
         return chosen
 

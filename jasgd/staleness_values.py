@@ -34,7 +34,7 @@ def as_int32(staleness: jax.typing.ArrayLike) -> jax.Array:
         staleness = np.asarray(staleness)
     dtype = staleness.dtype  # pyrefly: ignore[missing-attribute]
     if np.dtype("O") == dtype and all(isinstance(value, int) for value in np.ravel(staleness)):  # beyond 64 bits
-        return jnp.asarray(np.clip(staleness, -1, MOST).astype(np.int32))
+        return jnp.asarray(np.asarray(np.clip(staleness, -1, MOST)).astype(np.int32))
     if not jnp.issubdtype(dtype, jnp.integer):
         raise TypeError(f"staleness must be an integer number of updates, got dtype {dtype}")
     if jnp.iinfo(dtype).max <= MOST:

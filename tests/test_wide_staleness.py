@@ -153,6 +153,15 @@ def test_a_law_of_known_values_says_that_it_counts_no_others():
 TOO_LARGE = [2**31, 2**33, np.int64(2**33), np.uint64(2**63), np.uint32(2**31 + 7)]
 
 
+def test_integers_beyond_64_bits_count_as_the_largest_staleness():
+    law = StalenessHistogram.from_staleness([1, 2])
+    assert float(law.cdf(2**70)) == 1.0
+    assert float(law.cdf(-(2**70))) == 0.0
+    for tau in (2**70, -(2**70)):
+        with pytest.raises(ValueError, match="staleness must be"):
+            StalenessHistogram.window(4).count(tau)
+
+
 @pytest.mark.parametrize("tau", TOO_LARGE)
 def test_a_staleness_beyond_int32_is_refused_and_never_fresh(tau):
     tx = jasgd.staleness_adaptive(rules.inverse())

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from jasgd.inputs.checks import integer
+from jasgd.inputs.checks import integer, key_seed
 
 STEPS = 1500  # where no stop condition is given
 
@@ -37,7 +37,7 @@ class ProblemOptions:
     def check_problem(self, seed: int) -> None:
         """Raises the ValueError of a number out of its range before a data set is looked for."""
         integer("batch_size", self.batch_size, 1)
-        integer("seed", seed, 0)
+        key_seed(seed)
         if self.test_examples is not None:
             integer("test_examples", self.test_examples, 1)
 

@@ -49,6 +49,27 @@ def integer(name: str, value: Any, least: int, *, unit: str = "", optional: bool
     raise ValueError(f"{name} must be {allowed}, got {brief(repr(value))}")
 
 
+def key_seed(value: Any) -> int:
+    """A seed that an argument must be, from which JAX makes a key: it takes 32 bits, and is silent of others.
+
+    Args:
+      value: what the caller passed.
+
+    Returns:
+      The value as Python's int.
+
+    Raises:
+      ValueError: for what is no integer in 0…2³² − 1.
+
+    Example:
+      >>> key_seed(np.int64(3))
+      3
+    """
+    if integer("seed", value, 0) >= 1 << 32:
+        raise ValueError(f"seed must be an integer in 0…2³² − 1, got {brief(repr(value))}")
+    return int(value)
+
+
 def positive(name: str, value: Any, *, unit: str = "seconds", infinite: bool = False) -> float:
     """A number above zero that an argument must be.
 

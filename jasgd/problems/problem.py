@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from jasgd.data import Batches, minibatches
-from jasgd.inputs.checks import integer
+from jasgd.inputs.checks import integer, key_seed
 from jasgd.problems.datasets import Dataset, describe_dataset, load_dataset
 from jasgd.problems.models import MODELS, Apply, Params, functional
 from jasgd.showing import Shown
@@ -87,7 +87,7 @@ def load(
         ``"idx"`` for IDX files of your own, see ``load_dataset``.
       model: a key of ``MODELS``.
       batch_size: images per batch, 1 … number of training images.
-      seed: the seed of the initial parameters and of the order of the batches, ≥ 0.
+      seed: the seed of the initial parameters and of the order of the batches, in 0…2³² − 1.
       preset: ``"published"`` takes the published experiments' pixels (raw 0…255; CIFAR's over 255), initial
         parameters (all from N(0, 0.01²)) and batches (shuffled once, then cycled through in that order).
       data_dir: as for ``load_dataset``.
@@ -123,7 +123,7 @@ def load(
     if preset is not None and preset not in PRESETS:
         raise ValueError(f"preset must be None or one of {', '.join(PRESETS)}, got {preset!r}")
     batch_size = integer("batch_size", batch_size, 1)
-    seed = integer("seed", seed, 0)
+    seed = key_seed(seed)
     if test_examples is not None:
         test_examples = integer("test_examples", test_examples, 1)
     data = load_dataset(dataset, data_dir, download)

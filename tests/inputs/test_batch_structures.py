@@ -133,6 +133,15 @@ def test_lengths_that_differ_are_named_with_their_paths(arrays, message):
         minibatches(arrays, 2)
 
 
+def test_wide_seeds_are_told_apart():
+    orders = {
+        seed: minibatches(np.arange(60), 60, seed=seed)(0).tolist() for seed in (7, 2**63 + 7, 2**63 + 8, 2**64 - 1)
+    }
+    assert len({tuple(order) for order in orders.values()}) == 4
+    expected = np.random.Generator(np.random.Philox(key=[7, 0])).permutation(60)
+    assert orders[7] == expected.tolist()  # as ever
+
+
 @pytest.mark.parametrize("seed", [1.5, "3", True, 2**64])
 def test_a_seed_that_would_be_cut_is_refused(seed):
     with pytest.raises(ValueError, match="seed must be an integer"):
