@@ -30,14 +30,10 @@ def parse_rule(text: str, *, workers: int | None = None, learning_rate: float | 
       0.125
     """
     name, options = specs.parse_spec(text)
-    if not isinstance(options.get("normalized", False), bool):
-        raise ValueError(f"rule {text!r}: normalized must be true or false, got {options['normalized']!r}")
     try:
-        factory = specs.entry("rule", RULES, name)
-        specs.check_kinds(factory, options)
         known = {"workers": workers, "concurrency": workers, "learning_rate": learning_rate}
-        has = inspect.signature(factory).parameters
-        return named(name, **{key: value for key, value in known.items() if key in has and value is not None} | options)
+        asked = inspect.signature(specs.entry("rule", RULES, name)).parameters.keys() - options.keys()
+        return named(text, **{key: value for key, value in known.items() if key in asked and value is not None})
     except (TypeError, ValueError) as error:  # a TypeError from a user's own factory
         raise ValueError(f"rule {text!r}: {error}") from error
 

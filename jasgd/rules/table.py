@@ -46,6 +46,9 @@ def named(name: str, **options: object) -> Rule:
     """
     name, written = specs.parse_spec(name)
     factory, rest = specs.entry("rule", RULES, name), written | options
+    specs.check_kinds(factory, written)
     by_mean = rest.pop("normalized", False)
+    if not isinstance(by_mean, bool):
+        raise ValueError(f"normalized must be true or false, got {by_mean!r}")
     rule = specs.make(f"rule {name!r}", factory, rest, besides=["normalized"])
     return normalized(rule) if by_mean else rule

@@ -14,6 +14,7 @@ from support.rule_examples import EXAMPLES
 
 import jasgd
 from jasgd import StalenessHistogram, rules
+from jasgd.rules.parsing import parse_rule
 
 
 class ExactLaw:
@@ -253,3 +254,17 @@ def test_optax_chain_of_the_absolute_step_rules_takes_the_steps_of_the_source():
     tx = optax.chain(jasgd.staleness_adaptive(rule), optax.sgd(0.5))
     step, _ = tx.update(jnp.ones(()), tx.init(jnp.zeros(())), staleness=3)
     assert float(step) == pytest.approx(-1 / 16)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("inverse:normalized=no", "normalized must be true or false, got 'no'"),
+        ("tail:amplitude=abc", "amplitude must be a number, got 'abc'"),
+        ("tail:amplitude=true", "amplitude must be a number, got True"),
+    ],
+)
+def test_a_text_is_checked_alike_wherever_it_is_taken(text, message):
+    for door in (rules.named, parse_rule, jasgd.staleness_adaptive):
+        with pytest.raises(ValueError, match=message):
+            door(text)
