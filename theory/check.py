@@ -22,11 +22,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; 0 where every certificate holds, 1 where one does not, 3 where one cannot be read."""
     parser = argparse.ArgumentParser(prog="python -m theory.check", description="Verifies certificates again.")
     parser.add_argument("certificates", nargs="+", metavar="certificate.json", help="certificate to verify")
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit as error:
+        return BAD_INPUT if error.code else 0
     code = 0
-    for path in parser.parse_args(arguments).certificates:
+    for path in options.certificates:
         try:
             data = json.loads(read_text(path))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             print(f"{path}: cannot be read: {error}", file=sys.stderr)
             return BAD_INPUT
         try:

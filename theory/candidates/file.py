@@ -44,9 +44,7 @@ def run(source: str, name: str, importing: Callable[..., Any] | None = None) -> 
         values["__builtins__"] = {**vars(builtins), "__import__": importing}
     try:
         exec(code, values)  # the user's own file, run as importing it would
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
+    except (Exception, SystemExit) as error:  # no interruption, nor the end of a time limit
         raise _refusal(error, name) from error
     return values
 
@@ -84,9 +82,7 @@ def expression_of(values: dict[str, Any], name: str, source: str, parameters: Ma
         raise CandidateError(str(error), line) from error
     try:
         value = function(**keywords)
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
+    except (Exception, SystemExit) as error:
         raise _refusal(error, name) from error
     return _checked(value, line, "step_size(tau)")
 

@@ -79,6 +79,13 @@ def test_what_is_read_rightly_is_not_suspected(source):
     assert loads(HEAD + source).untranslatable is None
 
 
+def test_the_second_reading_ends_when_its_time_is_up(monkeypatch):
+    source = HEAD + "C = Piecewise((1, tau < 150), (2, True))"
+    assert second_reading.difference(source, "c.py", number(1), {}, (0, 160)) is not None
+    monkeypatch.setattr(second_reading, "LIMIT_S", -1.0)  # τ = 0 is always read
+    assert second_reading.difference(source, "c.py", number(1), {}, (0, 160)) is None
+
+
 def test_what_a_file_prints_is_printed_once(capsys):
     loads(HEAD + "print('loaded')\nC = 1 / (1 + tau)")
     assert capsys.readouterr().out == "loaded\n"

@@ -113,6 +113,23 @@ def test_a_failure_of_the_checker_has_a_code_of_its_own(monkeypatch, capsys, tmp
     assert check.main([str(certificate)]) == 4
 
 
+def test_what_is_no_certificate_has_the_code_of_bad_input(capsys, tmp_path):
+    nested = tmp_path / "nested.json"
+    nested.write_text("[" * 200_000)
+    assert check.main([str(nested)]) == 3
+    assert check.main([]) == check.main(["--bogus", "x"]) == 3
+    assert check.main(["--help"]) == 0
+
+
+@pytest.mark.parametrize("source", ["while True: pass", "def step_size(tau):\n    while True: pass"])
+def test_reading_a_file_has_a_limit(monkeypatch, capsys, tmp_path, source):
+    file = tmp_path / "c.py"
+    file.write_text(source)
+    monkeypatch.setattr(verify, "READING_S", 0.2)
+    assert verify.main([str(file), "--limit-s", "0.2"]) == 3
+    assert f"{file}: not read within 0.2 s" in capsys.readouterr().err
+
+
 def test_a_certificate_that_cannot_be_written_is_told_before_the_work(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(verify, "load", lambda *_: pytest.fail("the work began"))
     for place in (tmp_path, tmp_path / "nowhere" / "c.json"):
