@@ -39,7 +39,7 @@ FLOORS = {
         ["analysis", "candidates"],
         ["decisions"],
         ["certificates", "convergence"],
-        ["auditing", "command_line", "exit_codes", "bridge"],
+        ["auditing", "reports", "command_line", "exit_codes", "bridge"],
         [""],
         ["verify", "check", "bounds", "table", "identities"],
     ],

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Collection
+from pathlib import Path
 
 from theory.candidates import loading
 from theory.candidates.candidate import Candidate, CandidateError
 from theory.candidates.declarations import parameter_range, read_parameters
+from theory.numbers.ranges import Range
 
 
 def add_parameter_options(parser: argparse.ArgumentParser) -> None:
@@ -21,13 +25,46 @@ def add_parameter_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parameters", metavar="FILE", help="JSON file with values or ranges of parameters")
 
 
-def with_parameters(candidate: Candidate, options: argparse.Namespace) -> Candidate:
-    """The candidate with the parameters of ``--parameters`` and ``--set``."""
+def with_parameters(candidate: Candidate, options: argparse.Namespace, *, of_others: Collection[str] = ()) -> Candidate:
+    """The candidate with the parameters of ``--parameters`` and ``--set``.
+
+    Args:
+      candidate: the candidate.
+      options: of the command line.
+      of_others: parameters that other candidates of the same command have; where this one has them not, they are
+        meant for those.
+
+    Returns:
+      The candidate.
+
+    Raises:
+      CandidateError: for what cannot be read, and for a parameter that no candidate has.
+    """
+    given: list[dict[str, Range]] = []
     if options.parameters:
-        candidate = loading.with_parameters(candidate, read_parameters(options.parameters))
+        given.append(read_parameters(options.parameters))
     for assignment in options.set:
         name, equals, value = assignment.partition("=")
         if not equals:
             raise CandidateError(f"--set is written NAME=VALUE, got {assignment!r}")
-        candidate = loading.with_parameters(candidate, {name.strip(): parameter_range(name.strip(), value)})
+        given.append({name.strip(): parameter_range(name.strip(), value)})
+    for values in given:
+        own = {name: known for name, known in values.items() if name in candidate.parameters or name not in of_others}
+        candidate = loading.with_parameters(candidate, own) if own else candidate
     return candidate
+
+
+def require_writable(option: str, path: str) -> None:
+    """Raises OSError where no file can be written, before the work that would be lost.
+
+    Args:
+      option: that names the file, for the message.
+      path: of the file.
+
+    Raises:
+      OSError: where it is a folder, or lies in none, or may not be written.
+    """
+    target = Path(path)
+    folder = target.parent
+    if target.is_dir() or not folder.is_dir() or not os.access(target if target.exists() else folder, os.W_OK):
+        raise OSError(f"{option} {path}: cannot be written there")

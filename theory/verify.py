@@ -1,26 +1,33 @@
 """``python -m theory.verify my_fn.py``: proves or refutes that a step-size function has the six conditions.
 
-``python -m theory.verify --execution RUN`` audits a run that was recorded instead.
+Several candidates are decided in turn. ``python -m theory.verify --execution RUN`` audits a recorded run instead.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
-from theory.candidates.candidate import CandidateError
+from theory.candidates.candidate import Candidate, CandidateError
 from theory.candidates.loading import load
-from theory.certificates.certificate import certificate, confirmed, require_writable, save
-from theory.command_line import add_parameter_options, with_parameters
-from theory.decisions.decision import Decision, Report, decide
+from theory.certificates.certificate import certificate, confirmed, save
+from theory.command_line import add_parameter_options, require_writable, with_parameters
+from theory.decisions.decision import decide
 from theory.decisions.time_limit import OutOfTime, limited
-from theory.decisions.verdict import Verdict
+from theory.decisions.values_of_a_parameter import values_for_which
+from theory.decisions.verdict import Verdict, worst
 from theory.exit_codes import BAD_INPUT, EXIT, guarded
-from theory.formulas.writing import text
+from theory.formulas.latex import latex
+from theory.laws import Law
 from theory.laws.parsing import parse_law
-from theory.numbers.decimals import ends, shown
+from theory.reports.data import as_json, values_as_json
+from theory.reports.junit import save_junit
+from theory.reports.side_by_side import print_side_by_side
+from theory.reports.terminal import print_report, print_values
 
 #: Options of an audit: numbers of the problem. Smoothness, noise and gap are estimated where they are not given.
 AUDITED = {
@@ -32,7 +39,6 @@ AUDITED = {
     "mu": "Polyak-Łojasiewicz constant μ, in [f]/[x]²; bounds that need it are left out without it",
 }
 READING_S = 20.0  # for reading a candidate, however little time each condition may take
-_COLOURS = {Verdict.PROVED: "green", Verdict.REFUTED: "red", Verdict.UNKNOWN: "yellow"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -46,7 +52,9 @@ def parser() -> argparse.ArgumentParser:
         "checker; an audit's is 0 where nothing is refuted.",
     )
     command.add_argument(
-        "candidate", nargs="?", help="Python file that defines C or step_size(tau), or jasgd.rules:NAME[:key=value,...]"
+        "candidate",
+        nargs="*",
+        help="Python file that defines C or step_size(tau), or jasgd.rules:NAME[:key=value,...]; several may be given",
     )
     command.add_argument(
         "--distribution",
@@ -64,6 +72,17 @@ def parser() -> argparse.ArgumentParser:
         help="file to write a certificate to, which python -m theory.check verifies again",
     )
     command.add_argument("--json", action="store_true", help="print JSON in place of a table")
+    command.add_argument("--table", action="store_true", help="print one table of all candidates, a line for each law")
+    command.add_argument("--junit", metavar="FILE", help="file to write the verdicts to as JUnit XML, for CI")
+    command.add_argument("--latex", action="store_true", help="print the formula as LaTeX, and decide nothing")
+    command.add_argument(
+        "--plot", metavar="FILE", help="picture to draw of C by staleness, and of E[C] by the number of workers"
+    )
+    command.add_argument(
+        "--for-which",
+        metavar="NAME",
+        help="find for which values of this parameter, within its range, each condition holds",
+    )
     command.add_argument(
         "--limit-s",
         type=float,
@@ -90,44 +109,124 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
       0 where all is proved, 1 where something is refuted, 2 where something is unknown, 3 for bad input, 4
-      where the checker itself fails; an audit gives 0 where nothing is refuted.
+      where the checker itself fails; an audit gives 0 where nothing is refuted; what asks for no verdict gives 0.
     """
     try:
         options = parser().parse_args(arguments)
     except SystemExit as error:
         return BAD_INPUT if error.code else 0
     try:
-        if (options.candidate is None) == (options.execution is None):
+        if bool(options.candidate) == (options.execution is not None):
             raise CandidateError("give a candidate, or --execution RUN")
         if options.execution is not None:
             return _audit(options)
-        if not options.limit_s > 0:
-            raise CandidateError(f"--limit-s must be > 0, got {options.limit_s:g}")
+        _check(options)
+        candidates, laws = _read(options)
+        if options.latex:
+            return _print_latex(candidates)
+        if options.for_which is not None:
+            return _print_values(candidates, laws, options)
+        draw = _drawing(candidates, options.plot)
+        reports = [
+            confirmed(decide(candidate, laws, limit_s=options.limit_s), limit_s=options.limit_s)
+            for candidate in candidates
+        ]
         if options.certificate:
-            require_writable(options.certificate)
-        report = confirmed(_decided(options), limit_s=options.limit_s)
-        if options.certificate:
-            save(certificate(report), options.certificate)
-    except (ValueError, OSError) as error:
+            save(certificate(reports[0]), options.certificate)
+        if options.junit:
+            save_junit(reports, options.junit)
+        if draw is not None:
+            draw(candidates, laws, options.plot, limit_s=options.limit_s)
+    except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     if options.json:
-        print(json.dumps(as_json(report), indent=1, ensure_ascii=False))
+        shown = [as_json(report) for report in reports]
+        _print_json(shown if len(shown) > 1 else shown[0])
+    elif options.table:
+        print_side_by_side(reports)
     else:
-        _print(report)
-    return EXIT[report.verdict]
+        for report in reports:
+            print_report(report)
+    return EXIT[worst(report.verdict for report in reports)]
 
 
-def _decided(options: argparse.Namespace) -> Report:
-    """The report on the candidate of a command line; reading it has a time limit as each condition has."""
+def _check(options: argparse.Namespace) -> None:
+    """Refuses options that do not go together, and files that cannot be written, before any work."""
+    if not options.limit_s > 0:
+        raise CandidateError(f"--limit-s must be > 0, got {options.limit_s:g}")
+    if options.certificate and len(options.candidate) > 1:
+        raise CandidateError(f"--certificate is of one candidate, got {len(options.candidate)}")
+    written = {name: getattr(options, name) for name in ("certificate", "junit", "plot")}
+    for other in ("latex", "for_which"):
+        given = [name for name, path in written.items() if path]
+        if getattr(options, other) and given:
+            raise CandidateError(f"--{given[0]} needs verdicts, which --{other.replace('_', '-')} does not make")
+    if options.latex and options.for_which:
+        raise CandidateError("--latex and --for-which do not go together")
+    for name, path in written.items():
+        if path:
+            require_writable(f"--{name}", path)
+
+
+def _read(options: argparse.Namespace) -> tuple[list[Candidate], list[Law]]:
+    """The candidates and laws of a command line; reading them has a time limit as each condition has."""
     limit_s = max(options.limit_s, READING_S)
+    what = ""
     try:
+        loaded = []
+        for what in options.candidate:
+            with limited(limit_s):
+                loaded.append(load(what))
+        known = {name for candidate in loaded for name in candidate.parameters}
+        candidates = []
+        for candidate in loaded:
+            what = candidate.name
+            with limited(limit_s):
+                candidates.append(with_parameters(candidate, options, of_others=known))
+        what = "--distribution"
         with limited(limit_s):
-            candidate = with_parameters(load(options.candidate), options)
-            laws = [parse_law(spec) for spec in options.distribution]
+            return candidates, [parse_law(spec) for spec in options.distribution]
     except OutOfTime:
-        raise CandidateError(f"{options.candidate}: not read within {limit_s:g} s") from None
-    return decide(candidate, laws, limit_s=options.limit_s)
+        raise CandidateError(f"{what}: not read within {limit_s:g} s") from None
+
+
+def _drawing(candidates: list[Candidate], path: str | None) -> Callable[..., None] | None:
+    """What draws the picture, once it is known that it can be drawn."""
+    if path is None:
+        return None
+    from theory.reports.picture import require_drawable, save_picture  # Matplotlib, which nothing else needs
+
+    require_drawable(candidates, path)
+    return save_picture
+
+
+def _print_latex(candidates: list[Candidate]) -> int:
+    for candidate in candidates:
+        if candidate.formula is None:
+            raise CandidateError(f"{candidate.name}: no formula: {candidate.untranslatable}")
+        print(rf"C(\tau) = {latex(candidate.formula)}")
+    return EXIT[Verdict.PROVED]
+
+
+def _print_values(candidates: list[Candidate], laws: list[Law], options: argparse.Namespace) -> int:
+    values_of = functools.partial(
+        values_for_which,
+        limit_s=options.limit_s,
+        second_look=functools.partial(confirmed, limit_s=options.limit_s),
+    )
+    found = {candidate.name: values_of(candidate, options.for_which, laws) for candidate in candidates}
+    if options.json:
+        shown = [{"candidate": name, "values": values_as_json(values)} for name, values in found.items()]
+        _print_json(shown if len(shown) > 1 else shown[0])
+        return EXIT[Verdict.PROVED]
+    for name, values in found.items():
+        print_values(name, options.for_which, values)
+    return EXIT[Verdict.PROVED]
+
+
+def _print_json(data: Any) -> None:
+    print(json.dumps(data, indent=1, ensure_ascii=False))
 
 
 def _audit(options: argparse.Namespace) -> int:
@@ -144,81 +243,11 @@ def _audit(options: argparse.Namespace) -> int:
         if value is not None and not (value > 0 or (flag == "sigma" and value == 0)):
             raise CandidateError(f"--{flag} must be > 0, got {value:g}")
     findings = audit_recorded(run, Numbers(rate, options.L, options.sigma, options.delta, options.distance, options.mu))
-    print(json.dumps(findings.record(), indent=1, ensure_ascii=False) if options.json else findings.text())
+    if options.json:
+        _print_json(findings.record())
+    else:
+        print(findings.text())
     return EXIT[Verdict.REFUTED] if findings.verdict is Verdict.REFUTED else EXIT[Verdict.PROVED]
-
-
-def as_json(report: Report) -> dict[str, Any]:
-    """The report as data; its keys are the names of the conditions."""
-    repairs = [
-        {
-            "law": "every law" if repair.law is None else str(repair.law),
-            "divide_by": "E[C]" if repair.mean is None else ends(repair.mean),
-            "conditions": {decision.condition: _decision_json(decision) for decision in repair.decisions},
-        }
-        for repair in report.repairs
-    ]
-    return {
-        "candidate": report.candidate.name,
-        "formula": None if report.candidate.formula is None else text(report.candidate.formula),
-        "cdf": report.candidate.cdf,
-        "verdict": report.verdict.value,
-        "conditions": {decision.condition: _decision_json(decision) for decision in report.decisions},
-        "repairs": repairs,
-    }
-
-
-def _decision_json(decision: Decision) -> dict[str, Any]:
-    laws = [
-        {
-            "law": "every law" if law is None else str(law),
-            "verdict": finding.verdict.value,
-            "because": finding.because,
-            "evidence": finding.evidence,
-        }
-        for law, finding in decision.findings
-    ]
-    return {"verdict": decision.verdict.value, "evidence": decision.because, "laws": laws}
-
-
-def _print(report: Report) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    console = Console()
-    formula = report.candidate.formula
-    console.print(
-        f"[bold]{escape(report.candidate.name)}[/]: C(τ) = {escape('?' if formula is None else text(formula))}"
-    )
-    if formula is not None and "F" in text(formula):
-        console.print(f"F is the {report.candidate.cdf} distribution function of the staleness.")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("condition", "law", "verdict", "because"):
-        table.add_column(column, overflow="fold")
-    for decision in report.decisions:
-        _add_rows(table, decision.condition, decision)
-    console.print(table)
-    for repair in report.repairs:
-        where = "under every law" if repair.mean is None else f"under {repair.law}"
-        console.print(
-            f"Repair {where}: divide C by E[C]{'' if repair.mean is None else ' ' + shown(repair.mean)}. Then:"
-        )
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
-        for decision in repair.decisions:
-            _add_rows(table, decision.condition, decision)
-        console.print(table)
-
-
-def _add_rows(table: Any, condition: str, decision: Decision) -> None:
-    from rich.markup import escape
-
-    for place, (law, finding) in enumerate(decision.findings):
-        verdict = f"[{_COLOURS[finding.verdict]}]{finding.verdict.value}[/]"
-        table.add_row(
-            "" if place else condition, "every law" if law is None else str(law), verdict, escape(finding.because)
-        )
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any
 import sympy
 
 from theory.candidates.candidate import CandidateError, TooLong
+from theory.candidates.hints import hint, hint_for_name
 from theory.formulas.from_sympy import distribution, tau
 from theory.numbers.ranges import Range
 from theory.numbers.rationals import exact
@@ -45,7 +46,7 @@ def run(source: str, name: str, importing: Callable[..., Any] | None = None) -> 
     try:
         exec(code, values)  # the user's own file, run as importing it would
     except (Exception, SystemExit) as error:  # no interruption, nor the end of a time limit
-        raise _refusal(error, name) from error
+        raise _refusal(error, name, source) from error
     return values
 
 
@@ -83,7 +84,7 @@ def expression_of(values: dict[str, Any], name: str, source: str, parameters: Ma
     try:
         value = function(**keywords)
     except (Exception, SystemExit) as error:
-        raise _refusal(error, name) from error
+        raise _refusal(error, name, source) from error
     return _checked(value, line, "step_size(tau)")
 
 
@@ -123,7 +124,12 @@ def _checked(value: Any, line: int, what: str) -> tuple[Any, int]:
             value = sympy.Rational(value.numerator, value.denominator)
         return sympy.sympify(value), line
     if not isinstance(value, sympy.Expr):
-        raise CandidateError(f"{what} must be a SymPy expression of tau, got {type(value).__name__}", line)
+        better = ""
+        if callable(value) and what == "C":
+            better = "; a function is named step_size"
+        elif isinstance(value, (sympy.logic.boolalg.Boolean, bool)):
+            better = "; a condition chooses in sympy.Piecewise((value, condition), (value, True))"
+        raise CandidateError(f"{what} must be a SymPy expression of tau, got {type(value).__name__}{better}", line)
     return value, line
 
 
@@ -166,11 +172,18 @@ class _ExactDecimals(ast.NodeTransformer):
         return node
 
 
-def _refusal(error: BaseException, name: str) -> CandidateError:
-    """What a file raised, as an error of the candidate with the line."""
+def _refusal(error: BaseException, name: str, source: str) -> CandidateError:
+    """What a file raised, as an error of the candidate with the line, and with what to write in its place."""
+    line = _line_of(error, name)
     if isinstance(error, CandidateError):
-        return type(error)(str(error), _line_of(error, name))
-    return CandidateError(f"{type(error).__name__}: {error}", _line_of(error, name))
+        return type(error)(str(error), line)
+    better = None
+    if isinstance(error, NameError) and error.name is not None:
+        better = hint_for_name(error.name)
+    elif isinstance(error, (TypeError, IndexError, KeyError, AttributeError, ValueError)):
+        better = hint(source, line, str(error))
+    message = f"{type(error).__name__}: {error}"
+    return CandidateError(message if better is None else f"{better} ({message})", line)
 
 
 def _decimal(written: str) -> sympy.Rational:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -96,14 +95,6 @@ def _rejection(question: Question, condition: str, finding: Finding, limit_s: fl
     except OutOfTime:
         pass
     return None
-
-
-def require_writable(path: str) -> None:
-    """Raises OSError where no file can be written, before the work that would be lost."""
-    target = pathlib.Path(path)
-    folder = target.parent
-    if target.is_dir() or not folder.is_dir() or not os.access(target if target.exists() else folder, os.W_OK):
-        raise OSError(f"--certificate {path}: cannot be written there")
 
 
 def save(data: dict[str, Any], path: str) -> None:

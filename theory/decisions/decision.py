@@ -101,13 +101,14 @@ class Report(Shown):
         return next(decision for decision in self.decisions if decision.condition == condition)
 
 
-def decide(candidate: Candidate, laws: Sequence[Law] = (), *, limit_s: float = 20.0) -> Report:
+def decide(candidate: Candidate, laws: Sequence[Law] = (), *, limit_s: float = 20.0, repair: bool = True) -> Report:
     """Decides the six conditions on a candidate.
 
     Args:
       candidate: the candidate.
       laws: the laws; those that the candidate names where there are none here; every law where neither has any.
       limit_s: seconds that one condition may take under one law; beyond that its verdict is UNKNOWN.
+      repair: whether a candidate of which magnitude alone fails is also decided on divided by its mean.
 
     Returns:
       The report.
@@ -136,6 +137,8 @@ def decide(candidate: Candidate, laws: Sequence[Law] = (), *, limit_s: float = 2
     each = {law: _all(questions[law], limit_s) for law in all_laws}
     decisions = tuple(Decision(name, tuple((law, each[law][name]) for law in all_laws)) for name in CONDITIONS)
     report = Report(candidate, all_laws, decisions)
+    if not repair:
+        return report
     return dataclasses.replace(report, repairs=tuple(_repairs(report, questions, limit_s)))
 
 

@@ -1,0 +1,72 @@
+"""What a file gets told that uses a word which takes numbers alone."""
+
+import pytest
+
+from theory.candidates.candidate import CandidateError
+from theory.candidates.loading import loads
+
+HEAD = "from theory import tau\nimport sympy\nimport math\nimport numpy as np\nimport jax.numpy as jnp\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "advice"),
+    [
+        ("C = np.exp(-tau)", "for np.exp write sympy.exp"),
+        ("C = math.exp(-tau)", "for math.exp write sympy.exp"),
+        ("C = jnp.exp(-tau)", "for jnp.exp write sympy.exp"),
+        ("from math import exp as e\nC = e(-tau)", "for math.exp write sympy.exp"),
+        ("import numpy\nC = 1 / numpy.sqrt(1 + tau)", "for numpy.sqrt write sympy.sqrt"),
+        ("C = jnp.where(tau < 3, 1, 0)", "for jnp.where write sympy.Piecewise("),
+        ("C = np.where(tau < 3, 1, 0)", "for np.where write sympy.Piecewise("),
+        ("C = min(tau, 3)", "for min write sympy.Min"),
+        ("C = 1 / max(1, tau)", "for max write sympy.Max"),
+        ("C = np.maximum(tau, 3)", "for np.maximum write sympy.Max"),
+        ("def step_size(tau):\n    if tau < 3:\n        return 1\n    return 1 / tau", 'for a choice by "if" write'),
+        ("C = 1 if tau < 3 else 2", 'for a choice by "if" write sympy.Piecewise('),
+        ("C = sympy.Piecewise((1, 0 < tau < 3), (2, True))", "for a chain of comparisons write sympy.And("),
+        ("C = sympy.Piecewise((1, tau > 0 and tau < 3), (2, True))", 'for "and" write sympy.And('),
+        ("while tau > 3:\n    tau -= 1\nC = tau", 'for "while" write a closed form'),
+        ("C = int(tau / 2)", "for int write sympy.floor"),
+        ("C = sum(1 / (1 + i) for i in range(tau))", "for range write a closed form"),
+        ("C = [1, 0.5, 0.25][tau]", "for an entry of a table write sympy.Piecewise("),
+        ("C = np.array([1, 0.5])[tau]", "for an entry of a table write sympy.Piecewise("),
+        ("C = 1 / (1 + tau) ^ 2", 'for "^" write **'),
+        ("C = 2 * (tau < 3)", "for a comparison as a number write sympy.Piecewise("),
+        ("C = math.comb(2 * tau, tau)", "for math.comb write sympy.binomial"),
+        ("C = exp(-tau)", "write sympy.exp, after import sympy"),
+        ("C = exp(-beta * sympy.exp(tau))", "write sympy.exp, after import sympy"),
+        ("C = sympy.exp(-beta * tau)", "beta = sympy.Symbol('beta')"),
+        ("C = lambda tau: 1", "a function is named step_size"),
+        ("C = tau < 3", "a condition chooses in sympy.Piecewise("),
+    ],
+)
+def test_the_word_to_use_is_named_with_the_line(source, advice):
+    with pytest.raises(CandidateError) as caught:
+        loads(HEAD + source, "my_fn.py")
+    text = str(caught.value)
+    assert advice in text
+    assert text.startswith(f"my_fn.py:{len(HEAD.splitlines()) + 1}:") or "\n" in source
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "C = 1 if 1 / 0 else tau",  # the fault is the division
+        "C = sympy.Piecewise(1, 2) if True else min(1, 2)",
+        "C = math.exp(-1) + 'a' * tau",
+    ],
+)
+def test_no_word_is_named_where_another_thing_is_wrong(source):
+    with pytest.raises(CandidateError) as caught:
+        loads(HEAD + source)
+    assert 'by "if"' not in str(caught.value)
+
+
+def test_functions_that_sympy_has_words_for_exist():
+    import sympy
+
+    from theory.candidates.hints import _BUILT_IN, _WORDS
+
+    for advice in {**_WORDS, **_BUILT_IN}.values():
+        if advice.startswith("sympy."):
+            assert hasattr(sympy, advice.removeprefix("sympy.").partition("(")[0])
