@@ -12,6 +12,7 @@ import numpy as np
 
 from jasgd.aligned_memory import ALIGNMENT, aligned, aligned_copy, aligned_empty
 from jasgd.inputs.array_leaves import arrays_of
+from jasgd.inputs.asked import asks_for
 from jasgd.inputs.checks import is_integer
 
 MOST_AT_ONCE = 16  # tickets that are drawn together
@@ -251,7 +252,7 @@ class _Pulled:
         )
 
 
-def as_batches(batches: Batches | Iterable[Batch]) -> Batches:
+def as_batches(batches: Callable[..., Batch] | Iterable[Batch]) -> Callable[..., Batch]:
     """Makes a function of a ticket of what can be iterated over, and batches whose NumPy arrays are aligned of either.
 
     Args:
@@ -261,7 +262,8 @@ def as_batches(batches: Batches | Iterable[Batch]) -> Batches:
         their memory again.
 
     Returns:
-      A function from a ticket to a batch, aligned as by :func:`aligned`. That of an iterable gives each item once and
+      A function from a ticket to a batch, aligned as by :func:`aligned`; of a ticket and ``worker`` where the function
+      asks for one. That of an iterable gives each item once and
       raises :class:`BatchesExhausted` after the last, or where an epoch has none.
 
     Raises:
@@ -280,6 +282,8 @@ def as_batches(batches: Batches | Iterable[Batch]) -> Batches:
         if inspect.isgeneratorfunction(batches):
             raise TypeError(f"{allowed}, got the generator function {batches.__name__}: call it")
         draw = batches  # else the checker forgets that it is callable
+        if asks_for(draw, "worker"):
+            return lambda ticket, worker: aligned(draw(ticket, worker=worker))
         return lambda ticket: aligned(draw(ticket))
     if isinstance(batches, (np.ndarray, jax.Array, Mapping)):
         kind = type(batches).__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,8 +15,9 @@ import optax
 
 from jasgd.core.arguments import check_functions, check_tx
 from jasgd.core.compiled import Compiled, Leaves
-from jasgd.data import Batches, BatchesExhausted
+from jasgd.data import BatchesExhausted
 from jasgd.inputs.array_leaves import refuse_batch
+from jasgd.inputs.asked import asks_for
 from jasgd.rules.protocol import evaluate
 from jasgd.showing import brief
 
@@ -59,15 +61,18 @@ def admit(
     state_leaves = tuple(jnp.array(leaf, dtype=jnp.result_type(leaf)) for leaf in state_leaves)
     if device is not None:
         state_leaves = tuple(jax.device_put(leaf, device) for leaf in state_leaves)
-    wants_read_params, needs_params = _try_update(tx, params, jax.tree.unflatten(state_structure, state_leaves))
-    compiled = Compiled(loss_fn, tx, params_structure, state_structure, has_aux, wants_read_params, needs_params)
+    asked, needs_params = _try_update(tx, params, jax.tree.unflatten(state_structure, state_leaves))
+    wants_read_params, wants_worker = "read_params" in asked, "worker" in asked
+    compiled = Compiled(
+        loss_fn, tx, params_structure, state_structure, has_aux, wants_read_params, needs_params, wants_worker
+    )
     return compiled, leaves, state_leaves
 
 
-def first_batch(batches: Batches) -> Any:
-    """The mini-batch of ticket 0; an error on the way is noted with where it came about."""
+def first_batch(batches: Callable[..., Any]) -> Any:
+    """The mini-batch of ticket 0, for worker 0; an error on the way is noted with where it came about."""
     try:
-        return batches(0)
+        return batches(0, worker=0) if asks_for(batches, "worker") else batches(0)
     except BatchesExhausted:
         raise
     except Exception as error:
@@ -155,38 +160,39 @@ def with_extras(tx: Any) -> optax.GradientTransformationExtraArgs:
     return optax.with_extra_args_support(optax.GradientTransformation(tx.init, tx.update))
 
 
-def _try_update(tx: optax.GradientTransformationExtraArgs, params: Any, state: Any) -> tuple[bool, bool]:
-    """A trial on shapes: whether tx asks for ``read_params``, and whether its result depends on ``params``."""
+def _try_update(tx: optax.GradientTransformationExtraArgs, params: Any, state: Any) -> tuple[list[str], bool]:
+    """A trial on shapes: which extra arguments tx asks for, and whether its result depends on ``params``."""
 
-    def trace(*names: str) -> tuple[Any, Any]:
-        def update(grads: Any, state: Any, params: Any, tau: Any, value: Any, read: Any) -> Any:
-            return tx.update(grads, state, params, staleness=tau, value=value, **dict.fromkeys(names, read))
+    def trace(names: list[str]) -> tuple[Any, Any]:
+        def update(grads: Any, state: Any, params: Any, tau: Any, value: Any, extras: Any) -> Any:
+            given = {name: extras[name] for name in names}
+            return tx.update(grads, state, params, staleness=tau, value=value, **given)
 
         traced = jax.make_jaxpr(update, return_shape=True)
-        return traced(params, state, params, np.int32(0), np.float32(0), params)
+        extras = {"read_params": params, "worker": np.int32(0)}
+        return traced(params, state, params, np.int32(0), np.float32(0), extras)
 
     n_params, n_state = len(jax.tree.leaves(params)), len(jax.tree.leaves(state))
-    wants_read_params = False
-    try:
+    asked: list[str] = []
+    while True:
         try:
-            jaxpr, (updates, new_state) = trace()
+            jaxpr, (updates, new_state) = trace(asked)
+            break
         except TypeError as error:
-            if not _asks_for("read_params", error):
-                raise
-            wants_read_params = True
-            jaxpr, (updates, new_state) = trace("read_params")
-    except TypeError as error:
-        raise _explained(error) from error
-    except Exception as error:
-        error.add_note(_failed(error))
-        raise
+            more = [name for name in ("read_params", "worker") if name not in asked and _asks_for(name, error)]
+            if not more:
+                raise _explained(error) from error
+            asked += more[:1]
+        except Exception as error:
+            error.add_note(_failed(error))
+            raise
     if _shapes(updates) != _shapes(params):
         raise TypeError(f"tx must return updates like params, got {_apart(updates, params)}")
     if _shapes(new_state) != _shapes(state):
         raise TypeError(f"tx must keep the shapes of its state, got {_apart(new_state, state)}")
     used = {id(v) for eqn in jaxpr.jaxpr.eqns for v in eqn.invars} | {id(v) for v in jaxpr.jaxpr.outvars}
     current = jaxpr.jaxpr.invars[n_params + n_state : 2 * n_params + n_state]
-    return wants_read_params, any(id(v) in used for v in current)
+    return asked, any(id(v) in used for v in current)
 
 
 def _explained(error: TypeError) -> TypeError:
@@ -197,10 +203,12 @@ def _explained(error: TypeError) -> TypeError:
             "optax.MultiSteps or optax.lookahead inside a chain drops extra arguments. Put staleness_adaptive outside "
             f"of it, or make it optax.GradientTransformationExtraArgs(wrapped.init, wrapped.update). Optax says: {text}"
         )
-    if not _in_rule(error) and re.search(r"unexpected keyword argument '(staleness|value|read_params)'", text):
+    if not _in_rule(error) and re.search(r"unexpected keyword argument '(staleness|value|read_params|worker)'", text):
         return TypeError(f"tx must accept the extra arguments 'staleness' and 'value', and refuses them: {text}")
     if _asks_for("", error):
-        return TypeError(f"tx may ask for no extra arguments but 'staleness', 'value' and 'read_params': {text}")
+        return TypeError(
+            f"tx may ask for no extra arguments but 'staleness', 'value', 'read_params' and 'worker': {text}"
+        )
     return TypeError(f"{_failed(error)}: {type(error).__name__}: {text}")
 
 

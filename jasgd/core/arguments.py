@@ -11,6 +11,7 @@ import numpy as np
 
 from jasgd.core.finiteness import require_finite
 from jasgd.inputs.array_leaves import refuse_lossy
+from jasgd.inputs.asked import asks_for
 from jasgd.inputs.checks import described, function, switch
 
 
@@ -43,7 +44,7 @@ def check_loss_fn(loss_fn: Any) -> None:
     except (TypeError, ValueError):  # some built-ins have no signature
         return
     try:
-        signature.bind(None, None)
+        signature.bind(None, None, **({"key": None} if asks_for(loss_fn, "key") else {}))
     except TypeError:
         name = getattr(loss_fn, "__name__", type(loss_fn).__name__)
         hint = _arguments_hint(signature)

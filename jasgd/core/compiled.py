@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,13 @@ from jasgd.transforms import StalenessAdaptiveState
 
 Leaves = tuple[Any, ...]
 KNOWN = 256  # values of τ that are kept as arrays
+
+
+class Asked(NamedTuple):
+    """What a transformation has asked for, where the worker is a part of it."""
+
+    read_params: Leaves  # empty where it has not asked for them
+    worker: Any  # int32
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -35,6 +42,7 @@ class Compiled(Shown):
       has_aux: whether ``loss_fn`` returns aux.
       wants_read_params: whether ``tx`` asks for the parameters that the gradient was computed on.
       needs_params: whether what ``tx`` does depends on the current parameters.
+      wants_worker: whether ``tx`` asks for the worker that computed the gradient.
     """
 
     loss_fn: Callable[..., Any]
@@ -44,9 +52,12 @@ class Compiled(Shown):
     has_aux: bool
     wants_read_params: bool
     needs_params: bool
+    wants_worker: bool = False
 
     def _facts(self) -> dict[str, Any]:
-        switches = {name: getattr(self, name) for name in ("has_aux", "wants_read_params", "needs_params")}
+        switches = {
+            name: getattr(self, name) for name in ("has_aux", "wants_read_params", "needs_params", "wants_worker")
+        }
         return {"loss_fn": self.loss_fn} | switches
 
     @functools.cached_property
@@ -71,7 +82,7 @@ class Compiled(Shown):
 
     @functools.cached_property
     def apply(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
-        """``apply(leaves, state leaves, gradient leaves, τ, loss, read leaves) -> (leaves, state leaves, C)``."""
+        """``apply(leaves, state leaves, gradient leaves, τ, loss, asked) -> (leaves, state leaves, C)``."""
         return jax.jit(self.traced_apply)
 
     @functools.cached_property
@@ -96,7 +107,7 @@ class Compiled(Shown):
 
     @functools.cached_property
     def apply_mean(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
-        """``apply_mean(leaves, state leaves, [gradient leaves, ...], [loss, ...], [read leaves, ...])``, at τ = 0."""
+        """``apply_mean(leaves, state leaves, [gradient leaves, ...], [loss, ...], asked)``, at τ = 0."""
         return jax.jit(self.traced_apply_mean)
 
     @functools.cached_property
@@ -128,13 +139,26 @@ class Compiled(Shown):
     def _known(self) -> list[jax.Array]:
         return [jax.device_put(np.int32(tau)) for tau in range(KNOWN)]
 
-    def read(self, view: Any) -> Leaves:
-        """The read parameters where the transformation asks for them, else nothing, which is dispatched faster."""
-        return view.params if self.wants_read_params else ()
+    def asked(self, read_params: Leaves, worker: int) -> Any:
+        """What the transformation has asked for of a gradient; nothing, which is dispatched faster, where that is all.
+
+        Args:
+          read_params: leaves of the parameters that it was computed on.
+          worker: that computed it; -1 for the mean of several workers' gradients.
+
+        Returns:
+          The last argument of :attr:`apply` and of its like.
+        """
+        read = read_params if self.wants_read_params else ()
+        if not self.wants_worker:
+            return read
+        return Asked(read, self.staleness_array(worker) if worker >= 0 else np.int32(worker))
 
     def _update(self, leaves: Any, state: Leaves, grads: Leaves, staleness: Any, loss: Any, read: Any) -> Any:
         unflatten = functools.partial(jax.tree.unflatten, self.params_structure)
         extras: dict[str, Any] = {"staleness": staleness, "value": loss}
+        if self.wants_worker:
+            read, extras["worker"] = read
         if self.wants_read_params:
             extras["read_params"] = unflatten(read)
         updates, new_state = self.tx.update(

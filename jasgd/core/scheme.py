@@ -144,7 +144,7 @@ class Scheme(abc.ABC):
             gradient.grads,
             compiled.staleness_array(staleness),
             gradient.loss,
-            compiled.read(gradient.view),
+            compiled.asked(gradient.view.params, gradient.worker),
         )
         return Snapshot(base.version + 1, params, state), factor
 

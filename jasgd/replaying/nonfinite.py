@@ -113,7 +113,7 @@ def first_nonfinite(
 
 def _loss_again(rerun: Rerun, end: dict[str, Any]) -> NonFiniteLoss:
     """The gradient that ended the run, computed again on what it was computed on."""
-    loss, grads = rerun.gradient_now(end["ticket"])
+    loss, grads = rerun.gradient_now(end["ticket"], end["worker"])
     where = _paths([("gradient", grads)])
     return NonFiniteLoss(end["version_read"], end["ticket"], end["worker"], end["loss"], loss, where)
 

@@ -16,6 +16,7 @@ from jasgd.core.arguments import check_loss_fn, check_tx
 from jasgd.core.compiled import Leaves
 from jasgd.core.devices import as_device
 from jasgd.data import as_batches
+from jasgd.inputs.asked import asks_for, drawn_for, with_key
 from jasgd.inputs.checks import instance, is_integer, switch
 from jasgd.record.environment import Mismatch, describe_dtypes, describe_environment, mismatches
 from jasgd.record.result import TrainResult
@@ -53,7 +54,7 @@ class Rerun:
         check_loss_fn(loss_fn)
         check_tx(tx)
         device = as_device(device)
-        draw = as_batches(batches)
+        drawn = as_batches(batches)
         self.result, self.execution = result, result.execution
         self.execution.validate()
         self.execution.unaltered()
@@ -67,10 +68,12 @@ class Rerun:
             raise ReplayError("result must be loaded with params_like to be replayed: its parameters have no structure")
         if digest(result.initial_params) != metadata["initial_params"]:
             raise ReplayError("initial_params of the result must be those that the run began with, and were altered")
+        draw = drawn_for(loss_fn, drawn, int(metadata["seed"]))
         first = first_batch(draw)
-        self._batch_of = lambda ticket: first if ticket == 0 else draw(ticket)
+        by_worker = asks_for(drawn, "worker")
+        self._batch_of = lambda ticket, worker: first if ticket == 0 and not by_worker else draw(ticket, worker)
         self.compiled, params, state = admit(
-            loss_fn, result.initial_params, tx, first, has_aux=metadata["has_aux"], device=device
+            with_key(loss_fn), result.initial_params, tx, first, has_aux=metadata["has_aux"], device=device
         )
         self.environment = _differences(metadata, device, params=params, opt_state=state, batch=first)
         if self.environment:
@@ -102,8 +105,10 @@ class Rerun:
                 computed = []
                 for row in rows:
                     version_read = int(ex.version_read[row])
-                    gradient = self.compiled.gradient(kept[version_read], self._batch_of(int(ex.ticket[row])))
-                    computed.append(Computed(kept[version_read], *gradient))
+                    worker = int(ex.worker[row])
+                    batch = self._batch_of(int(ex.ticket[row]), worker)
+                    gradient = self.compiled.gradient(kept[version_read], batch)
+                    computed.append(Computed(worker, kept[version_read], *gradient))
                     waiting[version_read] -= 1
                     if not waiting[version_read]:
                         del kept[version_read]
@@ -120,17 +125,18 @@ class Rerun:
             compiled.state_structure, state
         )
 
-    def gradient_now(self, ticket: int) -> tuple[float, Any]:
+    def gradient_now(self, ticket: int, worker: int) -> tuple[float, Any]:
         """Loss and gradient of a ticket's mini-batch on the parameters now; changes nothing.
 
         Args:
           ticket: of the mini-batch.
+          worker: that it was drawn for.
 
         Returns:
           The loss, and the gradient as a pytree like the parameters.
         """
         with contextlib.nullcontext() if self._device is None else jax.default_device(self._device):
-            loss, _, grads = self.compiled.gradient(self._store.now()[0], self._batch_of(ticket))
+            loss, _, grads = self.compiled.gradient(self._store.now()[0], self._batch_of(ticket, worker))
         return float(loss), jax.tree.unflatten(self.compiled.params_structure, grads)
 
     def _compare(self, row: int, computed: Computed, factor: Any) -> None:

@@ -14,6 +14,7 @@ from jasgd.core.compiled import Compiled, Leaves
 class Computed(NamedTuple):
     """A gradient that was computed again."""
 
+    worker: int
     read: Leaves
     loss: Any
     aux: Any
@@ -43,13 +44,14 @@ class Versions:
     def commit(self, computed: list[Computed], staleness: int) -> Any:
         """Applies a commit's gradients; returns the factor."""
         compiled = self._compiled
-        reads, losses, _, grads = zip(*computed, strict=True)
-        read = reads[0] if compiled.wants_read_params else ()
+        workers, reads, losses, _, grads = zip(*computed, strict=True)
         if self._always_mean or len(grads) > 1:
-            updated = compiled.apply_mean(self._params, self._state, list(grads), list(losses), read)
+            asked = compiled.asked(reads[0], -1)
+            updated = compiled.apply_mean(self._params, self._state, list(grads), list(losses), asked)
         else:
+            asked = compiled.asked(reads[0], workers[0])
             apply = compiled.apply_in_place if self._in_place else compiled.apply
-            updated = apply(self._params, self._state, grads[0], np.int32(staleness), losses[0], read)
+            updated = apply(self._params, self._state, grads[0], np.int32(staleness), losses[0], asked)
         self._params, self._state, factor = updated
         return factor
 
@@ -72,9 +74,8 @@ class Shared:
         """Adds the update to the shared buffers; returns the factor."""
         compiled, (one,) = self._compiled, computed
         current = self._buffers.copy() if compiled.needs_params else one.read
-        read = one.read if compiled.wants_read_params else ()
         updates, self._state, factor = compiled.update(
-            current, self._state, one.grads, np.int32(staleness), one.loss, read
+            current, self._state, one.grads, np.int32(staleness), one.loss, compiled.asked(one.read, one.worker)
         )
         with np.errstate(all="ignore"):  # of a run that diverged
             for shared, update in zip(self._buffers.leaves, updates, strict=True):

@@ -99,7 +99,7 @@ class Hogwild(Scheme):
             gradient.grads,
             compiled.staleness_array(tau),
             gradient.loss,
-            compiled.read(gradient.view),
+            compiled.asked(gradient.view.params, worker),
         )
         self._at_point("state", worker)
         self._state = _State(state, base.commits + 1)
@@ -122,7 +122,7 @@ class Hogwild(Scheme):
         """Compiles what commits call; changes nothing."""
         compiled, grads = self._compiled, gradient.grads
         private = self._shared.read() if self.reuses_memory else self._shared.copy()
-        rest = compiled.staleness_array(0), gradient.loss, compiled.read(View(0, private))
+        rest = compiled.staleness_array(0), gradient.loss, compiled.asked(private, gradient.worker)
         updates, _, _ = compiled.update(private, self._state.leaves, grads, *rest)
         if self.reuses_memory and all(
             kind_of(u) == kind_of(g) and u is not g for u, g in zip(updates, grads, strict=True)

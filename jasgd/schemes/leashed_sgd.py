@@ -61,7 +61,7 @@ class Leashed(Scheme):
     def commit(self, gradient: Gradient) -> Committed | Dropped:
         """Publishes the successor of the newest snapshot, trying again while others come first."""
         compiled, ledger, read_version = self._compiled, self._ledger, gradient.view.version
-        read = compiled.read(gradient.view)
+        read = compiled.asked(gradient.view.params, gradient.worker)
         if self.reuses_memory:
             gradient.view = View(read_version, ())  # nothing else reads it, and its memory may be needed
         tries = 0
@@ -102,7 +102,12 @@ class Leashed(Scheme):
     def warm_up(self, gradient: Gradient) -> None:
         """Compiles what commits call; changes nothing."""
         current = self._current
-        rest = gradient.grads, self._compiled.staleness_array(0), gradient.loss, self._compiled.read(gradient.view)
+        rest = (
+            gradient.grads,
+            self._compiled.staleness_array(0),
+            gradient.loss,
+            self._compiled.asked(gradient.view.params, gradient.worker),
+        )
         if self.reuses_memory:
             self._retired.learn(current.params, current.state, *rest)
         else:

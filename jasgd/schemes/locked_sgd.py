@@ -82,7 +82,7 @@ class Locked(Scheme):
             tau = ledger.staleness_between(gradient.view.version, version)
             if ledger.is_too_stale(tau):
                 return ledger.record_dropped(gradient, version, tau, 1, "stale")
-            read = compiled.read(gradient.view)
+            read = compiled.asked(gradient.view.params, gradient.worker)
             arguments = self._params, self._state, gradient.grads, compiled.staleness_array(tau), gradient.loss, read
             self._params, self._state, factor, *carried = self._apply(*arguments)
             self._version = version + 1
@@ -98,7 +98,7 @@ class Locked(Scheme):
         if self.reuses_memory and self._in_place and is_large(params):
             params = self._compiled.copy_into(params, self._params)
             self._uses_again, self._apply = True, self._compiled.apply_in_place  # copies on their own, into old memory
-        read, fresh = self._compiled.read(gradient.view), self._compiled.staleness_array(0)
+        read, fresh = self._compiled.asked(gradient.view.params, gradient.worker), self._compiled.staleness_array(0)
         self._apply(params, state, gradient.grads, fresh, gradient.loss, read)
 
     def snapshot(self) -> Snapshot:

@@ -71,7 +71,7 @@ class Synchronous(Scheme):
             base.state,
             [g.grads for g in grads],
             [g.loss for g in grads],
-            self._compiled.read(grads[0].view),
+            self._compiled.asked(grads[0].view.params, -1),
         )
         self._factor, self._round = float(np.asarray(factor)), []
         self._ledger.check_made(None, base.version, params, base)
@@ -86,7 +86,7 @@ class Synchronous(Scheme):
     def warm_up(self, gradient: Gradient) -> None:
         """Compiles what commits call; changes nothing."""
         grads, losses = [gradient.grads] * self._workers, [gradient.loss] * self._workers
-        self._compiled.apply_mean(*self._current[1:], grads, losses, self._compiled.read(gradient.view))
+        self._compiled.apply_mean(*self._current[1:], grads, losses, self._compiled.asked(gradient.view.params, -1))
 
     def snapshot(self) -> Snapshot:
         """The current parameters; immutable."""

@@ -74,7 +74,8 @@ class _Scans:
         steps_of_lanes = []
         for lane, plan, (start, stop) in zip(self.lanes, self._plans, spans, strict=True):
             idle = np.full(self.task.chunk - (stop - start), NOTHING)
-            batch = batches.draw(lane.seed_index, np.concatenate([plan.ticket[start:stop], idle]))
+            tickets, workers = (np.concatenate([column[start:stop], idle]) for column in (plan.ticket, plan.worker))
+            batch = batches.draw(lane.seed_index, tickets, workers)
             steps_of_lanes.append(steps_of(plan, start, stop, self.task.chunk, batch))
         sizes = [lane.step_size for lane in self.lanes]  # Python's numbers, whose type is weak when traced
         if self._vectorised:

@@ -15,9 +15,10 @@ from jasgd.core.admission import admit, first_batch
 from jasgd.core.compiled import Leaves
 from jasgd.core.finiteness import paths_of, require_finite
 from jasgd.data import Batches
+from jasgd.inputs.asked import Keyed, asks_for, seed_words, with_key
 from jasgd.record.execution import Execution
 from jasgd.simulating.scan import Program
-from jasgd.simulating.scan_batches import ScanBatches, batches_for_scans
+from jasgd.simulating.scan_batches import KeyedBatches, ScanBatches, batches_for_scans
 from jasgd.simulating.schedule import Schedule, schedule
 
 Key = TypeVar("Key")
@@ -79,7 +80,7 @@ class Preparation(Generic[Key]):
         self._schedules = {key: schedule(execution) for key, execution in executions.items()}
         self._seed_indices = {seed: index for index, seed in enumerate(batches)}
         self._example = aligned(first_batch(next(iter(batches.values()))))
-        self._batches = batches_for_scans(list(batches.values()), longest)
+        self._batches: ScanBatches = batches_for_scans(list(batches.values()), longest)
         self._leaves: dict[int, Leaves] = {}  # by seed
 
     def program(self, loss_fn: Any, tx: Any, step_size: Any = None, *, has_aux: bool = False) -> Program:
@@ -98,7 +99,13 @@ class Preparation(Generic[Key]):
           TypeError, ValueError: as :func:`jasgd.core.admission.admit`.
         """
         params, transformation = next(iter(self._trees.values())), tx if step_size is None else tx(step_size)
-        compiled, _, _ = admit(loss_fn, params, transformation, self._example, has_aux=has_aux, device=self._device)
+        if asks_for(loss_fn, "key") and not isinstance(self._batches, KeyedBatches):
+            seeds = list(self._seed_indices)
+            self._batches = KeyedBatches(self._batches, seeds)
+            self._example = Keyed(self._example, seed_words(seeds[0]), np.uint32(0))
+        compiled, _, _ = admit(
+            with_key(loss_fn), params, transformation, self._example, has_aux=has_aux, device=self._device
+        )
         return Program(compiled, None if step_size is None else tx, self._batches.take)
 
     def lane(self, program: Program, key: Key, seed: int, step_size: Any = None) -> Lane:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.core.admission import with_extras
-from jasgd.core.compiled import Compiled, Leaves
+from jasgd.core.compiled import Asked, Compiled, Leaves
 from jasgd.simulating.schedule import NOTHING, Schedule
 
 
@@ -33,6 +33,7 @@ class Steps(NamedTuple):
     commit_slot: Any
     staleness: Any
     gradients: Any
+    worker: Any  # of the gradient that is committed
     computes: Any  # bool
     slot: Any
     fresh: Any
@@ -148,6 +149,7 @@ def steps_of(plan: Schedule, start: int, stop: int, length: int, batch: Any) -> 
         commit_slot=np.maximum(commit_slot, 0),
         staleness=filled(plan.staleness, 0),
         gradients=filled(plan.gradients, 1),
+        worker=filled(plan.commit_worker, NOTHING),
         computes=row != NOTHING,
         slot=np.where(row == NOTHING, plan.slots, filled(plan.slot, NOTHING)).astype(np.int32),
         fresh=filled(plan.fresh, True),
@@ -181,7 +183,8 @@ def _commit(compiled: Compiled, carry: Carry, now: Steps, grouped: bool, dtype: 
             grads = tuple(leaf / now.gradients.astype(leaf.dtype) for leaf in grads)
             loss = loss / now.gradients.astype(loss.dtype)
         loss = loss.astype(dtype)  # that of the loss, as the trainer passes it to the transformation
-        params, state, factor = compiled.traced_apply(carry.params, carry.state, grads, now.staleness, loss, read)
+        asked = Asked(read, now.worker) if compiled.wants_worker else read
+        params, state, factor = compiled.traced_apply(carry.params, carry.state, grads, now.staleness, loss, asked)
         return params, state, factor.astype(jnp.float32)
 
     nothing = carry.params, carry.state, jnp.ones((), jnp.float32)

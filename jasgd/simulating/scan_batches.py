@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jasgd.data import Batches, Minibatches, as_batches
+from jasgd.core.admission import first_batch
+from jasgd.data import Minibatches, as_batches
+from jasgd.inputs.asked import Keyed, asks_for, seed_words
 from jasgd.record.trees import plain
 
 STACKED_BYTES = 64 << 20  # of mini-batches that are drawn at once
@@ -26,7 +28,7 @@ class ScanBatches(Protocol):
     def longest(self) -> int:
         """Steps that :meth:`draw` may be called for at once."""
 
-    def draw(self, seed_index: int, tickets: np.ndarray) -> Any:
+    def draw(self, seed_index: int, tickets: np.ndarray, workers: np.ndarray) -> Any:
         """The inputs of a scan for these tickets of a seed, with a leading axis; ticket -1 for steps without one."""
 
     def take(self, shared: Any, drawn: Any) -> Any:
@@ -41,7 +43,7 @@ class ScanBatches(Protocol):
         """
 
 
-def batches_for_scans(batches: Sequence[Batches], longest: int) -> ScanBatches:
+def batches_for_scans(batches: Sequence[Callable[..., Any]], longest: int) -> ScanBatches:
     """The mini-batches of one or more seeds, as compiled scans take them.
 
     Args:
@@ -55,7 +57,7 @@ def batches_for_scans(batches: Sequence[Batches], longest: int) -> ScanBatches:
       ValueError: where the mini-batches of one are of another structure or shape than those of another.
     """
     batches = [as_batches(one) for one in batches]
-    firsts = [one(0) for one in batches]
+    firsts = [first_batch(one) for one in batches]
     for first in firsts:
         if _shapes(first) != _shapes(firsts[0]):
             shapes = f"got {_written(firsts[0])} for the first and {_written(first)} for another"
@@ -64,7 +66,12 @@ def batches_for_scans(batches: Sequence[Batches], longest: int) -> ScanBatches:
     minibatches = [one for one in batches if type(one) is Minibatches]
     if len(minibatches) == len(batches) and all(_same(minibatches[0].arrays, one.arrays) for one in minibatches):
         return _GatheredRows(minibatches, longest)
-    return _StackedBatches(batches, longest, firsts[0])
+    by_worker = [one if asks_for(one, "worker") else _of_ticket(one) for one in batches]
+    return _StackedBatches(by_worker, longest, firsts[0])
+
+
+def _of_ticket(batches: Callable[..., Any]) -> Callable[[int, int], Any]:
+    return lambda ticket, worker: batches(ticket)
 
 
 def _same(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> bool:
@@ -90,7 +97,8 @@ class _GatheredRows:
         self.shared = tuple(jnp.asarray(array) for array in batches[0].arrays)
         self._nothing = np.zeros_like(batches[0].rows(0))
 
-    def draw(self, seed_index: int, tickets: np.ndarray) -> Any:
+    def draw(self, seed_index: int, tickets: np.ndarray, workers: np.ndarray) -> Any:
+        del workers
         rows = [self._nothing if t < 0 else self._batches[seed_index].rows(t) for t in tickets.tolist()]
         return np.stack(rows).astype(np.int32)
 
@@ -101,14 +109,16 @@ class _GatheredRows:
 class _StackedBatches:
     """Any function of a ticket, called for as many steps as fit into 64 MiB; their mini-batches are stacked."""
 
-    def __init__(self, batches: Sequence[Batches], longest: int, nothing: Any):
+    def __init__(self, batches: Sequence[Callable[[int, int], Any]], longest: int, nothing: Any):
         self._batches, self._nothing = batches, nothing
         size = sum(plain(leaf).nbytes for leaf in jax.tree.leaves(nothing))
         self.longest = max(1, min(longest, STACKED_BYTES // max(size, 1)))
         self.shared = ()
 
-    def draw(self, seed_index: int, tickets: np.ndarray) -> Any:
-        drawn = [self._nothing if t < 0 else self._batches[seed_index](t) for t in tickets.tolist()]
+    def draw(self, seed_index: int, tickets: np.ndarray, workers: np.ndarray) -> Any:
+        draw = self._batches[seed_index]
+        pairs = zip(tickets.tolist(), workers.tolist(), strict=True)
+        drawn = [self._nothing if ticket < 0 else draw(ticket, worker) for ticket, worker in pairs]
         for ticket, batch in zip(tickets.tolist(), drawn, strict=True):
             if _shapes(batch) != _shapes(self._nothing):
                 shapes = f"got {_written(self._nothing)} for ticket 0 and {_written(batch)} for ticket {ticket}"
@@ -118,6 +128,38 @@ class _StackedBatches:
     def take(self, shared: Any, drawn: Any) -> Any:
         del shared
         return drawn
+
+
+class KeyedBatches:
+    """Mini-batches with what a key is made of, for a loss that asks for one.
+
+    Args:
+      batches: the mini-batches alone.
+      seeds: one for each sequence of them.
+    """
+
+    def __init__(self, batches: ScanBatches, seeds: Sequence[int]):
+        self._batches, self._words = batches, np.stack([seed_words(seed) for seed in seeds])
+
+    @property
+    def shared(self) -> Any:
+        """As of the mini-batches alone."""
+        return self._batches.shared
+
+    @property
+    def longest(self) -> int:
+        """As of the mini-batches alone."""
+        return self._batches.longest
+
+    def draw(self, seed_index: int, tickets: np.ndarray, workers: np.ndarray) -> Any:
+        """The inputs of a scan; see :class:`ScanBatches`."""
+        drawn = self._batches.draw(seed_index, tickets, workers)
+        words = np.broadcast_to(self._words[seed_index], (len(tickets), *self._words.shape[1:]))
+        return Keyed(drawn, words, np.maximum(tickets, 0).astype(np.uint32))
+
+    def take(self, shared: Any, drawn: Keyed) -> Keyed:
+        """The mini-batch of one step; see :class:`ScanBatches`."""
+        return drawn._replace(batch=self._batches.take(shared, drawn.batch))
 
 
 def _stacked(leaves: Sequence[Any]) -> Any:

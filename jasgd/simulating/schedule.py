@@ -29,6 +29,8 @@ class Schedule:
       slot: where it is put; int32.
       fresh: whether it is the first there, else it is added to what lies there; bool.
       ticket: its mini-batch; int64.
+      worker: who computes it; int64.
+      commit_worker: whose gradient is applied, -1 for several; int32.
       slots: number of slots: gradients that wait at most.
     """
 
@@ -40,6 +42,8 @@ class Schedule:
     slot: np.ndarray
     fresh: np.ndarray
     ticket: np.ndarray
+    worker: np.ndarray
+    commit_worker: np.ndarray
     slots: int
 
     def __len__(self) -> int:
@@ -94,8 +98,9 @@ def schedule(execution: Execution) -> Schedule:
     steps = starts[read[order]] + np.arange(len(order)) - (np.cumsum(reads) - reads)[read[order]]
 
     total = int(lasts.sum())
-    columns = {name: np.full(total, NOTHING, np.int64) for name in ("version", "row", "ticket")}
+    columns = {name: np.full(total, NOTHING, np.int64) for name in ("version", "row", "ticket", "worker")}
     columns["row"][steps], columns["ticket"][steps] = order, execution.ticket[order]
+    columns["worker"][steps] = execution.worker[order]
     first_rows = np.flatnonzero(np.diff(version, prepend=-1))  # of each commit that has rows
     committed = version[first_rows]
     commit_steps = starts[committed + 1]
@@ -103,12 +108,15 @@ def schedule(execution: Execution) -> Schedule:
     staleness, gradients = np.zeros(total, np.int32), np.ones(total, np.int32)
     staleness[commit_steps] = execution.staleness[first_rows]
     gradients[commit_steps] = np.diff(np.append(first_rows, len(version)))
+    commit_worker = np.full(total, NOTHING, np.int32)
+    commit_worker[commit_steps] = np.where(gradients[commit_steps] == 1, execution.worker[first_rows], NOTHING)
     commit_slot, slot, fresh, slots = _slots(columns["version"], columns["row"], version, commits)
     return Schedule(
         **columns,
         commit_slot=commit_slot,
         staleness=staleness,
         gradients=gradients,
+        commit_worker=commit_worker,
         slot=slot,
         fresh=fresh,
         slots=slots,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from jasgd.core.compiled import Compiled
@@ -11,7 +12,7 @@ from jasgd.core.finiteness import paths_of
 from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Committed, Dropped, View
 from jasgd.core.scheme import Scheme
-from jasgd.data import Batches, BatchesExhausted
+from jasgd.data import BatchesExhausted
 from jasgd.record.result import Outcome
 from jasgd.record.timings import Phases
 from jasgd.training.aux_columns import AuxColumns
@@ -32,7 +33,7 @@ class Run:
         scheme: Scheme,
         compiled: Compiled,
         ledger: Ledger,
-        batches: Batches,
+        batches: Callable[[int, int], Any],
         *,
         check_finite: bool,
         name: str,
@@ -40,7 +41,7 @@ class Run:
         self.scheme = scheme
         self.compiled = compiled
         self.ledger = ledger
-        self.batches = batches
+        self.batches = batches  # by ticket and worker
         self.workers = ledger.workers
         self.limit = ledger.limit
         self.check_finite = check_finite

@@ -23,6 +23,7 @@ from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Gradient, View
 from jasgd.core.scheme import NativeScheme, Scheme, SchemeFactory, Setup
 from jasgd.data import Batches, as_batches
+from jasgd.inputs.asked import asks_for, drawn_for, with_key
 from jasgd.inputs.checks import chosen, function, integer, is_integer, positive, real, switch
 from jasgd.jax_settings import warn_if_unconfigured
 from jasgd.record.environment import describe_dtypes, describe_environment
@@ -69,11 +70,15 @@ def train(
     Args:
       loss_fn: pure function ``loss_fn(params, batch) -> loss``, a floating-point scalar; with ``has_aux`` it returns
         ``(loss, aux)``, aux a pytree of scalars that ``result.aux`` keeps for every applied gradient, under names such
-        as ``"accuracy"``, ``"norms/0"``, or ``"aux"`` for one bare scalar.
+        as ``"accuracy"``, ``"norms/0"``, or ``"aux"`` for one bare scalar. Where it has an argument ``key``, it is
+        given ``jax.random.fold_in(jax.random.key(seed), ticket)`` by that name, for dropout and the like: the same
+        under every scheme, in a replay and in a simulation.
       params: pytree of floating-point arrays; not changed.
       tx: any Optax transformation. It is given the extra arguments ``staleness`` (int32, in updates) and ``value``
-        (the loss), and ``read_params`` where it asks for them.
-      batches: a pure function of a ticket, which workers call concurrently; or an iterable, whose item i is ticket i.
+        (the loss), and where it asks for them ``read_params`` and ``worker`` (int32; -1 for the mean of several
+        workers' gradients).
+      batches: a pure function of a ticket, which workers call concurrently, with ``worker=`` where it has an
+        argument of that name, for data that differ between workers; or an iterable, whose item i is ticket i.
         An iterator ends with its items; a list or a data loader is begun anew after each epoch. One that shuffles gives
         other batches each time, so its run cannot be replayed from it. Batches should be of one shape: each new
         one is compiled while the run goes on, of which a RuntimeWarning tells.
@@ -138,8 +143,10 @@ def train(
     drawn = as_batches(batches)
     workers, seed = int(workers), int(seed)  # NumPy's integers would not go into JSON
     steps = None if steps is None else int(steps)
-    first = first_batch(drawn)
-    compiled, leaves, state = admit(loss_fn, params, tx, first, has_aux=has_aux, device=device)
+    by_worker = asks_for(drawn, "worker")
+    draw = drawn_for(loss_fn, drawn, seed)
+    first = first_batch(draw)
+    compiled, leaves, state = admit(with_key(loss_fn), params, tx, first, has_aux=has_aux, device=device)
     ledger = Ledger(workers, limit=steps)
     setup = Setup(leaves, state, compiled, ledger, workers, batch=first)
     running = make(factory, setup)
@@ -159,8 +166,8 @@ def train(
     with contextlib.nullcontext() if device is None else jax.default_device(device):
         gradient_s = _warm_up(compiled, running, ledger, leaves, first)
 
-    def batch_of(ticket: int) -> Any:
-        return first if ticket == 0 else drawn(ticket)
+    def batch_of(ticket: int, worker: int) -> Any:
+        return first if ticket == 0 and not by_worker else draw(ticket, worker)
 
     finite, name = on_nonfinite == "stop", schemes.describe(factory)
     run = Run(running, compiled, ledger, batch_of, check_finite=finite, name=name)

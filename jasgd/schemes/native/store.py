@@ -168,6 +168,8 @@ class NativeStore(NativeScheme):
 
     def _require_kept_types(self, setup: Setup) -> None:
         params, state = setup.params, setup.state
+        if self._compiled.wants_worker:
+            raise Unfit("native must be False, as tx asks for the worker")
         read = params if self._compiled.wants_read_params else ()
         loss = jax.ShapeDtypeStruct((), self._loss)
         change = self._compiled.update if self.adds else self._compiled.traced_apply

@@ -40,7 +40,7 @@ def step(worker: int, run: Run, began: float) -> float:
       Where this one was, so that no time lies between the phases.
     """
     ticket = next(run.tickets)
-    batch = run.batches(ticket)
+    batch = run.batches(ticket, worker)
     drawn = time.perf_counter()
     view = run.scheme.read(worker)
     viewed = time.perf_counter()
@@ -69,7 +69,7 @@ def step(worker: int, run: Run, began: float) -> float:
 def native_step(scheme: NativeScheme, worker: int, run: Run, began: float) -> float:
     """Like :func:`step`, where the scheme reads, computes and commits in one call."""
     ticket = next(run.tickets)
-    batch = run.batches(ticket)
+    batch = run.batches(ticket, worker)
     drawn = time.perf_counter()
     result = scheme.round(worker, ticket, batch, run.check_finite)
     committed = time.perf_counter()

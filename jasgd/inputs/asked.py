@@ -1,0 +1,87 @@
+"""What the functions of a run may ask for by name: a loss for its ``key``, mini-batches for the ``worker``.
+
+They ask by having an argument of that name. A key travels with the mini-batch, so that every scheme, the replay and the
+simulator hand it on without knowing of it.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jasgd.aligned_memory import aligned_copy
+
+
+class Keyed(NamedTuple):
+    """A mini-batch, and what its key is made of."""
+
+    batch: Any
+    seed: Any  # words of the seed's key, uint32
+    ticket: Any  # uint32
+
+
+def asks_for(function: Any, name: str) -> bool:
+    """Whether a function has an argument of this name that it is still to be given.
+
+    Example:
+      >>> asks_for(lambda ticket, worker: ticket, "worker"), asks_for(lambda ticket: ticket, "worker")
+      (True, False)
+    """
+    if isinstance(function, functools.partial) and name in function.keywords:
+        return False
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some built-ins have no signature
+        return False
+    by_name = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return name in parameters and parameters[name].kind in by_name
+
+
+def seed_words(seed: int) -> np.ndarray:
+    """The data of the key of a seed; those of ``jax.random.key(seed)`` for 0 ≤ seed < 2³².
+
+    Args:
+      seed: any integer; its lowest 64 bits count.
+
+    Returns:
+      Words of JAX's default kind of key, uint32.
+    """
+    low, high = seed % 2**32, seed // 2**32 % 2**32
+    key = jax.random.key(low)
+    return aligned_copy(np.asarray(jax.random.key_data(jax.random.fold_in(key, high) if high else key)))
+
+
+def with_key(loss_fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The loss as a function of parameters and a :class:`Keyed` batch, where it asks for a key; else itself."""
+    if not asks_for(loss_fn, "key"):
+        return loss_fn
+
+    def keyed(params: Any, both: Keyed) -> Any:
+        key = jax.random.fold_in(jax.random.wrap_key_data(both.seed), both.ticket)
+        return loss_fn(params, both.batch, key=key)
+
+    keyed.__name__ = getattr(loss_fn, "__name__", type(loss_fn).__name__)
+    return keyed
+
+
+def drawn_for(loss_fn: Callable[..., Any], draw: Callable[..., Any], seed: int) -> Callable[[int, int], Any]:
+    """The mini-batches of a run by ticket and worker, each with what a key is made of where the loss asks for one.
+
+    Args:
+      loss_fn: the loss, as the user gave it.
+      draw: of :func:`jasgd.data.as_batches`.
+      seed: of the run.
+
+    Returns:
+      A function of a ticket and a worker.
+    """
+    by_worker = draw if asks_for(draw, "worker") else lambda ticket, worker: draw(ticket)
+    if not asks_for(loss_fn, "key"):
+        return by_worker
+    words = seed_words(seed)
+    return lambda ticket, worker: Keyed(by_worker(ticket, worker), words, np.uint32(ticket))
