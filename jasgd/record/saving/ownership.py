@@ -38,8 +38,9 @@ def refuse(folder: Path, *, overwrite: bool) -> None:
     mine = owned(folder)
     if foreign := _foreign(folder, mine):
         raise FileExistsError(f"{folder} has what jasgd did not save there and never removes: {_some(foreign)}")
-    for path in sorted({(folder / name).parent for name in mine}):
-        if not os.access(path, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+    for path in sorted({(folder / name).parent for name in mine}):  # of which some may be gone
+        effective = os.access in os.supports_effective_ids
+        if path.exists() and not os.access(path, os.W_OK | os.X_OK, effective_ids=effective):
             raise PermissionError(errno.EACCES, "jasgd may not replace what it saved there", str(path))
 
 

@@ -79,14 +79,14 @@ def owned_1(folder: Path) -> set[str]:
         if kind.kind == "comparison":
             for run in record["runs"]:
                 at = f"{_as_folder(run['arm'], '@')}/seed-{run['seed']}"
-                if _record(folder / at, _KINDS[0]) is not None:
+                if ".." not in Path(at).parts and _record(folder / at, _KINDS[0]) is not None:
                     found |= {f"{at}/{name}" for name in owned_1(folder / at)}
         if kind.kind == "executions":
             names = {
                 f"{_as_folder(row['cluster'])}/workers-{row['workers']}/seed-{row['seed']}.npz"
                 for row in record["executions"]
             }
-            found |= {name for name in names if (folder / name).is_file()}
+            found |= {name for name in names if ".." not in Path(name).parts and (folder / name).is_file()}
     return found
 
 

@@ -95,6 +95,7 @@ def test_a_collection_has_no_part_in_what_comes_into_its_folder_later(tmp_path):
     assert report.plot(RUN, folder / "a" / "1")
     with adding(folder) as draft:
         draft.json("more.json", 1)
+    shutil.rmtree(folder / "b")  # by hand
     collect(folder, ["c/1"], overwrite=True)
     assert {path.name for path in folder.iterdir()} == {"c", "comparison.json", "manifest.json"}
 
@@ -181,6 +182,25 @@ def test_version_1_owns_what_its_tables_name(tmp_path):
         shutil.rmtree(folder / "d")
         assert len(jasgd.TrainResult.load(OTHER.save(folder, overwrite=True)).execution) == 3
         assert [path for path in folder.rglob("*") if path.is_dir()] == []
+
+
+def test_tables_of_version_1_that_name_what_lies_outside_own_nothing_there(tmp_path):
+    folder = tmp_path / "all"
+    folder.mkdir()
+    shutil.copytree(RUN_1, tmp_path / "seed-0")
+    (tmp_path / "precious.npz").write_text("mine")
+    (folder / "equal" / "workers-1" / "seed-x").mkdir(parents=True)
+    run = {"arm": "..", "seed": 0, "outcome": "finished", "message": "", "metrics": {}}
+    table = {"problem": "", "seeds": [0], "settings": {"scheme": "x"}, "table": [], "runs": [run]}
+    (folder / "comparison.json").write_text(json.dumps(table | {"folder": "", "plots": []}))
+    row = {"cluster": "equal", "workers": 1, "seed": "x/../../../../precious"}
+    rows = {"executions": [row], "scheme": "x", "folder": "", "plots": []}
+    (folder / "executions.json").write_text(json.dumps(rows))
+    before = files(tmp_path)
+    OTHER.save(folder, overwrite=True)
+    assert {name: content for name, content in before.items() if not name.startswith("all/")} == {
+        name: content for name, content in files(tmp_path).items() if not name.startswith("all/")
+    }
 
 
 @pytest.mark.parametrize("name", ["../precious", "/precious", "more/../../precious"])
