@@ -36,21 +36,21 @@ class Compare(TrainingOptions):
         from rich.console import Console
 
         from jasgd import report
-        from jasgd.record.saving.folder import adding, gathering, replacing
+        from jasgd.record.saving.gathering import gathering
         from jasgd.report.progress_bars import TrainingBar
         from jasgd.report.tables import comparison_table
 
         runs, stops = len(arms) * len(self.seeds), self.stops()
         bar = TrainingBar(Console(stderr=True), runs=runs, steps=stops["steps"], time_limit_s=self.time_limit_s)
         means: dict[tuple[str, int], float] = {}  # E[C] by arm and seed, which controls take
-        with gathering(folder, overwrite=self.overwrite) as runs_folder:
+        with gathering(folder, overwrite=self.overwrite) as collection:
 
             def finish(arm: Arm, seed: int, result: Any) -> None:
                 bar.finish(f"{arm.label}, seed {seed}", result)
                 means[arm.label, seed] = result.metrics["mean_factor"]
                 constant = None if arm.rule != BASELINE else 1.0 if arm.mean_of is None else means[arm.mean_of, seed]
-                path = runs_folder / re.sub(r"[^\w.=@,-]", "_", arm.label) / f"seed-{seed}"
-                with replacing(path, kind="run") as draft:
+                label = re.sub(r"[^\w.=@,-]", "_", arm.label)
+                with collection.replacing(f"{label}/seed-{seed}", kind="run") as draft:
                     result.write(draft)
                     Recipe.of(self, rule=arm.rule, seed=seed, constant=constant).write(draft)
 
@@ -70,7 +70,7 @@ class Compare(TrainingOptions):
                     on_result=finish,
                     **stops,
                 )
-            with adding(runs_folder, kind="comparison") as draft:
+            with collection.sealing(kind="comparison") as draft:
                 files = report.plot_comparison(comparison, draft.path) if self.plots else []
                 text = write_json(comparison.record(), draft, folder, "comparison.json", files)
         if self.json:

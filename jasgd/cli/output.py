@@ -35,7 +35,7 @@ def write_json(report: dict[str, Any], draft: Draft, folder: Path, name: str, fi
 
     report = report | {"folder": str(folder), "plots": [str(folder / file.name) for file in files]}
     text = json.dumps(to_json(report), indent=2, allow_nan=False)
-    (draft.path / name).write_text(text + "\n", encoding="utf-8")
+    draft.text(name, text + "\n")
     return text
 
 

@@ -90,7 +90,7 @@ class Simulate(OutputOptions, ProblemOptions):
         if self.train:
             self.check_problem(min(self.seeds, default=0))
         self.require_plots()
-        with replacing(folder, kind=kind, overwrite=self.overwrite) as draft:
+        with replacing(folder, kind=kind, overwrite=self.overwrite, keep=True) as draft:
             show = self._train(clusters, folder, draft) if self.train else self._generate(clusters, folder, draft)
         show()
         return SUCCEEDED  # that a step size diverges is a finding

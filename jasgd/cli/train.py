@@ -44,7 +44,7 @@ class Train(TrainingOptions):
         from jasgd.report.tables import run_table
 
         stops = self.stops()
-        with Interrupts() as interrupts, replacing(folder, kind="run", overwrite=self.overwrite) as draft:
+        with Interrupts() as interrupts, replacing(folder, kind="run", overwrite=self.overwrite, keep=True) as draft:
             with interrupts.taken():  # and once there is a result, it is held until that was saved
                 problem = self.problem(self.seed)  # which takes seconds, so all else that can fail comes before
                 bar = TrainingBar(Console(stderr=True), runs=1, steps=stops["steps"], time_limit_s=self.time_limit_s)

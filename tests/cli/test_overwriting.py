@@ -7,6 +7,7 @@ there.
 import json
 
 import pytest
+from support.pending_saves import leave_pending
 from support.results import result_of
 
 import jasgd
@@ -66,6 +67,32 @@ def test_foreign_files_are_never_removed(capsys, tmp_path, command):
         assert code == 2
         assert message in err
     assert content(tmp_path) == {"thesis.tex": b"mine"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_runs_in_folders_within_are_never_removed(capsys, tmp_path, command):
+    for name in ("a", "b"):
+        result_of([1.0, 2.0]).save(tmp_path / name)
+    before = content(tmp_path)
+    code, err = run(capsys, *COMMANDS[command], *NO_DATA, "--out", tmp_path, "--overwrite")
+    assert code == 2
+    assert "never removes: a (a run of its own), b (a run of its own)" in err
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_a_killed_save_left_is_finished_and_hinders_no_command(capsys, tmp_path, command):
+    folder = result_of([1.0, 2.0]).save(tmp_path / "run")
+    leave_pending(result_of([3.0] * 3), folder)
+    code, err = run(capsys, *COMMANDS[command], *NO_DATA, "--out", folder)
+    assert (code, "run is not empty" in err) == (2, True)
+    code, err = run(capsys, *COMMANDS[command], *NO_DATA, "--out", folder, "--overwrite")
+    if "without" in command:  # which needs no data set
+        assert (code, json.loads((folder / "manifest.json").read_text())["kind"]) == (0, "executions")
+    else:
+        assert (code, "mnist" in err) == (2, True)
+        assert len(jasgd.TrainResult.load(folder).execution) == 3
+    assert not {path for path in content(folder) if path.startswith(".")}
 
 
 def test_no_picture_of_the_old_run_stays(capsys, tmp_path):

@@ -16,11 +16,13 @@ import numpy as np
 from support.saved_runs import VERSIONS
 
 import jasgd
-from jasgd.record.saving.folder import adding, gathering, replacing
-from jasgd.record.saving.manifest import read_whole
+from jasgd.record.saving.folder import check_free
+from jasgd.record.saving.gathering import gathering
+from jasgd.record.saving.manifest import located, read_whole
 
-RANDOM_KILLS = {"run": 50, "collection": 10, "execution": 20}
-STRIDE = {"run": 1, "collection": 5, "execution": 1}  # every so many-th call
+RANDOM_KILLS = {"run": 30, "collection": 15, "first collection": 10, "execution": 20}
+#: every so many-th call, up to the commit; from there on every one
+STRIDE = {"run": 1, "collection": 20, "first collection": 20, "execution": 1}
 #: what Python's auditing calls those that matter to files
 CALLS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.listdir", "os.scandir", "fcntl.flock", "sync"}
 
@@ -38,6 +40,19 @@ def fingerprint(result):
 
 def load_run(folder):
     return fingerprint(jasgd.TrainResult.load(folder))
+
+
+def load_first(folder):
+    """The same, of one that replaces nothing: as long as it is not sealed each of its runs is there whole, or not."""
+    if located(folder / "manifest.json").exists():
+        return load_collection(folder)
+    for name in ("a/1", "a/2", "c/1"):
+        try:
+            saved = read_whole(folder / name, lambda saved: [saved.arrays(file)["x"] for file in saved.manifest or ()])
+        except FileNotFoundError:
+            continue
+        assert [array.tolist() for array in saved] in ([], [[2, 2], [2, 2]]), (name, saved)
+    return "not sealed"
 
 
 def load_collection(folder):
@@ -59,12 +74,11 @@ def load_collection(folder):
 def collect(folder, names, number, **options):
     with gathering(folder, **options) as work:
         for name in names:
-            with replacing(work / name, kind="run") as draft:
+            with work.replacing(name, kind="run") as draft:
                 for file in ("one.npz", f"of-{number}.npz"):
                     draft.arrays(file, {"x": np.full(2, number)})
-        with adding(work, kind="comparison") as draft:
+        with work.sealing(kind="comparison") as draft:
             draft.json("all.json", number)
-        Countdown.counts = True  # the runs in it are saved as any is
 
 
 NATIVE = run("native")
@@ -80,6 +94,11 @@ SAVES = {
         lambda folder: collect(folder, ["a/1", "a/2", "c/1"], 2, overwrite=True),
         load_collection,
     ),
+    "first collection": (
+        lambda folder: None,
+        lambda folder: collect(folder, ["a/1", "a/2", "c/1"], 2, overwrite=True),
+        load_first,
+    ),
     "execution": (
         lambda folder: run("threads").execution.save(folder / "x.npz"),
         lambda folder: NATIVE.execution.save(folder / "x.npz"),
@@ -91,13 +110,11 @@ SAVES = {
 class Countdown:
     """Kills the process before the call of that number; of the operating system's, or of any function in C."""
 
-    counts = True
-
     def __init__(self, number):
         self.left = number
 
     def count(self, *_):
-        self.left -= Countdown.counts
+        self.left -= 1
         if self.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -110,15 +127,13 @@ class Countdown:
             self.count()
 
 
-def killed(what, save, number, *, audited):
+def killed(save, number, *, audited):
     """Whether the child was killed before it had saved; and how many calls were left to the kill if not."""
     child = os.fork()
     if child == 0:
         countdown = Countdown(number)
-        Countdown.counts = what != "collection"
         if audited:
-            fsync = os.fsync
-            os.fsync = lambda descriptor: (countdown.count(), fsync(descriptor))
+            os.fsync = countdown.count
             sys.addaudithook(countdown.audit)
         else:
             sys.setprofile(countdown.profile)
@@ -130,9 +145,8 @@ def killed(what, save, number, *, audited):
     return os.WIFSIGNALED(status)
 
 
-def count_calls(what, save):
+def count_calls(save):
     countdown = Countdown(-1)
-    Countdown.counts = what != "collection"
     sys.setprofile(countdown.profile)
     save()
     sys.setprofile(None)
@@ -140,28 +154,39 @@ def count_calls(what, save):
 
 
 def main(what, folder):
+    os.fsync = lambda descriptor: None  # a kill loses nothing that was written, and the disk takes its time
     folder.mkdir(parents=True, exist_ok=True)
     save_old, save_new, load = SAVES[what]
     old, new, place = folder / "old", folder / "new", folder / "place"
     for each in (old, new):
         each.mkdir()
         save_old(each)
-    calls = count_calls(what, lambda: save_new(new))
+    calls = count_calls(lambda: save_new(new))
     names = {"old": load(old), "new": load(new)}
     there = {"old": [], "new": []}
     chance = random.Random(1)
     points = [(chance.randrange(1, calls), False) for _ in range(RANDOM_KILLS[what])]
-    numbers = iter(range(1, 10_000, STRIDE[what]))
+    call, stride = 1, STRIDE[what]
     while True:
-        number, audited = points.pop() if points else (next(numbers), True)
+        number, audited = points.pop() if points else (call, True)
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(old, place)
-        if not killed(what, lambda: save_new(place), number, audited=audited) and audited:
+        if not killed(lambda: save_new(place), number, audited=audited) and audited:
             break  # all calls were tried
         found = load(place)
         outcome = next((name for name, content in names.items() if content == found), None)
         assert outcome, (what, number, audited, found, sorted(map(str, place.rglob("*"))))
         there[outcome].append(number)
+        if audited and outcome == "new" and stride > 1:
+            call, stride = call - stride + 1, 1
+        else:
+            call += stride * audited
+        if what != "execution" and (outcome == "new" or number % 5 == 0):
+            check_free(place, overwrite=True)  # as a command does before it computes anything
+            assert load(place) == found, number
+        if number % 4 == 0:  # the next save may be killed as well
+            killed(lambda: save_new(place), chance.randrange(1, calls), audited=False)
+            assert load(place) in ({names["new"]} if outcome == "new" else set(names.values())), number
         if number % 5 == 0:  # what was left does not hinder the next save, which clears it away
             save_new(place)
             assert load(place) == names["new"], number

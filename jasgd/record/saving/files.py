@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+RANDOM_BYTES = 4  # in the names of temporary files
 WAIT_S = 60.0  # for another process, which holds a folder for some milliseconds
 
 
@@ -39,7 +41,7 @@ def write_whole(path: Path, content: bytes) -> None:
         path.write_bytes(content)  # a device or a pipe, which is not to be replaced
         return
     prefix = f".{path.name[:100]}.part-"
-    part = path.with_name(prefix + os.urandom(4).hex())
+    part = path.with_name(temporary_name(prefix))
     try:
         with contextlib.ExitStack() as stack:
             with held(path.parent):
@@ -117,15 +119,36 @@ def abandoned(path: Path) -> bool:
     return descriptor is not None
 
 
-def remove_abandoned(folder: Path, prefix: str) -> None:
-    """Removes what processes that were killed have left in a folder under names that begin so."""
+def temporary_name(prefix: str) -> str:
+    """A new name for a temporary file or folder."""
+    return prefix + os.urandom(RANDOM_BYTES).hex()
+
+
+def is_temporary(name: str, prefix: str) -> bool:
+    """Whether :func:`temporary_name` made a name; others that only begin so may be anyone's."""
+    return re.fullmatch(rf"{re.escape(prefix)}[0-9a-f]{{{2 * RANDOM_BYTES}}}", name) is not None
+
+
+def remove_abandoned(folder: Path, prefix: str) -> bool:
+    """Removes temporary files and folders that processes left which were killed.
+
+    Args:
+      folder: where they are; it is held.
+      prefix: with which their names begin.
+
+    Returns:
+      Whether there were any.
+    """
+    found = False
     for name in os.listdir(folder):
         path = folder / name
-        if name.startswith(prefix) and abandoned(path):
+        if is_temporary(name, prefix) and not path.is_symlink() and abandoned(path):
+            found = True
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+    return found
 
 
 def _lock(path: Path) -> int | None:

@@ -174,12 +174,16 @@ def read_present(path: Path) -> bytes | None:
         return file.read()
 
 
-def seal(kind: str, files: Mapping[str, Any]) -> bytes:
+def seal(
+    kind: str, files: Mapping[str, Any], *, collection: str | None = None, part_of: list[str] | None = None
+) -> bytes:
     """The manifest, with a digest of itself.
 
     Args:
       kind: what was saved, such as ``"run"``.
       files: by name, what is to be known of each.
+      collection: the identity of a collection of saved folders, such as a comparison; None for what is none.
+      part_of: the identity of the collection that it was saved for, and its path within it; None for what stands alone.
 
     Returns:
       JSON, as UTF-8.
@@ -189,6 +193,8 @@ def seal(kind: str, files: Mapping[str, Any]) -> bytes:
       'run'
     """
     content = {"format": "jasgd", "version": VERSION, "kind": kind, "files": dict(files)}
+    content |= {} if collection is None else {"collection": collection}
+    content |= {} if part_of is None else {"part_of": part_of}
     return (json.dumps(content | {"sha256": _digest(content)}, indent=1, sort_keys=True) + "\n").encode()
 
 
@@ -200,7 +206,7 @@ def parse_manifest(path: Path, content: bytes) -> dict[str, Any]:
       content: of the file.
 
     Returns:
-      A dict with ``kind`` and ``files``.
+      A dict with ``kind``, ``files`` and, of collections and their parts, ``collection`` and ``part_of``.
 
     Raises:
       SavedRunError: where it was altered, or is of a later version.
@@ -225,7 +231,13 @@ def _digest(content: dict[str, Any]) -> str:
 
 def _places(path: Path) -> Iterator[Path]:
     """Where a file may be, the newest first: in what was renamed and not yet moved, of its folder and those above."""
-    within = Path(os.path.abspath(path))
-    for above in list(within.parents)[:LEVELS]:
-        yield above / NEXT / within.relative_to(above)
+    for within in alike(path):
+        for above in list(within.parents)[:LEVELS]:
+            yield above / NEXT / within.relative_to(above)
     yield path
+
+
+def alike(path: Path) -> list[Path]:
+    """The absolute paths of one that may lead through links: as it is written, and as it leads."""
+    real = Path(os.path.realpath(path.parent)) / path.name
+    return list(dict.fromkeys([Path(os.path.abspath(path)), real]))

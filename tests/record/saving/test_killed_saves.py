@@ -14,7 +14,7 @@ import jasgd
 SCRIPT = Path(__file__).parent.parent.parent / "support" / "killed_saves.py"
 
 
-@pytest.mark.parametrize("what", ["run", "collection", "execution"])
+@pytest.mark.parametrize("what", ["run", "collection", "first collection", "execution"])
 def test_killed_at_any_call_the_old_or_the_new_one_is_there_whole(tmp_path, what):
     there = json.loads(run_python("-W", "ignore", SCRIPT, what, tmp_path / "saves", timeout_s=600).stdout)
     assert min(there["old"], there["new"]) > 0

@@ -1,6 +1,7 @@
 """The kind: a save that destroys or mixes with what was in the folder before, or what is written meanwhile."""
 
 import dataclasses
+import json
 import os
 import shutil
 import threading
@@ -14,7 +15,8 @@ from support.saved_runs import VERSIONS
 import jasgd
 from jasgd import report
 from jasgd.record.saving import folder as writing
-from jasgd.record.saving.folder import adding, gathering, replacing
+from jasgd.record.saving.folder import adding, replacing
+from jasgd.record.saving.gathering import gathering
 from jasgd.record.saving.manifest import NEXT, SavedFolder, read_whole
 from jasgd.record.saving.ownership import DRAFT
 
@@ -91,17 +93,17 @@ def test_a_save_that_raises_changes_nothing_and_leaves_nothing(tmp_path):
 
 def test_what_killed_saves_left_is_cleared_away_and_that_of_living_ones_not(tmp_path):
     folder = FIRST.save(tmp_path / "run")
-    (folder / f"{DRAFT}0").mkdir()
-    (folder / f"{DRAFT}0" / "params.npz").write_bytes(b"half")
+    (folder / f"{DRAFT}00000000").mkdir()
+    (folder / f"{DRAFT}00000000" / "params.npz").write_bytes(b"half")
     with replacing(folder, kind="run", overwrite=True) as slow:
         SECOND.write(slow)
         FIRST.save(folder, overwrite=True)  # meanwhile
-        assert not (folder / f"{DRAFT}0").exists()
+        assert not (folder / f"{DRAFT}00000000").exists()
         assert slow.path.exists()
     assert jasgd.TrainResult.load(folder).message == "the second"
     with replacing(tmp_path / "new", kind="run"), pytest.raises(FileExistsError, match="by another process"):
         FIRST.save(tmp_path / "new")
-    part = tmp_path / ".x.npz.part-0"
+    part = tmp_path / ".x.npz.part-00000000"
     part.write_bytes(b"half")
     FIRST.execution.save(tmp_path / "x.npz")
     assert not part.exists()
@@ -114,14 +116,10 @@ def test_a_run_between_its_commit_and_its_place_is_read_by_all(tmp_path, monkeyp
     class Killed(BaseException):
         pass
 
-    finish = writing._finish
-
     def killed(folder):
-        if (folder / NEXT).exists():
-            raise Killed
-        finish(folder)
+        raise Killed
 
-    monkeypatch.setattr(writing, "_finish", killed)
+    monkeypatch.setattr(writing, "finish", killed)
     with pytest.raises(Killed):
         SECOND.save(folder, overwrite=True)
     with pytest.raises(Killed):
@@ -205,10 +203,11 @@ def test_what_is_added_to_a_folder_that_was_replaced_meanwhile_is_refused(tmp_pa
 def collection(folder, result, labels, *, overwrite=False, fails=False):
     with gathering(folder, overwrite=overwrite) as work:
         for label in labels:
-            result.save(work / label / "seed-0")
+            with work.replacing(f"{label}/seed-0", kind="run") as draft:
+                result.write(draft)
         if fails:
             raise OSError("the next run cannot be")
-        with adding(work, kind="comparison") as draft:
+        with work.sealing(kind="comparison") as draft:
             draft.json("comparison.json", {"runs": labels})
 
 
@@ -243,11 +242,19 @@ def test_a_collection_that_was_killed_is_there_as_far_as_it_came(tmp_path):
     assert {path.name for path in folder.iterdir()} == {"b", "comparison.json", "manifest.json"}
 
 
+#: What version 1 wrote of a comparison with the rules a and b and one seed, but for its numbers.
+COMPARISON_1 = {
+    "problem": "digits-mlp", "seeds": [0], "settings": {"scheme": "leashed", "workers": 2}, "reading": "", "table": [],
+    "runs": [{"arm": arm, "seed": 0, "outcome": "finished", "message": "", "metrics": {}} for arm in ("a", "b")],
+    "folder": "all", "plots": [],
+}  # fmt: skip
+
+
 def test_the_folders_of_the_first_version_are_known_as_jasgds(tmp_path):
     folder = tmp_path / "all"
     for label in ("a", "b"):
         shutil.copytree(VERSIONS / "version-1" / "native", folder / label / "seed-0")
-    (folder / "comparison.json").write_text("{}")
+    (folder / "comparison.json").write_text(json.dumps(COMPARISON_1))
     (folder / "loss.png").write_bytes(b"a picture")
     collection(folder, SECOND, ["c"], overwrite=True)
     assert {path.name for path in folder.iterdir()} == {"c", "comparison.json", "manifest.json"}
