@@ -257,7 +257,7 @@ def test_a_ctrl_c_that_a_callback_has_caught_does_not_make_the_run_deaf_to_the_n
             caught.append(progress)
 
     result = train(steps=None, time_limit_s=5, on_progress=on_progress)
-    assert (result.outcome, len(caught)) == ("stopped", 1)
+    assert (result.outcome, result.message, len(caught)) == ("stopped", "stopped by Ctrl-C", 1)
 
 
 def test_ctrl_c_comes_to_the_main_thread_alone_and_not_to_a_run_in_another():
