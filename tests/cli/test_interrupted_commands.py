@@ -98,9 +98,12 @@ def test_train_stops_and_reports(command):
     assert "jasgd: " not in err
 
 
-@pytest.mark.parametrize(("where", "after"), [(CONCLUDING, False), (LINE, False), (SAVING, False), (PUBLISHING, True)])
-def test_what_comes_once_there_is_a_result_is_held_until_that_is_saved(command, where, after):
-    folder, out, err = command(TRAIN, where, after=after)
+@pytest.mark.parametrize(
+    ("where", "after", "options"),
+    [(CONCLUDING, False, []), (LINE, False, []), (SAVING, False, ["--no-plots"]), (PUBLISHING, True, [])],
+)
+def test_what_comes_once_there_is_a_result_is_held_until_that_is_saved(command, where, after, options):
+    folder, out, err = command([*TRAIN, *options], where, after=after)
     assert whole(folder).outcome == ("stopped" if where == CONCLUDING else "finished")
     assert (out, err.splitlines()[-1]) == ("", f"jasgd: stopped by Ctrl-C; the run is in {folder}")
     assert "Ctrl-C: " in err  # why it does not end at once
