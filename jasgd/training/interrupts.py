@@ -92,7 +92,6 @@ class Interrupts:
             self._previous(number, frame)
         except KeyboardInterrupt:
             if takes:
-                self.held = 0  # of an earlier one, that is raised with it
                 raise
             self.held += 1
             if not self._said:

@@ -121,8 +121,9 @@ def test_ctrl_c_between_runs_keeps_what_was_run():
         compare(problem, ["constant"], (0,), workers=2, learning_rate=0.05, steps=20)
 
 
-def test_ctrl_c_while_a_run_is_saved_is_held_until_it_is():
-    """Kind: an interruption that costs the run."""
+@pytest.mark.parametrize("seeds", [(0, 1), (0,)])
+def test_ctrl_c_while_a_run_is_saved_is_held_until_it_is(seeds):
+    """Kind: an interruption that costs the run. It is not lost where no run comes after that one, either."""
     saved = []
 
     def on_result(arm, seed, result):
@@ -130,7 +131,13 @@ def test_ctrl_c_while_a_run_is_saved_is_held_until_it_is():
         saved.append(result)
 
     comparison = compare(
-        Parabola, ["constant", "tail"], (0, 1), workers=2, learning_rate=0.05, steps=20, on_result=on_result
+        Parabola,
+        ["constant", "tail"][: len(seeds)],
+        seeds,
+        workers=2,
+        learning_rate=0.05,
+        steps=20,
+        on_result=on_result,
     )
     assert comparison.stopped
     assert len(saved) == 1

@@ -1,6 +1,7 @@
 """Kind: a Ctrl-C that is lost, or means another thing within another context. Each is a real SIGINT to this process."""
 
 import contextlib
+import dataclasses
 import signal
 import threading
 
@@ -10,6 +11,7 @@ import pytest
 from support.training_runs import train
 
 import jasgd
+import jasgd.record.result
 import jasgd.training.engines.threads
 import jasgd.training.trainer
 from jasgd.training.engines.threads import WorkerThreads
@@ -281,9 +283,16 @@ def test_ctrl_c_comes_to_the_main_thread_alone_and_not_to_a_run_in_another():
     assert (results[0].outcome, results[0].interrupted) == ("finished", False)
 
 
-def test_it_is_saved_with_the_run_and_earlier_folders_say_it_by_their_outcome(tmp_path, monkeypatch):
-    conclude = jasgd.training.trainer.conclude
-    monkeypatch.setattr(jasgd.training.trainer, "conclude", lambda *args: (press(), conclude(*args))[1])
-    result = train(batches=batches_of("failed", gate := threading.Event()), on_progress=lambda progress: gate.set())
-    result.save(tmp_path / "run")
-    assert jasgd.TrainResult.load(tmp_path / "run").interrupted
+@pytest.mark.parametrize("earlier", [False, True])
+def test_it_is_saved_with_the_run_and_earlier_folders_say_it_by_their_outcome(tmp_path, earlier, monkeypatch):
+    """Those of earlier versions do not have it, and said of a run that failed or diverged nothing."""
+    to_json = jasgd.record.result.to_json
+    if earlier:
+        without = lambda record: to_json({key: value for key, value in record.items() if key != "interrupted"})  # noqa: E731
+        monkeypatch.setattr(jasgd.record.result, "to_json", without)
+    finished = train()
+    for outcome, interrupted in (("finished", False), ("stopped", True), ("failed", True), ("failed", False)):
+        result = dataclasses.replace(finished, outcome=jasgd.Outcome(outcome), interrupted=interrupted)
+        result.save(tmp_path / "run", overwrite=True)
+        loaded = jasgd.TrainResult.load(tmp_path / "run").interrupted
+        assert loaded is (outcome == "stopped" if earlier else interrupted)
