@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from typing import Any
 
 from jasgd.cli.options import TrainingOptions
-from jasgd.cli.output import INTERRUPTED, exit_code, print_files, stdout, write_json
+from jasgd.cli.output import LEAVING, draw, exit_code, print_files, stdout, write_json
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -39,11 +40,12 @@ class Compare(TrainingOptions):
         from jasgd.record.saving.gathering import gathering
         from jasgd.report.progress_bars import TrainingBar
         from jasgd.report.tables import comparison_table
+        from jasgd.training.interrupts import Interrupts
 
         runs, stops = len(arms) * len(self.seeds), self.stops()
         bar = TrainingBar(Console(stderr=True), runs=runs, steps=stops["steps"], time_limit_s=self.time_limit_s)
         means: dict[tuple[str, int], float] = {}  # E[C] by arm and seed, which controls take
-        with gathering(folder, overwrite=self.overwrite) as collection:
+        with Interrupts(LEAVING) as interrupts, gathering(folder, overwrite=self.overwrite) as collection:
 
             def finish(arm: Arm, seed: int, result: Any) -> None:
                 bar.finish(f"{arm.label}, seed {seed}", result)
@@ -54,7 +56,7 @@ class Compare(TrainingOptions):
                     result.write(draft)
                     Recipe.of(self, rule=arm.rule, seed=seed, constant=constant).write(draft)
 
-            with bar:
+            with interrupts.taken(), bar:
                 comparison = compare(
                     self.problem,
                     arms,
@@ -71,8 +73,11 @@ class Compare(TrainingOptions):
                     **stops,
                 )
             with collection.sealing(kind="comparison") as draft:
-                files = report.plot_comparison(comparison, draft.path) if self.plots else []
-                text = write_json(comparison.record(), draft, folder, "comparison.json", files)
+                plots = functools.partial(report.plot_comparison, comparison)
+                files = draw(plots, draft, interrupts) if self.plots else []
+                text = write_json(comparison.record(), draft, folder, "comparison.json", files or [])
+        if files is None or interrupts.held:
+            raise KeyboardInterrupt(f"the runs until then are in {folder}")
         if self.json:
             print(text)
         else:
@@ -82,4 +87,4 @@ class Compare(TrainingOptions):
             print_files(folder, files)
         outcomes = [str(r.outcome) for by_seed in comparison.runs.values() for r in by_seed.values()]
         # That a step size diverges is a finding of a comparison, not a failure of it.
-        return INTERRUPTED if comparison.stopped else exit_code([o for o in outcomes if o != "diverged"])
+        return exit_code([o for o in outcomes if o != "diverged"], interrupted=comparison.stopped)

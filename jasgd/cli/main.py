@@ -25,12 +25,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
       0 where runs ended as they should; 1 where one failed or, in ``train``, diverged, where a replay comes to other
       bits, or a data set's files are wrong; 2 for bad input, a run that cannot be replayed here among it; 130 after
-      Ctrl-C, after which ``train`` and ``compare`` write the results until then.
+      Ctrl-C. After it ``train`` and ``compare`` write the results until then, with plots and tables; after another one,
+      or one that comes while they are saved, without these, as ``simulate`` does for a simulation that had ended. A
+      simulation that has not ended leaves nothing.
 
     Example:
       >>> main(["train", "--workers", "0"])
       2
     """
+    try:
+        return _run(argv)
+    except KeyboardInterrupt as interrupt:
+        print(f"jasgd: stopped by Ctrl-C{'; ' if str(interrupt) else ''}{interrupt}", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         import rich  # noqa: F401
         import tyro
@@ -49,8 +59,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             # A scan's work wanders to JAX's pool, where the scans of several runs would queue for its only thread.
             configure_cpu(threads_per_worker=None if isinstance(command, Simulate) else 1)
         return command.run()
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except (ValueError, ImportError, OSError) as error:
         # Runs report their errors in their result, so what arrives here is about the input, or a missing extra.
         if isinstance(error, ImportError) and "pip install" not in str(error):

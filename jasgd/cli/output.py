@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jasgd.record.saving.folder import Draft
+    from jasgd.training.interrupts import Interrupts
 
 SUCCEEDED, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+LEAVING = "leaving, with no file half written"  # said where Ctrl-C has to wait
 
 
-def exit_code(outcomes: Sequence[str]) -> int:
-    """The exit code of a command, from the outcomes of its runs."""
-    if "stopped" in outcomes:
+def exit_code(outcomes: Sequence[str], *, interrupted: bool) -> int:
+    """The exit code of a command, from the outcomes of its runs, and whether Ctrl-C has ended them."""
+    if interrupted:
         return INTERRUPTED
     return FAILED if {"failed", "diverged"} & set(outcomes) else SUCCEEDED
 
@@ -27,6 +29,17 @@ def stdout() -> Any:
     console = Console()
     # Rich cuts tables to 80 columns where there is no terminal to ask.
     return console if console.is_terminal else Console(width=150)
+
+
+def draw(plots: Callable[[Path], list[Path]], draft: Draft, interrupts: Interrupts) -> list[Path] | None:
+    """Draws plots into a folder that is saved, as its first files; at Ctrl-C none of them, and None is returned."""
+    try:
+        with interrupts.taken():
+            return plots(draft.path)
+    except KeyboardInterrupt:
+        for file in draft.path.iterdir():
+            file.unlink()
+        return None
 
 
 def write_json(report: dict[str, Any], draft: Draft, folder: Path, name: str, files: Sequence[Path]) -> str:

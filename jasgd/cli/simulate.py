@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from jasgd.cli.options import OutputOptions, ProblemOptions
-from jasgd.cli.output import SUCCEEDED, print_files, stdout, write_json
+from jasgd.cli.output import LEAVING, SUCCEEDED, draw, print_files, stdout, write_json
 
 if TYPE_CHECKING:
     from jasgd.cluster import Cluster
     from jasgd.record.saving.folder import Draft
+    from jasgd.training.interrupts import Interrupts
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -82,6 +84,7 @@ class Simulate(OutputOptions, ProblemOptions):
     def run(self) -> int:
         """Simulates, writes the run folder, prints tables."""
         from jasgd.record.saving.folder import replacing
+        from jasgd.training.interrupts import Interrupts
 
         folder, kind = self.folder("simulate"), "spectrum" if self.train else "executions"
         clusters = {speeds: self._cluster(speeds) for speeds in self.speeds}
@@ -90,8 +93,12 @@ class Simulate(OutputOptions, ProblemOptions):
         if self.train:
             self.check_problem(min(self.seeds, default=0))
         self.require_plots()
-        with replacing(folder, kind=kind, overwrite=self.overwrite, keep=True) as draft:
-            show = self._train(clusters, folder, draft) if self.train else self._generate(clusters, folder, draft)
+        interrupts = Interrupts(LEAVING)
+        with interrupts, replacing(folder, kind=kind, overwrite=self.overwrite, keep=True) as draft:
+            simulated = self._train if self.train else self._generate
+            show = simulated(clusters, folder, draft, interrupts)
+        if show is None or interrupts.held:
+            raise KeyboardInterrupt(f"the results are in {folder}")
         show()
         return SUCCEEDED  # that a step size diverges is a finding
 
@@ -113,7 +120,9 @@ class Simulate(OutputOptions, ProblemOptions):
         }
         return Cluster(**options)
 
-    def _train(self, clusters: dict[str, Cluster], folder: Path, draft: Draft) -> Callable[[], None]:
+    def _train(
+        self, clusters: dict[str, Cluster], folder: Path, draft: Draft, interrupts: Interrupts
+    ) -> Callable[[], None] | None:
         from rich.console import Console
 
         from jasgd import report
@@ -122,7 +131,7 @@ class Simulate(OutputOptions, ProblemOptions):
         from jasgd.report.tables import spectrum_table
         from jasgd.staleness import parse_law
 
-        with SimulationBar(Console(stderr=True), "updates") as bar:
+        with SimulationBar(Console(stderr=True), "updates") as bar, interrupts.taken():
             spectrum = sweep(
                 self.problem,
                 self.arms,
@@ -138,8 +147,10 @@ class Simulate(OutputOptions, ProblemOptions):
                 evaluate=self.evaluate,
                 on_progress=bar.show,
             )
-        files = report.plot_spectrum(spectrum, draft.path) if self.plots else []
-        text = write_json(spectrum.record(), draft, folder, "spectrum.json", files)
+        files = draw(functools.partial(report.plot_spectrum, spectrum), draft, interrupts) if self.plots else []
+        text = write_json(spectrum.record(), draft, folder, "spectrum.json", files or [])
+        if files is None:
+            return None
 
         def show() -> None:
             if self.json:
@@ -153,17 +164,20 @@ class Simulate(OutputOptions, ProblemOptions):
 
         return show
 
-    def _generate(self, clusters: dict[str, Cluster], folder: Path, draft: Draft) -> Callable[[], None]:
+    def _generate(
+        self, clusters: dict[str, Cluster], folder: Path, draft: Draft, interrupts: Interrupts
+    ) -> Callable[[], None]:
         from jasgd.experiments.measures import execution_numbers
         from jasgd.report.tables import executions_table
 
         rows = []
-        for label, count, seed, execution in self._executions(clusters):
-            name = re.sub(r"[^\w.=,-]", "_", label)
-            path = draft.path / name / f"workers-{count}" / f"seed-{seed}.npz"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            execution.save(path)
-            rows.append({"cluster": label, "workers": count, "seed": seed} | execution_numbers(execution))
+        with interrupts.taken():
+            for label, count, seed, execution in self._executions(clusters):
+                name = re.sub(r"[^\w.=,-]", "_", label)
+                path = draft.path / name / f"workers-{count}" / f"seed-{seed}.npz"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                execution.save(path)
+                rows.append({"cluster": label, "workers": count, "seed": seed} | execution_numbers(execution))
         text = write_json({"executions": rows, "scheme": self.scheme}, draft, folder, "executions.json", [])
 
         def show() -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import sys
 
 from jasgd.cli.options import OutputOptions, TrainingOptions
-from jasgd.cli.output import exit_code, print_files, stdout, write_json
+from jasgd.cli.output import LEAVING, draw, exit_code, print_files, stdout, write_json
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -44,44 +44,47 @@ class Train(TrainingOptions):
         from jasgd.report.tables import run_table
 
         stops = self.stops()
-        with Interrupts() as interrupts, replacing(folder, kind="run", overwrite=self.overwrite, keep=True) as draft:
-            with interrupts.taken():  # and once there is a result, it is held until that was saved
-                problem = self.problem(self.seed)  # which takes seconds, so all else that can fail comes before
-                bar = TrainingBar(Console(stderr=True), runs=1, steps=stops["steps"], time_limit_s=self.time_limit_s)
-                with bar:
-                    result = train(
-                        problem.loss_fn,
-                        problem.params,
-                        tx,
-                        problem.batches,
-                        scheme=scheme,
-                        workers=self.workers,
-                        evaluate=problem.evaluate,
-                        evaluate_every_s=self.evaluate_every_s,
-                        throw=False,
-                        on_progress=lambda progress: bar.show(problem.name, progress),
-                        seed=self.seed,
-                        **stops,
+        with Interrupts(LEAVING) as interrupts:
+            with replacing(folder, kind="run", overwrite=self.overwrite, keep=True) as draft:
+                with interrupts.taken():  # and once there is a result, it is held until that was saved
+                    problem = self.problem(self.seed)  # which takes seconds, so all else that can fail comes before
+                    bar = TrainingBar(
+                        Console(stderr=True), runs=1, steps=stops["steps"], time_limit_s=self.time_limit_s
                     )
-                    bar.finish(problem.name, result)
-            result.write(draft)
-            Recipe.of(self).write(draft)
-        if interrupts.held and result.outcome != "stopped":
-            raise KeyboardInterrupt
-        fits = fit(result.law) if len(result.execution) else []
-        output = {f.name for f in dataclasses.fields(OutputOptions)}
-        settings = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in output}
-        numbers = {
-            "outcome": str(result.outcome),
-            "message": result.message,
-            "settings": settings | stops | {"data_dir": self.data_dir and str(self.data_dir)},
-            "metrics": result.metrics,
-            "evaluations": result.evaluations,
-            "fits": [{"model": f.model, "parameters": f.parameters, "distance": f.distance} for f in fits],
-        }
-        with adding(folder) as draft:  # later, so that no picture that fails costs the run
-            files = report.plot(result, draft.path) if self.plots else []
-            text = write_json(numbers, draft, folder, "metrics.json", files)
+                    with bar:
+                        result = train(
+                            problem.loss_fn,
+                            problem.params,
+                            tx,
+                            problem.batches,
+                            scheme=scheme,
+                            workers=self.workers,
+                            evaluate=problem.evaluate,
+                            evaluate_every_s=self.evaluate_every_s,
+                            throw=False,
+                            on_progress=lambda progress: bar.show(problem.name, progress),
+                            seed=self.seed,
+                            **stops,
+                        )
+                        bar.finish(problem.name, result)
+                result.write(draft)
+                Recipe.of(self).write(draft)
+            fits = fit(result.law) if len(result.execution) else []
+            output = {f.name for f in dataclasses.fields(OutputOptions)}
+            settings = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in output}
+            numbers = {
+                "outcome": str(result.outcome),
+                "message": result.message,
+                "settings": settings | stops | {"data_dir": self.data_dir and str(self.data_dir)},
+                "metrics": result.metrics,
+                "evaluations": result.evaluations,
+                "fits": [{"model": f.model, "parameters": f.parameters, "distance": f.distance} for f in fits],
+            }
+            with adding(folder) as draft:  # later, so that no picture that fails costs the run
+                files = draw(lambda path: report.plot(result, path), draft, interrupts) if self.plots else []
+                text = write_json(numbers, draft, folder, "metrics.json", files or [])
+        if files is None or interrupts.held:
+            raise KeyboardInterrupt(f"the run is in {folder}")
         if self.json:
             print(text)
         else:
@@ -90,4 +93,4 @@ class Train(TrainingOptions):
             print_files(folder, files)
             if result.traceback:
                 sys.stderr.write(result.traceback)
-        return exit_code([str(result.outcome)])
+        return exit_code([str(result.outcome)], interrupted=result.interrupted)

@@ -115,19 +115,18 @@ def compare(
     }
     runs: dict[str, dict[int, TrainResult]] = {arm.label: {} for arm in chosen}
     name, stopped = "", False
-    interrupts = Interrupts()
-    try:
-        for arm, seed in _in_turn(chosen, seeds):
-            rule = parse_rule(arm.rule, workers=workers, learning_rate=learning_rate)
-            if arm.rule == BASELINE:
-                factor = 1.0 if arm.mean_of is None else runs[arm.mean_of][seed].metrics["mean_factor"]
-                if not math.isfinite(factor):  # not one gradient was applied in the arm that this is the control of
-                    continue
-                rule = computed_constant(factor)
-            task = problem(seed)
-            name = task.name
-            with interrupts:  # what comes once there is a result is held until that was saved
-                with interrupts.taken():
+    with Interrupts() as interrupts:
+        try:
+            for arm, seed in _in_turn(chosen, seeds):
+                rule = parse_rule(arm.rule, workers=workers, learning_rate=learning_rate)
+                if arm.rule == BASELINE:
+                    factor = 1.0 if arm.mean_of is None else runs[arm.mean_of][seed].metrics["mean_factor"]
+                    if not math.isfinite(factor):  # not one gradient was applied in the arm that this is the control of
+                        continue
+                    rule = computed_constant(factor)
+                with interrupts.taken():  # what comes once there is a result is held until that was saved
+                    task = problem(seed)
+                    name = task.name
                     result = train(
                         task.loss_fn,
                         task.params,
@@ -147,12 +146,13 @@ def compare(
                 runs[arm.label][seed] = result
                 if on_result is not None:
                     on_result(arm, seed, result)
-            if stopped := result.outcome is Outcome.STOPPED or interrupts.held > 0:
-                break
-    except KeyboardInterrupt:  # between two runs, or while one was prepared
-        if not name:
-            raise
-        stopped = True
+                if result.interrupted:
+                    break
+        except KeyboardInterrupt:  # between two runs, or while one was prepared
+            if not any(runs.values()):
+                raise
+            stopped = True
+    stopped |= interrupts.held > 0 or any(result.interrupted for of_arm in runs.values() for result in of_arm.values())
     return Comparison(name, chosen, seeds, settings, runs, stopped)
 
 

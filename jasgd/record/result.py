@@ -19,6 +19,7 @@ from jasgd.showing import Shown
 from jasgd.staleness import StalenessHistogram
 
 KIND = "run"
+BY_CTRL_C = "stopped by Ctrl-C"
 RESULT, EXECUTION, INITIAL = "result.json", "execution.npz", "initial_params.npz"
 
 
@@ -69,6 +70,8 @@ class TrainResult(Shown):
         until its mini-batch was drawn, ``read_s``, ``compute_s`` until the loss was there, and ``commit_s`` with all
         waiting and retries; in the order of the execution's rows, and with the prefix ``dropped.`` in that of its
         dropped ones. They leave no time between them. Empty for a folder of an earlier version.
+      interrupted: whether Ctrl-C came before the result was given back, also to a run that failed or diverged: who
+        trains one after another ends there.
     """
 
     params: Any
@@ -85,6 +88,7 @@ class TrainResult(Shown):
     stuck: tuple[StuckWorker, ...] = ()
     initial_params: Any = None
     timings: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    interrupted: bool = False
 
     def _facts(self) -> dict[str, Any]:
         losses, staleness = self.execution.loss, self.execution.staleness
@@ -165,12 +169,17 @@ class TrainResult(Shown):
         lines += [f"  worker {w.worker} did not end" for w in self.stuck]
         return "\n".join(lines)
 
-    def stopped_at_end(self) -> TrainResult:
-        """The same, of a run that had ended well by itself when Ctrl-C came, before it could be given back."""
-        if self.outcome not in (Outcome.FINISHED, Outcome.CONVERGED):
-            return self
-        message = f"{self.message}, then stopped by Ctrl-C"
-        return dataclasses.replace(self, outcome=Outcome.STOPPED, message=message)
+    def after_ctrl_c(self) -> TrainResult:
+        """The same, of a run that Ctrl-C has ended, or that had ended by itself when it came.
+
+        One that had ended well is ``stopped``; one that failed or diverged stays so.
+        """
+        outcome, message = self.outcome, self.message
+        if outcome in (Outcome.FINISHED, Outcome.CONVERGED):
+            outcome, message = Outcome.STOPPED, f"{message}, then {BY_CTRL_C}"
+        elif BY_CTRL_C not in message:
+            message += "; then Ctrl-C came"
+        return dataclasses.replace(self, outcome=outcome, message=message, interrupted=True)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Writes the result into a folder: arrays as .npz, everything else as JSON; nothing is pickled.
@@ -219,6 +228,7 @@ class TrainResult(Shown):
             "duration_s": self.duration_s,
             "traceback": self.traceback,
             "stuck": [dataclasses.asdict(worker) for worker in self.stuck],
+            "interrupted": self.interrupted,
             "metadata": self.execution.metadata,
         }
         draft.json(RESULT, to_json(record))
@@ -270,6 +280,7 @@ def _read(saved: SavedFolder, params_like: Any, opt_state_like: Any) -> TrainRes
             "duration_s": float("nan") if record["duration_s"] is None else record["duration_s"],
             "traceback": record["traceback"],
             "stuck": tuple(StuckWorker(**worker) for worker in record["stuck"]),
+            "interrupted": bool(record.get("interrupted", record["outcome"] == Outcome.STOPPED)),
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SavedRunError(f"{path} is not what jasgd wrote: {type(error).__name__}: {error}") from error

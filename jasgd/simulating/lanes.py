@@ -122,8 +122,8 @@ def run_in_threads(
         return conclude(lane, _run(task, [lane], progress.tick, vectorised=False)[0])
 
     with concurrent.futures.ThreadPoolExecutor(processors()) as pool:
-        futures = [pool.submit(under_settings, one, task, lane) for task, lane in jobs]
         try:
+            futures = [pool.submit(under_settings, one, task, lane) for task, lane in jobs]
             pending = set(futures)
             while pending:
                 done, pending = concurrent.futures.wait(pending, POLL_S, concurrent.futures.FIRST_EXCEPTION)

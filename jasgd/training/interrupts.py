@@ -10,18 +10,26 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-HELD = b"Ctrl-C: the run has ended, and what there is of it is being kept; a moment\n"
+KEPT = "the run has ended, and what there is of it is being kept"
 
 
 class Interrupts:
     """A context in which Ctrl-C raises KeyboardInterrupt where it is :meth:`taken`, and is held elsewhere.
 
-    What it raises is raised once: later ones are held until :meth:`taken` is entered again, so that no second one comes
-    while the first is being handled. The handler that was there before is called by this one, and is put back at the
-    end. In a thread that is not the main one, which no signal comes to, and where Ctrl-C is ignored, it does nothing.
+    What it raises is raised once: later ones are held until :meth:`taken` is entered again, which raises them, so that
+    no second one comes while the first is being handled. The handler that was there before is called for each, and is
+    put back at the end. In a thread that is not the main one, which no signal comes to, and where Ctrl-C is ignored, it
+    does nothing.
+
+    Within another such context the inner one alone decides, so that a Ctrl-C means the same at any depth. When it ends,
+    the outer one is told how many it held, and raises none until its own :meth:`taken` is entered again: what the inner
+    one has come to could be lost on its way out.
+
+    Args:
+      says: what is being done while Ctrl-C is held, for the line that says so on standard error.
 
     Attributes:
-      held: how many were held.
+      held: how many were held, and not raised since.
 
     Example:
       >>> with Interrupts() as interrupts:
@@ -33,34 +41,52 @@ class Interrupts:
       stopped
     """
 
-    def __init__(self) -> None:
+    def __init__(self, says: str = KEPT) -> None:
         self.held = 0
+        self._line = f"Ctrl-C: {says}; a moment\n".encode()
         self._takes = False
+        self._said = True  # nothing to say before anything was begun, as the next taken raises at once
         self._previous: Any = None
+        self._outer: Interrupts | None = None
+        self._inner: Interrupts | None = None
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
             previous = signal.getsignal(signal.SIGINT)
             if callable(previous):
-                self._previous = previous
+                self._previous, outer = previous, getattr(previous, "__self__", None)
                 signal.signal(signal.SIGINT, self._handle)
+                if isinstance(outer, Interrupts):
+                    self._outer, outer._inner = outer, self
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            self._previous = None
+        if self._previous is None:
+            return
+        outer = self._outer
+        if outer is not None:
+            outer._takes, outer._inner = False, None  # before it is called again
+        signal.signal(signal.SIGINT, self._previous)
+        if outer is not None and self.held:  # which is final now
+            outer.held += self.held
+        self._previous = self._outer = None
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:
-        """A context in which the first Ctrl-C raises KeyboardInterrupt."""
-        self._takes = True
+        """A context in which the first Ctrl-C raises KeyboardInterrupt, as does its entry after one that was held."""
+        self._takes, self._said = True, False
         try:
+            if self.held:
+                self._takes, self.held = False, 0
+                raise KeyboardInterrupt
             yield
         finally:
             self._takes = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._inner is not None:  # which has called this one, as its previous handler
+            self._previous(number, frame)
+            return
         takes, self._takes = self._takes, False  # before anything is raised
         try:
             self._previous(number, frame)
@@ -68,8 +94,9 @@ class Interrupts:
             if takes:
                 raise
             self.held += 1
-            if self.held == 1:
+            if not self._said:
+                self._said = True
                 with contextlib.suppress(OSError):
-                    os.write(2, HELD)  # sys.stderr may be in the middle of a write
+                    os.write(2, self._line)  # sys.stderr may be in the middle of a write
         else:
             self._takes = takes  # a handler of the caller's own, which raises nothing

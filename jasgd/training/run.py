@@ -13,7 +13,7 @@ from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Committed, Dropped, View
 from jasgd.core.scheme import Scheme
 from jasgd.data import BatchesExhausted
-from jasgd.record.result import Outcome
+from jasgd.record.result import BY_CTRL_C, Outcome
 from jasgd.record.timings import Phases
 from jasgd.training.aux_columns import AuxColumns
 
@@ -48,6 +48,7 @@ class Run:
         self.name = name  # of the scheme
         self.tickets = itertools.count()
         self.over = threading.Event()
+        self.interrupted = False  # whether Ctrl-C came, before the run ended or after
         self.outcome: Outcome | None = None
         self.message = ""
         self.error: BaseException | None = None
@@ -84,10 +85,10 @@ class Run:
             self.over.set()
         return True
 
-    def stop_at_end(self) -> None:
-        """Notes Ctrl-C while workers were waited for, or at the last evaluation, of a run that had ended by itself."""
-        if self.outcome in (Outcome.FINISHED, Outcome.CONVERGED):
-            self.outcome, self.message = Outcome.STOPPED, f"{self.message}, then stopped by Ctrl-C"
+    def interrupt(self) -> None:
+        """Notes Ctrl-C: it ends a run that goes on, and the result of one that has ended already says that it came."""
+        self.interrupted = True
+        self._end(Outcome.STOPPED, BY_CTRL_C, None)
 
     def leave(self, error: BatchesExhausted) -> None:
         """Notes that a worker has no batch left; the run fails when no worker has one.

@@ -106,8 +106,9 @@ def train(
 
     Returns:
       The result. Ctrl-C ends a run gracefully as ``stopped``; more of them are held until there is a result, but one in
-      the last evaluation cuts that short. What a worker raises after the last step is a RuntimeWarning and
-      ``result.error``.
+      the last evaluation, or while workers are waited for, cuts that short. ``result.interrupted`` says that one came,
+      also of a run that failed or diverged: there a loop over runs ends. What a worker raises after the last step is
+      a RuntimeWarning and ``result.error``.
 
     Raises:
       TypeError, ValueError: for arguments that cannot work, before anything starts; BatchesExhausted, a RuntimeError,
@@ -179,11 +180,12 @@ def train(
         supervisor = Supervisor(run, conditions, interrupts)
         stuck, ending = supervisor.supervise(WorkerThreads(run, device), leaves)
         result = conclude(run, leaves, metadata, supervisor.evaluations, stuck, ending)
-        if interrupts.held:
-            result = result.stopped_at_end()
-    # The copies of parameters that the scheme has, before memory is given back.
-    del run, running, supervisor, setup, ending
-    give_back((*leaves, *state))
+        interrupted = run.interrupted
+        # The copies of parameters that the scheme has, before memory is given back.
+        del run, running, supervisor, setup, ending
+        give_back((*leaves, *state))
+    if interrupted or interrupts.held:
+        result = result.after_ctrl_c()
     if throw and result.outcome in (Outcome.FAILED, Outcome.DIVERGED):
         raise TrainingError(result) from result.error
     if throw and result.error is not None:  # the run had ended by itself before

@@ -1,6 +1,7 @@
 """The first commit that made parameters not finite is known also where who has to look has no processor then."""
 
 import numpy as np
+import pytest
 
 from jasgd.core.finiteness import are_finite
 from jasgd.core.health import EVERY, Health, Made
@@ -35,3 +36,30 @@ def test_what_is_kept_is_bounded():
         if (version + 1) % EVERY:
             health.check(Made(version, leaves(version, 10**9), 0, version, None))
         assert len(health._kept) <= EVERY + workers
+
+
+@pytest.mark.parametrize(
+    ("unknown", "good", "found", "exact"),
+    [
+        ([], None, 5, True),
+        (range(EVERY - 1), None, EVERY - 1, False),  # nothing is kept, as where leaves are changed in place
+        ([3], None, 5, False),  # which may have been the first
+        ([9], None, 5, True),
+        ([5], None, 6, False),
+        ([0, 1, 2, 3], 4, 5, True),  # what was looked at later says so of all before
+        ([0, 1, 2, 3, 5], 4, 6, False),
+        ([0, 1, 2, 3, *range(5, EVERY - 1)], 4, EVERY - 1, False),
+        (range(5, EVERY - 1), None, EVERY - 1, False),
+    ],
+)
+def test_the_first_commit_is_exact_only_where_all_before_it_are_known(unknown, good, found, exact):
+    """The fifth made parameters not finite, and the last one of these is looked at."""
+    health = Health()
+    health.adapt(leaves(0, 5), 1, are_finite, gradient_s=1.0)
+    for version in range(EVERY):
+        health.check(Made(version, leaves(version, 5), 0, version, None), in_place=version in unknown)
+    if good is not None:
+        health.note_good(good)
+    first = health.trace(None)
+    assert (first.version, first.exact) == (found, exact)
+    assert ("or one before it" in first.describe([".a"])) == (not exact)

@@ -14,6 +14,7 @@ from support.problems import Parabola, Task
 from support.results import by_hand, result_of
 
 import jasgd
+import jasgd.training.trainer
 from jasgd.experiments.arms import Arm
 from jasgd.experiments.comparison import compare
 from jasgd.experiments.measures import measures, spread
@@ -120,8 +121,9 @@ def test_ctrl_c_between_runs_keeps_what_was_run():
         compare(problem, ["constant"], (0,), workers=2, learning_rate=0.05, steps=20)
 
 
-def test_ctrl_c_while_a_run_is_saved_is_held_until_it_is():
-    """Kind: an interruption that costs the run."""
+@pytest.mark.parametrize("seeds", [(0, 1), (0,)])
+def test_ctrl_c_while_a_run_is_saved_is_held_until_it_is(seeds):
+    """Kind: an interruption that costs the run. It is not lost where no run comes after that one, either."""
     saved = []
 
     def on_result(arm, seed, result):
@@ -129,11 +131,41 @@ def test_ctrl_c_while_a_run_is_saved_is_held_until_it_is():
         saved.append(result)
 
     comparison = compare(
-        Parabola, ["constant", "tail"], (0, 1), workers=2, learning_rate=0.05, steps=20, on_result=on_result
+        Parabola,
+        ["constant", "tail"][: len(seeds)],
+        seeds,
+        workers=2,
+        learning_rate=0.05,
+        steps=20,
+        on_result=on_result,
     )
     assert comparison.stopped
     assert len(saved) == 1
     assert comparison.runs["constant"][0] is saved[0]
+
+
+@pytest.mark.parametrize("outcome", ["finished", "diverged", "failed"])
+def test_ctrl_c_while_a_run_is_concluded_ends_the_comparison_however_that_run_has_ended(outcome, monkeypatch):
+    conclude = jasgd.training.trainer.conclude
+    monkeypatch.setattr(
+        jasgd.training.trainer, "conclude", lambda *args: (signal.raise_signal(signal.SIGINT), conclude(*args))[1]
+    )
+
+    def batches(ticket):
+        if outcome == "failed" and ticket == 5:
+            raise OSError("the disk is gone")
+        return np.float32(np.nan if outcome == "diverged" and ticket == 5 else 1)
+
+    def problem(seed):
+        task = Parabola(seed)
+        task.batches = batches
+        return task
+
+    comparison = compare(problem, ["constant", "tail"], (0, 1), workers=2, learning_rate=0.05, steps=20)
+    assert comparison.stopped
+    (run,) = comparison.runs["constant"].values()
+    assert run.outcome == ("stopped" if outcome == "finished" else outcome)
+    assert not comparison.runs["tail"]
 
 
 def test_a_transformation_or_scheme_of_ones_own_reaches_the_runs():

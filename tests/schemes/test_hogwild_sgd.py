@@ -8,6 +8,7 @@ import optax
 from support.problems import counting
 
 import jasgd
+import jasgd.core.health
 from jasgd.aligned_memory import ALIGNMENT
 from jasgd.core.buffers import Buffers
 from jasgd.testing import Event, Interleaving, logged, watched
@@ -140,3 +141,27 @@ def test_counters_that_are_read_while_an_add_is_under_way_are_no_less_than_none(
 
     train(watched(Counted, look), workers=1, steps=3, size=64)
     assert seen == [0, 0, 0]
+
+
+def test_of_two_adds_that_overlap_the_first_is_not_blamed_for_the_second(monkeypatch):
+    """The seam of the scheme and the look at what it made: the leaves hold both adds by then, and one is not finite."""
+    monkeypatch.setattr(jasgd.core.health, "EVERY", 1)  # each commit is looked at
+    # Worker 0 has claimed version 0 when worker 1 reads, and looks when worker 1 has added its NaN as version 1.
+    interleaving = Interleaving([(0, "state"), (1, "read"), (1, "added 0"), (0, "added 0")])
+
+    def loss_fn(w, batch):
+        product = w * batch
+        return jnp.sum(jnp.where(product > 0, jnp.sqrt(product), 0.0))  # finite; its gradient is NaN where batch is 0
+
+    def batches(ticket):
+        return np.float32(threading.current_thread().name != "jasgd-worker-1")
+
+    scheme = watched(jasgd.schemes.hogwild(native=False), interleaving)
+    result = jasgd.train(
+        loss_fn, jnp.full(64, 4.0), optax.sgd(0.01), batches, scheme=scheme, workers=2, steps=2, throw=False
+    )
+    assert interleaving.complete
+    assert result.outcome == "diverged"
+    assert "commit 1 or one before it made params not finite" in result.message
+    divergence = result.execution.metadata["divergence"]
+    assert (divergence["commit"], divergence["exact"], divergence["worker"]) == (1, False, -1)

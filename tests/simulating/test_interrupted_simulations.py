@@ -1,5 +1,6 @@
 """Simulations that report their progress, fail or are interrupted: the caller receives it, and no thread is left."""
 
+import concurrent.futures
 import itertools
 import os
 import signal
@@ -87,6 +88,26 @@ def test_ctrl_c_ends_a_simulation(lanes):
         simulated(problem=(*smooth()[:2], batches), steps=20_000, seeds=range(4), lanes=lanes, on_progress=interrupt)
     assert set(threading.enumerate()) <= before
     assert len(done) < 20_000  # of 80,000
+
+
+def test_ctrl_c_while_the_runs_are_begun_ends_a_simulation(monkeypatch):
+    submit, submitted, done = concurrent.futures.ThreadPoolExecutor.submit, [], []
+
+    def pressing(self, *args):
+        submitted.append(submit(self, *args))
+        if len(submitted) == 5:
+            signal.raise_signal(signal.SIGINT)
+        return submitted[-1]
+
+    def batches(ticket):
+        done.append(ticket)
+        return smooth()[2](ticket)
+
+    monkeypatch.setattr(concurrent.futures.ThreadPoolExecutor, "submit", pressing)
+    with pytest.raises(KeyboardInterrupt):
+        simulated(problem=(*smooth()[:2], batches), steps=5_000, seeds=range(8), lanes="threads")
+    assert len(submitted) == 5
+    assert len(done) < 4 * 5_000
 
 
 def test_ctrl_c_of_a_person_ends_a_simulation():

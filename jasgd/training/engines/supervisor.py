@@ -75,14 +75,14 @@ class Supervisor:
                 workers.start()
                 self._watch(workers)
         except KeyboardInterrupt:
-            run.finish(Outcome.STOPPED, "stopped by Ctrl-C")
+            run.interrupt()
         except BaseException as error:
             run.finish(Outcome.FAILED, f"{type(error).__name__} while the workers were watched: {error}", error)
         try:
             with interrupts.taken():
                 workers.join(GRACE_S + 2 * max(run.longest_s))
         except KeyboardInterrupt:
-            run.stop_at_end()
+            run.interrupt()
             ending = settle(run, initial)
         else:
             ending = settle(run, initial)
@@ -90,7 +90,7 @@ class Supervisor:
                 with interrupts.taken():
                     self._close(ending)
             except KeyboardInterrupt:  # what is left of the end is left out
-                run.stop_at_end()
+                run.interrupt()
         return workers.stuck(), ending
 
     def _close(self, ending: Ending) -> None:
@@ -113,22 +113,25 @@ class Supervisor:
     def _watch(self, workers: WorkerThreads) -> None:
         run, limit_s, every_s = self._run, self._conditions.time_limit_s, self._conditions.evaluate_every_s
         next_evaluation, next_report = every_s, 0.0
-        while not run.over.wait(POLL_S):
-            now = self._ledger.now()
-            if workers.all_ended():
-                run.finish(Outcome.FAILED, "every worker ended, as the scheme took no more gradients", None)
-                return
-            if limit_s is not None and now >= limit_s:
-                run.finish(Outcome.FINISHED, f"the time limit of {limit_s:g} s was reached")
-                return
-            if self._conditions.evaluate is not None and now >= next_evaluation:
-                self._evaluate(run.scheme.snapshot)
-                next_evaluation = self._ledger.now() + every_s
-            self._check_target()
-            self._warn_of_shapes()
-            if now >= next_report:
-                self._report()
-                next_report = now + PROGRESS_S
+        while True:
+            with self._interrupts.taken():  # anew each time, as a callback may have taken the last Ctrl-C for itself
+                if run.over.wait(POLL_S):
+                    return
+                now = self._ledger.now()
+                if workers.all_ended():
+                    run.finish(Outcome.FAILED, "every worker ended, as the scheme took no more gradients", None)
+                    return
+                if limit_s is not None and now >= limit_s:
+                    run.finish(Outcome.FINISHED, f"the time limit of {limit_s:g} s was reached")
+                    return
+                if self._conditions.evaluate is not None and now >= next_evaluation:
+                    self._evaluate(run.scheme.snapshot)
+                    next_evaluation = self._ledger.now() + every_s
+                self._check_target()
+                self._warn_of_shapes()
+                if now >= next_report:
+                    self._report()
+                    next_report = now + PROGRESS_S
 
     def _check_target(self) -> None:
         target = self._conditions.target_loss
