@@ -161,7 +161,7 @@ def test_ctrl_c_while_a_run_is_concluded_ends_the_comparison_however_that_run_ha
         task.batches = batches
         return task
 
-    comparison = compare(problem, ["constant", "tail"], (0, 1), workers=2, learning_rate=0.05, steps=20)
+    comparison = compare(problem, ["constant", "tail"], (0, 1), workers=1, learning_rate=0.05, steps=20)
     assert comparison.stopped
     (run,) = comparison.runs["constant"].values()
     assert run.outcome == ("stopped" if outcome == "finished" else outcome)

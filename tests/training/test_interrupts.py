@@ -171,7 +171,7 @@ def test_ctrl_c_at_the_end_of_a_run_is_in_its_result_however_it_has_ended(outcom
         monkeypatch.setattr(jasgd.training.engines.supervisor, "settle", pressing(jasgd.training.ending.settle))
     if place == "conclude":
         monkeypatch.setattr(jasgd.training.trainer, "conclude", pressing(jasgd.training.trainer.conclude))
-    result = train(batches=batches_of(outcome, gate), scheme=Noted, on_progress=on_progress)
+    result = train(batches=batches_of(outcome, gate), scheme=Noted, workers=1, on_progress=on_progress)
     assert result.interrupted
     assert result.outcome == ("stopped" if outcome == "finished" else outcome)
     assert result.message.count("Ctrl-C") == 1
