@@ -142,7 +142,7 @@ def test_a_command_does_not_refuse_what_the_next_save_would_finish(tmp_path, mon
 
 def test_what_comes_into_a_folder_after_the_commit_does_not_go_with_the_old_files(tmp_path, monkeypatch):
     folder = tmp_path / "all"
-    collect(folder, {"a/1": FIRST, "b/1": FIRST})
+    collect(folder, {"a/1": FIRST, "b/1": FIRST, "c/1": FIRST})
     finish = writing.finish
     with monkeypatch.context() as patch:
         patch.setattr(writing, "finish", lambda at: killed() if at == folder else finish(at))
@@ -150,8 +150,11 @@ def test_what_comes_into_a_folder_after_the_commit_does_not_go_with_the_old_file
             collect(folder, {"a/1": SECOND}, overwrite=True)
     shutil.copytree(folder / "b" / "1", folder / "mine" / "1")
     (folder / "b" / "1" / "notes").write_text("mine")
+    os.rename(folder / "c", tmp_path / "moved")
+    (folder / "c").symlink_to(tmp_path / "moved")
     check_free(folder / "mine" / "1", overwrite=True)
-    assert sorted(path.name for path in folder.iterdir()) == ["a", "b", "comparison.json", "manifest.json", "mine"]
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "b", "c", "comparison.json", "manifest.json", "mine"]
+    assert rows(tmp_path / "moved" / "1") == 1
     assert list(files(folder / "b")) == ["1/notes"]
     assert rows(folder / "mine" / "1") == 1
 
