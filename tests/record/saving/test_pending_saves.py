@@ -81,6 +81,14 @@ def test_a_commit_in_a_folder_above_does_not_hide_what_is_saved_within_it_later(
         for at in (folder / "a" / "1", tmp_path / "link"):
             assert rows(at) == 3
         assert not list(folder.rglob(NEXT))
+    # What was committed is read where it was committed to, though a folder was moved and linked meanwhile.
+    collect_pending(folder, {"a/1": SECOND})
+    os.rename(folder / "a", tmp_path / "moved")
+    (folder / "a").symlink_to(tmp_path / "moved")
+    assert (rows(folder / "a" / "1"), rows(tmp_path / "moved" / "1")) == (2, 3)
+    (folder / "a").unlink()
+    os.rename(tmp_path / "moved", folder / "a")
+    check_free(folder / "a" / "1", overwrite=True)
     # Where what was committed above has a run in a folder that is still empty, that is not free.
     collect_pending(folder, {"c/1": SECOND})
     with pytest.raises(FileExistsError, match=r"1 is not empty, it has aux.npz"):
