@@ -81,6 +81,14 @@ def test_a_commit_in_a_folder_above_does_not_hide_what_is_saved_within_it_later(
         for at in (folder / "a" / "1", tmp_path / "link"):
             assert rows(at) == 3
         assert not list(folder.rglob(NEXT))
+    # What was committed is read where it was committed to, though a folder was moved and linked meanwhile.
+    collect_pending(folder, {"a/1": SECOND})
+    os.rename(folder / "a", tmp_path / "moved")
+    (folder / "a").symlink_to(tmp_path / "moved")
+    assert (rows(folder / "a" / "1"), rows(tmp_path / "moved" / "1")) == (2, 3)
+    (folder / "a").unlink()
+    os.rename(tmp_path / "moved", folder / "a")
+    check_free(folder / "a" / "1", overwrite=True)
     # Where what was committed above has a run in a folder that is still empty, that is not free.
     collect_pending(folder, {"c/1": SECOND})
     with pytest.raises(FileExistsError, match=r"1 is not empty, it has aux.npz"):
@@ -142,7 +150,7 @@ def test_a_command_does_not_refuse_what_the_next_save_would_finish(tmp_path, mon
 
 def test_what_comes_into_a_folder_after_the_commit_does_not_go_with_the_old_files(tmp_path, monkeypatch):
     folder = tmp_path / "all"
-    collect(folder, {"a/1": FIRST, "b/1": FIRST})
+    collect(folder, {"a/1": FIRST, "b/1": FIRST, "c/1": FIRST})
     finish = writing.finish
     with monkeypatch.context() as patch:
         patch.setattr(writing, "finish", lambda at: killed() if at == folder else finish(at))
@@ -150,8 +158,11 @@ def test_what_comes_into_a_folder_after_the_commit_does_not_go_with_the_old_file
             collect(folder, {"a/1": SECOND}, overwrite=True)
     shutil.copytree(folder / "b" / "1", folder / "mine" / "1")
     (folder / "b" / "1" / "notes").write_text("mine")
+    os.rename(folder / "c", tmp_path / "moved")
+    (folder / "c").symlink_to(tmp_path / "moved")
     check_free(folder / "mine" / "1", overwrite=True)
-    assert sorted(path.name for path in folder.iterdir()) == ["a", "b", "comparison.json", "manifest.json", "mine"]
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "b", "c", "comparison.json", "manifest.json", "mine"]
+    assert rows(tmp_path / "moved" / "1") == 1
     assert list(files(folder / "b")) == ["1/notes"]
     assert rows(folder / "mine" / "1") == 1
 
