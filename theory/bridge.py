@@ -58,6 +58,8 @@ def to_rule(
     """
     largest_staleness = integer("largest_staleness", largest_staleness, 0)
     loaded = load(candidate) if isinstance(candidate, str) else candidate
+    if loaded.is_distortion:
+        raise ValueError(f"{loaded.name} is a distortion; to_rule takes a step-size function C of τ")
     laws = [parse_law(distribution)] if distribution is not None else list(loaded.laws[:1])
     if normalized and not laws:
         raise ValueError("normalized=True needs a distribution: E[C] is that under a law")

@@ -46,7 +46,9 @@ def parser() -> argparse.ArgumentParser:
         "checker; an audit's is 0 where nothing is refuted.",
     )
     command.add_argument(
-        "candidate", nargs="?", help="Python file that defines C or step_size(tau), or jasgd.rules:NAME[:key=value,...]"
+        "candidate",
+        nargs="?",
+        help="Python file that defines C, step_size(tau) or distortion(u), or jasgd.rules:NAME[:key=value,...]",
     )
     command.add_argument(
         "--distribution",
@@ -161,6 +163,7 @@ def as_json(report: Report) -> dict[str, Any]:
     return {
         "candidate": report.candidate.name,
         "formula": None if report.candidate.formula is None else text(report.candidate.formula),
+        "distortion": None if report.candidate.distortion is None else text(report.candidate.distortion),
         "cdf": report.candidate.cdf,
         "verdict": report.verdict.value,
         "conditions": {decision.condition: _decision_json(decision) for decision in report.decisions},
@@ -188,10 +191,12 @@ def _print(report: Report) -> None:
     from rich.table import Table
 
     console = Console()
-    formula = report.candidate.formula
-    console.print(
-        f"[bold]{escape(report.candidate.name)}[/]: C(τ) = {escape('?' if formula is None else text(formula))}"
-    )
+    formula, distortion = report.candidate.formula, report.candidate.distortion
+    of, shown_formula = ("g(u)", distortion) if report.candidate.is_distortion else ("C(τ)", formula)
+    written = "?" if shown_formula is None else text(shown_formula)
+    console.print(f"[bold]{escape(report.candidate.name)}[/]: {of} = {escape(written)}")
+    if report.candidate.is_distortion:
+        console.print("C(τ) = (g(F(τ)) - g(F(τ⁻)))/p(τ) where the law has mass; F(τ) = P[T ≤ τ], F(τ⁻) = P[T < τ].")
     if formula is not None and "F" in text(formula):
         console.print(f"F is the {report.candidate.cdf} distribution function of the staleness.")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

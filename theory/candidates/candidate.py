@@ -56,6 +56,8 @@ class Candidate(Shown):
       parameters: the range of each; both ends excluded where it is no single number.
       is_file: whether it was read from a file, and not made of a rule of the library.
       assumptions: what the file assumes of each, by the names that SymPy has for it.
+      is_distortion: whether it gives a distortion g, in place of C.
+      distortion: g, a formula in u; None where it is none, or the checker has no words for it.
     """
 
     name: str
@@ -69,6 +71,13 @@ class Candidate(Shown):
     parameters: Mapping[str, Range] = dataclasses.field(default_factory=dict)
     is_file: bool = True
     assumptions: Mapping[str, Mapping[str, bool]] = dataclasses.field(default_factory=dict)
+    is_distortion: bool = False
+    distortion: Formula | None = None
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the checker has words for it."""
+        return self.formula is not None or self.distortion is not None
 
     def _facts(self) -> dict[str, Any]:
         return {

@@ -28,6 +28,7 @@ RESERVED = ("tau", "F", "mean", "pi", "E")
 DECLARATIONS = {
     "C": ("step_size_function", "factor"),
     "step_size": ("stepsize", "step_sizes"),
+    "distortion": ("distortions", "distortion_function"),
     "parameters": ("params", "parameter"),
     "cdf": ("cdf_kind",),
     "distribution": ("distributions", "law", "laws"),

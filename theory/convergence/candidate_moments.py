@@ -160,6 +160,8 @@ def moments_of(candidate: Candidate, law: Law) -> Moments:
       >>> found.mean, found.mean_square, found.largest_factor
       (1, 35/27, 5/3)
     """
+    if candidate.is_distortion:
+        raise ValueError(f"{candidate.name} is a distortion; the theorems here take a step-size function C of τ")
     if candidate.formula is None:
         raise ValueError(f"{candidate.name}: {candidate.untranslatable}")
     setting = UnderLaw(candidate.parameters, law, candidate.cdf)

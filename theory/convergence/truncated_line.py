@@ -80,7 +80,8 @@ def best_truncated_line(law: Law, weight: Number) -> TruncatedLine:
     above = arb(0) if law.last is not None else law.tail_bound(stop, Fraction(1), arb(0))
     whole = list(_intervals(law, [t for t in (support or range(start, stop + 1)) if law.has_mass(t)]))
     constant = _value(whole[-1].sums, fmpq(0), weight)
-    certain, possible = [(constant, fmpq(0), whole[-1])], []
+    certain: list[tuple[Number, Number, _Active]] = [(constant, fmpq(0), whole[-1])]
+    possible: list[tuple[Number, Number, _Active]] = []
     for active in whole:
         if 1 / ball(active.sums[0]).upper() > ball(constant).upper():
             continue  # E[C²] ≥ 1/P[T < θ]: no minimum here

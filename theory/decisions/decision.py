@@ -14,6 +14,8 @@ from theory.decisions.contradictions import CONTRADICTIONS
 from theory.decisions.question import Question
 from theory.decisions.time_limit import OutOfTime, limited
 from theory.decisions.verdict import Finding, Verdict, needs_defined, unknown, worst
+from theory.distortions.conditions import decide as decide_distortion
+from theory.distortions.question import DistortionQuestion
 from theory.formulas.formula import divide
 from theory.laws import Law
 from theory.numbers.balls import PRECISIONS, Number, precision, sign
@@ -125,13 +127,18 @@ def decide(candidate: Candidate, laws: Sequence[Law] = (), *, limit_s: float = 2
     for law in all_laws:
         if law is not None:
             check_support(candidate, law)
-    if candidate.formula is None:
+    if not candidate.is_readable:
         finding = unknown(f"{candidate.untranslatable}")
         return Report(
             candidate,
             all_laws,
             tuple(Decision(name, tuple((law, finding) for law in all_laws)) for name in CONDITIONS),
         )
+    if candidate.distortion is not None:
+        asked = {law: distortion_question(candidate, law) for law in all_laws}
+        each = {law: decide_distortion(question, limit_s) for law, question in asked.items()}
+        decisions = tuple(Decision(name, tuple((law, each[law][name]) for law in all_laws)) for name in CONDITIONS)
+        return Report(candidate, all_laws, decisions)
     questions = {law: question_about(candidate, law) for law in all_laws}
     each = {law: _all(questions[law], limit_s) for law in all_laws}
     decisions = tuple(Decision(name, tuple((law, each[law][name]) for law in all_laws)) for name in CONDITIONS)
@@ -145,6 +152,13 @@ def question_about(candidate: Candidate, law: Law | None) -> Question:
         raise ValueError(f"{candidate.name} has no formula: {candidate.untranslatable}")
     setting = UnderLaw(candidate.parameters, law, candidate.cdf)
     return Question(candidate.formula, setting, candidate.domain, candidate.amplitude)
+
+
+def distortion_question(candidate: Candidate, law: Law | None) -> DistortionQuestion:
+    """The question about a candidate's distortion under a law."""
+    if candidate.distortion is None:
+        raise ValueError(f"{candidate.name} has no distortion: {candidate.untranslatable}")
+    return DistortionQuestion(candidate.distortion, candidate.parameters, law, candidate.amplitude)
 
 
 def _repairs(report: Report, questions: dict[Law | None, Question], limit_s: float) -> Iterator[Repair]:

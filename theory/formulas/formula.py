@@ -6,6 +6,7 @@ hashable, and :func:`theory.formulas.writing.to_json` writes it as nested lists.
 ============================================  ==========================================================
 ``number q``, ``pi``, ``tau``                 a rational; π; the staleness, an integer ≥ 0
 ``F``                                         the distribution function of the law at τ, of the candidate's kind
+``u``                                         the argument of a distortion, a real number in [0, 1]
 ``parameter name``                            a number that is only known to lie in a range
 ``mean e``                                    :math:`E[e(T)]` under the law
 ``sum``, ``product``, ``power``               of two or more; base and exponent
@@ -27,6 +28,7 @@ from fractions import Fraction
 Formula = tuple
 
 TAU: Formula = ("tau",)
+U: Formula = ("u",)
 F: Formula = ("F",)
 PI: Formula = ("pi",)
 UNDEFINED: Formula = ("undefined",)
@@ -34,7 +36,7 @@ INFINITE: Formula = ("infinite",)
 COMPARISONS = ("less", "at_most", "equal")
 #: Operation and number of operands; None: two or more.
 OPERATIONS: dict[str, int | None] = {
-    **dict.fromkeys(("pi", "tau", "F", "undefined", "infinite"), 0),
+    **dict.fromkeys(("pi", "tau", "F", "u", "undefined", "infinite"), 0),
     **dict.fromkeys(("number", "parameter", "mean", "not"), 1),
     **dict.fromkeys(("exp", "log", "abs", "floor", "sin", "cos", "atan", "factorial"), 1),
     **dict.fromkeys(("power", "modulo", *COMPARISONS), 2),
@@ -119,8 +121,8 @@ def reads_law(formula: Formula) -> bool:
 
 
 def is_constant(formula: Formula) -> bool:
-    """Whether neither τ nor F occurs, so that the value is one number."""
-    if formula[0] in ("tau", "F"):
+    """Whether neither τ, F nor u occurs, so that the value is one number."""
+    if formula[0] in ("tau", "F", "u"):
         return False
     if formula[0] in ("number", "parameter", "mean"):
         return True

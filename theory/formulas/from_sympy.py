@@ -18,6 +18,7 @@ from theory.formulas.formula import (
     ZERO,
     F,
     Formula,
+    U,
     add,
     divide,
     is_whole,
@@ -31,6 +32,8 @@ _LARGEST = 10**4000  # Python writes no integers of more than 4,300 digits
 tau = sympy.Symbol("tau", integer=True, nonnegative=True)
 #: What ``F`` is inside ``step_size(tau, F)``: the distribution function at τ.
 distribution = sympy.Symbol("F", real=True, nonnegative=True)
+#: What a distortion is a function of, a number in [0, 1].
+share = sympy.Symbol("u", real=True, nonnegative=True)
 #: The mean under the law, of an expression in τ.
 mean = sympy.Function("mean", real=True)
 
@@ -73,6 +76,8 @@ def translated(expression: Any, parameters: frozenset[str] = frozenset()) -> For
         return TAU
     if expression == distribution:
         return F
+    if expression == share:
+        return U
     if expression == sympy.pi:
         return PI
     if expression == sympy.E:

@@ -75,7 +75,7 @@ def text(formula: Formula, parent: int = 0) -> str:
     if name == "number":
         value = str(parts[0])
         return f"({value})" if parent >= 3 and (value.startswith("-") or ("/" in value and parent > 3)) else value
-    if name in ("pi", "tau", "F", "infinite", "undefined"):
+    if name in ("pi", "tau", "F", "u", "infinite", "undefined"):
         return {"pi": "π", "tau": "τ", "F": "F", "infinite": "∞"}.get(name, name)
     if name == "parameter":
         return parts[0]
