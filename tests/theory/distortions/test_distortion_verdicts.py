@@ -1,5 +1,6 @@
-"""Verdicts on distortions: which are proved, which are refuted, and that every refutation holds by direct computation."""
+"""Verdicts on distortions, and that every refutation holds by direct computation from the definition of C."""
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -93,7 +94,7 @@ def violated(name, expression, counterexample, law, amplitude=1):
     ends = [Fraction(0)]
     for _, mass in masses:
         ends.append(ends[-1] + mass)
-    gains = [g(after) - g(before) for before, after in zip(ends, ends[1:], strict=False)]
+    gains = [g(after) - g(before) for before, after in itertools.pairwise(ends)]
     if name == "magnitude":
         return sympy.simplify(sum(gains) - 1) != 0
     factors = {tau: gain / sympy.Rational(m.numerator, m.denominator) for (tau, m), gain in zip(masses, gains, strict=True)}  # fmt: skip # noqa: E501
