@@ -7,74 +7,13 @@ import numpy as np
 import pytest
 import sympy
 from flint import fmpq
+from support.distortions import CONVEX_FIRST, EVERY_LAW, KINKED, NAMES, candidate_of, report_on
 
 from theory.candidates.candidate import CandidateError
 from theory.candidates.loading import loads, with_parameters
 from theory.decisions.decision import decide
 from theory.laws.parsing import from_json, parse_law
 from theory.numbers.ranges import Range
-
-NAMES = ("defined", "positive", "decreasing", "magnitude", "amplitude", "moments")
-KINKED = "P((2*u, u <= R(2, 5)), (R(4, 5) + R(2, 5)*(u - R(2, 5)), u <= R(1, 2)), (R(21, 25) + (u - R(1, 2))/2, u <= R(3, 5)), (R(89, 100) + R(11, 40)*(u - R(3, 5)), True))"  # fmt: skip # noqa: E501
-
-W = "(u - R(1, 16))*R(16, 15)"
-CONVEX_FIRST = f"P((64*u**2, u <= R(1, 16)), (R(1, 4) + R(3, 4)*(R(6, 5)*{W} - R(1, 5)*({W})**2), True))"
-
-#: What g is, the ranges of its parameters, and the verdicts in the order of NAMES: P, R, U.
-EVERY_LAW = [
-    ("u", "", "PPPPPP"),
-    ("u + A*u*(1 - u)", "A=0,1", "PPPPPP"),
-    ("u + A*u*(1 - u)", "A=-1,1", "PPRPPP"),
-    ("u + A*u*(1 - u)", "A=0,3", "PRPPRP"),
-    ("u + A*u - A*u**2", "A=0,1", "PPPPPP"),
-    ("sympy.Min(u/q, 1)", "q=0,1", "PRPPRP"),
-    ("sympy.Min(2*u, 1)", "", "PRPPPP"),
-    ("(u + sympy.Min(u/q, 1))/2", "q=0,1", "PPPPRP"),
-    ("(u + sympy.Min(u, 1 - u))/2 + sympy.Max(0, u - R(1, 2))", "", "PPPPPP"),
-    ("1 - (1 - u)**k", "k=1,", "PPPPRP"),
-    ("1 - (1 - u)**k", "k=1,2", "PPPPPP"),
-    ("1 - sympy.sqrt(1 - u)", "", "PPRPRR"),
-    ("(1 - sympy.exp(-k*u))/(1 - sympy.exp(-k))", "k=0,", "PPPPRP"),
-    ("sympy.log(1 + k*u)/sympy.log(1 + k)", "k=0,", "PPPPRP"),
-    ("(1 + k)*u/(1 + k*u)", "k=0,", "PPPPRP"),
-    ("u**a", "a=0,1", "PPPPRP"),
-    ("u**a", "a=0,", "PPRPRP"),
-    ("u**2", "", "PPRPPP"),
-    ("u**3", "", "PPRPRP"),
-    ("sympy.sin(sympy.pi*u/2)", "", "PPPPPP"),
-    ("1 - sympy.cos(sympy.pi*u/2)", "", "PPRPPP"),
-    ("4*sympy.atan(u)/sympy.pi", "", "PPPPPP"),
-    ("sympy.tanh(2*u)/sympy.tanh(2)", "", "PPPPRP"),
-    ("sympy.sqrt(1 - (1 - u)**2)", "", "PPPPRP"),
-    ("3*u**2 - 2*u**3", "", "PPRPPP"),
-    ("u - u*sympy.log(u) if u else 0", "", None),
-    ("P((0, u <= 0), (u - u*sympy.log(u), True))", "", "PPPPRP"),
-    ("P((0, u <= 0), ((1 + u)/2, True))", "", "PPPPRP"),
-    ("P((2*u, u <= R(1, 4)), (R(1, 3) + 2*u/3, True))", "", "PPPPPP"),
-    ("P((u/2, u <= R(1, 2)), (R(1, 4) + 3*(u - R(1, 2))/2, True))", "", "PPRPPP"),
-    (KINKED, "", "PPRPPP"),
-    ("P((u/2, u < 1), (1, True))", "", "PURRRU"),
-    ("sympy.floor(2*u)/2", "", "PRRRRU"),
-    ("2*u", "", "PPPRPP"),
-    ("u + R(1, 3)", "", "PPPPPP"),
-    ("u**2 + R(1, 3)", "", "PPRPPP"),
-    ("1 - u", "", "PRPRRP"),
-    ("R(1, 2) - sympy.Abs(u - R(1, 2))", "", "PRPRRP"),
-    ("u/(2*u - 1)", "", "RRRRRR"),
-    ("2*u - u**2 + sympy.sin(10*sympy.pi*u)*u*(1 - u)/50", "", "PPRPPP"),
-]
-
-
-def candidate_of(expression, ranges=""):
-    ranges = [one.partition("=") for one in ranges.split()]
-    text = "import sympy\nP, R = sympy.Piecewise, sympy.Rational\n"
-    text += "parameters = {" + ", ".join(f"{name!r}: {known(of)}" for name, _, of in ranges) + "}\n"
-    arguments = ", ".join(["u", *(name for name, *_ in ranges)])
-    return loads(f"{text}def distortion({arguments}):\n    return {expression}\n")
-
-
-def known(text):
-    return "(" + ", ".join(f"'{end}'" if end else "None" for end in text.split(",")) + ")"
 
 
 def value_of(expression, parameters):
@@ -110,7 +49,7 @@ def violated(name, expression, counterexample, law, amplitude=1):
 
 @pytest.mark.parametrize(("expression", "ranges", "verdicts"), [one for one in EVERY_LAW if one[2]])
 def test_verdicts_under_every_law_and_witnesses_of_at_most_four_points(expression, ranges, verdicts):
-    report = decide(candidate_of(expression, ranges))
+    report = report_on(expression, ranges)
     assert "".join(report[name].verdict.value[0] for name in NAMES) == verdicts
     for name in NAMES:
         counterexample = report[name].findings[0][1].evidence.get("counterexample")
@@ -122,7 +61,7 @@ def test_verdicts_under_every_law_and_witnesses_of_at_most_four_points(expressio
 
 
 def test_a_rise_of_the_slope_that_three_points_cannot_show_takes_four():
-    counterexample = decide(candidate_of(KINKED))["decreasing"].findings[0][1].evidence["counterexample"]
+    counterexample = report_on(KINKED)["decreasing"].findings[0][1].evidence["counterexample"]
     assert len(from_json(counterexample["law"]).support()) == 4
     g = value_of(KINKED, {})
     grid = np.array([float(g(Fraction(k, 100))) for k in range(101)])
@@ -153,7 +92,7 @@ def test_a_rise_of_the_slope_that_three_points_cannot_show_takes_four():
 )
 def test_verdicts_under_one_law(expression, law, verdicts):
     parsed = parse_law(law)
-    report = decide(candidate_of(expression, "A=0,1" if "A*" in expression else ""), [parsed])
+    report = report_on(expression, "A=0,1" if "A*" in expression else "", law)
     assert "".join(report[name].verdict.value[0] for name in NAMES) == verdicts
     for name in NAMES:
         counterexample = report[name].findings[0][1].evidence.get("counterexample")
