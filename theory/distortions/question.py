@@ -76,10 +76,10 @@ def _magnitude(question: DistortionQuestion, low: fmpq, given: Any) -> dict[str,
         try:
             return {"bounded": bounded_near_one(curve)}
         except ArithmeticError:
-            return {"rises": rises(curve, 2)}
+            return {"rises": rises(curve, 2, jumps=False)}
     if "bounded" in given:
         return {"bounded": bounded_near_one(curve, _part(given, "bounded"))}
-    return {"rises": rises(curve, 2, _part(given, "rises"))}
+    return {"rises": rises(curve, 2, _part(given, "rises"), jumps=False)}
 
 
 def _amplitude(question: DistortionQuestion, low: fmpq, given: Any) -> dict[str, Any]:

@@ -108,9 +108,12 @@ def defined(curve: Curve, given: Any = None) -> dict[str, Any]:
     return {"parts": parts}
 
 
-def rises(curve: Curve, sign: int, given: Any = None) -> dict[str, Any]:
-    """That a formula rises strictly (sign 1), or never falls (sign 2), on all of the interval; see :func:`defined`."""
-    joined, pieces = _joined(curve, given), list(curve.pieces())
+def rises(curve: Curve, sign: int, given: Any = None, *, jumps: bool = True) -> dict[str, Any]:
+    """That a formula rises strictly (sign 1), or never falls (sign 2), on all of the interval; see :func:`defined`.
+
+    Jumps, upward, may be where pieces join, unless they are excluded.
+    """
+    joined, pieces = _joined(curve, given, jumps=jumps), list(curve.pieces())
     tried = [None] * len(pieces) if given is None else list(given["signs"])
     found = [
         _signs(curve, low, high, [derivative(one) for one in selections(formula)], sign, witness)
@@ -152,8 +155,11 @@ def bounded_near_one(curve: Curve, given: Any = None) -> dict[str, Any]:
     raise NotShown("its slopes were not bounded near 1")
 
 
-def _joined(curve: Curve, given: Any) -> dict[str, Any]:
-    """That the pieces join: continuity, at the beginning perhaps only that no value lies below the first."""
+def _joined(curve: Curve, given: Any, *, jumps: bool = False) -> dict[str, Any]:
+    """That the pieces join: continuity, at the beginning perhaps only that no value lies below the first.
+
+    With ``jumps`` no value where pieces join may lie below what is left of it, or above what is right of it.
+    """
     pieces = list(curve.pieces())
     tried = [None] * len(pieces) if given is None else list(given["parts"])
     start, parts = None if given is None else given["start"], []
@@ -162,14 +168,14 @@ def _joined(curve: Curve, given: Any) -> dict[str, Any]:
             if start is not None and place == 0:
                 raise NotShown("it is not continuous at its beginning")
             parts.append(_continuous(curve, low, high, formula, one))
-            _require_equal(curve.value(low), resolved(formula, curve.box(low, low)))
+            _require_joined(curve, low, curve.value(low), resolved(formula, curve.box(low, low)), jumps=jumps)
         except ArithmeticError:
             if place or (given is not None and start is None):
                 raise
             del parts[:]
             parts.append(_continuous(curve, low, high, formula, one, open_low=True))
             start = _signs(curve, low, high, [subtract(formula, curve.value(low))], 2, start)
-        _require_equal(curve.value(high), resolved(formula, curve.box(high, high)))
+        _require_joined(curve, high, resolved(formula, curve.box(high, high)), curve.value(high), jumps=jumps)
     return {"parts": parts, "start": start}
 
 
@@ -241,6 +247,12 @@ def _require_falling_slope(curve: Curve, before: tuple[fmpq, Formula], at: fmpq,
             falls = subtract(left, right)
             if sign_on(falls, point) not in (0, 1, 2) and not _is_zero(falls):
                 raise NotShown("a slope that rises at a kink")
+
+
+def _require_joined(curve: Curve, at: fmpq, before: Formula, after: Formula, *, jumps: bool) -> None:
+    if jumps and sign_on(subtract(after, before), curve.box(at, at)) in (0, 1, 2):
+        return
+    _require_equal(before, after)
 
 
 def _require_equal(left: Formula, right: Formula) -> None:

@@ -28,6 +28,7 @@ _MOST_SAMPLES = 8  # of open parameters
 _COARSE = 8
 _FINE = 48
 _NEAR_ENDS = range(6, 12)  # powers of two
+_BESIDE = (16, 2**20)  # shares of what is left to both ends: a jump shows beside it
 _DRAWN = 12  # laws that are computed for a search that rounding may mislead
 
 
@@ -138,6 +139,7 @@ def _shares(question: DistortionQuestion) -> list[Fraction]:
         numbers |= {as_fraction(one) for one in question.curve().breaks()}
     for value in numbers:
         if 0 < value < 1 and value.denominator < 10**6:
-            step = min(value, 1 - value) / 16
-            found |= {value, value - step, value + step}
+            for closer in _BESIDE:
+                step = min(value, 1 - value) / closer
+                found |= {value, value - step, value + step}
     return sorted(found)

@@ -83,7 +83,7 @@ def test_a_rise_of_the_slope_that_three_points_cannot_show_takes_four():
         ("u/(2*u - 1)", "constant:1", "PPPPPP"),
         ("2*u", "geometric:1/8", "PPPRPP"),
         ("P((u/2, u < 1), (1, True))", "uniform:0:3", "PPRPRP"),
-        ("P((u/2, u < 1), (1, True))", "geometric:1/2", "PUURUU"),
+        ("P((u/2, u < 1), (1, True))", "geometric:1/2", "PPURUU"),
         # Convex before 1/16 alone, which the first step of geometric:1/8 takes as a whole.
         (CONVEX_FIRST, "geometric:1/8", "PPPPRP"),
         (CONVEX_FIRST, "poisson:8", "PPRPRP"),
