@@ -9,9 +9,8 @@ from support.distortions import CONVEX_FIRST, EVERY_LAW, NAMES, candidate_of, re
 
 from theory import check as check_command
 from theory import verify
-from theory.certificates.certificate import certificate
+from theory.certificates.certificate import certificate, confirmed
 from theory.certificates.checker import check, question_of, verify_claim
-from theory.certificates.confirmation import confirmed
 from theory.certificates.rejection import Rejected
 from theory.formulas.writing import digest
 from theory.laws.parsing import parse_law
