@@ -27,6 +27,7 @@ from theory.numbers.ranges import Range
 
 _FAR = 200  # points of a law without end that are looked at for a counterexample
 _MOST_POINTS = 100_000
+MOST_EXACT = 4_096  # points of a law whose moments are added up
 _BECAUSE = {
     "defined": "g is a real number on [0, 1]",
     "positive": "g rises strictly",
@@ -67,6 +68,17 @@ def decide(question: DistortionQuestion, limit_s: float) -> dict[str, Finding]:
 
 
 def _decided(name: str, question: DistortionQuestion) -> Finding:
+    finding, law = _without_numbers(name, question), question.law
+    few = law is not None and law.last is not None and len(law.support() or ()) <= MOST_EXACT
+    if name != "moments" or finding.verdict is not Verdict.PROVED or not few or not question.is_fixed():
+        return finding
+    assert law is not None
+    square, staleness = Factors(question.distortion, question.parameters, law).moments()
+    because = f"E[C²] {shown(square)}, E[τC] {shown(staleness)}; {finding.because}"
+    return Finding(finding.verdict, because, finding.evidence)
+
+
+def _without_numbers(name: str, question: DistortionQuestion) -> Finding:
     law = question.law
     if name == "magnitude" and not gain_is_one(question):
         return _not_one(question)

@@ -100,9 +100,11 @@ class Factors:
         last, first, mass = (fmpq(one) for one in numbers if isinstance(one, fmpq))  # exact, as the law is bounded
         return divide(subtract(self._curve.value(last), self._curve.value(first)), number(as_fraction(mass)))
 
-    def mean(self) -> Number:
-        """E[C] under a bounded law: what g gains, computed by adding up."""
-        total: Number = fmpq(0)
+    def moments(self) -> tuple[Number, Number]:
+        """E[C²] and E[τC] under a bounded law."""
+        square: Number = fmpq(0)
+        staleness: Number = fmpq(0)
         for tau in self.law.support() or ():
-            total = total + self.value(tau) * self.law.mass(tau)
-        return total
+            value, mass = self.value(tau), self.law.mass(tau)
+            square, staleness = square + mass * value * value, staleness + mass * tau * value
+        return square, staleness

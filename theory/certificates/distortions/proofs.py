@@ -49,7 +49,7 @@ def _before(question: DistortionQuestion, condition: str, evidence: dict[str, An
     """The share from which facts about slopes decide, after a look at the points before."""
     require_only(evidence, "slopes", "start", "from")
     law, start, low = question.law, evidence["start"], as_fmpq(rational(evidence["from"]))
-    require(law is not None and law.last is None and question.is_fixed(), "a law without end is needed")
+    require(law is not None and question.is_fixed(), "a law and single parameters are needed")
     assert law is not None
     require(whole(start) and law.first <= start <= law.first + _MOST_POINTS, "its start")
     require(0 <= low < 1 and bool(ball(law.distribution(start, "strict")) >= low), "the share before its start")
