@@ -121,18 +121,28 @@ def _with_amplitude(outcome: Outcome, case: Case, law: Law) -> Outcome:
             spread, gini, mean = shape_of(law)
             weight = 2 * case["L"] * outcome.step
             amplitude = best_amplitude(spread, gini, weight * mean)
-            line = best_truncated_line(law, weight)
-            tail = ball(noise_factor(amplitude, spread, gini, weight * mean))
-            of_constant, of_tail = (ball(line.value) / other for other in (1 + weight * mean, tail))
+            note = (
+                f"At this step size TAIL, 1 + A(1 − 2F), has the least E[C²]·(1 + 2LηE[τC]) with A {shown(amplitude)}."
+            )
+            tail = noise_factor(amplitude, spread, gini, weight * mean)
+            notes = [note, *_best_line(law, weight, {"the constant's": 1 + weight * mean, "TAIL's at that A": tail})]
     except ArithmeticError:
         return outcome
-    threshold = "θ = ∞, so C = 1," if line.threshold is None else f"θ {shown(line.threshold, 6)}"
-    notes = [
-        f"At this step size TAIL, 1 + A(1 − 2F), has the least E[C²]·(1 + 2LηE[τC]) with A {shown(amplitude)}.",
-        f"Of all functions of τ the truncated line (1 − τ/θ)₊/E[(1 − T/θ)₊] with {threshold} has the least: "
-        f"{shown(line.value)}, {_percent(of_constant)} of the constant's and {_percent(of_tail)} of TAIL's at that A.",
-    ]
     return dataclasses.replace(outcome, notes=[*outcome.notes, *notes])
+
+
+def _best_line(law: Law, weight: fmpq, others: Mapping[str, Number]) -> list[str]:
+    """A note on the truncated line that makes V least, beside other values of V; none where it is not found."""
+    try:
+        line = best_truncated_line(law, weight)
+        shares = [f"{_percent(ball(line.value) / value)} of {name}" for name, value in others.items()]
+    except ArithmeticError:
+        return []
+    threshold = "θ = ∞, so C = 1," if line.threshold is None else f"θ {shown(line.threshold, 6)}"
+    return [
+        f"Of all functions of τ the truncated line (1 − τ/θ)₊/E[(1 − T/θ)₊] with {threshold} has the least: "
+        f"{shown(line.value)}, {' and '.join(shares)}."
+    ]
 
 
 def _percent(share: arb) -> str:

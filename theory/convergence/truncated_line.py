@@ -20,7 +20,7 @@ from theory.convergence.moments import MOST_EXACT
 from theory.laws import Law
 from theory.numbers.balls import Number, Undecided, ball, power, sign
 
-_MOST_POINTS = 100_000
+_MOST_POINTS = 20_000  # a second or two
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,7 @@ def best_truncated_line(law: Law, weight: Number) -> TruncatedLine:
         raise ValueError(f"c must be ≥ 0, got {weight}")
     start, stop = law.window()
     if stop - start > _MOST_POINTS:
-        raise Undecided(f"a law of more than {_MOST_POINTS} points")
+        raise Undecided(f"a law of more than {_MOST_POINTS:,} points")
     support = law.support()
     above = arb(0) if law.last is not None else law.tail_bound(stop, Fraction(1), arb(0))
     whole = list(_intervals(law, [t for t in (support or range(start, stop + 1)) if law.has_mass(t)]))

@@ -108,7 +108,7 @@ def _under_one_law(name: str, question: DistortionQuestion, law: Law) -> Finding
             return proved(f"at each of the {len(support)} points with mass", points=len(support))
         return None
     start, stop = law.window()
-    near = [tau for tau in range(start, min(stop, start + _FAR)) if law.has_mass(tau)]
+    near = [tau for tau in range(start, min(stop, start + _FAR) + 1) if law.has_mass(tau)]
     against = _against(name, question, law, near)
     if against is not None or not question.is_fixed():
         return against

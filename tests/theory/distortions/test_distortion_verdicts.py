@@ -88,6 +88,7 @@ def test_a_rise_of_the_slope_that_three_points_cannot_show_takes_four():
         (CONVEX_FIRST, "geometric:1/8", "PPPPRP"),
         (CONVEX_FIRST, "poisson:8", "PPRPRP"),
         ("u + A*u*(1 - u)", "poisson:8", "PPPPPP"),
+        ("u + 3*A*u*(1 - u)", "uniform:0:3", "PRPPRP"),  # by the last point alone
     ],
 )
 def test_verdicts_under_one_law(expression, law, verdicts):
