@@ -23,6 +23,7 @@ from theory.numbers.rationals import as_fraction
 
 _DEEPEST = 40  # splits
 _MOST_BOXES = 2_000
+_LONGEST = 100  # characters of a number in a witness: long numbers take time
 _MOST_ENDS = 3  # derivatives in a row
 
 
@@ -77,7 +78,9 @@ def verify(formula: Formula, sign: int, box: Box, witness: Any) -> None:
 
 
 def as_fraction_text(text: str) -> tuple[int, int]:
-    """Numerator and denominator of a rational in lowest terms; NotShown for another text."""
+    """Numerator and denominator of a rational in lowest terms; NotShown for another text, or a very long one."""
+    if len(text) > _LONGEST:
+        raise NotShown(f"a rational of more than {_LONGEST} characters")
     above, _, below = text.partition("/")
     value = fmpq(int(above), int(below or 1))
     if str(value) != text:
