@@ -32,6 +32,7 @@ PI: Formula = ("pi",)
 UNDEFINED: Formula = ("undefined",)
 INFINITE: Formula = ("infinite",)
 COMPARISONS = ("less", "at_most", "equal")
+_LONGEST = 20_000  # bits of a power of numbers that is written as a number
 #: Operation and number of operands; None: two or more.
 OPERATIONS: dict[str, int | None] = {
     **dict.fromkeys(("pi", "tau", "F", "undefined", "infinite"), 0),
@@ -95,7 +96,8 @@ def substitute(formula: Formula, tau: Formula) -> Formula:
         return multiply(*inner)
     if formula[0] == "power" and inner[0][0] == inner[1][0] == "number" and inner[1][1].denominator == 1:
         base, exponent = inner[0][1], int(inner[1][1])
-        if (base or exponent > 0) and abs(exponent) <= 64:
+        bits = max(base.numerator.bit_length(), base.denominator.bit_length())
+        if (base or exponent > 0) and abs(exponent) <= 64 and bits * abs(exponent) <= _LONGEST:
             return number(base**exponent)
     return (formula[0], *inner)
 

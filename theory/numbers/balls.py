@@ -19,8 +19,8 @@ from flint import arb, fmpq, fmpz
 Number = fmpq | arb
 #: Bits of the balls: each is tried in turn until something is decided.
 PRECISIONS = (96, 256, 1024, 4096)
-_LONGEST = 20_000  # bits up to which powers and factorials are kept as exact rationals
-_TOO_LONG = arb(2) ** _LONGEST
+LONGEST = 20_000  # bits up to which powers and factorials are kept as exact rationals
+_TOO_LONG = arb(2) ** LONGEST
 
 
 class Undecided(ArithmeticError):
@@ -114,7 +114,7 @@ def integer_power(base: Number, exponent: int) -> Number:
         if base in (1, -1):
             return base if exponent % 2 else fmpq(1)
         bits = max(int(base.p).bit_length(), int(base.q).bit_length())
-        if bits * abs(exponent) <= _LONGEST:
+        if bits * abs(exponent) <= LONGEST:
             return base**exponent
         base = ball(base)
     elif exponent < 0 and base.contains(0):
