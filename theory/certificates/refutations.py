@@ -34,7 +34,7 @@ def _refuted(violated: Callable[[Question, dict[str, Any]], None]) -> Callable[[
         values = {name: end_from_json(value) for name, value in counterexample.pop("parameters", {}).items()}
         require(set(values) == set(question.setting.parameters), "its parameters")
         for name, value in values.items():
-            require(_holds(question.setting.parameters[name], value), f"{name} outside its range")
+            require(value is not None and question.setting.parameters[name].holds(value), f"{name} outside its range")
         setting = question.setting
         if values or law != question.setting.law:
             setting = UnderLaw({n: Range(v, v) for n, v in values.items()}, law, question.setting.cdf)
@@ -52,15 +52,6 @@ def _refuted(violated: Callable[[Question, dict[str, Any]], None]) -> Callable[[
             violated(instance, counterexample)
 
     return again
-
-
-def _holds(known: Range, value: fmpq | None) -> bool:
-    if value is None:
-        return False
-    inside = ranges.point(value)
-    above = known.low is None or (inside - ranges.point(known.low)).is_nonnegative()
-    below = known.high is None or (ranges.point(known.high) - inside).is_nonnegative()
-    return above and below
 
 
 def _is_undefined(instance: Question, counterexample: dict[str, Any]) -> None:

@@ -160,6 +160,7 @@ def moments_of(candidate: Candidate, law: Law) -> Moments:
       >>> found.mean, found.mean_square, found.largest_factor
       (1, 35/27, 5/3)
     """
+    candidate = candidate.with_fixed_parameters()
     if candidate.formula is None:
         raise ValueError(f"{candidate.name}: {candidate.untranslatable}")
     setting = UnderLaw(candidate.parameters, law, candidate.cdf)

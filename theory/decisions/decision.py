@@ -140,7 +140,8 @@ def decide(candidate: Candidate, laws: Sequence[Law] = (), *, limit_s: float = 2
 
 
 def question_about(candidate: Candidate, law: Law | None) -> Question:
-    """The question about a candidate under a law."""
+    """The question about a candidate under a law; a parameter that is one number is that number in its formula."""
+    candidate = candidate.with_fixed_parameters()
     if candidate.formula is None:
         raise ValueError(f"{candidate.name} has no formula: {candidate.untranslatable}")
     setting = UnderLaw(candidate.parameters, law, candidate.cdf)
