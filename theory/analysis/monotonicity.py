@@ -54,6 +54,8 @@ def trend(formula: Formula, setting: Setting, first: int) -> Trend:
         if inner.low is None or not (inner.low >= 1 or (inner.low >= 0 and parts[0] == ("tau",))):
             raise Undecided("a factorial below 1")
         return of(parts[0])
+    if name == "harmonic" and bounds(parts[0]).is_nonnegative():
+        return of(parts[0])
     if name == "abs":
         inner = bounds(parts[0])
         if inner.is_nonnegative():

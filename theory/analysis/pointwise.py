@@ -126,6 +126,7 @@ def probes(formula: Formula, domain: Domain, law_last: int | None = None, *, few
             near.extend(range(whole - 3, whole + 4))
     if law_last is not None:
         near.extend(range(law_last - 1, law_last + 3))
+    near.extend(first + 2**power for power in range(9, 41) if first > 2**8)
     for power in range(8, 41):
         near.extend(range(2**power, 2**power + (1 if few else 5)))
         near.extend(range(3 * 2 ** (power - 1), 3 * 2 ** (power - 1) + (1 if few else 5)))

@@ -29,7 +29,7 @@ def _defined(question: Question, evidence: dict[str, Any]) -> None:
     start, (first, last) = evidence["start"], question.domain
     first_start = None if last is None else last + 1
     if last is None or last - first > FEW:
-        for candidate in (first, *(s for s in tails.STARTS if first < s <= question.latest_tail_start())):
+        for candidate in tails.starts_from(first, question.latest_tail_start()):
             if tails.is_defined(question.formula, question.setting, candidate):
                 first_start = candidate
                 break

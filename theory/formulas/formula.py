@@ -11,6 +11,7 @@ hashable, and :func:`theory.formulas.writing.to_json` writes it as nested lists.
 ``sum``, ``product``, ``power``               of two or more; base and exponent
 ``modulo x y``                                :math:`x - y\lfloor x/y\rfloor`
 ``exp log abs floor sin cos atan factorial``  of one; the factorial of x is :math:`\Gamma(x + 1)`
+``harmonic``                                  of one: :math:`1 + 1/2 + \dots + 1/x = \psi(x + 1) + \gamma`
 ``min``, ``max``                              of two or more
 ``where c a b``                               a where c holds, else b
 ``less``, ``at_most``, ``equal``              comparisons of two, and of these ``not``, ``and``, ``or``
@@ -36,7 +37,7 @@ COMPARISONS = ("less", "at_most", "equal")
 OPERATIONS: dict[str, int | None] = {
     **dict.fromkeys(("pi", "tau", "F", "undefined", "infinite"), 0),
     **dict.fromkeys(("number", "parameter", "mean", "not"), 1),
-    **dict.fromkeys(("exp", "log", "abs", "floor", "sin", "cos", "atan", "factorial"), 1),
+    **dict.fromkeys(("exp", "log", "abs", "floor", "sin", "cos", "atan", "factorial", "harmonic"), 1),
     **dict.fromkeys(("power", "modulo", *COMPARISONS), 2),
     **dict.fromkeys(("sum", "product", "min", "max", "and", "or"), None),
     "where": 3,
