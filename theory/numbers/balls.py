@@ -19,6 +19,7 @@ from flint import arb, fmpq, fmpz
 Number = fmpq | arb
 #: Bits of the balls: each is tried in turn until something is decided.
 PRECISIONS = (96, 256, 1024, 4096)
+_OF_A_RADIUS = 64  # bits; a radius has 30
 _LONGEST = 20_000  # bits up to which powers and factorials are kept as exact rationals
 _TOO_LONG = arb(2) ** _LONGEST
 _MOST_ADDED = 300  # fractions of a harmonic number that is kept as an exact rational
@@ -71,6 +72,18 @@ def sign(value: Number) -> int:
 def ball(value: Number) -> arb:
     """The value as a ball."""
     return value if isinstance(value, arb) else arb(value)
+
+
+def lower(value: arb) -> arb:
+    """The lower end of a ball, with all its bits: ``arb.lower`` rounds to those that are computed with."""
+    with precision(max(flint.ctx.prec, value.bits() + _OF_A_RADIUS)):
+        return value.lower()
+
+
+def upper(value: arb) -> arb:
+    """The upper end of a ball, with all its bits."""
+    with precision(max(flint.ctx.prec, value.bits() + _OF_A_RADIUS)):
+        return value.upper()
 
 
 def power(base: Number, exponent: Number) -> Number:
