@@ -78,7 +78,9 @@ def to_rule(
     first, last = question.domain
     largest = largest_staleness if last is None else min(largest_staleness, last)
     if largest < first:
-        raise ValueError(f"largest_staleness must be ≥ {first}, where the domain of {loaded.name} begins, got {largest}")
+        raise ValueError(
+            f"largest_staleness must be ≥ {first}, where the domain of {loaded.name} begins, got {largest}"
+        )
     with precision(PRECISIONS[0]):
         factor_values = PointValues(question.formula, question.setting)
         values = [ball(factor_values.certain(max(tau, first))) for tau in range(largest + 1)]

@@ -14,7 +14,7 @@ import pytest
 
 from theory.analysis.pointwise import PointValues
 from theory.candidates.loading import loads
-from theory.certificates.confirmation import confirmed
+from theory.certificates.certificate import confirmed
 from theory.decisions.conditions import CONDITIONS
 from theory.decisions.decision import decide, question_about
 from theory.laws.parsing import parse_law
