@@ -20,8 +20,7 @@ from theory.certificates.enclosures import bound, contains, enclosure
 from theory.certificates.questions import whole
 from theory.certificates.rejection import require, require_only
 from theory.certificates.tails import EVERY_POINT, verify_falling, verify_inequality
-from theory.decisions.decision import scaled
-from theory.decisions.question import MOST_CHECKED, Question
+from theory.decisions.question import MOST_CHECKED, Question, scaled
 from theory.decisions.verdict import OF_THE_MEAN
 from theory.formulas.formula import Formula, mentions, number, subtract
 from theory.numbers.rationals import as_fraction
