@@ -92,7 +92,7 @@ def verify_inequality(formula: Formula, setting: Setting, data: dict[str, Any], 
         require(bool(reached), f"the bound of the tail does not hold from {tail.start} on")
     elif tail.argument == "monotone":
         require_only(data, "argument", "start", "falls")
-        require(data["falls"] in ("composition", "elasticity"), "by which argument it falls")
+        require(data["falls"] in tails.FALLING_BY_FORM, "by which argument it falls")
         moving = tails.subtracted(formula)
         falls = moving is not None and tails.falling(moving, setting, Tail(data["falls"], 1, tail.start))
         require(falls, f"it is not shown to rise from {tail.start} on")

@@ -93,6 +93,8 @@ def range_over(formula: Formula, box: Box) -> Range:
         return left - right * _floor(left * range_functions.inverse(right))
     if name in ("sin", "cos"):
         return _turning(name, inner[0])
+    if name not in _FUNCTIONS:
+        raise Undecided(f"bounds of {name}")
     return _FUNCTIONS[name](inner[0])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from theory.certificates.enclosures import bound, contains_value, enclosure, rational
-from theory.certificates.questions import holds_value, law_on, whole
+from theory.certificates.questions import law_on, whole
 from theory.certificates.refutations import not_one, rises
 from theory.certificates.rejection import Rejected, require, require_only
 from theory.distortions.factors import Factors
@@ -40,7 +40,7 @@ def instance_of(question: DistortionQuestion, evidence: dict[str, Any]) -> tuple
     require(isinstance(values, dict) and set(values) == set(question.parameters), "its parameters")
     chosen = {name: as_fmpq(rational(value)) for name, value in values.items()}
     for name, value in chosen.items():
-        require(holds_value(question.parameters[name], value), f"{name} is outside its range")
+        require(question.parameters[name].holds(value), f"{name} is outside its range")
     parameters = {name: Range(value, value) for name, value in chosen.items()}
     return DistortionQuestion(question.distortion, parameters, law, question.amplitude), own
 
