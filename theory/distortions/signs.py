@@ -16,10 +16,9 @@ from theory.distortions.boxes import Box, range_over, resolved
 from theory.distortions.calculus import derivative
 from theory.distortions.polynomials import in_u, quotient, sign_between, sign_by_coefficients
 from theory.formulas.algebra import algebraic
-from theory.formulas.formula import Formula, is_constant, number
+from theory.formulas.formula import Formula, number
 from theory.formulas.monomials import Unsupported
 from theory.numbers.ranges import Range
-from theory.numbers.rationals import as_fraction
 
 _DEEPEST = 40  # splits
 _MOST_BOXES = 2_000
@@ -225,14 +224,3 @@ def _widest(box: Box) -> tuple[str, fmpq]:
     ranges = {"u": box.u, **{name: known for name, known in box.parameters.items() if not known.is_point()}}
     name = max(ranges, key=lambda one: (ranges[one].high - ranges[one].low, one == "u"))  # type: ignore[operator]
     return name, _middle(ranges[name]).low  # type: ignore[return-value]
-
-
-def is_affine(formula: Formula) -> bool:
-    """Whether a formula's derivative in u is free of u."""
-    try:
-        return is_constant(derivative(formula))
-    except Unsupported:
-        return False
-
-
-__all__ = ["NotShown", "as_fraction", "find", "is_affine", "is_zero_at", "sign_on", "verify"]

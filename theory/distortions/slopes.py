@@ -23,7 +23,6 @@ from theory.formulas.algebra import algebraic
 from theory.formulas.formula import Formula, is_constant, mentions, nodes, number, subtract
 from theory.formulas.monomials import Unsupported
 from theory.numbers.ranges import Range
-from theory.numbers.rationals import as_fraction
 
 _PARTS = (1, 4, 16, 64)
 _MOST_PIECES = 64
@@ -284,6 +283,3 @@ def _cancelled(formula: Formula) -> Formula:
             factors.remove(over[1])
             factors.remove(over)
     return ("product", number(1), number(1), *factors)
-
-
-__all__ = ["Curve", "as_fraction", "bounded_near_one", "concave", "defined", "equals", "rises"]
