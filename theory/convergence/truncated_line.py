@@ -65,9 +65,11 @@ def best_truncated_line(law: Law, weight: Number) -> TruncatedLine:
     Example:
       >>> from theory.laws import FiniteLaw
       >>> law = FiniteLaw({0: Fraction(1, 2), 2: Fraction(1, 2)}, ["counts", [1, 0, 1]])
-      >>> line = best_truncated_line(law, fmpq(2))  # 2θ = 7 + √33: then C(0) - 1 = 1 - C(2) = (7 - √33)/8
-      >>> line.threshold.str(5, radius=False), line.value.str(5, radius=False)
-      ('6.3723', '2.5970')
+      >>> best_truncated_line(law, fmpq(1, 2)).threshold.str(5, radius=False)  # 4 + √6
+      '6.4495'
+      >>> line = best_truncated_line(law, fmpq(1))
+      >>> line.threshold, line.value  # the constant's is 2
+      (4, 50/27)
       >>> best_truncated_line(law, fmpq(0)).threshold is None  # no staleness term: constant
       True
     """
@@ -88,7 +90,7 @@ def best_truncated_line(law: Law, weight: Number) -> TruncatedLine:
         for x, is_inside in _stationary_or_end(active, weight):
             (certain if is_inside else possible).append((_value(active.sums, x, weight), x, active))
     value, x, active = min(certain, key=lambda one: float(ball(one[0]).mid()))
-    if not all(ball(other) >= ball(value) for other, *_ in certain + possible):
+    if not all(_is_at_least(other, value) for other, *_ in certain + possible):
         low = min((ball(other).lower() for other, *_ in certain + possible), key=float)
         high = min((ball(other).upper() for other, *_ in certain), key=float)
         value = low.union(high)
@@ -102,6 +104,12 @@ def best_truncated_line(law: Law, weight: Number) -> TruncatedLine:
     if not ball(value).is_finite():
         raise Undecided("balls that are too wide")
     return TruncatedLine(None if x == 0 else 1 / x, mean, value)
+
+
+def _is_at_least(left: Number, right: Number) -> bool:
+    if isinstance(left, fmpq) and isinstance(right, fmpq):
+        return left >= right
+    return left is right or bool(ball(left) >= ball(right))
 
 
 def _intervals(law: Law, points: list[int]) -> Iterator[_Active]:

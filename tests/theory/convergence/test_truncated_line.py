@@ -134,6 +134,8 @@ def test_lone_points_zero_weights_and_exact_values():
     assert best_truncated_line(parse_law("constant:3"), fmpq(1, 2)).value == fmpq(5, 2)
     assert best_truncated_line(parse_law("constant:0"), fmpq(7)).threshold is None
     assert best_truncated_line(parse_law("uniform:0:9"), fmpq(0)).value == 1
+    exact = best_truncated_line(law_of({0: "1/2", 2: "1/2"}), fmpq(1))
+    assert (exact.threshold, exact.value, exact.mean) == (4, fmpq(50, 27), fmpq(3, 4))
     first_alone = best_truncated_line(law_of({0: "1/2", 2: "1/2"}), fmpq(50))
     assert (first_alone.threshold, first_alone.value) == (2, 2)
     with pytest.raises(ValueError, match="c must be ≥ 0"):
