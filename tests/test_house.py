@@ -37,7 +37,7 @@ FLOORS = {
         ["formulas"],
         ["laws"],
         ["analysis", "candidates"],
-        ["decisions"],
+        ["decisions", "distortions"],
         ["certificates", "convergence"],
         ["auditing", "reports", "command_line", "exit_codes", "bridge"],
         [""],

@@ -10,20 +10,21 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from flint import fmpq
+from flint import arb, fmpq
 
 from theory.candidates.candidate import Candidate, check_support
 from theory.candidates.loading import load
 from theory.command_line import add_parameter_options, with_parameters
-from theory.convergence.amplitude import best_amplitude, shape_of
+from theory.convergence.amplitude import best_amplitude, noise_factor, shape_of
 from theory.convergence.candidate_moments import moments_of
 from theory.convergence.theorem import BITS, NUMBERS, Case, Outcome, Theorem, evaluate
 from theory.convergence.theorems import THEOREMS
+from theory.convergence.truncated_line import best_truncated_line
 from theory.decisions.verdict import Verdict, worst
 from theory.exit_codes import BAD_INPUT, EXIT, guarded
 from theory.laws import Law
 from theory.laws.parsing import parse_law
-from theory.numbers.balls import Number, precision
+from theory.numbers.balls import Number, ball, precision
 from theory.numbers.decimals import ends, shown
 from theory.numbers.rationals import as_fmpq, as_fraction
 
@@ -110,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _with_amplitude(outcome: Outcome, case: Case, law: Law) -> Outcome:
-    """Adds a note on the amplitude of TAIL that would make V least at its step size."""
+    """Adds notes on what would make V least at its step size: of TAIL the amplitude, of all functions of τ the line."""
     if outcome.theorem.key not in _WITH_V or outcome.value is None or outcome.step is None:
         return outcome
     try:
@@ -118,11 +119,34 @@ def _with_amplitude(outcome: Outcome, case: Case, law: Law) -> Outcome:
             return outcome
         with precision(BITS):
             spread, gini, mean = shape_of(law)
-            amplitude = best_amplitude(spread, gini, 2 * case["L"] * outcome.step * mean)
+            weight = 2 * case["L"] * outcome.step
+            amplitude = best_amplitude(spread, gini, weight * mean)
+            note = (
+                f"At this step size TAIL, 1 + A(1 − 2F), has the least E[C²]·(1 + 2LηE[τC]) with A {shown(amplitude)}."
+            )
+            tail = noise_factor(amplitude, spread, gini, weight * mean)
+            notes = [note, *_best_line(law, weight, {"the constant's": 1 + weight * mean, "TAIL's at that A": tail})]
     except ArithmeticError:
         return outcome
-    note = f"At this step size TAIL, 1 + A(1 − 2F), has the least E[C²](1 + 2LηE[τC]) with A {shown(amplitude)}."
-    return dataclasses.replace(outcome, notes=[*outcome.notes, note])
+    return dataclasses.replace(outcome, notes=[*outcome.notes, *notes])
+
+
+def _best_line(law: Law, weight: fmpq, others: Mapping[str, Number]) -> list[str]:
+    """A note on the truncated line that makes V least, beside other values of V; none where it is not found."""
+    try:
+        line = best_truncated_line(law, weight)
+        shares = [f"{_percent(ball(line.value) / value)} of {name}" for name, value in others.items()]
+    except ArithmeticError:
+        return []
+    threshold = "θ = ∞, so C = 1," if line.threshold is None else f"θ {shown(line.threshold, 6)}"
+    return [
+        f"Of all functions of τ the truncated line (1 − τ/θ)₊/E[(1 − T/θ)₊] with {threshold} has the least: "
+        f"{shown(line.value)}, {' and '.join(shares)}."
+    ]
+
+
+def _percent(share: arb) -> str:
+    return f"{float((100 * share).mid()):.4g} %"
 
 
 def as_json(

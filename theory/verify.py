@@ -13,21 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 from theory.candidates.candidate import Candidate, CandidateError
-from theory.candidates.loading import load
 from theory.certificates.certificate import certificate, confirmed, save
-from theory.command_line import add_parameter_options, require_writable, with_parameters
-from theory.decisions.decision import decide
-from theory.decisions.time_limit import OutOfTime, limited
-from theory.decisions.values_of_a_parameter import values_for_which
+from theory.command_line import add_parameter_options, candidates_and_laws, require_writable
+from theory.decisions.decision import Report, decide
 from theory.decisions.verdict import Verdict, worst
 from theory.exit_codes import BAD_INPUT, EXIT, guarded
-from theory.formulas.latex import latex
 from theory.laws import Law
-from theory.laws.parsing import parse_law
-from theory.reports.data import as_json, values_as_json
-from theory.reports.junit import save_junit
-from theory.reports.side_by_side import print_side_by_side
-from theory.reports.terminal import print_report, print_values
 
 #: Options of an audit: numbers of the problem. Smoothness, noise and gap are estimated where they are not given.
 AUDITED = {
@@ -54,7 +45,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "candidate",
         nargs="*",
-        help="Python file that defines C or step_size(tau), or jasgd.rules:NAME[:key=value,...]; several may be given",
+        help="Python file that defines C, step_size(tau) or distortion(u), or jasgd.rules:NAME[:key=value,...]; "
+        "several may be given",
     )
     command.add_argument(
         "--distribution",
@@ -121,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.execution is not None:
             return _audit(options)
         _check(options)
-        candidates, laws = _read(options)
+        candidates, laws = candidates_and_laws(options.candidate, options, max(options.limit_s, READING_S))
         if options.latex:
             return _print_latex(candidates)
         if options.for_which is not None:
@@ -132,22 +124,17 @@ def main(arguments: list[str] | None = None) -> int:
             for candidate in candidates
         ]
         if options.certificate:
-            save(certificate(reports[0]), options.certificate)
+            _write_certificate(reports[0], options.certificate)
         if options.junit:
+            from theory.reports.junit import save_junit
+
             save_junit(reports, options.junit)
         if draw is not None:
             draw(candidates, laws, options.plot, limit_s=options.limit_s)
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
-    if options.json:
-        shown = [as_json(report) for report in reports]
-        _print_json(shown if len(shown) > 1 else shown[0])
-    elif options.table:
-        print_side_by_side(reports)
-    else:
-        for report in reports:
-            print_report(report)
+    _print_reports(reports, options)
     return EXIT[worst(report.verdict for report in reports)]
 
 
@@ -169,28 +156,6 @@ def _check(options: argparse.Namespace) -> None:
             require_writable(f"--{name}", path)
 
 
-def _read(options: argparse.Namespace) -> tuple[list[Candidate], list[Law]]:
-    """The candidates and laws of a command line; reading them has a time limit as each condition has."""
-    limit_s = max(options.limit_s, READING_S)
-    what = ""
-    try:
-        loaded = []
-        for what in options.candidate:
-            with limited(limit_s):
-                loaded.append(load(what))
-        known = {name for candidate in loaded for name in candidate.parameters}
-        candidates = []
-        for candidate in loaded:
-            what = candidate.name
-            with limited(limit_s):
-                candidates.append(with_parameters(candidate, options, of_others=known))
-        what = "--distribution"
-        with limited(limit_s):
-            return candidates, [parse_law(spec) for spec in options.distribution]
-    except OutOfTime:
-        raise CandidateError(f"{what}: not read within {limit_s:g} s") from None
-
-
 def _drawing(candidates: list[Candidate], path: str | None) -> Callable[..., None] | None:
     """What draws the picture, once it is known that it can be drawn."""
     if path is None:
@@ -201,15 +166,41 @@ def _drawing(candidates: list[Candidate], path: str | None) -> Callable[..., Non
     return save_picture
 
 
+def _print_reports(reports: list[Report], options: argparse.Namespace) -> None:
+    # Imported here: what prints for people needs rich, which takes a tenth of a second.
+    if options.json:
+        from theory.reports.data import as_json
+
+        shown = [as_json(report) for report in reports]
+        _print_json(shown if len(shown) > 1 else shown[0])
+    elif options.table:
+        from theory.reports.side_by_side import print_side_by_side
+
+        print_side_by_side(reports)
+    else:
+        from theory.reports.terminal import print_report
+
+        for report in reports:
+            print_report(report)
+
+
 def _print_latex(candidates: list[Candidate]) -> int:
+    from theory.formulas.latex import latex
+
     for candidate in candidates:
-        if candidate.formula is None:
+        formula = candidate.distortion if candidate.is_distortion else candidate.formula
+        if formula is None:
             raise CandidateError(f"{candidate.name}: no formula: {candidate.untranslatable}")
-        print(rf"C(\tau) = {latex(candidate.formula)}")
+        of = "g(u)" if candidate.is_distortion else r"C(\tau)"
+        print(f"{of} = {latex(formula)}")
     return EXIT[Verdict.PROVED]
 
 
 def _print_values(candidates: list[Candidate], laws: list[Law], options: argparse.Namespace) -> int:
+    from theory.decisions.values_of_a_parameter import values_for_which
+    from theory.reports.data import values_as_json
+    from theory.reports.terminal import print_values
+
     values_of = functools.partial(
         values_for_which,
         limit_s=options.limit_s,
@@ -227,6 +218,13 @@ def _print_values(candidates: list[Candidate], laws: list[Law], options: argpars
 
 def _print_json(data: Any) -> None:
     print(json.dumps(data, indent=1, ensure_ascii=False))
+
+
+def _write_certificate(report: Report, path: str) -> None:
+    data = certificate(report)
+    save(data, path)
+    if not data["claims"]:
+        print(f"nothing was decided, so {path} claims nothing, and python -m theory.check refuses it", file=sys.stderr)
 
 
 def _audit(options: argparse.Namespace) -> int:

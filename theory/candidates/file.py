@@ -17,7 +17,7 @@ import sympy
 
 from theory.candidates.candidate import CandidateError, TooLong
 from theory.candidates.hints import hint, hint_for_name
-from theory.formulas.from_sympy import distribution, tau
+from theory.formulas.from_sympy import distribution, share, tau
 from theory.numbers.ranges import Range
 from theory.numbers.rationals import exact
 
@@ -69,7 +69,7 @@ def expression_of(values: dict[str, Any], name: str, source: str, parameters: Ma
     if "C" in values:
         return _checked(values["C"], _line_defining(source, "C"), "C")
     if "step_size" not in values:
-        raise CandidateError("no candidate: give an expression C, or a function step_size(tau)")
+        raise CandidateError("no candidate: give an expression C, or a function step_size(tau) or distortion(u)")
     function, line = values["step_size"], _line_defining(source, "step_size")
 
     def symbol_of(argument: str) -> Any:
@@ -88,13 +88,48 @@ def expression_of(values: dict[str, Any], name: str, source: str, parameters: Ma
     return _checked(value, line, "step_size(tau)")
 
 
-def arguments_of(function: Any, tau: Any, value_of: Callable[[str], Any]) -> dict[str, Any]:
-    """The arguments that a candidate's ``step_size`` is called with, by name.
+def distortion_of(values: dict[str, Any], name: str, source: str, parameters: Mapping[str, Range]) -> tuple[Any, int]:
+    """The distortion g as a SymPy expression of u, and the line that defines it."""
+    for other in ("C", "step_size"):
+        if other in values:
+            raise CandidateError(f"give {other} or distortion, not both")
+    for declaration in ("cdf", "domain"):
+        if declaration in values:
+            line = _line_defining(source, declaration)
+            raise CandidateError(f"{declaration} is none of a distortion's: it is meant for every staleness", line)
+    if "u" in parameters:
+        raise CandidateError("u is the argument of a distortion; name the parameter otherwise")
+    function, line = values["distortion"], _line_defining(source, "distortion")
+
+    def symbol_of(argument: str) -> Any:
+        return sympy.Symbol(argument, real=True) if argument in parameters else None
+
+    try:
+        keywords = arguments_of(function, share, symbol_of, "distortion")
+    except CandidateError as error:
+        raise CandidateError(str(error), line) from error
+    try:
+        value = function(**keywords)
+    except (Exception, SystemExit) as error:
+        raise _refusal(error, name, source) from error
+    return _checked(value, line, "distortion(u)", "u")
+
+
+#: How the functions of a candidate may be written.
+_SIGNATURES = {
+    "step_size": "step_size(tau) or step_size(tau, F), and parameters by their names",
+    "distortion": "distortion(u), and parameters by their names",
+}
+
+
+def arguments_of(function: Any, tau: Any, value_of: Callable[[str], Any], what: str = "step_size") -> dict[str, Any]:
+    """The arguments that a candidate's ``step_size`` or ``distortion`` is called with, by name.
 
     Args:
-      function: the ``step_size`` of a file.
+      function: the function of a file.
       tau: what its first argument is.
       value_of: what another argument is, by its name; None for what it is not called with.
+      what: the name of the function.
 
     Returns:
       A value by name.
@@ -102,14 +137,14 @@ def arguments_of(function: Any, tau: Any, value_of: Callable[[str], Any]) -> dic
     Raises:
       CandidateError: for what is no function, or asks for something else.
     """
-    expected = "step_size(tau) or step_size(tau, F), and parameters by their names"
+    expected = _SIGNATURES[what]
     try:
         arguments = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError) as error:
-        raise CandidateError(f"step_size must be a function {expected}") from error
+        raise CandidateError(f"{what} must be a function {expected}") from error
     named = [argument.name for argument in arguments]
     kinds = {argument.kind for argument in arguments}
-    refusal = CandidateError(f"step_size must be {expected}; got ({', '.join(named)})")
+    refusal = CandidateError(f"{what} must be {expected}; got ({', '.join(named)})")
     if not named or kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
         raise refusal
     values = {argument.name: value_of(argument.name) for argument in arguments[1:]}
@@ -118,7 +153,7 @@ def arguments_of(function: Any, tau: Any, value_of: Callable[[str], Any]) -> dic
     return {named[0]: tau} | {name: value for name, value in values.items() if value is not None}
 
 
-def _checked(value: Any, line: int, what: str) -> tuple[Any, int]:
+def _checked(value: Any, line: int, what: str, of: str = "tau") -> tuple[Any, int]:
     if isinstance(value, (int, float, Fraction)) and not isinstance(value, bool):
         if isinstance(value, Fraction):
             value = sympy.Rational(value.numerator, value.denominator)
@@ -129,7 +164,7 @@ def _checked(value: Any, line: int, what: str) -> tuple[Any, int]:
             better = "; a function is named step_size"
         elif isinstance(value, (sympy.logic.boolalg.Boolean, bool)):
             better = "; a condition chooses in sympy.Piecewise((value, condition), (value, True))"
-        raise CandidateError(f"{what} must be a SymPy expression of tau, got {type(value).__name__}{better}", line)
+        raise CandidateError(f"{what} must be a SymPy expression of {of}, got {type(value).__name__}{better}", line)
     return value, line
 
 

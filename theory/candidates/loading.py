@@ -12,10 +12,11 @@ from jasgd.inputs.text_files import read_text
 from theory.candidates.assumptions import assumptions_of, require_assumptions, symbols_made
 from theory.candidates.candidate import Candidate, CandidateError, check_support
 from theory.candidates.declarations import amplitude_of, cdf_of, domain_of, laws_of, parameters_of, refuse_misspelt
-from theory.candidates.file import expression_of, run
+from theory.candidates.file import distortion_of, expression_of, run
 from theory.candidates.library_rules import rule_candidate
-from theory.candidates.second_reading import difference
-from theory.formulas.from_sympy import Untranslatable, distribution, tau, translated
+from theory.candidates.second_reading import difference, distortion_difference
+from theory.formulas.formula import Domain, Formula
+from theory.formulas.from_sympy import Untranslatable, distribution, share, tau, translated
 from theory.numbers.ranges import Range
 
 
@@ -58,23 +59,26 @@ def _read(source: str, name: str) -> Candidate:
         values = run(source, name)
         refuse_misspelt(source)
         parameters = parameters_of(values.get("parameters", {}))
-        expression, line = expression_of(values, name, source, parameters)
-    _refuse_unknown_symbols(expression, line, parameters)
+        is_distortion = "distortion" in values
+        read = distortion_of if is_distortion else expression_of
+        expression, line = read(values, name, source, parameters)
+    arguments = {share} if is_distortion else {tau, distribution}
+    _refuse_unknown_symbols(expression, line, parameters, arguments)
     # Those that came from elsewhere, such as a module of the user's, are in the expression or have a name in the file.
     found = {*made, *expression.free_symbols, *(v for v in values.values() if isinstance(v, sympy.Symbol))}
-    assumed = _assumptions(found - {tau, distribution}, line, parameters)
+    assumed = _assumptions(found - arguments, line, parameters)
     formula, why = None, None
     try:
         formula = translated(expression, frozenset(parameters))
     except Untranslatable as error:
         why = str(error)
     domain = domain_of(values.get("domain", (0, None)))
-    if formula is not None and (why := difference(source, name, formula, parameters, domain)) is not None:
+    if formula is not None and (why := _difference(is_distortion, source, name, formula, parameters, domain)):
         formula = None
     return Candidate(
         name=name,
         source=source,
-        formula=formula,
+        formula=None if is_distortion else formula,
         untranslatable=why,
         cdf=cdf_of(values.get("cdf", "mid")),
         laws=laws_of(values.get("distribution", ())),
@@ -82,7 +86,17 @@ def _read(source: str, name: str) -> Candidate:
         amplitude=amplitude_of(values.get("amplitude", 1)),
         parameters=parameters,
         assumptions=assumed,
+        is_distortion=is_distortion,
+        distortion=formula if is_distortion else None,
     )
+
+
+def _difference(
+    is_distortion: bool, source: str, name: str, formula: Formula, parameters: Mapping[str, Range], domain: Domain
+) -> str | None:
+    if is_distortion:
+        return distortion_difference(source, name, formula, parameters)
+    return difference(source, name, formula, parameters, domain)
 
 
 def with_parameters(candidate: Candidate, values: Mapping[str, Range]) -> Candidate:
@@ -101,15 +115,24 @@ def with_parameters(candidate: Candidate, values: Mapping[str, Range]) -> Candid
     for name, known in values.items():
         require_assumptions(name, candidate.assumptions.get(name, {}), known)
     changed = candidate.with_parameters(values)
-    if changed.formula is None or not changed.is_file:
+    formula = changed.distortion if changed.is_distortion else changed.formula
+    if formula is None or not changed.is_file:
         return changed
-    why = difference(changed.source, changed.name, changed.formula, changed.parameters, changed.domain)
-    return changed if why is None else dataclasses.replace(changed, formula=None, untranslatable=why)
+    source, name, domain = changed.source, changed.name, changed.domain
+    why = _difference(changed.is_distortion, source, name, formula, changed.parameters, domain)
+    return changed if why is None else dataclasses.replace(changed, formula=None, distortion=None, untranslatable=why)
 
 
-def _refuse_unknown_symbols(expression: Any, line: int, parameters: Mapping[str, Range]) -> None:
+def _refuse_unknown_symbols(
+    expression: Any, line: int, parameters: Mapping[str, Range], arguments: Collection[sympy.Symbol]
+) -> None:
     for symbol in sorted(expression.free_symbols, key=str):
-        if symbol in (tau, distribution):
+        if symbol in arguments:
+            continue
+        if share in arguments:
+            if symbol.name not in parameters:
+                text = f"the symbol {symbol.name} is neither the argument u nor a parameter; name it in parameters"
+                raise CandidateError(text, line)
             continue
         if symbol.name == "tau":
             raise CandidateError("a tau of your own; write: from theory import tau", line)

@@ -27,13 +27,14 @@ from theory.analysis.pointwise import samples
 from theory.analysis.setting import Setting
 from theory.candidates.candidate import TooLong
 from theory.candidates.file import arguments_of, run
-from theory.formulas.formula import Domain, Formula, mentions, nodes
+from theory.formulas.formula import Domain, F, Formula, U, mentions, nodes, rewrite
 from theory.numbers.balls import NotFinite, Number, Undecided, ball, precision
 from theory.numbers.ranges import Range
 
 NEAR = 200  # every staleness up to here is read
 FAR = 16  # so many random ones beyond
 FARTHEST = 10**6
+SHARES = 64  # so many random arguments of a distortion
 LIMIT_S = 2.0  # after which no further staleness is read
 _SHARES = (Fraction(0), Fraction(1, 7), Fraction(1, 2), Fraction(5, 6), Fraction(1))  # values of F in turn
 _SAMPLES = 3  # values of the parameters in turn
@@ -98,6 +99,48 @@ def difference(source: str, name: str, formula: Formula, parameters: Mapping[str
             f"from it {_shown(read)}"
         )
     return None
+
+
+def distortion_difference(source: str, name: str, formula: Formula, parameters: Mapping[str, Range]) -> str | None:
+    """Where a distortion's formula says something else than its file, or None; see :func:`difference`."""
+    function = _quietly(lambda: run(source, name))["distortion"]
+    at_share = rewrite(formula, lambda node: F if node == U else None)
+    chosen = list(itertools.islice(samples(dict(parameters)), _SAMPLES)) or [{}]
+    started = time.monotonic()
+    for place, share in enumerate(_shares()):
+        if place and time.monotonic() - started > LIMIT_S:
+            return None
+        values = chosen[place % len(chosen)]
+        setting = _AtPoint(share, values)
+        numbers = {key: sympy.Rational(str(known.low)) for key, known in values.items()}
+        with precision(_BITS):
+            if _is_too_long(at_share, setting, 0):
+                continue
+            read = _value(lambda: compiled(at_share, setting)(0))  # noqa: B023
+            written = _value(lambda: _distorted(function, share, numbers))  # noqa: B023
+            if read is None or written is None or _agree(read, written):
+                continue
+        where = f"g({share})" + "".join(f", {key} = {known.low}" for key, known in sorted(values.items()))
+        return (
+            f"read twice, the candidate differs: the file says {where} = {_shown(written)}, the formula that was read "
+            f"from it {_shown(read)}"
+        )
+    return None
+
+
+def _distorted(function: Any, share: Fraction, numbers: Mapping[str, sympy.Rational]) -> Any:
+    """What a file's distortion says at a number."""
+    keywords = arguments_of(function, sympy.Rational(share.numerator, share.denominator), numbers.get, "distortion")
+    said = sympy.sympify(_quietly(lambda: function(**keywords)))
+    return said.subs({s: numbers[s.name] for s in said.free_symbols if s.name in numbers})
+
+
+def _shares() -> Iterator[Fraction]:
+    """The numbers in [0, 1] to read a distortion at: the ends, eighths, and some random ones."""
+    draws = random.Random(0)
+    yield from (Fraction(part, 8) for part in (0, 8, 4, 2, 6, 1, 3, 5, 7))
+    for _ in range(SHARES):
+        yield Fraction(draws.randrange(1, 720), 720)
 
 
 def _staleness(domain: Domain) -> Iterator[int]:
@@ -196,7 +239,7 @@ def _agree(read: Number | _NoNumber, written: Number | _NoNumber) -> bool:
 def _is_too_long(formula: Formula, setting: Setting, tau: int) -> bool:
     """Whether SymPy, which computes exactly, would need very long numbers for some part of the formula."""
     for node in nodes(formula):
-        if node[0] not in ("power", "exp", "factorial"):
+        if node[0] not in ("power", "exp", "factorial", "harmonic"):
             continue
         try:
             of = ball(compiled(node[1], setting)(tau))

@@ -137,9 +137,10 @@ class _Reports:
 
     def side(self, law: Law | None, value: Fraction) -> int:
         """The sign of E[C] - 1 at a value; 0 where it is not known."""
-        if law is None:
+        candidate = self.on(ranges.number(value)).candidate
+        if law is None or candidate.formula is None:
             return 0
-        question = question_about(self.on(ranges.number(value)).candidate, law)
+        question = question_about(candidate, law)
         try:
             with precision(PRECISIONS[0]), limited(self._limit_s):
                 return sign(question.setting.mean(question.formula) - 1)

@@ -18,6 +18,7 @@ from theory.formulas.formula import (
     ZERO,
     F,
     Formula,
+    U,
     add,
     divide,
     is_whole,
@@ -31,6 +32,8 @@ _LARGEST = 10**4000  # Python writes no integers of more than 4,300 digits
 tau = sympy.Symbol("tau", integer=True, nonnegative=True)
 #: What ``F`` is inside ``step_size(tau, F)``: the distribution function at τ.
 distribution = sympy.Symbol("F", real=True, nonnegative=True)
+#: What a distortion is a function of, a number in [0, 1].
+share = sympy.Symbol("u", real=True, nonnegative=True)
 #: The mean under the law, of an expression in τ.
 mean = sympy.Function("mean", real=True)
 
@@ -73,6 +76,8 @@ def translated(expression: Any, parameters: frozenset[str] = frozenset()) -> For
         return TAU
     if expression == distribution:
         return F
+    if expression == share:
+        return U
     if expression == sympy.pi:
         return PI
     if expression == sympy.E:
@@ -179,6 +184,17 @@ def _is_natural(formula: Formula) -> bool:
     return formula == TAU or (formula[0] in ("sum", "product") and all(_is_natural(part) for part in formula[1:]))
 
 
+def _harmonic(x: Formula, order: Formula = ONE) -> Formula:
+    if order != ONE:
+        raise Untranslatable("harmonic is known here for the sum of 1/k, of no other power")
+    return ("harmonic", x)
+
+
+def _beta(x: Formula, y: Formula) -> Formula:
+    of_x, of_y, of_both = (("factorial", subtract(z, ONE)) for z in (x, y, add(x, y)))
+    return divide(multiply(of_x, of_y), of_both)
+
+
 def _logarithm(x: Formula, base: Formula | None = None) -> Formula:
     return ("log", x) if base is None else divide(("log", x), ("log", base))
 
@@ -205,6 +221,9 @@ _FUNCTIONS: dict[str, Callable[..., Formula]] = {
     "cosh": _half_of_exponentials(1),
     "factorial": lambda x: ("factorial", x),
     "gamma": lambda x: ("factorial", subtract(x, ONE)),
+    "loggamma": lambda x: ("log", ("factorial", subtract(x, ONE))),
+    "beta": _beta,
+    "harmonic": _harmonic,
     "binomial": _binomial,
     "mean": lambda x: ("mean", x),
 }

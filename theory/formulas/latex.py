@@ -13,7 +13,14 @@ _GREEK = {
 }
 _RELATIONS = {"less": "<", "at_most": r"\le", "equal": "=", "and": r"\wedge", "or": r"\vee"}
 _NAMED = {"log": r"\log", "sin": r"\sin", "cos": r"\cos", "atan": r"\arctan", "min": r"\min", "max": r"\max"}
-_SYMBOLS = {"pi": r"\pi", "tau": r"\tau", "F": r"F(\tau)", "infinite": r"\infty", "undefined": r"\text{undefined}"}
+_SYMBOLS = {
+    "pi": r"\pi",
+    "tau": r"\tau",
+    "u": "u",
+    "F": r"F(\tau)",
+    "infinite": r"\infty",
+    "undefined": r"\text{undefined}",
+}
 # What binds how strongly: what binds less than its place asks for stands in parentheses.
 _ANY, _RELATION, _SUM, _PRODUCT, _POWER, _ATOM = range(6)
 
@@ -66,6 +73,8 @@ def _written(formula: Formula) -> tuple[str, int]:
         return rf"\left\lfloor {latex(parts[0])} \right\rfloor", _ATOM
     if name == "factorial":
         return f"{latex(parts[0], _ATOM)}!", _POWER
+    if name == "harmonic":
+        return f"H_{{{latex(parts[0])}}}", _ATOM
     if name == "modulo":
         return rf"{latex(parts[0], _PRODUCT)} \bmod {latex(parts[1], _POWER)}", _SUM
     if name == "mean":

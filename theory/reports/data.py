@@ -21,10 +21,12 @@ def as_json(report: Report) -> dict[str, Any]:
         }
         for repair in report.repairs
     ]
+    formula = report.candidate.distortion if report.candidate.is_distortion else report.candidate.formula
     return {
         "candidate": report.candidate.name,
         "formula": None if report.candidate.formula is None else text(report.candidate.formula),
-        "latex": None if report.candidate.formula is None else latex(report.candidate.formula),
+        "latex": None if formula is None else latex(formula),
+        "distortion": None if report.candidate.distortion is None else text(report.candidate.distortion),
         "cdf": report.candidate.cdf,
         "verdict": report.verdict.value,
         "conditions": {decision.condition: _decision_json(decision) for decision in report.decisions},

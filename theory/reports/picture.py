@@ -36,6 +36,8 @@ def require_drawable(candidates: Sequence[Candidate], path: str) -> None:
     if Path(path).suffix.lower() not in FORMATS:
         raise CandidateError(f"--plot must end with {', '.join(FORMATS)}, got {path}")
     for candidate in candidates:
+        if candidate.is_distortion:
+            raise CandidateError(f"{candidate.name}: --plot draws functions of the staleness, and this is a distortion")
         for name, known in candidate.parameters.items():
             if not known.is_point():
                 raise CandidateError(f"{candidate.name}: --plot needs one value of {name}, --set {name}=VALUE")

@@ -21,10 +21,12 @@ COLOURS = {Verdict.PROVED: "green", Verdict.REFUTED: "red", Verdict.UNKNOWN: "ye
 def print_report(report: Report) -> None:
     """Prints the verdicts on a candidate, and those on its repair."""
     console = Console()
-    formula = report.candidate.formula
-    console.print(
-        f"[bold]{escape(report.candidate.name)}[/]: C(τ) = {escape('?' if formula is None else text(formula))}"
-    )
+    formula, distortion = report.candidate.formula, report.candidate.distortion
+    of, shown_formula = ("g(u)", distortion) if report.candidate.is_distortion else ("C(τ)", formula)
+    written = "?" if shown_formula is None else text(shown_formula)
+    console.print(f"[bold]{escape(report.candidate.name)}[/]: {of} = {escape(written)}")
+    if report.candidate.is_distortion:
+        console.print("C(τ) = (g(F(τ)) - g(F(τ⁻)))/p(τ) where the law has mass; F(τ) = P[T ≤ τ], F(τ⁻) = P[T < τ].")
     if formula is not None and "F" in text(formula):
         console.print(f"F is the {report.candidate.cdf} distribution function of the staleness.")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -34,7 +36,7 @@ def print_report(report: Report) -> None:
         _add_rows(table, decision.condition, decision)
     console.print(table)
     for repair in report.repairs:
-        where = "under every law" if repair.mean is None else f"under {repair.law}"
+        where = "under every law" if repair.law is None else f"under {repair.law}"
         console.print(
             f"Repair {where}: divide C by E[C]{'' if repair.mean is None else ' ' + shown(repair.mean)}. Then:"
         )

@@ -106,3 +106,12 @@ def test_the_file_may_name_the_law(tmp_path, capsys):
     path.write_text(TAIL + "distribution = 'uniform:0:3'\n")
     assert bounds.main([str(path), "--theorem", "pl", *GIVEN]) == 0
     assert "uniform:0:3" in capsys.readouterr().out
+
+
+def test_beside_tails_best_amplitude_stands_the_best_truncated_line(candidate, capsys):
+    argv = [candidate, "--theorem", "convex", "--distribution", "geometric:1/8", "--distance", "1", *GIVEN]
+    bounds.main([*argv, "--step-size", "1/20"])
+    out = " ".join(capsys.readouterr().out.split())
+    # 1/20 with E[τ] = 7: constant has V = 1.7
+    assert "the truncated line (1 − τ/θ)₊/E[(1 − T/θ)₊] with θ ≈ 35.3776 has the least: ≈ 1.6089505" in out
+    assert "94.64 % of the constant's" in out
