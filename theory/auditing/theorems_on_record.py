@@ -176,8 +176,8 @@ def theorems(commits: Commits, numbers: Numbers, workers: int, independence: Rem
     exact = {name: as_fmpq(Fraction(value)) for name, value in known.items() if value is not None}
     step = None if numbers.learning_rate is None else as_fmpq(Fraction(numbers.learning_rate))
     remarks = []
-    for key, theorem in THEOREMS.items():
-        if key == "trace":
+    for theorem in THEOREMS.values():
+        if "execution" in theorem.needs:
             continue
         if missing := theorem.missing(exact):
             remarks.append(Remark(theorem.title, None, f"not looked at: needs {', '.join(missing)}"))
