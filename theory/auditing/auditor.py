@@ -151,9 +151,16 @@ def audit(
         raise ValueError("loss_fn and batches must be given together")
     if loss_fn is not None and (result is None or result.initial_params is None):
         raise ValueError("loss_fn needs a TrainResult with initial_params, at which it is looked at")
-    given = {"learning_rate": learning_rate, "smoothness": smoothness, "noise": noise, "gap": gap,
-             "distance": distance, "mu": mu, "infimum": infimum}  # fmt: skip
-    numbers = Numbers(**{name: problem_numbers.allowed(name, value) for name, value in given.items()})
+    allowed = problem_numbers.allowed
+    numbers = Numbers(
+        learning_rate=allowed("learning_rate", learning_rate),
+        smoothness=allowed("smoothness", smoothness),
+        noise=allowed("noise", noise),
+        gap=allowed("gap", gap),
+        distance=allowed("distance", distance),
+        mu=allowed("mu", mu),
+        infimum=allowed("infimum", infimum),
+    )
     recorded = Recorded(execution, result, loss_fn, batches, tx, learning_rate, optimizer)
     return audit_recorded(recorded, numbers, versions=versions, seed=seed)
 

@@ -70,7 +70,7 @@ def step_conditions(execution: Execution, commits: Commits, numbers: Numbers, ev
     assert alpha is not None
     assert numbers.smoothness is not None
     smoothness = numbers.smoothness
-    checked = trace_condition(commits.staleness, alpha, smoothness=smoothness, mu=usable_mu(numbers, alpha))
+    checked = trace_condition(commits.staleness, alpha, smoothness=smoothness)
     most = float(checked.load.max())
     by = _by(numbers, "smoothness", "L")
     holds = _holds(checked.verdict, len(checked.violated), len(alpha))
@@ -196,7 +196,10 @@ def _comparison(
 
 def _remark(compared: Comparison, sentence: str, blind: str, told: dict[str, Any], evidence: Evidence) -> Remark:
     holds = compared.condition is Verdict.PROVED
-    sentence += f", {blind}" if holds else ", if the step condition held"
+    own = (
+        "its own step condition, which has μ in it," if compared.form == "Polyak-Łojasiewicz" else "the step condition"
+    )
+    sentence += f", {blind}" if holds else f", if {own} held"
     if compared.measured is not None:
         sentence += f"; measured {compared.measured}"
         if evidence.words and compared.form != "Polyak-Łojasiewicz":

@@ -150,7 +150,8 @@ def summary(remarks: Sequence[Remark], comparisons: Sequence[Comparison]) -> str
     doubts = list(dict.fromkeys(doubt for one in holding for doubt in one.doubts))
     if by_name["plain SGD"].verdict is not Verdict.PROVED:
         doubts.append("if it was plain SGD")
-    sentence = f"{_names(holding)} {'holds' if len(_letters(holding)) == 1 else 'hold'} for the steps of this run, "
+    conditions, hold = ("condition", "holds") if len(_letters(holding)) == 1 else ("conditions", "hold")
+    sentence = f"The step {conditions} of {_names(holding)} {hold} for this run, "
     return sentence + _compared(holding) + (f" ({'; '.join(doubts)})." if doubts else ".")
 
 

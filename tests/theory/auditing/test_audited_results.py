@@ -67,7 +67,9 @@ def test_what_is_measured_of_a_run_that_falls_steeply_does_not_contradict_the_bo
 def test_the_result_is_the_first_sentence_then_the_table(falling):
     audit = theory.audit(*falling, smoothness=2.0, noise=0.0, gap=1.0, infimum=0.0)
     lines = audit.text().splitlines()
-    sentence = "Theorems E and H hold for the steps of this run, and what was measured is within their bounds."
+    sentence = (
+        "The step conditions of Theorems E and H hold for this run, and what was measured is within their bounds."
+    )
     assert lines[0] == audit.summary == sentence
     assert lines[1] == "sequential, 1 workers, 120 commits"
     assert lines[2].split() == ["theorem", "condition", "bound", "measured", "result"]

@@ -191,7 +191,7 @@ def test_every_scheme_is_audited(scheme):
     assert (remark(audit, "consistent reads").verdict is Verdict.UNKNOWN) == (scheme == "hogwild")
     assert json.dumps(audit.record(), allow_nan=False)
     assert f"\n{scheme}" in audit.text()
-    assert audit.text().startswith("Theorems E and H hold for the steps of this run")
+    assert audit.text().startswith("The step conditions of Theorems E and H hold for this run")
 
 
 def test_parameters_along_a_run_are_those_of_its_versions():

@@ -125,7 +125,11 @@ PLAIN = Remark("plain SGD", Verdict.PROVED, "yes")
             [],
             "held against this run: needs noise.",
         ),
-        ([PLAIN], [Comparison(*E, Measured(0.5, 0.1), ())], "Theorem E holds for the steps of this run, and what was"),
+        (
+            [PLAIN],
+            [Comparison(*E, Measured(0.5, 0.1), ())],
+            "The step condition of Theorem E holds for this run, and what was",
+        ),
         ([PLAIN], [Comparison(*E, Measured(0.5, 0.2), ())], "within its bound cannot be told in every case."),
         (
             [PLAIN],

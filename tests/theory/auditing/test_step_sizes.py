@@ -41,12 +41,16 @@ UPDATES = {
 }
 
 
-def found(name, given=None, **more):
+def watched_steps(name, **more):
     pool = Pool([np.zeros(2, np.float32)], STEPS)
-    seen, _ = watched(
+    return watched(
         taken(UPDATES[name] if isinstance(name, str) else name, **more),
         FACTOR, pool, lambda x, batch: (SCALES @ x**2 / 2, SCALES * x), versions=1000,
     )  # fmt: skip
+
+
+def found(name, given=None, **more):
+    seen, _ = watched_steps(name, **more)
     return of_run(Recorded(None, optimizer="sgd"), COMMITS, seen, given)
 
 
@@ -89,6 +93,14 @@ def test_steps_along_the_gradient_with_other_lengths_are_doubted(name):
 
 def test_the_step_sizes_of_a_schedule_are_those_that_were_applied():
     np.testing.assert_allclose(found("schedule").values, 0.05 * FACTOR / np.arange(1, STEPS + 1), rtol=1e-3)
+
+
+def test_under_a_schedule_means_have_the_weights_of_the_steps():
+    _, along = watched_steps("schedule")
+    squares = np.array([np.sum((SCALES * step.before) ** 2) for step in taken(UPDATES["schedule"])])
+    alpha = FACTOR / np.arange(1, STEPS + 1)
+    assert along.squared_gradient.value == pytest.approx(alpha @ squares / alpha.sum(), rel=1e-3)
+    assert along.squared_gradient.value != pytest.approx(FACTOR @ squares / FACTOR.sum(), rel=0.1)
 
 
 def test_steps_that_rounding_hides_tell_nothing():

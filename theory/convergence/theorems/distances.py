@@ -80,8 +80,8 @@ def distance_condition(step_sizes: np.ndarray, *, smoothness: float) -> Distance
 
     Example:
       >>> condition = distance_condition(np.array([0.25, 0.5, 1.0]), smoothness=2.0)
-      >>> condition.verdict.value, condition.largest, condition.violated.tolist()
-      ('REFUTED', 2.0, [2])
+      >>> condition.verdict.value, condition.largest, int(condition.violated[0])
+      ('REFUTED', 2.0, 2)
     """
     alpha = _checked(step_sizes, smoothness)
     near = np.flatnonzero(smoothness * alpha > 1 - 1e-9)
@@ -153,10 +153,17 @@ def distance_bound(
         assert distance is not None
         total = 2 * math.fsum(alpha)
         scale, start, bounds = 1 / total, distance**2 / total, "Σ α_k(f(x_k) − f*) / Σ α_k"
-    parts = [float(start), math.fsum(scale * of_distance), math.fsum(scale * of_noise)]
+    by_distance, by_noise = math.fsum(scale * of_distance), math.fsum(scale * of_noise)
     condition = distance_condition(alpha, smoothness=smoothness)
     widened = 1 + slack
-    return DistanceBound(math.fsum(parts) * widened, bounds, *(part * widened for part in parts), condition)
+    return DistanceBound(
+        value=(start + by_distance + by_noise) * widened,
+        bounds=bounds,
+        start=start * widened,
+        distance=by_distance * widened,
+        noise=by_noise * widened,
+        condition=condition,
+    )
 
 
 def _checked(step_sizes: np.ndarray, smoothness: float) -> np.ndarray:
