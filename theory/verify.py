@@ -25,7 +25,8 @@ AUDITED = {
     "learning-rate": "learning rate η of plain SGD; by default that of the run",
     "L": "smoothness L of the objective, in [f]/[x]²; by default estimated from the run",
     "sigma": "standard deviation σ of a gradient's noise, in [f]/[x]; by default estimated from the run",
-    "delta": "initial gap Δ = f(x₀) − inf f, in [f]; by default estimated from the run",
+    "delta": "initial gap Δ = f(x₀) − inf f, in [f]; by default estimated from the run and --infimum",
+    "infimum": "least value inf f of the objective, in [f]; by default 0 is assumed, and the audit says so",
     "distance": "initial distance D = |x₀ − x*|, in [x]; bounds that need it are left out without it",
     "mu": "Polyak-Łojasiewicz constant μ, in [f]/[x]²; bounds that need it are left out without it",
 }
@@ -89,6 +90,13 @@ def parser() -> argparse.ArgumentParser:
     recorded_run.add_argument("--data-dir", metavar="FOLDER", help="folder that has the run's data set now")
     for flag, meaning in AUDITED.items():
         recorded_run.add_argument(f"--{flag}", type=float, metavar="X", help=meaning)
+    recorded_run.add_argument(
+        "--versions",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="most versions of the parameters at which what theorems bound is measured (default %(default)s)",
+    )
     return command
 
 
@@ -232,15 +240,15 @@ def _audit(options: argparse.Namespace) -> int:
 
     from theory.auditing import recorded_run
     from theory.auditing.auditor import audit_recorded
-    from theory.auditing.theorems_on_record import Numbers
+    from theory.auditing.problem_numbers import Numbers, allowed
 
+    given = {flag: allowed(f"--{flag}", getattr(options, flag.replace("-", "_"))) for flag in AUDITED}
     run = recorded_run.load(options.execution, data_dir=None if options.data_dir is None else Path(options.data_dir))
-    rate = run.learning_rate if options.learning_rate is None else options.learning_rate
-    for flag in AUDITED:
-        value = getattr(options, flag.replace("-", "_"))
-        if value is not None and not (value > 0 or (flag == "sigma" and value == 0)):
-            raise CandidateError(f"--{flag} must be > 0, got {value:g}")
-    findings = audit_recorded(run, Numbers(rate, options.L, options.sigma, options.delta, options.distance, options.mu))
+    rate = run.learning_rate if given["learning-rate"] is None else given["learning-rate"]
+    numbers = Numbers(
+        rate, given["L"], given["sigma"], given["delta"], given["distance"], given["mu"], given["infimum"]
+    )
+    findings = audit_recorded(run, numbers, versions=options.versions)
     if options.json:
         _print_json(findings.record())
     else:

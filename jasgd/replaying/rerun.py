@@ -35,6 +35,7 @@ class Commit(NamedTuple):
     version: int  # commits before this one
     rows: range  # its rows in the execution; none for a commit of Hogwild's that did not end
     grads: tuple[Leaves, ...]  # one per row
+    reads: tuple[Leaves, ...]  # the parameters that each was computed on
 
 
 class Rerun:
@@ -100,7 +101,7 @@ class Rerun:
                     kept[version] = self._store.read()
                 rows = range(start, stop)
                 if not rows:  # a commit of Hogwild's that did not end
-                    yield Commit(version, rows, ())
+                    yield Commit(version, rows, (), ())
                     continue
                 computed = []
                 for row in rows:
@@ -115,7 +116,8 @@ class Rerun:
                 factor = self._store.commit(computed, version - int(ex.version_read[start]))
                 for row, one in zip(rows, computed, strict=True):
                     self._compare(row, one, factor)
-                yield Commit(version, rows, tuple(one.grads for one in computed))
+                grads, reads = tuple(one.grads for one in computed), tuple(one.read for one in computed)
+                yield Commit(version, rows, grads, reads)
 
     def now(self) -> tuple[Any, Any]:
         """Parameters and optimizer state; valid until the next commit, which may take their memory over."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -158,43 +157,3 @@ def load(path: str | Path, *, data_dir: Path | None = None) -> Recorded:
         return Recorded(execution, TrainResult.load(path), None, None, None, rate, optimizer, reason)
     result = TrainResult.load(path, params_like=problem.params)
     return Recorded(execution, result, problem.loss_fn, problem.batches, recipe.transformation(), rate, optimizer)
-
-
-def params_along(recorded: Recorded, versions: list[int]) -> list[Any]:
-    """The parameters at some versions of a run, by replaying it.
-
-    Args:
-      recorded: with a result, its loss, batches and transformation.
-      versions: in rising order.
-
-    Returns:
-      Copies of the parameters at each; bits may differ from those of the run where it cannot be replayed to the bit.
-
-    Raises:
-      ValueError: without a result.
-    """
-    import jax
-    import jax.numpy as jnp
-
-    from jasgd.replaying.rerun import Rerun
-
-    if recorded.result is None:
-        raise ValueError("recorded must have a result, whose parameters are replayed")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        rerun = Rerun(
-            recorded.result,
-            recorded.loss_fn,
-            recorded.tx,
-            recorded.batches,
-            upto=max(versions),
-            strict=False,
-            device=None,
-        )
-    remaining, copies = set(versions), []
-    if 0 in remaining:
-        copies.append(jax.tree.map(jnp.copy, rerun.now()[0]))
-    for commit in rerun.commits():
-        if commit.version + 1 in remaining:
-            copies.append(jax.tree.map(jnp.copy, rerun.now()[0]))
-    return copies

@@ -15,8 +15,9 @@ import jasgd
 import theory
 from jasgd import cluster
 from jasgd.record.execution import Execution, ExecutionError, row_dtype
-from theory.auditing.curvature import Probe
-from theory.auditing.recorded_run import Commits, load, params_along
+from theory.auditing.measuring.curvature import Probe
+from theory.auditing.recorded_run import Commits, Recorded, load
+from theory.auditing.replayed_steps import begun, steps
 from theory.decisions.verdict import Verdict
 from theory.verify import main
 
@@ -150,9 +151,7 @@ def test_an_execution_of_independent_delays_is_audited():
 
 def test_curvature_and_noise_of_a_quadratic_are_found():
     loss_fn, batches = quadratic([3.0, 1.0, -5.0], 0.5)  # the largest in absolute value is negative
-    local = Probe(loss_fn, batches).estimate(jnp.array([1.0, 1.0, 1.0]))
-    # A list of batches, which train takes, is one here as well.
-    assert local == Probe(loss_fn, [batches(t) for t in range(16)]).estimate(jnp.array([1.0, 1.0, 1.0]))
+    local = Probe(loss_fn, [batches(t) for t in range(16)]).estimate(jnp.array([1.0, 1.0, 1.0]))
     assert local.converged
     assert local.smoothness == pytest.approx(5.0, rel=0.02)
     assert local.noise**2 == pytest.approx(0.25 * 16 / 15, rel=1e-4)  # half of 16 batches each way, unbiased
@@ -160,12 +159,12 @@ def test_curvature_and_noise_of_a_quadratic_are_found():
 
 
 def test_curvature_where_there_is_none_and_with_aux():
-    probe = Probe(lambda w, b: (w.sum() * b, {"n": 1.0}), lambda ticket: np.float32(1), has_aux=True)
+    probe = Probe(lambda w, b: (w.sum() * b, {"n": 1.0}), [np.float32(1)] * 16, has_aux=True)
     local = probe.estimate(jnp.ones(3))
     assert local.smoothness == 0.0
     assert local.noise == 0.0
     with pytest.raises(ValueError, match="at least 2"):
-        Probe(lambda w, b: w.sum(), lambda ticket: 0.0, count=1)
+        Probe(lambda w, b: w.sum(), [0.0])
 
 
 @pytest.mark.newest
@@ -180,7 +179,7 @@ def test_a_threaded_run_with_its_loss_has_estimates_and_bounds_that_are_no_proof
     assert along["measured"] <= along["bound"]
     audited = theory.audit(result, loss_fn, tx, batches, learning_rate=0.05, smoothness=2.0, noise=0.2, gap=4.0)
     assert remark(audited, "Theorem E, non-convex").verdict is None  # all three are known here, and Δ < 4
-    assert "if delays do not look at the noise" in remark(audited, "Theorem E, non-convex").text
+    assert "if delays and step sizes do not look at the noise" in remark(audited, "Theorem E, non-convex").text
     assert remark(audited, "Theorem E, non-convex").numbers["measured"] == along["measured"]
 
 
@@ -191,18 +190,18 @@ def test_every_scheme_is_audited(scheme):
     assert remark(audit, "conservation of staleness").verdict is Verdict.PROVED
     assert (remark(audit, "consistent reads").verdict is Verdict.UNKNOWN) == (scheme == "hogwild")
     assert json.dumps(audit.record(), allow_nan=False)
-    assert audit.text().startswith(scheme)
+    assert f"\n{scheme}" in audit.text()
+    assert audit.text().startswith("The step conditions of Theorems E and H hold for this run")
 
 
 def test_parameters_along_a_run_are_those_of_its_versions():
     result, loss_fn, tx, batches = trained("locked")
-    from theory.auditing.recorded_run import Recorded
-
-    recorded = Recorded(result.execution, result, loss_fn, batches, tx)
-    along = params_along(recorded, [0, 1, 60, 120])
-    np.testing.assert_array_equal(along[0], result.initial_params)
-    np.testing.assert_array_equal(along[-1], result.params)
-    np.testing.assert_array_equal(along[2], jasgd.replay(result, loss_fn, tx, batches, upto=60).params)
+    taken = list(steps(begun(Recorded(result.execution, result, loss_fn, batches, tx))))
+    np.testing.assert_array_equal(taken[0].before, result.initial_params)
+    np.testing.assert_array_equal(taken[-1].after, result.params)
+    np.testing.assert_array_equal(taken[60].before, jasgd.replay(result, loss_fn, tx, batches, upto=60).params)
+    for step, version in zip(taken, result.execution.version_read.tolist(), strict=True):
+        np.testing.assert_array_equal(step.reads[0], taken[version].before)
 
 
 def test_momentum_and_adam_are_not_what_the_theorems_are_about():
@@ -218,6 +217,8 @@ def test_bad_input_is_refused():
         theory.audit("runs/mine")
     with pytest.raises(ValueError, match="smoothness must be > 0, got -1"):
         theory.audit(execution, smoothness=-1)
+    with pytest.raises(ValueError, match="versions must be an integer ≥ 100, got 10"):
+        theory.audit(execution, versions=10)
     with pytest.raises(ValueError, match="loss_fn and batches must be given together"):
         theory.audit(execution, lambda w, b: 0.0)
     with pytest.raises(ValueError, match="needs a TrainResult"):
@@ -286,7 +287,8 @@ def test_the_command_audits_a_run_of_the_command_line(tmp_path):
     remarks = {one["name"]: one for one in json.loads(completed.stdout)["remarks"]}
     assert remarks["plain SGD"]["verdict"] == "PROVED"
     assert remarks["admissible learning rate"]["numbers"]["learning_rate"] == 0.02
-    assert "by replaying it" in remarks["squared gradient along the run"]["told"]
+    assert "all 80 versions, 4 mini-batches each" in remarks["Theorem E, non-convex"]["told"]
+    assert remarks["replay"]["verdict"] == "PROVED"
     recorded = load(tmp_path / "run")
     assert jax.tree.leaves(recorded.result.params)[0].ndim >= 1
     (tmp_path / "run" / "recipe.json").unlink()

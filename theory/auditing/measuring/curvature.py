@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-
-from jasgd.data import as_batches
 
 BATCHES = 16  # gradients that σ and |∇f| are estimated from
 HESSIAN_BATCHES = 4  # of them, those whose mean loss the curvature is that of
@@ -51,34 +49,34 @@ class Probe:
 
     Args:
       loss_fn: ``loss_fn(params, batch) -> loss``, or ``(loss, aux)`` with ``has_aux``.
-      batches: a function of a ticket.
+      batches: the mini-batches, at least two.
       has_aux: whether ``loss_fn`` returns aux.
-      count: mini-batches, ≥ 2.
+
+    Attributes:
+      gradient: loss and gradient of a mini-batch at some parameters, compiled.
 
     Raises:
       ValueError: for fewer than two mini-batches.
 
     Example:
       >>> import numpy as np
-      >>> probe = Probe(lambda w, b: 2 * jnp.sum((w - b) ** 2), lambda ticket: np.float32(ticket % 2))
+      >>> batches = [np.float32(ticket % 2) for ticket in range(16)]
+      >>> probe = Probe(lambda w, b: 2 * jnp.sum((w - b) ** 2), batches)
       >>> local = probe.estimate(jnp.array([1.0]))  # f = 2(w - b)², b = 0 or 1: gradients 4 and 0, curvature 4
       >>> round(local.smoothness, 4), round(local.noise**2, 3), round(local.loss, 3)
       (4.0, 4.267, 1.0)
     """
 
-    def __init__(
-        self, loss_fn: Callable[..., Any], batches: Callable[[int], Any], *, has_aux: bool = False, count: int = BATCHES
-    ):
-        if count < 2:
-            raise ValueError(f"count must be at least 2 mini-batches, got {count}")
-        draw = as_batches(batches)
-        self._batches = [draw(ticket) for ticket in range(count)]
+    def __init__(self, loss_fn: Callable[..., Any], batches: Sequence[Any], *, has_aux: bool = False):
+        if len(batches) < 2:
+            raise ValueError(f"batches must be at least 2 mini-batches, got {len(batches)}")
+        self._batches = list(batches)
 
         def loss_of(params: Any, batch: Any) -> jax.Array:
             out = loss_fn(params, batch)
             return out[0] if has_aux else out
 
-        self._gradient = jax.jit(jax.value_and_grad(loss_of))
+        self.gradient = jax.jit(jax.value_and_grad(loss_of))
 
         @jax.jit
         def curvature(params: Any, batch: Any, direction: Any) -> Any:
@@ -89,7 +87,7 @@ class Probe:
     def estimate(self, params: Any, *, curvature: bool = True) -> Local:
         """Estimates near these parameters, a pytree of floating-point arrays; smoothness is NaN without curvature."""
         params = jax.tree.map(jnp.asarray, params)
-        values = [self._gradient(params, batch) for batch in self._batches]
+        values = [self.gradient(params, batch) for batch in self._batches]
         count = len(values)
         losses, gradients = zip(*values, strict=True)
         mean = jax.tree.map(lambda *parts: sum(parts[1:], parts[0]) / count, *gradients)
