@@ -57,6 +57,11 @@ TABLE = [
     ("harmonic less log, rising", "C = harmonic(tau) - log(tau + 1) + 1", {"every": "PPRRPP"}),
     ("τ/(1+τ)", "C = tau / (1 + tau)", {"every": "PRRRPP", "poisson:8": "PRRRPP"}),
     ("2 - τ/(1+τ)", "C = 2 - tau / (1 + tau)", {"every": "PPPRPP", "poisson:8": "PPPRPP"}),
+    ("a share", "c = Symbol('c')\nC = 1 - c * tau / (1 + tau)\nparameters = {'c': (0, 1)}", {"every": "PPPRPP"}),
+    ("all of a share", "c = Symbol('c')\nC = 1 - c * tau / (3 + 2 * tau)\nparameters = {'c': '[0, 2]'}",
+     {"every": "PPPRPP", "geometric:1/8": "PPPRPP"}),
+    ("a share of either sign", "c = Symbol('c')\nC = 1 - c * tau / (1 + tau)\nparameters = {'c': '[-1, 1]'}",
+     {"every": "PPRRPP"}),
     # Far domains, and functions that are undefined before theirs.
     ("far 1/τ", "C = 1 / tau\ndomain = (10**9, None)", {"every": "PPPRPP", "uniform:1000000000:1000000002": "PPPRPP"}),
     ("far e", "C = exp(-tau / 10**9)\ndomain = (10**9, None)", {"every": "PPPRPP"}),
