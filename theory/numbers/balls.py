@@ -20,8 +20,8 @@ Number = fmpq | arb
 #: Bits of the balls: each is tried in turn until something is decided.
 PRECISIONS = (96, 256, 1024, 4096)
 _OF_A_RADIUS = 64  # bits; a radius has 30
-_LONGEST = 20_000  # bits up to which powers and factorials are kept as exact rationals
-_TOO_LONG = arb(2) ** _LONGEST
+LONGEST = 20_000  # bits up to which powers and factorials are kept as exact rationals
+_TOO_LONG = arb(2) ** LONGEST
 _MOST_ADDED = 300  # fractions of a harmonic number that is kept as an exact rational
 
 
@@ -128,7 +128,7 @@ def integer_power(base: Number, exponent: int) -> Number:
         if base in (1, -1):
             return base if exponent % 2 else fmpq(1)
         bits = max(int(base.p).bit_length(), int(base.q).bit_length())
-        if bits * abs(exponent) <= _LONGEST:
+        if bits * abs(exponent) <= LONGEST:
             return base**exponent
         base = ball(base)
     elif exponent < 0 and base.contains(0):
