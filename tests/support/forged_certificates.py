@@ -27,6 +27,7 @@ BASES = {
     "open, rising": ("b = Symbol('b')\nC = 1 + b * tau\nparameters = {'b': (0, 1)}", None),
     "parity": ("C = 1 / (1 + tau) + (-1) ** tau / (10 * (1 + tau) ** 3)", None),
     "logarithm": ("C = log(2 + tau) / (1 + tau)", None),
+    "root of a logarithm": ("C = sqrt(log(2 + tau)) / (1 + tau)", None),
     "hump": ("C = tau**2 * exp(-tau)", "poisson:8"),
     "bounded": ("C = sqrt(5 - tau)\ndomain = (0, 4)", None),
     "later": ("C = 1 / tau\ndomain = (1, None)", None),
@@ -275,7 +276,7 @@ FORGERIES: list[tuple[str, str, Alteration]] = [
     ("moments but one", "inverse", put("moments.mean_square", NOTHING)),
     ("a bound that is passed", "TAIL, every law", put("moments.most", "1")),
     ("a domain that is not finite", "inverse, every law", evidence("moments", argument="finite domain")),
-    ("a fall that is none", "logarithm", put("moments.falls.start", 1)),
+    ("a fall that is none", "root of a logarithm", put("moments.falls.start", 0)),
     # Counterexamples.
     ("a value that does not refute", "hump", evidence("positive", tau=0, value=["0", "1"])),
     ("a value that is not taken", "hump", evidence("positive", tau=0, value=["-2", "-1"])),
