@@ -27,7 +27,6 @@ BASES = {
     "open, rising": ("b = Symbol('b')\nC = 1 + b * tau\nparameters = {'b': (0, 1)}", None),
     "parity": ("C = 1 / (1 + tau) + (-1) ** tau / (10 * (1 + tau) ** 3)", None),
     "logarithm": ("C = log(2 + tau) / (1 + tau)", None),
-    "root of a logarithm": ("C = sqrt(log(2 + tau)) / (1 + tau)", None),
     "difference of roots": ("C = sqrt(tau + 1) - sqrt(tau)", None),
     "line": ("C = 1 - tau / 100000\ndomain = (0, 99999)", None),
     "hump": ("C = tau**2 * exp(-tau)", "poisson:8"),
@@ -278,41 +277,13 @@ FORGERIES: list[tuple[str, str, Alteration]] = [
     ("moments but one", "inverse", put("moments.mean_square", NOTHING)),
     ("a bound that is passed", "TAIL, every law", put("moments.most", "1")),
     ("a domain that is not finite", "inverse, every law", evidence("moments", argument="finite domain")),
-    ("a fall that is none", "root of a logarithm", put("moments.falls.start", 0)),
-    # Expansions, bounds of a domain with an end, and repairs.
-    ("an expansion from before 2 on", "difference of roots", put("positive.mass.start", 1)),
-    ("an expansion of what has none", "TAIL, every law", put("positive.mass", {"argument": "expansion", "start": 4})),
-    ("an expansion with a period", "difference of roots", put("positive.mass.period", 0)),
-    ("steps that rise", "linear", verdict("decreasing", tail={"argument": "steps", "start": 4})),
-    ("ratios that rise", "linear", verdict("decreasing", tail={"argument": "ratios", "start": 4})),
-    ("steps from too early on", "difference of roots", put("decreasing.tail.start", 1)),
-    ("bounds up to before the end", "line", put("positive.mass.last", 99998)),
-    ("bounds up to beyond the end", "line", put("positive.mass.last", 100000)),
     (
-        "bounds up to an end that is not there",
-        "inverse, every law",
-        put("positive.mass", {"argument": "bounds up to", "start": 0, "last": 9, "least": "0", "open": True}),
-    ),
-    ("bounds up to that do not hold", "line", put("positive.mass.least", "1/2")),
-    (
-        "a repair of what is none",
-        "difference of roots",
+        "a fall that is none",
+        "logarithm",
         evidence(
-            "positive",
-            scaled={
-                "defined": {"argument": "bounds", "start": 0},
-                "positive": {"mass": {"argument": "expansion", "start": 2}},
-                "moments": {"argument": "bounds", "start": 4, "most": "1"},
-            },
+            "moments", argument="falls", above=BOUNDS, falls={"argument": "elasticity", "start": 1, "most": "-0.1"}
         ),
     ),
-    ("a repair without moments", "difference of roots", put("claims.7.evidence.scaled.moments", NOTHING)),
-    (
-        "a repair of what may not be positive",
-        "difference of roots",
-        put("claims.7.evidence.scaled.positive.mass.start", 1),
-    ),
-    ("a repair that keeps the amplitude", "difference of roots", put("claims.7.condition", "amplitude")),
     # Counterexamples.
     ("a value that does not refute", "hump", evidence("positive", tau=0, value=["0", "1"])),
     ("a value that is not taken", "hump", evidence("positive", tau=0, value=["-2", "-1"])),
@@ -378,9 +349,6 @@ VARIANTS: list[tuple[str, str, Alteration]] = [
             {"argument": "dominant term", "start": 64, "period": 4, "signs": [1, 1, 1, 1], "share": "0.95"},
         ),
     ),
-    ("a later start of an expansion", "difference of roots", put("positive.mass.start", 9)),
-    ("a later start of steps", "difference of roots", put("decreasing.tail.start", 50)),
-    ("ratios in place of steps", "difference of roots", put("decreasing.tail.argument", "ratios")),
     ("a later start of an elasticity", "logarithm", put("decreasing.tail.start", 7)),
     ("a later start of what rises", "logarithm", put("amplitude.above.start", 9)),
     ("each part by itself", "inverse", put("defined.argument", "parts")),
@@ -396,6 +364,13 @@ VARIANTS: list[tuple[str, str, Alteration]] = [
     ("a larger share", "parity", put("decreasing.tail.share", "999/1000")),
     ("a larger elasticity", "logarithm", put("decreasing.tail.most", "-1e-1")),
     ("a larger bound", "TAIL, every law", put("moments.most", "100")),
+    (
+        "a fall in place of a bound",
+        "logarithm",
+        evidence(
+            "moments", argument="falls", above=BOUNDS, falls={"argument": "elasticity", "start": 4, "most": "-0.1"}
+        ),
+    ),
     ("a bound from later on", "inverse, every law", put("moments.start", 3)),
     ("a wider supremum", "steps", put("amplitude.sup", {"least": "1/4", "at": 12, "most": "3/4", "start": 20})),
     ("no supremum", "inverse", put("amplitude.sup", NOTHING)),
