@@ -27,6 +27,8 @@ BASES = {
     "open, rising": ("b = Symbol('b')\nC = 1 + b * tau\nparameters = {'b': (0, 1)}", None),
     "parity": ("C = 1 / (1 + tau) + (-1) ** tau / (10 * (1 + tau) ** 3)", None),
     "logarithm": ("C = log(2 + tau) / (1 + tau)", None),
+    "difference of roots": ("C = sqrt(tau + 1) - sqrt(tau)", None),
+    "line": ("C = 1 - tau / 100000\ndomain = (0, 99999)", None),
     "hump": ("C = tau**2 * exp(-tau)", "poisson:8"),
     "bounded": ("C = sqrt(5 - tau)\ndomain = (0, 4)", None),
     "later": ("C = 1 / tau\ndomain = (1, None)", None),
