@@ -201,7 +201,7 @@ def _print(report: Report) -> None:
         _add_rows(table, decision.condition, decision)
     console.print(table)
     for repair in report.repairs:
-        where = "under every law" if repair.mean is None else f"under {repair.law}"
+        where = "under every law" if repair.law is None else f"under {repair.law}"
         console.print(
             f"Repair {where}: divide C by E[C]{'' if repair.mean is None else ' ' + shown(repair.mean)}. Then:"
         )

@@ -150,6 +150,7 @@ _FUNCTIONS = {
     "floor": range_functions.floor,
     "atan": range_functions.atan,
     "factorial": range_functions.factorial,
+    "harmonic": range_functions.harmonic,
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
+import flint
 from flint import arb, fmpq
 
 from theory.analysis.bounds_over import range_of
@@ -21,6 +22,7 @@ from theory.laws.law import CDFKind, Law
 from theory.numbers.balls import NotFinite, Number, Undecided, ball, sign
 from theory.numbers.ranges import Range
 
+_COARSER = 80  # bits that what is left out may be coarser than the balls
 _FURTHER = 64  # how often a window is extended for a formula that grows
 
 
@@ -110,18 +112,19 @@ def _window(formulas: Sequence[Formula], setting: Setting) -> _Window:
     if start > law.first:
         below = law.below_window().union(arb(0))
         for place, formula in enumerate(formulas):
-            left_out[place] += range_of(formula, setting, 0, start - 1).ball() * below
+            left_out[place] += range_of(formula, setting, law.first, start - 1).ball() * below
     return _Window(range(start, stop + 1), law.mass, left_out)
 
 
 def _left_above(bounds: list[GrowthBound], law: Law, stop: int) -> tuple[int, list[arb]]:
     """Extends a sum until what is left out is small beside 1: its last point, and bounds of what is left out."""
+    small = arb(2) ** -max(16, flint.ctx.prec - _COARSER)
     for _ in range(_FURTHER):
         try:
             left_out = [b.scale.upper() * law.tail_bound(stop, b.power, b.rate) for b in bounds]
         except Undecided:
             left_out = []
-        if left_out and all(bound < arb(2) ** -16 for bound in left_out):
+        if left_out and all(bound < small for bound in left_out):
             return stop, left_out
         stop += max(8, stop // 8)
     raise Undecided("a tail that is not small where the sum has to end")

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from theory.analysis import monotonicity
 from theory.analysis.bounds_over import range_of
 from theory.analysis.dominance import difference, in_class, is_unbounded, sign_from
+from theory.analysis.expansions.signs import expanded_sign, falls_by_ratios, falls_by_steps
 from theory.analysis.pointwise import PointValues
 from theory.analysis.setting import Setting
 from theory.formulas.formula import Formula, add, is_constant, multiply, nodes, number
@@ -23,8 +24,12 @@ from theory.numbers.balls import NotFinite, Undecided
 
 #: Where a tail may begin: the first that works is taken.
 STARTS = (0, *(2**k for k in range(18)))
-INEQUALITIES = ("bounds", "dominant term", "monotone")
-FALLING = ("composition", "elasticity", "dominant term")
+INEQUALITIES = ("bounds", "dominant term", "monotone", "expansion")
+FALLING = ("composition", "elasticity", "dominant term", "steps", "ratios")
+#: Those that need no period.
+FALLING_BY_FORM = ("composition", "elasticity", "steps", "ratios")
+_EXPANDED = ("expansion", "steps", "ratios")
+_LATEST_EXPANSION = 4_096  # where an expansion begins at the latest: one that decides does so soon
 _LONGEST_PERIOD = 64
 
 
@@ -61,6 +66,8 @@ def inequality(formula: Formula, setting: Setting, tail: Tail, *, strict: bool) 
             return _classes(formula, setting, tail, least=1 if strict else 0)
         if tail.argument == "monotone":
             return _rises_from(formula, setting, tail.start, strict=strict)
+        if tail.argument == "expansion":
+            return expanded_sign(formula, setting, tail.start) >= (1 if strict else 0)
     except (ArithmeticError, RecursionError):
         return False
     raise ValueError(f"argument must be one of {', '.join(INEQUALITIES)}, got {tail.argument!r}")
@@ -75,6 +82,10 @@ def falling(formula: Formula, setting: Setting, tail: Tail) -> bool:
             return monotonicity.falls_by_elasticity(formula, setting, tail.start)
         if tail.argument == "dominant term":
             return _classes(difference(formula), setting, tail, least=0)
+        if tail.argument == "steps":
+            return falls_by_steps(formula, setting, tail.start)
+        if tail.argument == "ratios":
+            return falls_by_ratios(formula, setting, tail.start)
     except (ArithmeticError, RecursionError):
         return False
     raise ValueError(f"argument must be one of {', '.join(FALLING)}, got {tail.argument!r}")
@@ -84,7 +95,7 @@ def _rises_from(formula: Formula, setting: Setting, first: int, *, strict: bool)
     """Whether g = c - D with a D that never increases, and g is ≥ 0, or > 0, at the first staleness already."""
     parts = formula[1:] if formula[0] == "sum" else (formula,)
     moving = [multiply(number(-1), part) for part in parts if not is_constant(part)]
-    falls = moving and any(falling(add(*moving), setting, Tail(one, 1, first)) for one in ("composition", "elasticity"))
+    falls = moving and any(falling(add(*moving), setting, Tail(one, 1, first)) for one in FALLING_BY_FORM)
     return bool(falls) and PointValues(formula, setting).is_at_least(first, Fraction(0), strict=strict)
 
 
@@ -101,13 +112,23 @@ def _classes(formula: Formula, setting: Setting, tail: Tail, *, least: int) -> b
     )
 
 
+def starts_from(first: int, most: int) -> list[int]:
+    """Where a tail may begin on a domain from ``first`` on: there, or at a power of two, of far domains after it."""
+    later = STARTS if first <= STARTS[-1] else [first + start for start in STARTS]
+    return [first, *(start for start in later if first < start <= most)]
+
+
 def candidates(arguments: tuple[str, ...], formula: Formula, first: int, most: int) -> Iterator[Tail]:
     """The tails to try, in order: by start, then by argument, then by period."""
-    starts = [first, *(start for start in STARTS if first < start <= most)]
+    starts = starts_from(first, most)
     for start in starts:
         for argument in arguments:
+            if argument in _EXPANDED and start - first > _LATEST_EXPANSION:
+                continue
             for period in periods(formula) if argument == "dominant term" else [1]:
-                yield Tail(argument, period, start * period if argument == "dominant term" else start)
+                far = first > STARTS[-1]
+                multiple = -(-start // period) * period if far else start * period
+                yield Tail(argument, period, multiple if argument == "dominant term" else start)
 
 
 def find_inequality(formula: Formula, setting: Setting, first: int, most: int, *, strict: bool) -> Tail | None:
@@ -152,7 +173,7 @@ def _defined(formula: Formula, setting: Setting, first: int) -> bool:
         return False
     if name == "log":
         return _sign(parts[0], setting, first) > 0
-    if name == "factorial":
+    if name in ("factorial", "harmonic"):
         return _sign(parts[0], setting, first) >= 0
     if name == "modulo":
         return _sign(parts[1], setting, first) != 0

@@ -18,7 +18,8 @@ from theory.analysis.supremum import size_from, supremum_of_distance
 from theory.analysis.tails import Tail
 from theory.certificates.rejection import Rejected, require, require_only
 from theory.decisions.question import FEW, Question
-from theory.formulas.formula import Formula, mentions, number, subtract
+from theory.decisions.verdict import OF_THE_MEAN
+from theory.formulas.formula import Formula, divide, mentions, number, subtract
 from theory.numbers import ranges
 from theory.numbers.balls import ball
 from theory.numbers.decimals import ends
@@ -29,7 +30,7 @@ def _defined(question: Question, evidence: dict[str, Any]) -> None:
     start, (first, last) = evidence["start"], question.domain
     first_start = None if last is None else last + 1
     if last is None or last - first > FEW:
-        for candidate in (first, *(s for s in tails.STARTS if first < s <= question.latest_tail_start())):
+        for candidate in tails.starts_from(first, question.latest_tail_start()):
             if tails.is_defined(question.formula, question.setting, candidate):
                 first_start = candidate
                 break
@@ -151,8 +152,25 @@ def _falls_to_zero(question: Question, falls: Tail, above: Tail) -> None:
     _every(values.is_finite(tau) for tau in range(question.domain[0], max(falls.start, above.start)))
 
 
-#: What verifies the evidence of a proof, by condition.
-PROOFS: dict[str, Callable[[Question, dict[str, Any]], None]] = {
+def _or_scaled(condition: str) -> Callable[[Question, dict[str, Any]], None]:
+    """Verifies evidence of its own, or that of C in place of that of C / E[C], and that 0 < E[C] < ∞."""
+
+    def verify(question: Question, evidence: dict[str, Any]) -> None:
+        if set(evidence) != {"scaled"}:
+            _PROOFS[condition](question, evidence)
+            return
+        factors = question.formula[1:] if question.formula[0] == "product" else ()
+        means = [one[1][1] for one in factors if one[0] == "power" and one[1][0] == "mean"]
+        original = [formula for formula in means if divide(formula, ("mean", formula)) == question.formula]
+        require(len(original) == 1 and condition != "amplitude", "it is not C / E[C]")
+        require_only(evidence["scaled"], *{*OF_THE_MEAN, *({condition} - {"magnitude"})})
+        for name, one in evidence["scaled"].items():
+            _PROOFS[name](dataclasses.replace(question, formula=original[0]), one)
+
+    return verify
+
+
+_PROOFS: dict[str, Callable[[Question, dict[str, Any]], None]] = {
     "defined": _defined,
     "positive": _positive,
     "decreasing": _decreasing,
@@ -160,6 +178,8 @@ PROOFS: dict[str, Callable[[Question, dict[str, Any]], None]] = {
     "amplitude": _amplitude,
     "moments": _moments,
 }
+#: What verifies the evidence of a proof, by condition.
+PROOFS = {condition: _or_scaled(condition) for condition in _PROOFS}
 
 
 def _earlier(question: Question, arguments: tuple[str, ...], formula: Formula, tail: Tail) -> list[Tail]:

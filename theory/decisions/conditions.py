@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any
 
+from flint import fmpq
+
 from theory.analysis import equality, tails
 from theory.analysis.expectation import Diverges
+from theory.analysis.means import mean_apart_from_one
 from theory.analysis.pointwise import PointValues
 from theory.analysis.supremum import Supremum, supremum_of_distance
 from theory.analysis.tails import Tail
@@ -25,8 +28,7 @@ from theory.decisions.verdict import Finding, Verdict, proved, refuted, unknown
 from theory.formulas.formula import Formula, mentions, number, subtract
 from theory.laws.law import Law
 from theory.laws.parsing import from_json as law_from_json
-from theory.numbers.balls import sign
-from theory.numbers.decimals import ends, shown
+from theory.numbers.decimals import digits_apart, ends, shown
 
 
 def defined(question: Question) -> Finding:
@@ -34,7 +36,7 @@ def defined(question: Question) -> Finding:
     values, (first, last) = PointValues(question.formula, question.setting), question.domain
     start = None
     if last is None or last - first > FEW:
-        for candidate in (first, *(s for s in tails.STARTS if first < s <= question.latest_tail_start())):
+        for candidate in tails.starts_from(first, question.latest_tail_start()):
             if tails.is_defined(question.formula, question.setting, candidate):
                 start = candidate
                 break
@@ -124,16 +126,19 @@ def magnitude(question: Question) -> Finding:
         pass
     failed: Exception | None = None
     for instance in with_single_parameters(question):
-        mean = None
+        if law is None:
+            break
         try:
-            if instance.setting.law is not None:
-                mean = instance.setting.mean(instance.formula)
-                if sign(mean - 1) != 0:
-                    return refuted(f"E[C] {shown(mean)}{gap_to_mid(instance)}", **witness(instance, mean=ends(mean)))
+            mean = mean_apart_from_one(instance.formula, instance.setting)
         except Diverges as error:
             return refuted(f"E[C] is infinite: {error}", **witness(instance, diverges=error.first))
         except (ArithmeticError, RecursionError) as error:
-            failed = error if mean is None else failed
+            failed = error
+            continue
+        if mean is not None:
+            digits = digits_apart(mean, fmpq(1))
+            because = f"E[C] {shown(mean, max(8, digits))}{gap_to_mid(instance)}"
+            return refuted(because, **witness(instance, mean=ends(mean, max(15, digits))))
     if law is None:
         return for_every_law(question)
     if failed is not None:

@@ -18,7 +18,7 @@ from theory.numbers.rationals import as_fmpq
 
 MOST_CHECKED = 2_000_001  # staleness values that are looked at one by one, where nothing else decides
 FEW = 4_096  # so many are looked at one by one at once
-_FARTHEST = 2**17  # where a tail begins at the latest
+_FARTHEST = 2**17  # where a tail begins at the latest, of far domains beyond their first staleness
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +43,11 @@ class Question:
 
     def latest_tail_start(self) -> int:
         """The largest staleness at which a tail argument may begin; those before it are looked at one by one."""
-        last = self.domain[1]
+        first, last = self.domain
         if not PointValues(self.formula, self.setting).is_single:
-            return self.domain[0]
-        return _FARTHEST if last is None else min(_FARTHEST, last)
+            return first
+        farthest = _FARTHEST if first <= _FARTHEST else first + _FARTHEST
+        return farthest if last is None else min(farthest, last)
 
     def to_json(self) -> dict[str, Any]:
         """The question as JSON data, exactly, for certificates."""

@@ -8,6 +8,7 @@ import math
 from fractions import Fraction
 from typing import Any
 
+import flint
 from flint import arb
 
 from theory.formulas import algebra
@@ -18,7 +19,9 @@ from theory.laws.law import Law
 from theory.numbers.balls import Number, Undecided, ball
 from theory.numbers.rationals import as_fmpq
 
-_TOLERANCES = ((100, 60_000), (40, 300_000), (20, 3_000_000))  # bits left outside, for windows up to so many points
+_TOLERANCES = ((40, 300_000), (20, 3_000_000))  # bits left outside, for windows up to so many points
+_MORE = 4  # bits left outside beyond those of the balls, for windows up to _WINDOW points
+_WINDOW = 60_000
 _FURTHER = 10_000  # points that are kept beyond a window
 
 
@@ -87,7 +90,7 @@ class UnboundedLaw(Law):
     @functools.cached_property
     def _bounds(self) -> tuple[int, int]:
         """From the mode outward until what is left is below a tolerance; a looser one for very wide laws."""
-        for bits, most in _TOLERANCES:
+        for bits, most in ((flint.ctx.prec + _MORE, _WINDOW), *_TOLERANCES):
             least = arb(2) ** -bits
             mode = self.mode()
             stop, term = mode, arb(1)

@@ -21,6 +21,7 @@ Number = fmpq | arb
 PRECISIONS = (96, 256, 1024, 4096)
 _LONGEST = 20_000  # bits up to which powers and factorials are kept as exact rationals
 _TOO_LONG = arb(2) ** _LONGEST
+_MOST_ADDED = 300  # fractions of a harmonic number that is kept as an exact rational
 
 
 class Undecided(ArithmeticError):
@@ -199,6 +200,22 @@ def _factorial(value: Number) -> Number:
     return _finite((ball(value) + 1).gamma())
 
 
+def _harmonic(value: Number) -> Number:
+    if isinstance(value, fmpq) and value.q == 1:
+        whole = int(value.p)
+        if whole < 0:
+            raise NotFinite(f"the harmonic number of {value}")
+        if whole <= _MOST_ADDED:
+            return exact_harmonic(whole)
+    return _finite((ball(value) + 1).digamma() + arb.const_euler())
+
+
+@functools.cache
+def exact_harmonic(whole: int) -> fmpq:
+    """The harmonic number of an integer ≥ 0, exactly."""
+    return sum((fmpq(1, k) for k in range(1, whole + 1)), fmpq(0))
+
+
 def least(*values: Number) -> Number:
     """The least of several numbers; exact where all are."""
     if all(isinstance(value, fmpq) for value in values):
@@ -229,4 +246,5 @@ FUNCTIONS: dict[str, Callable[[Any], Number]] = {
     "cos": _zero_or(arb.cos),
     "atan": _zero_or(arb.atan),
     "factorial": _factorial,
+    "harmonic": _harmonic,
 }

@@ -54,3 +54,17 @@ def shown(value: Number, digits: int = 8) -> str:
     if value != 0 and value.rel_accuracy_bits() < 3.4 * digits:
         return f"in {value.str(digits)}"
     return f"≈ {middle}"
+
+
+def digits_apart(value: Number, other: fmpq) -> int:
+    """How many digits tell a value from a rational that it is not, and a few more.
+
+    Example:
+      >>> digits_apart(arb(1) + arb(10) ** -20, fmpq(1))
+      24
+    """
+    gap = abs(arb(value) - arb(other)).lower()
+    if not gap > 0:
+        return 0
+    size = arb.max(abs(arb(value)).upper(), arb(1)) / gap
+    return int(float((size.log() / arb(10).log()).upper())) + 4

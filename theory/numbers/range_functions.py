@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from flint import arb, fmpq
 
-from theory.numbers.balls import NotFinite, Undecided
+from theory.numbers.balls import FUNCTIONS, NotFinite, Undecided
 from theory.numbers.ranges import ZERO, Range, absolute, point, rational_above, rational_below
 
 
@@ -111,6 +111,19 @@ def floor(value: Range) -> Range:
     if high is not None and value.high_open and high == value.high:
         high -= 1
     return Range(low, high)
+
+
+def harmonic(value: Range) -> Range:
+    """The range of the harmonic number of x, for x ≥ 0, where it increases."""
+    if value.low is None or value.low < 0:
+        raise Undecided("the harmonic number of what may be negative")
+
+    def of(number: fmpq, *, upper: bool) -> fmpq | None:
+        known = FUNCTIONS["harmonic"](number)
+        return known if isinstance(known, fmpq) else rational_above(known) if upper else rational_below(known)
+
+    high = None if value.high is None else of(value.high, upper=True)
+    return Range(of(value.low, upper=False), high, value.low_open, value.high_open or high is None)
 
 
 def factorial(value: Range) -> Range:

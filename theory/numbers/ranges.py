@@ -41,6 +41,12 @@ class Range:
         """The one number in it, where that is an integer."""
         return int(self.exact.p) if self.exact is not None and self.exact.q == 1 else None
 
+    def holds(self, value: fmpq) -> bool:
+        """Whether a number is in it."""
+        above = self.low is None or value > self.low or (value == self.low and not self.low_open)
+        below = self.high is None or value < self.high or (value == self.high and not self.high_open)
+        return above and below
+
     def is_positive(self) -> bool:
         """Whether every number in it is > 0."""
         return self.low is not None and (self.low > 0 or (self.low == 0 and self.low_open))
