@@ -120,7 +120,8 @@ def judged(fields: Mapping[str, str], spec: str, domain: tuple[int, int | None])
                     break
     single = spec != "every" and "parameters" not in fields
     return {
-        condition: "R" if "R" in seen else "P" if seen == {"P"} and single else "?" for condition, seen in letters.items()
+        condition: "R" if "R" in seen else "P" if seen == {"P"} and single else "?"
+        for condition, seen in letters.items()
     }
 
 

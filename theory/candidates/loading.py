@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import sympy
 
 from jasgd.inputs.text_files import read_text
 from theory.candidates.assumptions import assumptions_of, require_assumptions, symbols_made
+from theory.candidates.branches import branches, joined
 from theory.candidates.candidate import Candidate, CandidateError, check_support
 from theory.candidates.declarations import amplitude_of, cdf_of, domain_of, laws_of, parameters_of, refuse_misspelt
-from theory.candidates.file import expression_of, run
+from theory.candidates.divisors import own_numbers, roots, unsettled
+from theory.candidates.file import expression_of, quietly, run
 from theory.candidates.library_rules import rule_candidate
 from theory.candidates.second_reading import difference
+from theory.formulas.formula import TAU, UNDEFINED, Domain, Formula, number
 from theory.formulas.from_sympy import Untranslatable, distribution, tau, translated
 from theory.numbers.ranges import Range
+
+_MOST_HOLES = 16  # divisions by 0 that a formula is told of
 
 
 def load(spec: str) -> Candidate:
@@ -54,23 +59,43 @@ def loads(source: str, name: str = "candidate.py") -> Candidate:
 
 def _read(source: str, name: str) -> Candidate:
     """Reads a candidate; its errors do not name the file yet."""
-    with symbols_made() as made:
-        values = run(source, name)
+    divisors: list[Any] = []
+    runs = 0
+
+    def once() -> _Run:
+        nonlocal runs
+        runs += 1
+        dividing = divisors.append
+        values = (
+            run(source, name, dividing=dividing) if runs == 1 else quietly(lambda: run(source, name, dividing=dividing))
+        )
         refuse_misspelt(source)
         parameters = parameters_of(values.get("parameters", {}))
-        expression, line = expression_of(values, name, source, parameters)
+        return _Run(values, parameters, *expression_of(values, name, source, parameters))
+
+    with symbols_made() as made:
+        found = branches(once)
+    errors = [one.result for one in found if isinstance(one.result, CandidateError)]
+    if len(errors) == len(found):
+        raise errors[0]
+    values, parameters, _, line = next(one.result for one in found if isinstance(one.result, _Run))
+    expression = joined(found, lambda one: one.expression)
     _refuse_unknown_symbols(expression, line, parameters)
     # Those that came from elsewhere, such as a module of the user's, are in the expression or have a name in the file.
     found = {*made, *expression.free_symbols, *(v for v in values.values() if isinstance(v, sympy.Symbol))}
     assumed = _assumptions(found - {tau, distribution}, line, parameters)
+    domain = domain_of(values.get("domain", (0, None)))
+    dividing = [one for one in divisors if isinstance(one, sympy.Expr) and one.free_symbols]
     formula, why = None, None
     try:
         formula = translated(expression, frozenset(parameters))
+        if (divisor := unsettled(dividing, expression, parameters, domain)) is not None:
+            raise Untranslatable(f"it divides by {divisor}, which may be 0, and which SymPy has cancelled")
+        formula = _read_again(source, name, formula, parameters, domain, dividing)
     except Untranslatable as error:
-        why = str(error)
-    domain = domain_of(values.get("domain", (0, None)))
-    if formula is not None and (why := difference(source, name, formula, parameters, domain)) is not None:
-        formula = None
+        formula, why = None, str(error)
+    except RecursionError:
+        formula, why = None, "it is nested too deeply"
     return Candidate(
         name=name,
         source=source,
@@ -83,6 +108,31 @@ def _read(source: str, name: str) -> Candidate:
         parameters=parameters,
         assumptions=assumed,
     )
+
+
+class _Run(NamedTuple):
+    """What a run of a file gives: its names, its parameters, and the expression with its line."""
+
+    values: dict[str, Any]
+    parameters: dict[str, Range]
+    expression: Any
+    line: int
+
+
+def _read_again(
+    source: str, name: str, formula: Formula, parameters: Mapping[str, Range], domain: Domain, divisors: Collection[Any]
+) -> Formula:
+    """The formula, undefined where SymPy has cancelled a division by 0; Untranslatable for any other difference."""
+    zeros, are_all = roots(divisors)
+    places = [*zeros, *own_numbers(source, domain)]
+    for _ in range(_MOST_HOLES):
+        found = difference(source, name, formula, parameters, domain, places)
+        if found is None:
+            return formula
+        if not (found.is_hole and are_all and found.tau in zeros):
+            raise Untranslatable(found.text)
+        formula = ("where", ("equal", TAU, number(found.tau)), UNDEFINED, formula)
+    raise Untranslatable("it divides by 0 at many staleness values")
 
 
 def with_parameters(candidate: Candidate, values: Mapping[str, Range]) -> Candidate:
@@ -103,8 +153,9 @@ def with_parameters(candidate: Candidate, values: Mapping[str, Range]) -> Candid
     changed = candidate.with_parameters(values)
     if changed.formula is None or not changed.is_file:
         return changed
-    why = difference(changed.source, changed.name, changed.formula, changed.parameters, changed.domain)
-    return changed if why is None else dataclasses.replace(changed, formula=None, untranslatable=why)
+    places = own_numbers(changed.source, changed.domain)
+    found = difference(changed.source, changed.name, changed.formula, changed.parameters, changed.domain, places)
+    return changed if found is None else dataclasses.replace(changed, formula=None, untranslatable=found.text)
 
 
 def _refuse_unknown_symbols(expression: Any, line: int, parameters: Mapping[str, Range]) -> None:

@@ -7,13 +7,12 @@ SymPy simplifies expressions in τ as they are written, and is sometimes wrong: 
 from __future__ import annotations
 
 import builtins
-import contextlib
-import io
+import dataclasses
 import itertools
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
@@ -25,8 +24,8 @@ from sympy.core.evalf import PrecisionExhausted
 from theory.analysis.evaluation import compiled
 from theory.analysis.pointwise import samples
 from theory.analysis.setting import Setting
-from theory.candidates.candidate import TooLong
-from theory.candidates.file import arguments_of, run
+from theory.candidates.candidate import Interrupted, TooLong
+from theory.candidates.file import arguments_of, called, quietly, run
 from theory.formulas.formula import Domain, Formula, mentions, nodes
 from theory.numbers.balls import NotFinite, Number, Undecided, ball, precision
 from theory.numbers.ranges import Range
@@ -55,7 +54,29 @@ class _AtPoint(Setting):
         raise Undecided("a mean at a single staleness")
 
 
-def difference(source: str, name: str, formula: Formula, parameters: Mapping[str, Range], domain: Domain) -> str | None:
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A staleness at which a formula says something else than the file.
+
+    Attributes:
+      tau: the staleness.
+      text: the difference in a sentence.
+      is_hole: whether the file has no number there, and the formula has one.
+    """
+
+    tau: int
+    text: str
+    is_hole: bool
+
+
+def difference(
+    source: str,
+    name: str,
+    formula: Formula,
+    parameters: Mapping[str, Range],
+    domain: Domain,
+    places: Sequence[int] = (),
+) -> Difference | None:
     """Where a formula says something else than the file that it was read from.
 
     Args:
@@ -64,14 +85,15 @@ def difference(source: str, name: str, formula: Formula, parameters: Mapping[str
       formula: what was made of it.
       parameters: the range of each.
       domain: first and last staleness.
+      places: staleness values that are read, too, right after the first.
 
     Returns:
-      The first difference in a sentence, or None. A formula with a mean is not read again, since a mean is that of a
+      The first difference, or None. A formula with a mean is not read again, since a mean is that of a
       function and no number's.
 
     Example:
       >>> from theory.formulas.formula import TAU
-      >>> difference("from theory import tau" + chr(10) + "C = 2 * tau", "c.py", TAU, {}, (0, None))
+      >>> difference("from theory import tau" + chr(10) + "C = 2 * tau", "c.py", TAU, {}, (0, None)).text
       'read twice, the candidate differs: the file says C(1) = 2, the formula that was read from it 1'
     """
     if mentions(formula, "mean"):
@@ -79,7 +101,7 @@ def difference(source: str, name: str, formula: Formula, parameters: Mapping[str
     at_points = _reader(source, name, parameters)
     chosen = list(itertools.islice(samples(dict(parameters)), _SAMPLES)) or [{}]
     started = time.monotonic()
-    for place, tau in enumerate(_staleness(domain)):
+    for place, tau in enumerate(_staleness(domain, places)):
         if place and time.monotonic() - started > LIMIT_S:
             return None
         share, values = _SHARES[place % len(_SHARES)], chosen[place % len(chosen)]
@@ -93,27 +115,28 @@ def difference(source: str, name: str, formula: Formula, parameters: Mapping[str
                 continue
         where = f"C({tau})" + (f" with F = {share}" if mentions(formula, "F") else "")
         where += "".join(f", {key} = {known.low}" for key, known in sorted(values.items()))
-        return (
+        text = (
             f"read twice, the candidate differs: the file says {where} = {_shown(written)}, the formula that was read "
             f"from it {_shown(read)}"
         )
+        return Difference(tau, text, isinstance(written, _NoNumber) and not isinstance(read, _NoNumber))
     return None
 
 
-def _staleness(domain: Domain) -> Iterator[int]:
-    """The integers to read at: a few near ones, the far ones, then the other near ones."""
+def _staleness(domain: Domain, places: Sequence[int]) -> Iterator[int]:
+    """The integers to read at: a few near ones, the places, the far ones, then the other near ones."""
     first, last = domain
     near = range(first, first + NEAR + 1)
     draws = random.Random(0)
     far = [first + int(NEAR * (FARTHEST / NEAR) ** draws.random()) for _ in range(FAR)]
-    for tau in (*near[:32], *far, *near[32:]):
-        if last is None or tau <= last:
+    for tau in dict.fromkeys((*near[:32], *places, *far, *near[32:])):
+        if tau >= first and (last is None or tau <= last):
             yield tau
 
 
 def _reader(source: str, name: str, parameters: Mapping[str, Range]) -> Callable[..., Any]:
     """A function of τ, F and the parameters that gives what the file itself says."""
-    values = _quietly(lambda: run(source, name))
+    values = quietly(lambda: run(source, name))
     function = values.get("step_size")
 
     def at(tau: int, share: Fraction, chosen: Mapping[str, Range]) -> Any:
@@ -122,9 +145,9 @@ def _reader(source: str, name: str, parameters: Mapping[str, Range]) -> Callable
         if function is not None:
             of = {"F": sympy.Rational(share.numerator, share.denominator), **numbers}
             keywords = arguments_of(function, number, lambda argument: of.get(argument))
-            said = _quietly(lambda: function(**keywords))
+            said = quietly(lambda: called(function, keywords))
         else:
-            said = _quietly(lambda: run(source, name, importing=_with_tau(number)))["C"]
+            said = quietly(lambda: run(source, name, importing=_with_tau(number)))["C"]
         said = sympy.sympify(said)
         return said.subs({s: numbers[s.name] for s in said.free_symbols if s.name in numbers})
 
@@ -147,11 +170,6 @@ def _with_tau(number: sympy.Integer) -> Callable[..., Any]:
     return importing
 
 
-def _quietly(function: Callable[[], Any]) -> Any:
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        return function()
-
-
 class _NoNumber(str):
     """Why there is no real, finite number."""
 
@@ -164,7 +182,9 @@ def _value(function: Callable[[], Any]) -> Number | _NoNumber | None:
         return None
     except (NotFinite, ZeroDivisionError) as error:
         return _NoNumber(f"no real, finite number ({error})")
-    except Exception as error:
+    except (KeyboardInterrupt, Interrupted):
+        raise
+    except BaseException as error:  # a file may raise anything, or leave
         return _NoNumber(f"{type(error).__name__}: {error}")
     return said if isinstance(said, (fmpq, arb)) else _as_number(said)
 
