@@ -15,7 +15,8 @@ from flint import arb, fmpq
 from theory.analysis.bounds_over import range_of
 from theory.analysis.dominance import sign_from
 from theory.analysis.evaluation import compiled
-from theory.analysis.growth_bounds import GrowthBound, growth_bound
+from theory.analysis.expansions.growth_bounds import GrowthBound, growth_bound
+from theory.analysis.long_sums import LONG, long_sum
 from theory.analysis.setting import Setting
 from theory.formulas.formula import TAU, Formula, factored, multiply, number, substitute, subtract
 from theory.laws.law import CDFKind, Law
@@ -59,6 +60,8 @@ def expectation(formula: Formula, setting: Setting) -> Number:
     """
     value_at = compiled(formula, setting)
     window = _window([formula], setting)
+    if window.is_long:
+        return long_sum(formula, setting, window.support, [lambda value, tau: value])[0] * window.scale
     total = window.left_out[0]
     for tau in window.support:
         total += window.mass(tau) * ball(value_at(tau))
@@ -69,6 +72,10 @@ def moments(formula: Formula, setting: Setting) -> FactorMoments:
     """Computes E[C], E[C²] and E[τC] in one pass over the law; it raises what :func:`expectation` does."""
     value_at = compiled(formula, setting)
     window = _window([formula, ("power", formula, number(2)), multiply(TAU, formula)], setting)
+    if window.is_long:
+        terms = [lambda value, tau: value, lambda value, tau: value * value, lambda value, tau: value * tau]
+        sums = long_sum(formula, setting, window.support, terms)
+        return FactorMoments(*(total * window.scale for total in sums))
     mean, square, staleness = window.left_out
     for tau in window.support:
         value = ball(value_at(tau))
@@ -92,6 +99,7 @@ class _Window:
     mass: Callable[[int], Number]
     left_out: list[arb]
     scale: Number = dataclasses.field(default_factory=lambda: fmpq(1))
+    is_long: bool = False  # equal masses on many points
 
 
 def _window(formulas: Sequence[Formula], setting: Setting) -> _Window:
@@ -101,7 +109,7 @@ def _window(formulas: Sequence[Formula], setting: Setting) -> _Window:
     nothing = [arb(0) for _ in formulas]
     support = law.support()
     if isinstance(support, range):  # equal probabilities: one product at the end
-        return _Window(support, lambda tau: fmpq(1), nothing, law.mass(support[0]))
+        return _Window(support, lambda tau: fmpq(1), nothing, law.mass(support[0]), len(support) >= LONG)
     if support is not None:
         return _Window(support, law.mass, nothing)
     for formula in formulas:
@@ -132,23 +140,27 @@ def _left_above(bounds: list[GrowthBound], law: Law, stop: int) -> tuple[int, li
 
 def _refuse_divergence(formula: Formula, setting: Setting) -> None:
     """Raises :class:`Diverges` where the terms of the expectation are shown not to vanish."""
-    weight = setting.one_law.weight()
     try:
         range_of(formula, setting, 1, None).ball()
         return  # bounded: nothing to refuse
     except (Undecided, NotFinite):
         pass
-    if weight is None:
-        return
-    term = multiply(weight, formula)
     for first in (1, 4, 16, 64, 256):
-        try:
-            sign = sign_from(term, setting, first)
-            rising = sign_from(multiply(number(sign), subtract(shifted(term), term)), setting, first)
-        except ArithmeticError:
-            continue
-        if sign and rising >= 0:
+        if does_not_shrink(formula, setting, first):
             raise Diverges(f"its terms p(τ)·g(τ) do not shrink from τ = {first} on", first)
+
+
+def does_not_shrink(formula: Formula, setting: Setting, first: int) -> bool:
+    """Whether p(τ)·g(τ), under the setting's law, is shown to keep one sign and not to shrink from ``first`` ≥ 1 on."""
+    weight = setting.one_law.weight()
+    if weight is None:
+        return False
+    term = multiply(weight, formula)
+    try:
+        sign = sign_from(term, setting, first)
+        return sign != 0 and sign_from(multiply(number(sign), subtract(shifted(term), term)), setting, first) >= 0
+    except ArithmeticError:
+        return False
 
 
 def shifted(formula: Formula) -> Formula:

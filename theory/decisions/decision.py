@@ -148,6 +148,22 @@ def question_about(candidate: Candidate, law: Law | None) -> Question:
     return Question(candidate.formula, setting, candidate.domain, candidate.amplitude)
 
 
+def repaired(question: Question) -> Question:
+    """The question about C / E[C]."""
+    return dataclasses.replace(question, formula=divide(question.formula, ("mean", question.formula)))
+
+
+def scaled(question: Question) -> Question | None:
+    """The question about C, of one about C / E[C]; None for any other."""
+    factors = question.formula[1:] if question.formula[0] == "product" else ()
+    for factor in factors:
+        if factor[0] == "power" and factor[1][0] == "mean":
+            original = dataclasses.replace(question, formula=factor[1][1])
+            if repaired(original).formula == question.formula:
+                return original
+    return None
+
+
 def _repairs(report: Report, questions: dict[Law | None, Question], limit_s: float) -> Iterator[Repair]:
     """Repairs C by C / E[C] under the laws where magnitude alone is not proved."""
     for place, law in enumerate(report.laws):
@@ -165,19 +181,19 @@ def _repairs(report: Report, questions: dict[Law | None, Question], limit_s: flo
                         continue
             except (ArithmeticError, OutOfTime):
                 continue
-        repaired = dataclasses.replace(question, formula=divide(question.formula, ("mean", question.formula)))
-        decisions = (Decision(name, ((law, _of_repaired(name, repaired, findings, limit_s)),)) for name in CONDITIONS)
-        yield Repair(law, mean, repaired, tuple(decisions))
+        again = repaired(question)
+        decisions = (Decision(name, ((law, _of_repaired(name, again, findings, limit_s)),)) for name in CONDITIONS)
+        yield Repair(law, mean, again, tuple(decisions))
 
 
-def _of_repaired(name: str, repaired: Question, findings: dict[str, Finding], limit_s: float) -> Finding:
+def _of_repaired(name: str, question: Question, findings: dict[str, Finding], limit_s: float) -> Finding:
     """The finding on C / E[C]: what was proved of C holds of it, as a positive constant changes no sign and no order.
 
     E[C] is that: C is positive where the law has mass, and has finite moments.
     """
-    has_numbers = name == "moments" and repaired.setting.law is not None and repaired.setting.is_fixed()
+    has_numbers = name == "moments" and question.setting.law is not None and question.setting.is_fixed()
     if name == "amplitude" or has_numbers:
-        return _within(name, repaired, limit_s)
+        return _within(name, question, limit_s)
     needed = {other: findings[other].evidence for other in (*OF_THE_MEAN, name) if other != "magnitude"}
     because = "E[C] / E[C] = 1" if name == "magnitude" else f"as of C, since 0 < E[C] < ∞: {findings[name].because}"
     return proved(because, scaled=needed)

@@ -121,10 +121,12 @@ def _folded(operation: str, operands: list[Formula]) -> Formula:
 
 def nodes(formula: Formula) -> Iterator[Formula]:
     """Every subformula, the whole first."""
-    yield formula
-    if formula[0] not in ("number", "parameter"):
-        for part in formula[1:]:
-            yield from nodes(part)
+    waiting = [formula]  # no recursion: of a table, cases are as deep as it is long
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if node[0] not in ("number", "parameter"):
+            waiting.extend(reversed(node[1:]))
 
 
 def mentions(formula: Formula, operation: str) -> bool:
