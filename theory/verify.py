@@ -11,8 +11,7 @@ import sys
 from typing import Any
 
 from theory.candidates.candidate import CandidateError
-from theory.certificates.certificate import certificate, require_writable, save
-from theory.certificates.confirmation import confirmed
+from theory.certificates.certificate import certificate, confirmed, require_writable, save
 from theory.command_line import add_parameter_options, candidate_and_laws
 from theory.decisions.decision import Decision, Report, decide
 from theory.decisions.verdict import Verdict

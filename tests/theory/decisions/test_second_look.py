@@ -8,7 +8,7 @@ import pytest
 
 from theory import check, verify
 from theory.candidates.loading import loads
-from theory.certificates.confirmation import confirmed
+from theory.certificates.certificate import confirmed
 from theory.decisions import conditions, decision
 from theory.decisions.decision import decide
 from theory.decisions.verdict import proved
