@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import sympy
+from sympy.core.sympify import converter
 
 from theory.candidates.branches import fact
 from theory.candidates.candidate import Interrupted, TooLong
@@ -51,6 +54,19 @@ def names(dividing: Callable[[Any], None]) -> dict[str, Any]:
         "__rational__": _decimal, "__quotient__": quotient, "__power__": power, "__in_place__": in_place,
         "__item__": item, "__attribute__": attribute, "__slice__": slice, "__fact__": fact, "__let_pass__": _let_pass,
     }  # fmt: skip
+
+
+@contextlib.contextmanager
+def exact_decimal_type() -> Iterator[None]:
+    """SymPy takes a ``decimal.Decimal`` for the decimal that it is, and not for a near binary fraction."""
+    before = converter.get(Decimal)
+    converter[Decimal] = lambda value: sympy.Rational(str(value)) if value.is_finite() else sympy.Float(value)
+    try:
+        yield
+    finally:
+        del converter[Decimal]
+        if before is not None:
+            converter[Decimal] = before
 
 
 def _decimal(written: str) -> sympy.Rational:

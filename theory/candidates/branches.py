@@ -87,8 +87,9 @@ def branches(run: Callable[[], Result]) -> list[Branch[Result]]:
       TooManyBranches: for more than 24 questions in one run, and for more than 64 runs.
 
     Example:
-      >>> from theory import tau
-      >>> [(str(one.condition()), one.result) for one in branches(lambda: 2 if tau == 7 else 1)]
+      >>> from theory.candidates.file import run
+      >>> found = branches(lambda: run("from theory import tau" + chr(10) + "C = 2 if tau == 7 else 1", "c.py")["C"])
+      >>> [(str(one.condition()), one.result) for one in found]
       [('Eq(tau, 7)', 2), ('Ne(tau, 7)', 1)]
     """
     found: list[Branch[Result]] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import builtins
 import contextlib
 import functools
 import inspect
@@ -11,6 +10,7 @@ import io
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from fractions import Fraction
 from types import CodeType, ModuleType
 from typing import Any
@@ -25,15 +25,12 @@ from theory.numbers.ranges import Range
 _NAME = "candidate"  # of the module that a file is
 
 
-def run(
-    source: str, name: str, importing: Callable[..., Any] | None = None, dividing: Callable[[Any], None] | None = None
-) -> dict[str, Any]:
+def run(source: str, name: str, dividing: Callable[[Any], None] | None = None) -> dict[str, Any]:
     """Runs a file as importing it would, and returns the names that it defines.
 
     Args:
       source: its text.
       name: its name.
-      importing: what its imports call in place of Python's own.
       dividing: what each divisor is given to.
 
     Returns:
@@ -45,9 +42,7 @@ def run(
     code, module = _compiled(source, name), ModuleType(_NAME)
     values = vars(module)
     values.update(__file__=name, **arithmetic.names(dividing or (lambda divisor: None)))
-    if importing is not None:
-        values["__builtins__"] = {**vars(builtins), "__import__": importing}
-    with _refusing(name), _known_as(module):
+    with _refusing(name), _known_as(module), arithmetic.exact_decimal_type():
         exec(code, values)  # the user's own file, run as importing it would
     return values
 
@@ -160,14 +155,14 @@ def called(function: Any, arguments: Mapping[str, Any]) -> Any:
         if argument.kind is inspect.Parameter.POSITIONAL_ONLY and argument.name in arguments
     ]
     by_name = {name: value for name, value in arguments.items() if name not in by_place}
-    return function(*(arguments[name] for name in by_place), **by_name)
+    with arithmetic.exact_decimal_type():
+        return function(*(arguments[name] for name in by_place), **by_name)
 
 
 def _checked(value: Any, line: int, what: str) -> tuple[Any, int]:
-    if isinstance(value, (int, float, Fraction)) and not isinstance(value, bool):
-        if isinstance(value, Fraction):
-            value = sympy.Rational(value.numerator, value.denominator)
-        return sympy.sympify(value), line
+    if isinstance(value, (int, float, Fraction, Decimal)) and not isinstance(value, bool):
+        with arithmetic.exact_decimal_type():
+            return sympy.sympify(value), line
     if not isinstance(value, sympy.Expr):
         raise CandidateError(f"{what} must be a SymPy expression of tau, got {type(value).__name__}", line)
     return value, line

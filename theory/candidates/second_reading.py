@@ -6,7 +6,7 @@ SymPy simplifies expressions in τ as they are written, and is sometimes wrong: 
 
 from __future__ import annotations
 
-import builtins
+import contextlib
 import dataclasses
 import itertools
 import random
@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from types import SimpleNamespace
 from typing import Any
 
 import sympy
@@ -26,6 +25,7 @@ from theory.analysis.pointwise import samples
 from theory.analysis.setting import Setting
 from theory.candidates.candidate import Interrupted, TooLong
 from theory.candidates.file import arguments_of, called, quietly, run
+from theory.formulas import from_sympy
 from theory.formulas.formula import Domain, Formula, mentions, nodes
 from theory.numbers.balls import NotFinite, Number, Undecided, ball, precision
 from theory.numbers.ranges import Range
@@ -119,7 +119,8 @@ def difference(
             f"read twice, the candidate differs: the file says {where} = {_shown(written)}, the formula that was read "
             f"from it {_shown(read)}"
         )
-        return Difference(tau, text, isinstance(written, _NoNumber) and not isinstance(read, _NoNumber))
+        is_hole = isinstance(written, _NoNumber) and not isinstance(written, _Raised)
+        return Difference(tau, text, is_hole and not isinstance(read, _NoNumber))
     return None
 
 
@@ -147,31 +148,45 @@ def _reader(source: str, name: str, parameters: Mapping[str, Range]) -> Callable
             keywords = arguments_of(function, number, lambda argument: of.get(argument))
             said = quietly(lambda: called(function, keywords))
         else:
-            said = quietly(lambda: run(source, name, importing=_with_tau(number)))["C"]
+            with _tau_is(number):
+                said = quietly(lambda: run(source, name))["C"]
         said = sympy.sympify(said)
         return said.subs({s: numbers[s.name] for s in said.free_symbols if s.name in numbers})
 
     return at
 
 
-def _with_tau(number: sympy.Integer) -> Callable[..., Any]:
-    """An import in which ``theory.tau`` is a number."""
+@contextlib.contextmanager
+def _tau_is(number: sympy.Integer) -> Iterator[None]:
+    """``theory.tau`` is a number meanwhile, however it is imported, and so is a symbol that is made equal to it."""
+    kept = {module: vars(module).get("tau") for module in (sys.modules["theory"], from_sympy)}
+    make = vars(sympy.Symbol)["__new__"]
 
-    def importing(name: str, where: Any = None, names: Any = None, wanted: Any = (), level: int = 0) -> Any:
-        if wanted and level == 0 and name in sys.modules:  # all was imported in the first run
-            module = sys.modules[name]
-        else:
-            module = builtins.__import__(name, where, names, wanted, level)
-        if getattr(module, "__name__", "") in ("theory", "theory.formulas.from_sympy"):
-            public = [one for one in dir(module) if not one.startswith("_")]
-            return SimpleNamespace(**{one: getattr(module, one) for one in public} | {"tau": number})
-        return module
+    def new(*arguments: Any, **assumptions: Any) -> Any:
+        symbol = make.__func__(*arguments, **assumptions)
+        return number if symbol == symbolic_tau else symbol
 
-    return importing
+    symbolic_tau = from_sympy.tau
+    for module in kept:
+        module.tau = number  # type: ignore[attr-defined]
+    sympy.Symbol.__new__ = staticmethod(new)  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        sympy.Symbol.__new__ = make
+        for module, tau in kept.items():
+            if tau is None:
+                del module.tau  # type: ignore[attr-defined]
+            else:
+                module.tau = tau  # type: ignore[attr-defined]
 
 
 class _NoNumber(str):
     """Why there is no real, finite number."""
+
+
+class _Raised(_NoNumber):
+    """What a file raised in place of giving anything."""
 
 
 def _value(function: Callable[[], Any]) -> Number | _NoNumber | None:
@@ -185,7 +200,7 @@ def _value(function: Callable[[], Any]) -> Number | _NoNumber | None:
     except (KeyboardInterrupt, Interrupted):
         raise
     except BaseException as error:  # a file may raise anything, or leave
-        return _NoNumber(f"{type(error).__name__}: {error}")
+        return _Raised(f"{type(error).__name__}: {error}")
     return said if isinstance(said, (fmpq, arb)) else _as_number(said)
 
 
@@ -221,6 +236,8 @@ def _is_too_long(formula: Formula, setting: Setting, tau: int) -> bool:
         try:
             of = ball(compiled(node[1], setting)(tau))
             to = ball(compiled(node[2], setting)(tau)) if node[0] == "power" else of
+        except NotFinite:
+            continue  # there is nothing to compute
         except ArithmeticError:
             return True
         bits = abs(to) * (1 + (1 + abs(of)).log()) if node[0] != "exp" else abs(to)

@@ -13,7 +13,6 @@ from typing import Any
 import jasgd
 from jasgd.record.saving.files import write_whole
 from theory.certificates.checker import FORMAT, question_of, verify_claim
-from theory.certificates.rejection import Rejected
 from theory.certificates.witnesses import witness_of
 from theory.decisions.decision import Decision, Report, question_about
 from theory.decisions.question import Question
@@ -145,7 +144,7 @@ def _rejection(question: Question, again: Question, condition: str, finding: Fin
         with precision(PRECISIONS[0]), limited(limit_s):
             evidence = witness_of(question, condition, finding)
             verify_claim(again, condition, finding.verdict.value, evidence)
-    except Rejected as error:
+    except (ValueError, ArithmeticError, RecursionError, MemoryError) as error:  # Rejected among them
         return str(error)
     except OutOfTime:
         pass
