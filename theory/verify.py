@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from typing import Any
@@ -15,7 +16,7 @@ from theory.certificates.certificate import certificate, confirmed, require_writ
 from theory.command_line import add_parameter_options, candidate_and_laws
 from theory.decisions.decision import Decision, Report, decide
 from theory.decisions.verdict import Verdict
-from theory.exit_codes import BAD_INPUT, EXIT, guarded
+from theory.exit_codes import BAD_INPUT, EXIT, guarded, leave
 from theory.formulas.writing import text
 from theory.numbers.decimals import ends, shown
 
@@ -102,10 +103,17 @@ def main(arguments: list[str] | None = None) -> int:
             raise CandidateError(f"--limit-s must be > 0, got {options.limit_s:g}")
         if options.certificate:
             require_writable(options.certificate)
-        report = confirmed(_decided(options), limit_s=options.limit_s)
+        # What a file prints is no part of the JSON. Reading has a time limit as each condition has.
+        with contextlib.redirect_stdout(sys.stderr if options.json else sys.stdout):
+            candidate, laws = candidate_and_laws(options, max(options.limit_s, READING_S))
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    try:
+        report = confirmed(decide(candidate, laws, limit_s=options.limit_s), limit_s=options.limit_s)
         if options.certificate:
             save(certificate(report), options.certificate)
-    except (ValueError, OSError) as error:
+    except (CandidateError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     if options.json:
@@ -113,12 +121,6 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         _print(report)
     return EXIT[report.verdict]
-
-
-def _decided(options: argparse.Namespace) -> Report:
-    """The report on the candidate of a command line; reading it has a time limit as each condition has."""
-    candidate, laws = candidate_and_laws(options, max(options.limit_s, READING_S))
-    return decide(candidate, laws, limit_s=options.limit_s)
 
 
 def _audit(options: argparse.Namespace) -> int:
@@ -213,4 +215,4 @@ def _add_rows(table: Any, condition: str, decision: Decision) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
