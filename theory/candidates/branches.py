@@ -134,7 +134,7 @@ def fact(of: Any, name: str) -> Any:
     """The attribute of an object; of an expression in τ a question, where SymPy does not know."""
     value = getattr(of, name)
     is_question = value is None and _current is not None and name in _FACTS and isinstance(of, sympy.Expr)
-    if not is_question or not (of.is_integer if name in ("is_even", "is_odd") else of.is_real):
+    if not is_question or not getattr(of, "is_integer" if name in ("is_even", "is_odd") else "is_real"):
         return value
     return _current.holds(_FACTS[name](of))
 

@@ -79,15 +79,26 @@ def unsettled(
     divisors: Collection[Any], expression: Any, parameters: Mapping[str, Range], domain: Domain
 ) -> Any | None:
     """A divisor with parameters that SymPy has cancelled, and that is not shown to be other than 0; None for none."""
-    powers = expression.atoms(sympy.Pow)
-    below = {power.base for power in powers if power.exp.could_extract_minus_sign()}
+    below = set(_divided_by(expression))
     for divisor in list(dict.fromkeys(divisors))[:MOST]:
         for factor in sympy.Mul.make_args(divisor):
-            base = factor.as_base_exp()[0]
+            base: Any = sympy.sympify(factor).as_base_exp()[0]
             is_open = {s.name for s in base.free_symbols} & set(parameters)
             if is_open and base not in below and factor not in below and not _is_never_zero(base, parameters, domain):
                 return divisor
     return None
+
+
+def _divided_by(expression: Any) -> Iterator[Any]:
+    """What an expression divides by wherever it is evaluated, so not within its cases."""
+    waiting = [expression]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, sympy.Piecewise):
+            continue
+        if isinstance(part, sympy.Pow) and part.exp.could_extract_minus_sign():
+            yield part.base
+        waiting.extend(part.args)
 
 
 def _is_never_zero(divisor: Any, parameters: Mapping[str, Range], domain: Domain) -> bool:
@@ -133,8 +144,10 @@ def _numbers(tree: ast.AST) -> Iterator[Fraction]:
 
 def _value(node: ast.AST, known: Mapping[ast.AST, Fraction]) -> Fraction | None:
     if isinstance(node, ast.Constant):
-        is_number = isinstance(node.value, (int, float)) and not isinstance(node.value, bool)
-        return Fraction(node.value) if is_number and abs(node.value) <= _LARGEST else None
+        value = node.value
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _LARGEST:
+            return None
+        return Fraction(value)
     if not isinstance(node, ast.BinOp) or type(node.op) not in _OPERATIONS:
         return None
     left, right = known.get(node.left), known.get(node.right)

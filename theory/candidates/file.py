@@ -212,8 +212,10 @@ class _ExactDecimals(ast.NodeTransformer):
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
-        name = {ast.Div: "__quotient__", ast.Pow: "__power__"}.get(type(node.op))
-        return node if name is None else ast.copy_location(_call(name, node.left, node.right), node)
+        if not isinstance(node.op, (ast.Div, ast.Pow)):
+            return node
+        name = "__quotient__" if isinstance(node.op, ast.Div) else "__power__"
+        return ast.copy_location(_call(name, node.left, node.right), node)
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         return node

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from math import lcm
+from typing import Any
 
 from flint import fmpq, fmpz_poly
 
@@ -97,7 +98,8 @@ def _next_to_roots(terms: Sum) -> list[int]:
     scale = lcm(*(coefficient.denominator for coefficient in coefficients.values()))
     polynomial = fmpz_poly([int(coefficients.get(power, 0) * scale) for power in range(max(coefficients) + 1)])
     found = []
-    for root, _ in polynomial.complex_roots():
+    roots: Any = polynomial.complex_roots()
+    for root, _ in roots:
         if root.imag.contains(0) and abs(root.real) < _FARTHEST:
             whole = int(root.real.mid().floor().unique_fmpz() or 0)
             found += (
@@ -106,8 +108,8 @@ def _next_to_roots(terms: Sum) -> list[int]:
     return found
 
 
-def _around(root: object) -> list[int]:
-    whole = int((root.mid() + fmpq(1, 2)).floor().unique_fmpz() or 0)  # type: ignore[attr-defined]
+def _around(root: Any) -> list[int]:
+    whole = int((root.mid() + fmpq(1, 2)).floor().unique_fmpz() or 0)
     return [whole - 1, whole, whole + 1]
 
 

@@ -51,7 +51,7 @@ def findings(name, folder):
         report = confirmed(decide(candidate, laws, limit_s=LIMIT_S), limit_s=LIMIT_S)
         claims = certificate(report)
         if claims["claims"]:
-            assert check(json.loads(json.dumps(claims))) == len(claims["claims"])
+            assert len(check(json.loads(json.dumps(claims))).claims) == len(claims["claims"])
         said[spec] = [(LETTERS[report[c].verdict.value], c, report[c].because) for c in CONDITIONS]
     return candidate.domain, said
 
