@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         report = confirmed(decide(candidate, laws, limit_s=options.limit_s), limit_s=options.limit_s)
         if options.certificate:
-            save(certificate(report), options.certificate)
+            _write_certificate(report, options.certificate)
     except (CandidateError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -121,6 +121,13 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         _print(report)
     return EXIT[report.verdict]
+
+
+def _write_certificate(report: Report, path: str) -> None:
+    data = certificate(report)
+    save(data, path)
+    if not data["claims"]:
+        print(f"nothing was decided, so {path} claims nothing, and python -m theory.check refuses it", file=sys.stderr)
 
 
 def _audit(options: argparse.Namespace) -> int:

@@ -60,7 +60,7 @@ def expectation(formula: Formula, setting: Setting) -> Number:
     """
     value_at = compiled(formula, setting)
     window = _window([formula], setting)
-    if window.is_long:
+    if isinstance(window.support, range) and window.is_long:
         return long_sum(formula, setting, window.support, [lambda value, tau: value])[0] * window.scale
     total = window.left_out[0]
     for tau in window.support:
@@ -72,7 +72,7 @@ def moments(formula: Formula, setting: Setting) -> FactorMoments:
     """Computes E[C], E[C²] and E[τC] in one pass over the law; it raises what :func:`expectation` does."""
     value_at = compiled(formula, setting)
     window = _window([formula, ("power", formula, number(2)), multiply(TAU, formula)], setting)
-    if window.is_long:
+    if isinstance(window.support, range) and window.is_long:
         terms = [lambda value, tau: value, lambda value, tau: value * value, lambda value, tau: value * tau]
         sums = long_sum(formula, setting, window.support, terms)
         return FactorMoments(*(total * window.scale for total in sums))

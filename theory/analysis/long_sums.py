@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flint
 from flint import arb, arb_series, fmpq
@@ -30,7 +30,7 @@ _MOST_BLOCKS = 2_000  # tried, before the rest is summed one by one
 _SPARE = 24  # bits that a block's rest may be coarser than the balls
 
 #: What is summed of a formula's values: functions of the value and of τ, of numbers or of series.
-Terms = Sequence[Callable[..., arb]]
+Terms = Sequence[Callable[..., Any]]
 
 
 class _Block(NamedTuple):

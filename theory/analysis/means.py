@@ -49,7 +49,7 @@ def mean_apart_from_one(formula: Formula, setting: UnderLaw) -> Number | None:
     first, last = law.window()
     for bits in PRECISIONS[1:] if last - first <= _MOST_POINTS else ():
         with precision(bits):
-            mean = setting.afresh().mean(formula)
+            mean = setting.under(law.finer(bits)).mean(formula)
             if _differs(mean):
                 return mean
     return None

@@ -11,7 +11,7 @@ from typing import Literal
 
 from flint import fmpq
 
-from theory.analysis.bounds_over import compare, range_of
+from theory.analysis.bounds_over import compare, range_of, with_shares
 from theory.analysis.setting import Setting
 from theory.formulas.formula import Formula, is_constant
 from theory.numbers import range_functions, ranges
@@ -83,7 +83,7 @@ def _product_trend(parts: list[Formula], setting: Setting, first: int) -> Trend:
 
     Factors that are never positive are turned round, two by two.
     """
-    turned, directions = False, []
+    turned, directions, parts = False, [], with_shares(parts)
     moving = [part for part in parts if not is_constant(part)]
     for part in parts:
         one = trend(part, setting, first)

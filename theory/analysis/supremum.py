@@ -126,7 +126,7 @@ def size_from(formula: Formula, setting: Setting, first: int, last: int | None) 
             return size
     except (Undecided, NotFinite):
         pass
-    most, power = signs.growth(multiply(*moving), setting, first)
-    if power > 0:
+    most, power, rate = signs.growth(multiply(*moving), setting, first)
+    if power > 0 or not rate == 0:
         raise Undecided("an expansion that grows")
     return Range(fmpq(0), ranges.around(most).high)

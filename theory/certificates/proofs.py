@@ -18,10 +18,9 @@ from theory.analysis.setting import Setting
 from theory.analysis.supremum import size_from
 from theory.certificates.enclosures import bound, contains, enclosure
 from theory.certificates.questions import whole
-from theory.certificates.rejection import require, require_only
+from theory.certificates.rejection import Rejected, require, require_only
 from theory.certificates.tails import EVERY_POINT, verify_falling, verify_inequality
-from theory.decisions.decision import scaled
-from theory.decisions.question import MOST_CHECKED, Question
+from theory.decisions.question import MOST_CHECKED, Question, scaled
 from theory.decisions.verdict import OF_THE_MEAN
 from theory.formulas.formula import Formula, mentions, number, subtract
 from theory.numbers.rationals import as_fraction
@@ -169,7 +168,8 @@ def _or_scaled(condition: str) -> Callable[[Question, dict[str, Any]], None]:
         require_only(evidence, "scaled")
         require_only(evidence["scaled"], *{*OF_THE_MEAN, *({condition} - {"magnitude"})})
         original = scaled(question)
-        require(original is not None and condition != "amplitude", "it is not about C / E[C]")
+        if original is None or condition == "amplitude":
+            raise Rejected("it is not about C / E[C]")
         for name, one in evidence["scaled"].items():
             _PROOFS[name](original, one)
 

@@ -150,7 +150,8 @@ def _mean_is_not_one(instance: Question, own: dict[str, Any]) -> None:
         _require_value(instance, law.first, claimed)
     else:
         mean = mean_apart_from_one(instance.formula, instance.setting)
-        require(mean is not None, "E[C] cannot be told from 1")
+        if mean is None:
+            raise Rejected("E[C] cannot be told from 1")
         require(contains(claimed, mean), "the enclosure of E[C] does not hold")
 
 

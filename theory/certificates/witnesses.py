@@ -17,8 +17,7 @@ from theory.certificates.enclosures import above, around, below, decisive, enclo
 from theory.certificates.refutations import MOMENTS, diverges_from, instance_of, not_one, not_positive, outside, rises
 from theory.certificates.rejection import Rejected
 from theory.certificates.tails import EVERY_POINT, falling_to_json, inequality_to_json
-from theory.decisions.decision import scaled
-from theory.decisions.question import Question
+from theory.decisions.question import Question, scaled
 from theory.decisions.verdict import Finding, Verdict
 from theory.formulas.formula import number, subtract
 from theory.numbers.balls import Undecided

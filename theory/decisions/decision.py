@@ -11,10 +11,9 @@ from theory.analysis.expectation import UnderLaw
 from theory.candidates.candidate import Candidate, check_support
 from theory.decisions.conditions import CONDITIONS, where_undefined
 from theory.decisions.contradictions import CONTRADICTIONS
-from theory.decisions.question import Question
+from theory.decisions.question import Question, repaired
 from theory.decisions.time_limit import OutOfTime, limited
 from theory.decisions.verdict import OF_THE_MEAN, Finding, Verdict, needs_defined, proved, unknown, worst
-from theory.formulas.formula import divide
 from theory.laws import Law
 from theory.numbers.balls import PRECISIONS, Number, precision, sign
 
@@ -146,22 +145,6 @@ def question_about(candidate: Candidate, law: Law | None) -> Question:
         raise ValueError(f"{candidate.name} has no formula: {candidate.untranslatable}")
     setting = UnderLaw(candidate.parameters, law, candidate.cdf)
     return Question(candidate.formula, setting, candidate.domain, candidate.amplitude)
-
-
-def repaired(question: Question) -> Question:
-    """The question about C / E[C]."""
-    return dataclasses.replace(question, formula=divide(question.formula, ("mean", question.formula)))
-
-
-def scaled(question: Question) -> Question | None:
-    """The question about C, of one about C / E[C]; None for any other."""
-    factors = question.formula[1:] if question.formula[0] == "product" else ()
-    for factor in factors:
-        if factor[0] == "power" and factor[1][0] == "mean":
-            original = dataclasses.replace(question, formula=factor[1][1])
-            if repaired(original).formula == question.formula:
-                return original
-    return None
 
 
 def _repairs(report: Report, questions: dict[Law | None, Question], limit_s: float) -> Iterator[Repair]:

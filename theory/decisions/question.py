@@ -10,7 +10,7 @@ from flint import fmpq
 
 from theory.analysis.expectation import UnderLaw
 from theory.analysis.pointwise import PointValues
-from theory.formulas.formula import Domain, Formula
+from theory.formulas.formula import Domain, Formula, divide
 from theory.formulas.writing import digest, to_json
 from theory.laws import Law
 from theory.numbers.ranges import Range
@@ -64,6 +64,22 @@ class Question:
     def digest(self) -> str:
         """SHA-256 of the question."""
         return digest(self.to_json())
+
+
+def repaired(question: Question) -> Question:
+    """The question about C / E[C]."""
+    return dataclasses.replace(question, formula=divide(question.formula, ("mean", question.formula)))
+
+
+def scaled(question: Question) -> Question | None:
+    """The question about C, of one about C / E[C]; None for any other."""
+    factors = question.formula[1:] if question.formula[0] == "product" else ()
+    for factor in factors:
+        if factor[0] == "power" and factor[1][0] == "mean":
+            original = dataclasses.replace(question, formula=factor[1][1])
+            if repaired(original).formula == question.formula:
+                return original
+    return None
 
 
 def range_to_json(known: Range) -> list[Any]:

@@ -33,6 +33,7 @@ PI: Formula = ("pi",)
 UNDEFINED: Formula = ("undefined",)
 INFINITE: Formula = ("infinite",)
 COMPARISONS = ("less", "at_most", "equal")
+_LONGEST = 20_000  # bits of a power of numbers that is written as a number
 #: Operation and number of operands; None: two or more.
 OPERATIONS: dict[str, int | None] = {
     **dict.fromkeys(("pi", "tau", "F", "undefined", "infinite"), 0),
@@ -114,7 +115,8 @@ def _folded(operation: str, operands: list[Formula]) -> Formula:
         return multiply(*operands)
     if operation == "power" and operands[0][0] == operands[1][0] == "number" and operands[1][1].denominator == 1:
         base, exponent = operands[0][1], int(operands[1][1])
-        if (base or exponent > 0) and abs(exponent) <= 64:
+        bits = max(base.numerator.bit_length(), base.denominator.bit_length())
+        if (base or exponent > 0) and abs(exponent) <= 64 and bits * abs(exponent) <= _LONGEST:
             return number(base**exponent)
     return (operation, *operands)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from flint import arb, fmpq
 
-from theory.numbers.balls import Number, Undecided
+from theory.numbers.balls import Number, Undecided, lower, upper
 from theory.numbers.rationals import as_fmpq
 
 _TINY = 4_000  # exponents of two beyond which an endpoint is 0 or infinite
@@ -207,12 +207,12 @@ def _order(value: Any, is_open: bool) -> tuple[int, Any, bool]:
 
 def rational_below(value: arb) -> fmpq | None:
     """A rational that is at most every number of a ball, close to its lower end; None for -∞."""
-    return _dyadic(value.lower(), towards=-1)
+    return _dyadic(lower(value), towards=-1)
 
 
 def rational_above(value: arb) -> fmpq | None:
     """A rational that is at least every number of a ball, close to its upper end; None for ∞."""
-    return _dyadic(value.upper(), towards=1)
+    return _dyadic(upper(value), towards=1)
 
 
 def _dyadic(value: arb, towards: int) -> fmpq | None:

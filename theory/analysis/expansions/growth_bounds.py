@@ -37,10 +37,10 @@ def growth_bound(formula: Formula, setting: Setting, first: int) -> GrowthBound:
         return _by_parts(formula, setting, first)
     except (Undecided, NotFinite) as error:
         try:
-            scale, power = signs.growth(formula, setting, first)
+            scale, power, rate = signs.growth(formula, setting, first)
         except ArithmeticError:
             raise error from None
-        return GrowthBound(scale, as_fraction(power))
+        return GrowthBound(scale, as_fraction(power), rate)
 
 
 def _by_parts(formula: Formula, setting: Setting, first: int) -> GrowthBound:

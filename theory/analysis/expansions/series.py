@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from flint import arb, fmpq
 
 from theory.formulas.monomials import Unsupported
-from theory.numbers.balls import Number, Undecided, ball, power, whole_power
+from theory.numbers.balls import Number, Undecided, ball, lower, power, upper, whole_power
 
 TERMS = 12  #: coefficients that are kept
 
@@ -172,14 +172,14 @@ def one_plus_to(u: Series, exponent: fmpq, scale: Scale) -> Series:
     for k in range(TERMS):
         binomials.append(binomials[-1] * (exponent - k) / (k + 1))
     beyond = exponent - TERMS
-    return composed(u, scale, binomials[:-1], lambda ball_: binomials[-1] * _positive(1 + ball_) ** arb(beyond))
+    return composed(u, scale, binomials[:-1], lambda between: binomials[-1] * _power(1 + between, beyond))
 
 
 def log_one_plus(u: Series, scale: Scale) -> Series:
     """log(1 + u), where 1 + u > 0."""
     taylor = [fmpq(0), *(fmpq((-1) ** (k + 1), k) for k in range(1, TERMS))]
     sign = fmpq((-1) ** (TERMS + 1), TERMS)
-    return composed(u, scale, taylor, lambda ball_: sign / whole_power(_positive(1 + ball_), TERMS))
+    return composed(u, scale, taylor, lambda between: sign * _power(1 + between, fmpq(-TERMS)))
 
 
 def exponential(u: Series, scale: Scale) -> Series:
@@ -187,7 +187,7 @@ def exponential(u: Series, scale: Scale) -> Series:
     taylor = [fmpq(1)]
     for k in range(1, TERMS + 1):
         taylor.append(taylor[-1] / k)
-    return composed(u, scale, taylor[:-1], lambda ball_: taylor[-1] * ball_.exp())
+    return composed(u, scale, taylor[:-1], lambda between: taylor[-1] * between.exp())
 
 
 def raised(series: Series, exponent: fmpq, scale: Scale) -> Series:
@@ -202,7 +202,8 @@ def raised(series: Series, exponent: fmpq, scale: Scale) -> Series:
     return multiply(front, one_plus_to(u, exponent, scale), scale)
 
 
-def _positive(value: arb) -> arb:
-    if not value > 0:
+def _power(base: arb, exponent: fmpq) -> arb:
+    """A ball of positive numbers to a power, by its ends: by itself a wide one would come out far wider."""
+    if not base > 0:
         raise Undecided("a series that is cut off too early there")
-    return value
+    return (lower(base) ** arb(exponent)).union(upper(base) ** arb(exponent))

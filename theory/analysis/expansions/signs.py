@@ -48,18 +48,28 @@ def _moves(formula: Formula, setting: Setting, scale: Scale) -> int:
         return log_step(formula, setting, scale).sign()
 
 
-def growth(formula: Formula, setting: Setting, first: int) -> tuple[arb, fmpq]:
-    """K and a ≥ 0 such that the size of f is at most K·τ^a for every τ ≥ ``first``."""
+def growth(formula: Formula, setting: Setting, first: int) -> tuple[arb, fmpq, arb]:
+    r"""K, a ≥ 0 and b ≥ 0 such that :math:`|f(\tau)| \le K\tau^a e^{b\tau}` for every τ ≥ ``first``.
+
+    By the expansion of f, or as no ratio of neighbours is larger than e^b.
+    """
     formula = resolved(formula, setting, first)
     scale = scale_of(formula, first)
     try:
-        return expansion(formula, setting, scale).growth()
+        return *expansion(formula, setting, scale).growth(), arb(0)
     except (Undecided, Unsupported):
         if formula[0] == "product" and TAU in formula:
             parts = list(formula[1:])
             parts.remove(TAU)
-            most, to = growth(multiply(*parts), setting, first)
-            return most, to + 1
-        if sign_of(formula, setting, scale) == 0 or _moves(formula, setting, scale) > 0:
+            most, to, rate = growth(multiply(*parts), setting, first)
+            return most, to + 1, rate
+        if sign_of(formula, setting, scale) == 0:
             raise
-        return abs(ball(compiled(formula, setting)(first))), fmpq(0)
+        rate = arb(0)
+        if _moves(formula, setting, scale) > 0:
+            largest, to = ratio(formula, setting, scale).growth()
+            if to > 0:
+                raise
+            rate = largest.log().max(rate)
+        start = abs(ball(compiled(formula, setting)(first)))
+        return (start * (-rate * first).exp()).upper(), fmpq(0), rate.upper()

@@ -14,7 +14,8 @@ from theory.analysis.expansions.of_formulas import expansion, log_gamma, logarit
 from theory.analysis.expansions.series import Scale
 from theory.analysis.setting import Setting
 from theory.formulas.formula import ONE, Formula, factored, is_constant, multiply, substitute
-from theory.numbers.balls import power
+from theory.formulas.monomials import Unsupported
+from theory.numbers.balls import Undecided, power
 from theory.numbers.rationals import as_fmpq
 
 _MOST_FACTORS = 8  # of a quotient of factorials
@@ -45,7 +46,11 @@ def step(formula: Formula, setting: Setting, scale: Scale) -> Expansion:
         by = step(parts[0], setting, scale)
         if by.exact() == 1:  # H(z + 1) = H(z) + 1/(z + 1)
             return (expansion(parts[0], setting, scale) + constant(fmpq(1), scale)).raised(fmpq(-1))
-    return expansion(_next(formula), setting, scale) - expansion(formula, setting, scale)
+    before = expansion(formula, setting, scale)
+    try:
+        return before * (ratio(formula, setting, scale) - constant(fmpq(1), scale))
+    except (Undecided, Unsupported):  # of what is no product, or has zeros
+        return expansion(_next(formula), setting, scale) - before
 
 
 def log_step(formula: Formula, setting: Setting, scale: Scale) -> Expansion:
