@@ -275,7 +275,13 @@ FORGERIES: list[tuple[str, str, Alteration]] = [
     ("moments but one", "inverse", put("moments.mean_square", NOTHING)),
     ("a bound that is passed", "TAIL, every law", put("moments.most", "1")),
     ("a domain that is not finite", "inverse, every law", evidence("moments", argument="finite domain")),
-    ("a fall that is none", "logarithm", put("moments.falls.start", 1)),
+    (
+        "a fall that is none",
+        "logarithm",
+        evidence(
+            "moments", argument="falls", above=BOUNDS, falls={"argument": "elasticity", "start": 1, "most": "-0.1"}
+        ),
+    ),
     # Counterexamples.
     ("a value that does not refute", "hump", evidence("positive", tau=0, value=["0", "1"])),
     ("a value that is not taken", "hump", evidence("positive", tau=0, value=["-2", "-1"])),
@@ -356,6 +362,13 @@ VARIANTS: list[tuple[str, str, Alteration]] = [
     ("a larger share", "parity", put("decreasing.tail.share", "999/1000")),
     ("a larger elasticity", "logarithm", put("decreasing.tail.most", "-1e-1")),
     ("a larger bound", "TAIL, every law", put("moments.most", "100")),
+    (
+        "a fall in place of a bound",
+        "logarithm",
+        evidence(
+            "moments", argument="falls", above=BOUNDS, falls={"argument": "elasticity", "start": 4, "most": "-0.1"}
+        ),
+    ),
     ("a bound from later on", "inverse, every law", put("moments.start", 3)),
     ("a wider supremum", "steps", put("amplitude.sup", {"least": "1/4", "at": 12, "most": "3/4", "start": 20})),
     ("no supremum", "inverse", put("amplitude.sup", NOTHING)),
