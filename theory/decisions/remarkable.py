@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from math import lcm
 from typing import Any
 
 from flint import fmpq, fmpz_poly
 
 from theory.formulas.algebra import algebraic
 from theory.formulas.formula import COMPARISONS, Formula, nodes, subtract
-from theory.formulas.monomials import TAU, Sum, Unsupported
+from theory.formulas.monomials import ONE, TAU, Sum, Unsupported
 from theory.numbers.balls import precision
 from theory.numbers.ranges import Range
 from theory.numbers.rationals import as_fmpq
@@ -36,7 +36,7 @@ def staleness(formula: Formula) -> list[int]:
       >>> staleness(("equal", square, ("number", Fraction(10**12))))
       [999999, 1000000, 1000001]
     """
-    found: list[int] = []
+    found = list(_where_remainders_begin(formula))
     for one in list(dict.fromkeys(_differences(formula)))[:_MOST]:
         try:
             with precision(256):
@@ -73,6 +73,20 @@ def parameter_values(formula: Formula, parameters: Mapping[str, Range]) -> Itera
             yield {name: value}
 
 
+def _where_remainders_begin(formula: Formula) -> Iterator[int]:
+    """The first staleness at which τ + c is a multiple of m, for every τ + c mod m of a formula, and its neighbours."""
+    for node in nodes(formula):
+        if node[0] == "modulo" and node[2][0] == "number" and node[2][1] > 0:
+            try:
+                terms = algebraic(node[1]).as_sum()
+            except (Unsupported, RecursionError):
+                continue
+            shift = terms.pop(ONE, Fraction(0))
+            if terms == {((TAU, Fraction(1)),): Fraction(1)}:
+                first = math.ceil(-shift % node[2][1])
+                yield from (first - 1, first, first + 1)
+
+
 def _differences(formula: Formula) -> Iterator[Formula]:
     """What is 0 where a formula may change its course."""
     for node in nodes(formula):
@@ -95,7 +109,7 @@ def _next_to_roots(terms: Sum) -> list[int]:
         coefficients[int(degree)] = coefficient
     if max(coefficients, default=0) == 0:
         return []
-    scale = lcm(*(coefficient.denominator for coefficient in coefficients.values()))
+    scale = math.lcm(*(coefficient.denominator for coefficient in coefficients.values()))
     polynomial = fmpz_poly([int(coefficients.get(power, 0) * scale) for power in range(max(coefficients) + 1)])
     found = []
     roots: Any = polynomial.complex_roots()

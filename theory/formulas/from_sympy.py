@@ -179,9 +179,9 @@ def _binomial(n: Formula, k: Formula) -> Formula:
         return multiply(number(Fraction(1, math.factorial(int(k[1])))), *factors) if factors else ONE
     if not (is_whole(k) and _is_natural(n)):
         raise Untranslatable("binomial is known here for integers alone, the upper one ≥ 0 by its form")
+    if _is_natural(k) and (rest := _rest(n, k)) is not None:
+        return divide(("factorial", n), multiply(("factorial", k), ("factorial", rest)))
     value = divide(("factorial", n), multiply(("factorial", k), ("factorial", subtract(n, k))))
-    if _is_natural(k) and _is_never_less(n, k):
-        return value
     inside = ("and", ("at_most", ZERO, k), ("at_most", k, n))
     return ("where", inside, value, ZERO)
 
@@ -204,15 +204,24 @@ def _beta(x: Formula, y: Formula) -> Formula:
     return divide(multiply(of_x, of_y), of_both)
 
 
-def _is_never_less(n: Formula, k: Formula) -> bool:
-    """Whether n - k is a sum of powers of τ with coefficients ≥ 0."""
+def _rest(n: Formula, k: Formula) -> Formula | None:
+    """The difference n - k where it is a sum of powers of τ with natural coefficients; None where it is not."""
     try:
         terms = algebraic(subtract(n, k)).as_sum()
     except (Unsupported, RecursionError):
-        return False
-    return all(to > 0 for monomial in terms for _, to in monomial) and all(
-        coefficient >= 0 and all(of == ("tau",) for of, _ in monomial) for monomial, coefficient in terms.items()
-    )
+        return None
+    parts = []
+    for monomial, coefficient in terms.items():
+        if (
+            coefficient.denominator != 1
+            or coefficient < 0
+            or any(of != TAU or to < 0 or to.denominator != 1 for of, to in monomial)
+        ):
+            return None
+        parts.append(
+            multiply(number(coefficient), *(TAU if to == 1 else ("power", TAU, number(to)) for _, to in monomial))
+        )
+    return add(*parts) if parts else ZERO
 
 
 def _logarithm(x: Formula, base: Formula | None = None) -> Formula:
