@@ -11,7 +11,7 @@ from typing import Any
 import mpmath
 from mpmath import mp, mpf
 
-DIGITS, NEAR = 100, 300
+DIGITS, NEAR = 100, 150
 SMALL = Fraction(1, 10**60)
 _EXACT = (int, Fraction)
 _NAMES = {

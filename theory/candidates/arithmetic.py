@@ -13,7 +13,8 @@ import sympy
 from sympy.core.sympify import converter
 
 from theory.candidates.branches import fact
-from theory.candidates.candidate import Interrupted, TooLong
+from theory.candidates.candidate import TooLong
+from theory.candidates.interruption import Interrupted
 from theory.numbers.rationals import exact
 
 _MOST_BITS = 2**24  # of a power of two integers in a file

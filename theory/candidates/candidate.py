@@ -37,10 +37,6 @@ class CandidateError(ValueError):
         return type(self)(f"{name}: {self}" if self.line is None else f"{name}:{self.line}: {self}")
 
 
-class Interrupted(BaseException):
-    """What ends a candidate's run from outside, such as a time limit; no error of the file's own."""
-
-
 class TooLong(CandidateError):
     """A number of more digits than are computed with."""
 

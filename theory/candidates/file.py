@@ -18,7 +18,8 @@ from typing import Any
 import sympy
 
 from theory.candidates import arithmetic
-from theory.candidates.candidate import CandidateError, Interrupted
+from theory.candidates.candidate import CandidateError
+from theory.candidates.interruption import Interrupted
 from theory.formulas.from_sympy import distribution, tau
 from theory.numbers.ranges import Range
 

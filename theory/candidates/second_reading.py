@@ -23,8 +23,9 @@ from sympy.core.evalf import PrecisionExhausted
 from theory.analysis.evaluation import compiled
 from theory.analysis.pointwise import samples
 from theory.analysis.setting import Setting
-from theory.candidates.candidate import Interrupted, TooLong
+from theory.candidates.candidate import TooLong
 from theory.candidates.file import arguments_of, called, quietly, run
+from theory.candidates.interruption import Interrupted
 from theory.formulas import from_sympy
 from theory.formulas.formula import Domain, Formula, mentions, nodes
 from theory.numbers.balls import NotFinite, Number, Undecided, ball, precision

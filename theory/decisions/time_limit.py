@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-from theory.candidates.candidate import Interrupted
+from theory.candidates.interruption import Interrupted
 
 _AGAIN_S = 1.0  # after which it is raised again: a callback of the garbage collector swallows what is raised in it
 
