@@ -25,6 +25,7 @@ from theory.numbers.balls import NotFinite, Undecided
 #: Where a tail may begin: the first that works is taken.
 STARTS = (0, *(2**k for k in range(18)))
 INEQUALITIES = ("bounds", "dominant term", "monotone", "expansion")
+UP_TO = "bounds up to"  #: bounds over a domain with an end
 FALLING = ("composition", "elasticity", "dominant term", "steps", "ratios")
 #: Those that need no period.
 FALLING_BY_FORM = ("composition", "elasticity", "steps", "ratios")
@@ -34,11 +35,12 @@ _LONGEST_PERIOD = 64
 
 
 class Tail(NamedTuple):
-    """An argument for every τ ≥ ``start``."""
+    """An argument for every τ ≥ ``start``, or for those up to ``last``."""
 
     argument: str
     period: int
     start: int
+    last: int | None = None
 
 
 def periods(formula: Formula) -> list[int]:
@@ -59,8 +61,8 @@ def periods(formula: Formula) -> list[int]:
 def inequality(formula: Formula, setting: Setting, tail: Tail, *, strict: bool) -> bool:
     """Whether the argument shows formula ≥ 0, or > 0 where strict, for every integer τ ≥ ``tail.start``."""
     try:
-        if tail.argument == "bounds":
-            bounds = range_of(formula, setting, tail.start, None)
+        if tail.argument in ("bounds", UP_TO):
+            bounds = range_of(formula, setting, tail.start, tail.last)
             return bounds.is_positive() if strict else bounds.is_nonnegative()
         if tail.argument == "dominant term":
             return _classes(formula, setting, tail, least=1 if strict else 0)
@@ -131,11 +133,15 @@ def starts_from(first: int, most: int) -> list[int]:
     return [first, *(start for start in later if first < start <= most)]
 
 
-def candidates(arguments: tuple[str, ...], formula: Formula, first: int, most: int) -> Iterator[Tail]:
+def candidates(
+    arguments: tuple[str, ...], formula: Formula, first: int, most: int, last: int | None = None
+) -> Iterator[Tail]:
     """The tails to try, in order: by start, then by argument, then by period."""
     starts = starts_from(first, most)
     for start in starts:
         for argument in arguments:
+            if argument == "bounds" and last is not None and start <= last:
+                yield Tail(UP_TO, 1, start, last)
             if argument in _EXPANDED and start - first > _LATEST_EXPANSION:
                 continue
             for period in periods(formula) if argument == "dominant term" else [1]:
@@ -144,9 +150,11 @@ def candidates(arguments: tuple[str, ...], formula: Formula, first: int, most: i
                 yield Tail(argument, period, multiple if argument == "dominant term" else start)
 
 
-def find_inequality(formula: Formula, setting: Setting, first: int, most: int, *, strict: bool) -> Tail | None:
-    """The first tail that shows formula ≥ 0, or > 0, starting at ``most`` or before."""
-    for tail in candidates(INEQUALITIES, formula, first, most):
+def find_inequality(
+    formula: Formula, setting: Setting, first: int, most: int, *, strict: bool, last: int | None = None
+) -> Tail | None:
+    """The first tail that shows formula ≥ 0, or > 0, starting at ``most`` or before; of a domain up to ``last``."""
+    for tail in candidates(INEQUALITIES, formula, first, most, last):
         if tail.start <= most and inequality(formula, setting, tail, strict=strict):
             return tail
     return None

@@ -56,7 +56,7 @@ def _positive(question: Question, evidence: dict[str, Any]) -> None:
         return
     start = None
     if evidence["mass"] is not None:
-        start = verify_inequality(question.formula, on_support, evidence["mass"], strict=True)
+        start = verify_inequality(question.formula, on_support, evidence["mass"], strict=True, last=question.domain[1])
     values = PointValues(question.formula, question.setting)
     one_by_one = itertools.takewhile(lambda tau: start is None or tau < start, support)
     _every(values.is_at_least(tau, Fraction(0), strict=True) for tau in one_by_one)
@@ -99,7 +99,7 @@ def _inequality(question: Question, formula: Formula, setting: Setting, tail: An
         require(last is not None and tail == {"argument": EVERY_POINT, "start": last + 1}, "the tail")
         start = tail["start"]
     else:
-        start = verify_inequality(formula, setting, tail, strict=strict)
+        start = verify_inequality(formula, setting, tail, strict=strict, last=last)
     values = PointValues(formula, setting)
     _every(values.is_at_least(tau, Fraction(0), strict=strict) for tau in _before(question, start))
 

@@ -148,11 +148,18 @@ def _mean_is_not_one(instance: Question, own: dict[str, Any]) -> None:
     require(not_one(claimed), "the enclosure of E[C] does not refute it")
     if law.first == law.last:  # under one point the mean is a value, which is exact where it is rational
         _require_value(instance, law.first, claimed)
-    else:
+    elif not _contains_ball(claimed, instance):  # exact, or finer than the balls
         mean = mean_apart_from_one(instance.formula, instance.setting)
         if mean is None:
             raise Rejected("E[C] cannot be told from 1")
         require(contains(claimed, mean), "the enclosure of E[C] does not hold")
+
+
+def _contains_ball(claimed: Enclosure, instance: Question) -> bool:
+    try:
+        return contains(claimed, instance.setting.mean(instance.formula))
+    except ArithmeticError:
+        return False
 
 
 def _diverges(instance: Question, condition: str, own: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ r"""The six conditions on a step-size function C(τ), each proved, refuted by a 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any
@@ -17,7 +18,7 @@ from flint import fmpq
 from theory.analysis import equality, tails
 from theory.analysis.expectation import Diverges
 from theory.analysis.means import mean_apart_from_one
-from theory.analysis.pointwise import PointValues
+from theory.analysis.pointwise import PointValues, probes
 from theory.analysis.supremum import Supremum, supremum_of_distance
 from theory.analysis.tails import Tail
 from theory.decisions.contradictions import not_decreasing, not_defined, not_positive, not_within
@@ -68,7 +69,8 @@ def _positive_on_support(question: Question, law: Law) -> Finding:
     """The condition under a bounded law: > 0 on its support, by an argument or one by one, and ≥ 0 elsewhere."""
     on_support = dataclasses.replace(question, setting=question.setting.with_support())
     reach = on_support.latest_tail_start() if law.last is None else min(on_support.latest_tail_start(), law.last)
-    mass = tails.find_inequality(question.formula, on_support.setting, law.first, reach, strict=True)
+    last = question.domain[1]
+    mass = tails.find_inequality(question.formula, on_support.setting, law.first, reach, strict=True, last=last)
     one_by_one = [tau for tau in law.support() or () if mass is None or tau < mass.start]
     elsewhere = _tail(question, question.formula, strict=False)
     refutation = not_positive(question, _settled_from([elsewhere]), one_by_one)
@@ -217,12 +219,16 @@ def _tail(question: Question, formula: Formula, *, strict: bool) -> Tail | None:
     """The tail on which an inequality holds, once all that lies before it holds point by point."""
     first, last = question.domain
     values = PointValues(formula, question.setting)
-    tail = tails.find_inequality(formula, question.setting, first, question.latest_tail_start(), strict=strict)
+    most = question.latest_tail_start()
+    tail = tails.find_inequality(formula, question.setting, first, most, strict=strict, last=last)
     if tail is None and last is not None and last - first < MOST_CHECKED and values.is_single:
         tail = Tail("every point", 1, last + 1)
-    if tail is None or not all(values.is_at_least(tau, Fraction(0), strict=strict) for tau in range(first, tail.start)):
+    if tail is None:
         return None
-    return tail
+    # The likely places first, the ends among them: where it fails, all others need no look.
+    likely = (tau for tau in probes(formula, (first, last), few=True) if tau < tail.start)
+    places = itertools.chain(likely, range(first, tail.start))
+    return tail if all(values.is_at_least(tau, Fraction(0), strict=strict) for tau in places) else None
 
 
 def _sentence(what: str, first: int, start: int, last: int | None, argument: str) -> str:

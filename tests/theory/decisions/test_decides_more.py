@@ -67,6 +67,11 @@ TABLE = [
     ("far e", "C = exp(-tau / 10**9)\ndomain = (10**9, None)", {"every": "PPPRPP"}),
     ("far, with a step up", "C = Piecewise((1 / tau, tau < 10**9 + 9), (2 / tau, True))\ndomain = (10**9, None)",
      {"every": "PPRRPP"}),
+    # Domains with an end that is far away.
+    ("a line down to 1e-6", "C = 1 - tau / (10**6 + 1)\ndomain = (0, 10**6)",
+     {"every": "PPPRPP", "uniform:0:1000000": "PPPRPP"}),
+    ("a line down to 0", "C = 2 - 2 * tau / 10**6\ndomain = (0, 10**6)", {"every": "PRPRPP"}),
+    ("a line down below 0", "C = 1 - tau / (10**6 - 1)\ndomain = (0, 10**6)", {"every": "PRPRRP"}),
     ("1/τ from 1 on", "C = 1 / tau\ndomain = (1, None)", {"every": "PPPRPP", "uniform:1:9": "PPPRPP"}),
     ("1/(τ-2) from 1 on", "C = 1 / (tau - 2)\ndomain = (1, None)", {"every": "RRRRRR"}),
 ]  # fmt: skip
@@ -104,7 +109,9 @@ def test_what_is_proved_of_values_holds_at_random_places(name, source, law, trut
             tau = first + int(2 ** draws.uniform(0, 12))
             if law != "every" and not parse_law(law).has_mass(tau):
                 continue
-            value, after = (float(values.certain(at)) if last is None else None for at in (tau, tau + 1))
+            if last is not None and tau >= last:
+                continue
+            value, after = (float(values.certain(at)) for at in (tau, tau + 1))
             if min(abs(value), abs(after)) < 1e-300:
                 continue
             assert decides(value, after) or math.isclose(value, after, rel_tol=1e-9)
