@@ -6,6 +6,7 @@ Several candidates are decided in turn. ``python -m theory.verify --execution RU
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import json
 import sys
@@ -17,7 +18,7 @@ from theory.certificates.certificate import certificate, confirmed, save
 from theory.command_line import add_parameter_options, candidates_and_laws, require_writable
 from theory.decisions.decision import Report, decide
 from theory.decisions.verdict import Verdict, worst
-from theory.exit_codes import BAD_INPUT, EXIT, guarded
+from theory.exit_codes import BAD_INPUT, EXIT, guarded, leave
 from theory.laws import Law
 
 #: Options of an audit: numbers of the problem. Smoothness, noise and gap are estimated where they are not given.
@@ -121,12 +122,18 @@ def main(arguments: list[str] | None = None) -> int:
         if options.execution is not None:
             return _audit(options)
         _check(options)
-        candidates, laws = candidates_and_laws(options.candidate, options, max(options.limit_s, READING_S))
+        # What a file prints is no part of what is printed for other programs.
+        with contextlib.redirect_stdout(sys.stderr if options.json or options.latex else sys.stdout):
+            candidates, laws = candidates_and_laws(options.candidate, options, max(options.limit_s, READING_S))
         if options.latex:
             return _print_latex(candidates)
         if options.for_which is not None:
             return _print_values(candidates, laws, options)
         draw = _drawing(candidates, options.plot)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    try:
         reports = [
             confirmed(decide(candidate, laws, limit_s=options.limit_s), limit_s=options.limit_s)
             for candidate in candidates
@@ -139,7 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
             save_junit(reports, options.junit)
         if draw is not None:
             draw(candidates, laws, options.plot, limit_s=options.limit_s)
-    except (ValueError, OSError, ImportError) as error:
+    except (CandidateError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     _print_reports(reports, options)
@@ -257,4 +264,4 @@ def _audit(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -162,7 +162,9 @@ def _split(monomial: Monomial, setting: Setting) -> tuple[GrowthRate, arb]:
             inner = dict(of[1])
             if inner.pop(TAU) != 1:
                 raise Unsupported("an exponential of a power of τ")
-            rate[tuple(sorted(inner.items(), key=repr))] = to
+            one = tuple(sorted(inner.items(), key=repr))
+            _monomial_value(one, setting)  # refuses what is no constant: τ^τ is e^{τ log τ}, and outgrows τ!
+            rate[one] = to
         elif of[0] in ("sin", "cos"):
             if to.denominator != 1 or to < 0:
                 raise Unsupported("a division by an oscillation")

@@ -288,8 +288,8 @@ def _tail_mean(quotient: Quotient, setting: Setting) -> Quotient:
                 power = int(to)
             elif of[0] == "exp" and TAU in dict(of[1]):
                 inner = dict(of[1])
-                if inner.pop(TAU) != 1:
-                    raise Unsupported("an exponential of a power of τ")
+                if inner.pop(TAU) != 1 or any(_moves(one, ("nothing",)) for one in inner):
+                    raise Unsupported("an exponential of more than a multiple of τ")
                 rate[tuple(sorted(inner.items(), key=repr))] = to
             elif _moves(of, ("nothing",)):
                 raise Unsupported(f"{of[0]} under an expectation")

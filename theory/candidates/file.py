@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import ast
-import builtins
-import copy
+import contextlib
 import functools
 import inspect
+import io
+import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from fractions import Fraction
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any
 
 import sympy
 
-from theory.candidates.candidate import CandidateError, TooLong
+from theory.candidates import arithmetic
+from theory.candidates.candidate import CandidateError
 from theory.candidates.hints import hint, hint_for_name
+from theory.candidates.interruption import Interrupted
 from theory.formulas.from_sympy import distribution, share, tau
 from theory.numbers.ranges import Range
-from theory.numbers.rationals import exact
 
-_MOST_BITS = 2**24  # of a power of two integers in a file
+_NAME = "candidate"  # of the module that a file is
 
 
-def run(source: str, name: str, importing: Callable[..., Any] | None = None) -> dict[str, Any]:
+def run(source: str, name: str, dividing: Callable[[Any], None] | None = None) -> dict[str, Any]:
     """Runs a file as importing it would, and returns the names that it defines.
 
     Args:
       source: its text.
       name: its name.
-      importing: what its imports call in place of Python's own.
+      dividing: what each divisor is given to.
 
     Returns:
       The values of its names.
@@ -38,16 +41,42 @@ def run(source: str, name: str, importing: Callable[..., Any] | None = None) -> 
     Raises:
       CandidateError: for a file that cannot be run.
     """
-    code = _compiled(source, name)
-    arithmetic = {"__rational__": _decimal, "__quotient__": _quotient, "__power__": _power}
-    values: dict[str, Any] = {"__name__": "candidate", "__file__": name, **arithmetic}
-    if importing is not None:
-        values["__builtins__"] = {**vars(builtins), "__import__": importing}
-    try:
+    code, module = _compiled(source, name), ModuleType(_NAME)
+    values = vars(module)
+    values.update(__file__=name, **arithmetic.names(dividing or (lambda divisor: None)))
+    with _refusing(name, source), _known_as(module), arithmetic.exact_decimal_type():
         exec(code, values)  # the user's own file, run as importing it would
-    except (Exception, SystemExit) as error:  # no interruption, nor the end of a time limit
-        raise _refusal(error, name, source) from error
     return values
+
+
+def quietly(function: Callable[[], Any]) -> Any:
+    """Calls a function without what it prints."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        return function()
+
+
+@contextlib.contextmanager
+def _known_as(module: ModuleType) -> Iterator[None]:
+    """The module among those that are loaded, where classes look for their own."""
+    before = sys.modules.get(_NAME)
+    sys.modules[_NAME] = module
+    try:
+        yield
+    finally:
+        del sys.modules[_NAME]
+        if before is not None:
+            sys.modules[_NAME] = before
+
+
+@contextlib.contextmanager
+def _refusing(name: str, source: str) -> Iterator[None]:
+    """Whatever a file raises, also what is no Exception, as an error of the candidate."""
+    try:
+        yield
+    except (KeyboardInterrupt, Interrupted):
+        raise
+    except BaseException as error:
+        raise _refusal(error, name, source) from error
 
 
 @functools.lru_cache(maxsize=16)  # a file is run at many integers
@@ -55,11 +84,13 @@ def _compiled(source: str, name: str) -> CodeType:
     try:
         tree = ast.parse(source, filename=name)
         tree = ast.fix_missing_locations(_ExactDecimals(source).visit(tree))
-        return compile(tree, name, "exec")
+        return compile(tree, name, "exec", dont_inherit=True)
     except SyntaxError as error:
         raise CandidateError(f"syntax error: {error.msg}", error.lineno) from error
     except ValueError as error:
         raise CandidateError(str(error)) from error
+    except (RecursionError, MemoryError) as error:
+        raise CandidateError(f"nested too deeply to be read: {type(error).__name__}") from error
 
 
 def expression_of(values: dict[str, Any], name: str, source: str, parameters: Mapping[str, Range]) -> tuple[Any, int]:
@@ -81,10 +112,8 @@ def expression_of(values: dict[str, Any], name: str, source: str, parameters: Ma
         keywords = arguments_of(function, tau, symbol_of)
     except CandidateError as error:
         raise CandidateError(str(error), line) from error
-    try:
-        value = function(**keywords)
-    except (Exception, SystemExit) as error:
-        raise _refusal(error, name, source) from error
+    with _refusing(name, source):
+        value = called(function, keywords)
     return _checked(value, line, "step_size(tau)")
 
 
@@ -108,10 +137,8 @@ def distortion_of(values: dict[str, Any], name: str, source: str, parameters: Ma
         keywords = arguments_of(function, share, symbol_of, "distortion")
     except CandidateError as error:
         raise CandidateError(str(error), line) from error
-    try:
-        value = function(**keywords)
-    except (Exception, SystemExit) as error:
-        raise _refusal(error, name, source) from error
+    with _refusing(name, source):
+        value = called(function, keywords)
     return _checked(value, line, "distortion(u)", "u")
 
 
@@ -143,6 +170,8 @@ def arguments_of(function: Any, tau: Any, value_of: Callable[[str], Any], what: 
     except (TypeError, ValueError) as error:
         raise CandidateError(f"{what} must be a function {expected}") from error
     named = [argument.name for argument in arguments]
+    if named and value_of(named[0]) is not None:
+        raise CandidateError(f"the first argument of {what} is no parameter, and is not called {named[0]}")
     kinds = {argument.kind for argument in arguments}
     refusal = CandidateError(f"{what} must be {expected}; got ({', '.join(named)})")
     if not named or kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
@@ -153,11 +182,22 @@ def arguments_of(function: Any, tau: Any, value_of: Callable[[str], Any], what: 
     return {named[0]: tau} | {name: value for name, value in values.items() if value is not None}
 
 
+def called(function: Any, arguments: Mapping[str, Any]) -> Any:
+    """The value of a function for arguments by their names, also where it takes some by their places alone."""
+    by_place = [
+        argument.name
+        for argument in inspect.signature(function).parameters.values()
+        if argument.kind is inspect.Parameter.POSITIONAL_ONLY and argument.name in arguments
+    ]
+    by_name = {name: value for name, value in arguments.items() if name not in by_place}
+    with arithmetic.exact_decimal_type():
+        return function(*(arguments[name] for name in by_place), **by_name)
+
+
 def _checked(value: Any, line: int, what: str, of: str = "tau") -> tuple[Any, int]:
-    if isinstance(value, (int, float, Fraction)) and not isinstance(value, bool):
-        if isinstance(value, Fraction):
-            value = sympy.Rational(value.numerator, value.denominator)
-        return sympy.sympify(value), line
+    if isinstance(value, (int, float, Fraction, Decimal)) and not isinstance(value, bool):
+        with arithmetic.exact_decimal_type():
+            return sympy.sympify(value), line
     if not isinstance(value, sympy.Expr):
         better = ""
         if callable(value) and what == "C":
@@ -178,40 +218,67 @@ class _ExactDecimals(ast.NodeTransformer):
         if not isinstance(node.value, float):
             return node
         written = ast.get_source_segment(self.source, node) or repr(node.value)
-        call = ast.Call(ast.Name("__rational__", ast.Load()), [ast.Constant(written.replace("_", ""))], [])
-        return ast.copy_location(call, node)
+        return ast.copy_location(_call("__rational__", ast.Constant(written.replace("_", ""))), node)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
         self.generic_visit(node)
         if not isinstance(node.op, (ast.Div, ast.Pow)):
             return node
-        before = copy.deepcopy(node.target)
-        before.ctx = ast.Load()  # type: ignore[attr-defined]
-        whole = ast.copy_location(ast.BinOp(before, node.op, node.value), node)
-        return ast.copy_location(ast.Assign([node.target], self._exact(whole)), node)
+        target, how = node.target, ast.Constant(type(node.op).__name__)
+        if isinstance(target, ast.Name):
+            before = ast.Name(target.id, ast.Load())
+            return ast.copy_location(ast.Assign([target], _call("__in_place__", how, before, node.value)), node)
+        if isinstance(target, ast.Attribute):
+            if target.attr.startswith("__"):
+                return node  # a class has another name for it
+            call = _call("__attribute__", how, target.value, ast.Constant(target.attr), node.value)
+        else:
+            call = _call("__item__", how, target.value, _index(target.slice), node.value)
+        return ast.copy_location(ast.Expr(call), node)
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
+        self.generic_visit(node)  # no file catches the end of a time limit
+        node.body.insert(0, ast.Expr(_call("__let_pass__")))
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        self.generic_visit(node)
+        if not (node.attr.startswith("is_") and isinstance(node.ctx, ast.Load)):
+            return node
+        return ast.copy_location(_call("__fact__", node.value, ast.Constant(node.attr)), node)
+
+    def visit_MatchValue(self, node: ast.MatchValue) -> ast.AST:
+        return node  # a pattern is no expression
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
-        return self._exact(node)
-
-    def _exact(self, node: ast.BinOp) -> ast.expr:
-        if isinstance(node.op, ast.Div):
-            name = "__quotient__"
-        elif isinstance(node.op, ast.Pow):
-            name = "__power__"
-        else:
+        if not isinstance(node.op, (ast.Div, ast.Pow)):
             return node
-        return ast.copy_location(ast.Call(ast.Name(name, ast.Load()), [node.left, node.right], []), node)
+        name = "__quotient__" if isinstance(node.op, ast.Div) else "__power__"
+        return ast.copy_location(_call(name, node.left, node.right), node)
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         return node
+
+
+def _call(name: str, *arguments: ast.expr) -> ast.Call:
+    return ast.Call(ast.Name(name, ast.Load()), list(arguments), [])
+
+
+def _index(index: ast.expr) -> ast.expr:
+    """What stands in the brackets, as a value."""
+    if isinstance(index, ast.Tuple):
+        return ast.Tuple([_index(part) for part in index.elts], ast.Load())
+    if not isinstance(index, ast.Slice):
+        return index
+    return _call("__slice__", *(part or ast.Constant(None) for part in (index.lower, index.upper, index.step)))
 
 
 def _refusal(error: BaseException, name: str, source: str) -> CandidateError:
     """What a file raised, as an error of the candidate with the line, and with what to write in its place."""
     line = _line_of(error, name)
     if isinstance(error, CandidateError):
-        return type(error)(str(error), line)
+        return type(error)(str(error), error.line or line)
     better = None
     if isinstance(error, NameError) and error.name is not None:
         better = hint_for_name(error.name)
@@ -219,26 +286,6 @@ def _refusal(error: BaseException, name: str, source: str) -> CandidateError:
         better = hint(source, line, str(error))
     message = f"{type(error).__name__}: {error}"
     return CandidateError(message if better is None else f"{better} ({message})", line)
-
-
-def _decimal(written: str) -> sympy.Rational:
-    value = exact(written)
-    return sympy.Rational(value.numerator, value.denominator)
-
-
-def _quotient(left: Any, right: Any) -> Any:
-    """The quotient, a rational of two integers: 1/3 in floats is not a third."""
-    return sympy.Rational(left, right) if type(left) is type(right) is int and right else left / right
-
-
-def _power(base: Any, exponent: Any) -> Any:
-    """The power, a rational of two integers; of at most so many bits as a step size may need."""
-    whole = (int, sympy.Integer)
-    if isinstance(base, whole) and isinstance(exponent, whole) and abs(int(base)) > 1:
-        bits = int(base).bit_length()
-        if bits * abs(int(exponent)) > _MOST_BITS:
-            raise TooLong(f"a power of a number of {bits} bits is too long")
-    return sympy.Rational(base) ** exponent if type(base) is type(exponent) is int and base else base**exponent
 
 
 def _line_defining(source: str, name: str) -> int:

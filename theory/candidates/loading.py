@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import sympy
 
 from jasgd.inputs.text_files import read_text
 from theory.candidates.assumptions import assumptions_of, require_assumptions, symbols_made
+from theory.candidates.branches import branches, joined
 from theory.candidates.candidate import Candidate, CandidateError, check_support
 from theory.candidates.declarations import amplitude_of, cdf_of, domain_of, laws_of, parameters_of, refuse_misspelt
-from theory.candidates.file import distortion_of, expression_of, run
+from theory.candidates.divisors import own_numbers, require_kept, roots, unsettled
+from theory.candidates.file import distortion_of, expression_of, quietly, run
 from theory.candidates.library_rules import rule_candidate
 from theory.candidates.second_reading import difference, distortion_difference
-from theory.formulas.formula import Domain, Formula
+from theory.formulas.formula import TAU, UNDEFINED, Domain, Formula, number
 from theory.formulas.from_sympy import Untranslatable, distribution, share, tau, translated
 from theory.numbers.ranges import Range
+
+_MOST_HOLES = 16  # divisions by 0 that a formula is told of
 
 
 def load(spec: str) -> Candidate:
@@ -55,26 +59,50 @@ def loads(source: str, name: str = "candidate.py") -> Candidate:
 
 def _read(source: str, name: str) -> Candidate:
     """Reads a candidate; its errors do not name the file yet."""
-    with symbols_made() as made:
-        values = run(source, name)
+    divisors: list[Any] = []
+    runs = 0
+
+    def once() -> _Run:
+        nonlocal runs
+        runs += 1
+        dividing = divisors.append
+        values = (
+            run(source, name, dividing=dividing) if runs == 1 else quietly(lambda: run(source, name, dividing=dividing))
+        )
         refuse_misspelt(source)
         parameters = parameters_of(values.get("parameters", {}))
-        is_distortion = "distortion" in values
-        read = distortion_of if is_distortion else expression_of
-        expression, line = read(values, name, source, parameters)
+        read = distortion_of if "distortion" in values else expression_of
+        return _Run(values, parameters, *read(values, name, source, parameters))
+
+    with symbols_made() as made:
+        found = branches(once)
+    errors = [one.result for one in found if isinstance(one.result, CandidateError)]
+    if len(errors) == len(found):
+        raise errors[0]
+    values, parameters, _, line = next(one.result for one in found if isinstance(one.result, _Run))
+    expression = joined(found, lambda one: one.expression)
+    is_distortion = "distortion" in values
     arguments = {share} if is_distortion else {tau, distribution}
     _refuse_unknown_symbols(expression, line, parameters, arguments)
     # Those that came from elsewhere, such as a module of the user's, are in the expression or have a name in the file.
-    found = {*made, *expression.free_symbols, *(v for v in values.values() if isinstance(v, sympy.Symbol))}
-    assumed = _assumptions(found - arguments, line, parameters)
+    symbols = {*made, *expression.free_symbols, *(v for v in values.values() if isinstance(v, sympy.Symbol))}
+    assumed = _assumptions(symbols - arguments, line, parameters)
+    domain = domain_of(values.get("domain", (0, None)))
+    dividing = [one for one in divisors if isinstance(one, sympy.Expr) and one.free_symbols]
     formula, why = None, None
     try:
         formula = translated(expression, frozenset(parameters))
+        if is_distortion:
+            require_kept(dividing, expression)
+            _read_distortion_again(source, name, formula, parameters)
+        else:
+            if (divisor := unsettled(dividing, expression, parameters, domain)) is not None:
+                raise Untranslatable(f"it divides by {divisor}, which may be 0, and which SymPy has cancelled")
+            formula = _read_again(source, name, formula, parameters, domain, dividing)
     except Untranslatable as error:
-        why = str(error)
-    domain = domain_of(values.get("domain", (0, None)))
-    if formula is not None and (why := _difference(is_distortion, source, name, formula, parameters, domain)):
-        formula = None
+        formula, why = None, str(error)
+    except RecursionError:
+        formula, why = None, "it is nested too deeply"
     return Candidate(
         name=name,
         source=source,
@@ -91,12 +119,34 @@ def _read(source: str, name: str) -> Candidate:
     )
 
 
-def _difference(
-    is_distortion: bool, source: str, name: str, formula: Formula, parameters: Mapping[str, Range], domain: Domain
-) -> str | None:
-    if is_distortion:
-        return distortion_difference(source, name, formula, parameters)
-    return difference(source, name, formula, parameters, domain)
+class _Run(NamedTuple):
+    """What a run of a file gives: its names, its parameters, and the expression with its line."""
+
+    values: dict[str, Any]
+    parameters: dict[str, Range]
+    expression: Any
+    line: int
+
+
+def _read_again(
+    source: str, name: str, formula: Formula, parameters: Mapping[str, Range], domain: Domain, divisors: Collection[Any]
+) -> Formula:
+    """The formula, undefined where SymPy has cancelled a division by 0; Untranslatable for any other difference."""
+    zeros, are_all = roots(divisors)
+    places = [*zeros, *own_numbers(source, domain)]
+    for _ in range(_MOST_HOLES):
+        found = difference(source, name, formula, parameters, domain, places)
+        if found is None:
+            return formula
+        if not (found.is_hole and are_all and found.tau in zeros):
+            raise Untranslatable(found.text)
+        formula = ("where", ("equal", TAU, number(found.tau)), UNDEFINED, formula)
+    raise Untranslatable("it divides by 0 at many staleness values")
+
+
+def _read_distortion_again(source: str, name: str, formula: Formula, parameters: Mapping[str, Range]) -> None:
+    if (why := distortion_difference(source, name, formula, parameters)) is not None:
+        raise Untranslatable(why)
 
 
 def with_parameters(candidate: Candidate, values: Mapping[str, Range]) -> Candidate:
@@ -118,9 +168,17 @@ def with_parameters(candidate: Candidate, values: Mapping[str, Range]) -> Candid
     formula = changed.distortion if changed.is_distortion else changed.formula
     if formula is None or not changed.is_file:
         return changed
-    source, name, domain = changed.source, changed.name, changed.domain
-    why = _difference(changed.is_distortion, source, name, formula, changed.parameters, domain)
-    return changed if why is None else dataclasses.replace(changed, formula=None, distortion=None, untranslatable=why)
+    try:
+        if changed.is_distortion:
+            _read_distortion_again(changed.source, changed.name, formula, changed.parameters)
+            return changed
+        places = own_numbers(changed.source, changed.domain)
+        found = difference(changed.source, changed.name, formula, changed.parameters, changed.domain, places)
+        if found is not None:
+            raise Untranslatable(found.text)
+    except Untranslatable as error:
+        return dataclasses.replace(changed, formula=None, distortion=None, untranslatable=str(error))
+    return changed
 
 
 def _refuse_unknown_symbols(

@@ -6,16 +6,14 @@ SymPy simplifies expressions in τ as they are written, and is sometimes wrong: 
 
 from __future__ import annotations
 
-import builtins
 import contextlib
-import io
+import dataclasses
 import itertools
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from types import SimpleNamespace
 from typing import Any
 
 import sympy
@@ -26,7 +24,9 @@ from theory.analysis.evaluation import compiled
 from theory.analysis.pointwise import samples
 from theory.analysis.setting import Setting
 from theory.candidates.candidate import TooLong
-from theory.candidates.file import arguments_of, run
+from theory.candidates.file import arguments_of, called, quietly, run
+from theory.candidates.interruption import Interrupted
+from theory.formulas import from_sympy
 from theory.formulas.formula import Domain, F, Formula, U, mentions, nodes, rewrite
 from theory.numbers.balls import NotFinite, Number, Undecided, ball, precision
 from theory.numbers.ranges import Range
@@ -56,7 +56,29 @@ class _AtPoint(Setting):
         raise Undecided("a mean at a single staleness")
 
 
-def difference(source: str, name: str, formula: Formula, parameters: Mapping[str, Range], domain: Domain) -> str | None:
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A staleness at which a formula says something else than the file.
+
+    Attributes:
+      tau: the staleness.
+      text: the difference in a sentence.
+      is_hole: whether the file has no number there, and the formula has one.
+    """
+
+    tau: int
+    text: str
+    is_hole: bool
+
+
+def difference(
+    source: str,
+    name: str,
+    formula: Formula,
+    parameters: Mapping[str, Range],
+    domain: Domain,
+    places: Sequence[int] = (),
+) -> Difference | None:
     """Where a formula says something else than the file that it was read from.
 
     Args:
@@ -65,14 +87,15 @@ def difference(source: str, name: str, formula: Formula, parameters: Mapping[str
       formula: what was made of it.
       parameters: the range of each.
       domain: first and last staleness.
+      places: staleness values that are read, too, right after the first.
 
     Returns:
-      The first difference in a sentence, or None. A formula with a mean is not read again, since a mean is that of a
+      The first difference, or None. A formula with a mean is not read again, since a mean is that of a
       function and no number's.
 
     Example:
       >>> from theory.formulas.formula import TAU
-      >>> difference("from theory import tau" + chr(10) + "C = 2 * tau", "c.py", TAU, {}, (0, None))
+      >>> difference("from theory import tau" + chr(10) + "C = 2 * tau", "c.py", TAU, {}, (0, None)).text
       'read twice, the candidate differs: the file says C(1) = 2, the formula that was read from it 1'
     """
     if mentions(formula, "mean"):
@@ -80,7 +103,7 @@ def difference(source: str, name: str, formula: Formula, parameters: Mapping[str
     at_points = _reader(source, name, parameters)
     chosen = list(itertools.islice(samples(dict(parameters)), _SAMPLES)) or [{}]
     started = time.monotonic()
-    for place, tau in enumerate(_staleness(domain)):
+    for place, tau in enumerate(_staleness(domain, places)):
         if place and time.monotonic() - started > LIMIT_S:
             return None
         share, values = _SHARES[place % len(_SHARES)], chosen[place % len(chosen)]
@@ -94,16 +117,18 @@ def difference(source: str, name: str, formula: Formula, parameters: Mapping[str
                 continue
         where = f"C({tau})" + (f" with F = {share}" if mentions(formula, "F") else "")
         where += "".join(f", {key} = {known.low}" for key, known in sorted(values.items()))
-        return (
+        text = (
             f"read twice, the candidate differs: the file says {where} = {_shown(written)}, the formula that was read "
             f"from it {_shown(read)}"
         )
+        is_hole = isinstance(written, _NoNumber) and not isinstance(written, _Raised)
+        return Difference(tau, text, is_hole and not isinstance(read, _NoNumber))
     return None
 
 
 def distortion_difference(source: str, name: str, formula: Formula, parameters: Mapping[str, Range]) -> str | None:
     """Where a distortion's formula says something else than its file, or None; see :func:`difference`."""
-    function = _quietly(lambda: run(source, name))["distortion"]
+    function = quietly(lambda: run(source, name))["distortion"]
     at_share = rewrite(formula, lambda node: F if node == U else None)
     chosen = list(itertools.islice(samples(dict(parameters)), _SAMPLES)) or [{}]
     started = time.monotonic()
@@ -131,7 +156,7 @@ def distortion_difference(source: str, name: str, formula: Formula, parameters: 
 def _distorted(function: Any, share: Fraction, numbers: Mapping[str, sympy.Rational]) -> Any:
     """What a file's distortion says at a number."""
     keywords = arguments_of(function, sympy.Rational(share.numerator, share.denominator), numbers.get, "distortion")
-    said = sympy.sympify(_quietly(lambda: function(**keywords)))
+    said = sympy.sympify(quietly(lambda: called(function, keywords)))
     return said.subs({s: numbers[s.name] for s in said.free_symbols if s.name in numbers})
 
 
@@ -143,20 +168,20 @@ def _shares() -> Iterator[Fraction]:
         yield Fraction(draws.randrange(1, 720), 720)
 
 
-def _staleness(domain: Domain) -> Iterator[int]:
-    """The integers to read at: a few near ones, the far ones, then the other near ones."""
+def _staleness(domain: Domain, places: Sequence[int]) -> Iterator[int]:
+    """The integers to read at: a few near ones, the places, the far ones, then the other near ones."""
     first, last = domain
     near = range(first, first + NEAR + 1)
     draws = random.Random(0)
     far = [first + int(NEAR * (FARTHEST / NEAR) ** draws.random()) for _ in range(FAR)]
-    for tau in (*near[:32], *far, *near[32:]):
-        if last is None or tau <= last:
+    for tau in dict.fromkeys((*near[:32], *places, *far, *near[32:])):
+        if tau >= first and (last is None or tau <= last):
             yield tau
 
 
 def _reader(source: str, name: str, parameters: Mapping[str, Range]) -> Callable[..., Any]:
     """A function of τ, F and the parameters that gives what the file itself says."""
-    values = _quietly(lambda: run(source, name))
+    values = quietly(lambda: run(source, name))
     function = values.get("step_size")
 
     def at(tau: int, share: Fraction, chosen: Mapping[str, Range]) -> Any:
@@ -165,38 +190,47 @@ def _reader(source: str, name: str, parameters: Mapping[str, Range]) -> Callable
         if function is not None:
             of = {"F": sympy.Rational(share.numerator, share.denominator), **numbers}
             keywords = arguments_of(function, number, lambda argument: of.get(argument))
-            said = _quietly(lambda: function(**keywords))
+            said = quietly(lambda: called(function, keywords))
         else:
-            said = _quietly(lambda: run(source, name, importing=_with_tau(number)))["C"]
+            with _tau_is(number):
+                said = quietly(lambda: run(source, name))["C"]
         said = sympy.sympify(said)
         return said.subs({s: numbers[s.name] for s in said.free_symbols if s.name in numbers})
 
     return at
 
 
-def _with_tau(number: sympy.Integer) -> Callable[..., Any]:
-    """An import in which ``theory.tau`` is a number."""
+@contextlib.contextmanager
+def _tau_is(number: sympy.Integer) -> Iterator[None]:
+    """``theory.tau`` is a number meanwhile, however it is imported, and so is a symbol that is made equal to it."""
+    kept = {module: vars(module).get("tau") for module in (sys.modules["theory"], from_sympy)}
+    make = vars(sympy.Symbol)["__new__"]
 
-    def importing(name: str, where: Any = None, names: Any = None, wanted: Any = (), level: int = 0) -> Any:
-        if wanted and level == 0 and name in sys.modules:  # all was imported in the first run
-            module = sys.modules[name]
-        else:
-            module = builtins.__import__(name, where, names, wanted, level)
-        if getattr(module, "__name__", "") in ("theory", "theory.formulas.from_sympy"):
-            public = [one for one in dir(module) if not one.startswith("_")]
-            return SimpleNamespace(**{one: getattr(module, one) for one in public} | {"tau": number})
-        return module
+    def new(*arguments: Any, **assumptions: Any) -> Any:
+        symbol = make.__func__(*arguments, **assumptions)
+        return number if symbol == symbolic_tau else symbol
 
-    return importing
-
-
-def _quietly(function: Callable[[], Any]) -> Any:
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        return function()
+    symbolic_tau = from_sympy.tau
+    for module in kept:
+        module.tau = number  # type: ignore[attr-defined]
+    sympy.Symbol.__new__ = staticmethod(new)  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        sympy.Symbol.__new__ = make
+        for module, tau in kept.items():
+            if tau is None:
+                del module.tau  # type: ignore[attr-defined]
+            else:
+                module.tau = tau  # type: ignore[attr-defined]
 
 
 class _NoNumber(str):
     """Why there is no real, finite number."""
+
+
+class _Raised(_NoNumber):
+    """What a file raised in place of giving anything."""
 
 
 def _value(function: Callable[[], Any]) -> Number | _NoNumber | None:
@@ -207,8 +241,10 @@ def _value(function: Callable[[], Any]) -> Number | _NoNumber | None:
         return None
     except (NotFinite, ZeroDivisionError) as error:
         return _NoNumber(f"no real, finite number ({error})")
-    except Exception as error:
-        return _NoNumber(f"{type(error).__name__}: {error}")
+    except (KeyboardInterrupt, Interrupted):
+        raise
+    except BaseException as error:  # a file may raise anything, or leave
+        return _Raised(f"{type(error).__name__}: {error}")
     return said if isinstance(said, (fmpq, arb)) else _as_number(said)
 
 
@@ -244,6 +280,8 @@ def _is_too_long(formula: Formula, setting: Setting, tau: int) -> bool:
         try:
             of = ball(compiled(node[1], setting)(tau))
             to = ball(compiled(node[2], setting)(tau)) if node[0] == "power" else of
+        except NotFinite:
+            continue  # there is nothing to compute
         except ArithmeticError:
             return True
         bits = abs(to) * (1 + (1 + abs(of)).log()) if node[0] != "exp" else abs(to)

@@ -12,7 +12,6 @@ from typing import Any
 import jasgd
 from jasgd.record.saving.files import write_whole
 from theory.certificates.checker import FORMAT, Asked, question_of, rests_on_defined, verify_claim
-from theory.certificates.rejection import Rejected
 from theory.certificates.witnesses import witness_of
 from theory.decisions.decision import Decision, Report, asked_about
 from theory.decisions.question import Question
@@ -144,7 +143,7 @@ def _rejection(question: Asked, again: Asked, condition: str, finding: Finding, 
         with precision(PRECISIONS[0]), limited(limit_s):
             evidence = witness_of(question, condition, finding)
             verify_claim(again, condition, finding.verdict.value, evidence)
-    except Rejected as error:
+    except (ValueError, ArithmeticError, RecursionError, MemoryError) as error:  # Rejected among them
         return str(error)
     except OutOfTime:
         pass

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
+
+from flint import fmpq
 
 from theory.analysis.expectation import UnderLaw
 from theory.analysis.pointwise import PointValues, probes, samples
+from theory.decisions import remarkable
 from theory.decisions.question import MOST_CHECKED, Question
 from theory.formulas.formula import reads_law
 from theory.laws import FiniteLaw
+from theory.numbers import ranges
+from theory.numbers.ranges import Range
 
 
 def with_single_parameters(question: Question) -> Iterator[Question]:
@@ -19,9 +24,15 @@ def with_single_parameters(question: Question) -> Iterator[Question]:
     if question.setting.is_fixed():
         yield question
         return
-    for chosen in samples(question.setting.parameters):
+    usual = list(samples(question.setting.parameters))
+    special = remarkable.parameter_values(question.formula, question.setting.parameters)
+    for chosen in (*usual, *({**usual[0], **_points(values)} for values in special if usual)):
         setting = UnderLaw(chosen, question.setting.law, question.setting.cdf)
         yield dataclasses.replace(question, setting=setting)
+
+
+def _points(values: Mapping[str, fmpq]) -> dict[str, Range]:
+    return {name: ranges.point(value) for name, value in values.items()}
 
 
 def under_small_laws(question: Question) -> Iterator[Question]:
@@ -54,7 +65,7 @@ def suspects(
         instances = under_small_laws(question)
     for instance in instances:
         law_last = instance.setting.law.last if instance.setting.law is not None else None
-        staleness = probes(question.formula, question.domain, law_last, few=few)
+        staleness = _places(question, law_last, few=few)
         if before is not None and single:
             staleness = itertools.chain(range(question.domain[0], min(before, question.domain[0] + MOST_CHECKED)))
         elif not single:
@@ -62,6 +73,16 @@ def suspects(
         values = PointValues(instance.formula, instance.setting)
         for tau in staleness:
             yield tau, instance, values
+
+
+def _places(question: Question, law_last: int | None, *, few: bool) -> Iterator[int]:
+    """The first staleness values, then where the formula may do something of its own, then the usual probes."""
+    first, last = question.domain
+    usual = probes(question.formula, question.domain, law_last, few=few)
+    near = list(itertools.islice(usual, 30))
+    special = (tau for tau in remarkable.staleness(question.formula) if tau >= first and (last is None or tau <= last))
+    yield from dict.fromkeys([*near, *special])
+    yield from usual
 
 
 def witness(instance: Question, **evidence: object) -> dict[str, object]:

@@ -16,6 +16,7 @@ from theory.decisions.verdict import Finding, proved, refuted, unknown
 from theory.formulas.formula import factored, mentions, reads_law
 from theory.formulas.monomials import ONE
 from theory.laws import FiniteLaw
+from theory.laws.parsing import LARGEST
 from theory.numbers import ranges
 from theory.numbers.balls import ball
 from theory.numbers.decimals import digits_apart, ends, shown
@@ -67,7 +68,7 @@ def for_every_law(question: Question) -> Finding:
     if not reads_law(formula):
         for tau, instance, values in suspects(question, None):
             try:
-                if values.compare(tau, Fraction(1)) == 0:
+                if tau > LARGEST or values.compare(tau, Fraction(1)) == 0:
                     continue
                 value = values.certain(tau)
             except ArithmeticError:

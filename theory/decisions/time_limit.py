@@ -8,8 +8,12 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from theory.candidates.interruption import Interrupted
 
-class OutOfTime(BaseException):  # not an Exception: nothing on the way may take it for an arithmetic failure
+_AGAIN_S = 1.0  # after which it is raised again: a callback of the garbage collector swallows what is raised in it
+
+
+class OutOfTime(Interrupted):  # not an Exception: nothing on the way may take it for an arithmetic failure
     """The time limit of one condition is over."""
 
 
@@ -20,14 +24,20 @@ def limited(limit_s: float) -> Iterator[None]:
         yield
         return
 
+    is_running = True
+
     def over(number: int, frame: FrameType | None) -> None:
         del number, frame
-        raise OutOfTime
+        if is_running:
+            raise OutOfTime
 
     before = signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    signal.setitimer(signal.ITIMER_REAL, limit_s, _AGAIN_S)
     try:
-        yield
+        try:
+            yield
+        finally:
+            is_running = False
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -9,6 +9,7 @@ from typing import Any
 
 import sympy
 
+from theory.formulas.algebra import algebraic
 from theory.formulas.formula import (
     INFINITE,
     ONE,
@@ -26,6 +27,7 @@ from theory.formulas.formula import (
     number,
     subtract,
 )
+from theory.formulas.monomials import Unsupported
 
 _LARGEST = 10**4000  # Python writes no integers of more than 4,300 digits
 #: The staleness, an integer ≥ 0: what candidates are written in.
@@ -104,6 +106,8 @@ def translated(expression: Any, parameters: frozenset[str] = frozenset()) -> For
 
 
 def _power(base: Formula, exponent: Formula) -> Formula:
+    if base == ZERO and exponent[0] != "number":
+        return ("where", ("equal", exponent, ZERO), ONE, ("where", ("less", ZERO, exponent), ZERO, INFINITE))
     if base[0] == exponent[0] == "number" and exponent[1].denominator == 1 and abs(exponent[1]) <= 64 and base[1]:
         return number(base[1] ** int(exponent[1]))
     return ("power", base, exponent)
@@ -129,6 +133,10 @@ def condition(holds: Any, parameters: frozenset[str] = frozenset()) -> Formula:
         return (name.lower(), *(condition(part, parameters) for part in holds.args))
     if name == "Not":
         return ("not", condition(holds.args[0], parameters))
+    if name in ("Xor", "Implies", "Equivalent", "ITE", "Nand", "Nor", "Xnor"):
+        return condition(sympy.to_nnf(holds, simplify=False), parameters)
+    if name == "Contains":
+        return condition(holds.args[1].as_relational(holds.args[0]), parameters)
     if name not in _RELATIONS:
         raise Untranslatable(f"{name} is not among the conditions that are known here")
     left, right = (translated(part, parameters) for part in holds.args)
@@ -147,6 +155,10 @@ def _sign(x: Formula) -> Formula:
 
 def _heaviside(x: Formula, at_zero: Formula = ("number", Fraction(1, 2))) -> Formula:
     return ("where", ("less", ZERO, x), ONE, ("where", ("less", x, ZERO), ZERO, at_zero))
+
+
+def _kronecker(x: Formula, y: Formula) -> Formula:
+    return ("where", ("equal", x, y), ONE, ZERO)
 
 
 def _tanh(x: Formula) -> Formula:
@@ -172,8 +184,10 @@ def _binomial(n: Formula, k: Formula) -> Formula:
         return multiply(number(Fraction(1, math.factorial(int(k[1])))), *factors) if factors else ONE
     if not (is_whole(k) and _is_natural(n)):
         raise Untranslatable("binomial is known here for integers alone, the upper one ≥ 0 by its form")
-    inside = ("and", ("at_most", ZERO, k), ("at_most", k, n))
+    if _is_natural(k) and (rest := _rest(n, k)) is not None:
+        return divide(("factorial", n), multiply(("factorial", k), ("factorial", rest)))
     value = divide(("factorial", n), multiply(("factorial", k), ("factorial", subtract(n, k))))
+    inside = ("and", ("at_most", ZERO, k), ("at_most", k, n))
     return ("where", inside, value, ZERO)
 
 
@@ -195,6 +209,26 @@ def _beta(x: Formula, y: Formula) -> Formula:
     return divide(multiply(of_x, of_y), of_both)
 
 
+def _rest(n: Formula, k: Formula) -> Formula | None:
+    """The difference n - k where it is a sum of powers of τ with natural coefficients; None where it is not."""
+    try:
+        terms = algebraic(subtract(n, k)).as_sum()
+    except (Unsupported, RecursionError):
+        return None
+    parts = []
+    for monomial, coefficient in terms.items():
+        if (
+            coefficient.denominator != 1
+            or coefficient < 0
+            or any(of != TAU or to < 0 or to.denominator != 1 for of, to in monomial)
+        ):
+            return None
+        parts.append(
+            multiply(number(coefficient), *(TAU if to == 1 else ("power", TAU, number(to)) for _, to in monomial))
+        )
+    return add(*parts) if parts else ZERO
+
+
 def _logarithm(x: Formula, base: Formula | None = None) -> Formula:
     return ("log", x) if base is None else divide(("log", x), ("log", base))
 
@@ -211,6 +245,7 @@ _FUNCTIONS: dict[str, Callable[..., Formula]] = {
     "Max": lambda *parts: ("max", *parts),
     "sign": _sign,
     "Heaviside": _heaviside,
+    "KroneckerDelta": _kronecker,
     "sin": lambda x: ("sin", x),
     "cos": lambda x: ("cos", x),
     "tan": lambda x: divide(("sin", x), ("cos", x)),

@@ -13,7 +13,7 @@ from jasgd.inputs.text_files import read_text
 from theory.laws import CMP, FiniteLaw, Law, Mixture, NegativeBinomial, Poisson, UniformLaw
 from theory.numbers.rationals import MOST_DIGITS, exact
 
-_LARGEST = 10**12
+LARGEST = 10**12  # of the numbers of a law
 _MOST_POINTS = 5_000_000
 
 
@@ -172,7 +172,7 @@ def _number(spec: str, text: str) -> Fraction:
     except ValueError as error:
         kinds = f"neither a decimal nor a fraction of at most {MOST_DIGITS} digits"
         raise ValueError(f"distribution {spec[:80]!r}: {text[:40]!r} is {kinds}") from error
-    if value.denominator > 10**100 or abs(value) > _LARGEST:
+    if value.denominator > 10**100 or abs(value) > LARGEST:
         raise ValueError(f"distribution {spec!r}: numbers are at most 10^12, got {text}")
     return value
 

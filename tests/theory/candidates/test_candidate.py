@@ -54,7 +54,7 @@ def test_what_a_file_says_beside_its_function_is_taken():
         ("def step_size():\n    return 1", 1, "step_size(tau)"),
         ("def step_size(tau, law):\n    return tau", 1, "step_size(tau)"),
         ("def step_size(*args):\n    return 1", 1, "step_size(tau)"),
-        ("def step_size(tau):\n    if tau > 3:\n        return 0\n    return 1", 2, "TypeError"),
+        ("def step_size(tau):\n    for step in range(tau):\n        return 0\n    return 1", 2, "TypeError"),
         ("import math\ndef step_size(tau):\n    return math.exp(-tau)", 3, "TypeError"),
         ("raise SystemExit(0)", 1, "SystemExit"),
         (HEAD + "C = 1 / (1 + tau)\ncdf = 'middle'", None, "cdf must be one of"),

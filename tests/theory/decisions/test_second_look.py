@@ -1,6 +1,7 @@
 """The kind: a verdict that rests on the prover alone. Proofs are held against values, claims against the checker."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 
@@ -9,8 +10,9 @@ import pytest
 from theory import check, verify
 from theory.candidates.loading import loads
 from theory.certificates.certificate import confirmed
-from theory.decisions import conditions, decision
+from theory.decisions import conditions, decision, time_limit
 from theory.decisions.decision import decide
+from theory.decisions.time_limit import OutOfTime, limited
 from theory.decisions.verdict import proved
 from theory.laws.parsing import parse_law
 
@@ -121,13 +123,56 @@ def test_what_is_no_certificate_has_the_code_of_bad_input(capsys, tmp_path):
     assert check.main(["--help"]) == 0
 
 
-@pytest.mark.parametrize("source", ["while True: pass", "def step_size(tau):\n    while True: pass"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "while True: pass",
+        "def step_size(tau):\n    while True: pass",
+        "while True:\n    try:\n        while True: pass\n    except:\n        pass",
+        "while True:\n    try:\n        while True: pass\n    except BaseException as error:\n        print(error)",
+    ],
+)
 def test_reading_a_file_has_a_limit(monkeypatch, capsys, tmp_path, source):
     file = tmp_path / "c.py"
     file.write_text(source)
     monkeypatch.setattr(verify, "READING_S", 0.2)
     assert verify.main([str(file), "--limit-s", "0.2"]) == 3
     assert f"{file}: not read within 0.2 s" in capsys.readouterr().err
+
+
+def test_a_limit_that_something_swallows_is_raised_again(monkeypatch):
+    monkeypatch.setattr(time_limit, "_AGAIN_S", 0.05)
+    swallowed = []
+
+    def work():
+        while True:
+            try:
+                while True:
+                    pass
+            except OutOfTime as error:  # as a callback of the garbage collector does, once
+                if swallowed:
+                    raise
+                swallowed.append(error)
+
+    with pytest.raises(OutOfTime), limited(0.05):
+        work()
+    assert len(swallowed) == 1
+
+
+def test_what_a_file_prints_is_no_part_of_the_json(capsys, tmp_path):
+    file = tmp_path / "c.py"
+    file.write_text(HEAD + "print('verdict')\nC = 1 + 0 * tau\n")
+    assert verify.main([str(file), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["verdict"] == "PROVED"
+    assert printed.err == "verdict\n"
+
+
+def test_an_error_of_the_checker_that_is_a_value_error_is_no_bad_input(monkeypatch, tmp_path):
+    file = tmp_path / "c.py"
+    file.write_text(HEAD + "C = 1 + 0 * tau\n")
+    monkeypatch.setattr(verify, "decide", lambda *_, **__: int("x"))
+    assert verify.main([str(file)]) == 4
 
 
 def test_a_certificate_that_cannot_be_written_is_told_before_the_work(monkeypatch, capsys, tmp_path):

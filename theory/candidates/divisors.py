@@ -1,0 +1,176 @@
+"""What a file divides by: SymPy cancels x/x to 1, also where x is 0 and the file says 0/0."""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from fractions import Fraction
+from typing import Any
+
+import sympy
+from flint import fmpz_poly
+
+from theory.analysis.bounds_over import range_of
+from theory.analysis.expectation import UnderLaw
+from theory.formulas.formula import Domain
+from theory.formulas.from_sympy import Untranslatable, share, tau, translated
+from theory.numbers.ranges import Range
+
+MOST = 64  # numbers of a file, and divisors, that are looked at
+_LARGEST = 10**15  # where a file's own numbers are read at, at the farthest
+_HIGHEST_DEGREE, _MOST_BITS = 20, 4_000
+_OPERATIONS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Pow: operator.pow,
+    ast.Div: operator.truediv,
+}
+
+
+def roots(divisors: Iterable[Any]) -> tuple[list[int], bool]:
+    """The staleness values at which divisors are 0.
+
+    Args:
+      divisors: what a file divides by, as SymPy expressions.
+
+    Returns:
+      Staleness values, and whether there are no others.
+
+    Example:
+      >>> roots([tau**2 - 10**12, sympy.exp(tau)])
+      ([1000000], True)
+    """
+    found: list[int] = []
+    different = list(dict.fromkeys(divisors))
+    is_all = len(different) <= MOST
+    for divisor in different[:MOST]:
+        if divisor.is_zero is not False:
+            of_one = _roots(divisor)
+            is_all = is_all and of_one is not None
+            found += [root for root in of_one or () if root >= 0]
+    return sorted(set(found)), is_all
+
+
+def own_numbers(source: str, domain: Domain) -> list[int]:
+    """The staleness values around the numbers that a file writes, where it may say something of its own.
+
+    Args:
+      source: its text, which can be parsed.
+      domain: first and last staleness.
+
+    Returns:
+      Staleness values of the domain, each once.
+
+    Example:
+      >>> own_numbers("if tau > 10**6: pass", (0, None))[-4:]
+      [999999, 1000000, 1000001, 1000002]
+    """
+    first, last = domain
+    near: list[int] = []
+    numbers = {1 / abs(n) if abs(n) < 1 else abs(n) for n in _numbers(ast.parse(source)) if n}
+    for number in sorted(n for n in numbers if n <= _LARGEST)[:MOST]:
+        near += [int(number) + step for step in (-1, 0, 1, 2)]
+    return [t for t in dict.fromkeys(near) if t >= first and (last is None or t <= last)]
+
+
+def unsettled(
+    divisors: Collection[Any], expression: Any, parameters: Mapping[str, Range], domain: Domain
+) -> Any | None:
+    """A divisor with parameters that SymPy has cancelled, and that is not shown to be other than 0; None for none."""
+    below = set(_divided_by(expression))
+    for divisor in list(dict.fromkeys(divisors))[:MOST]:
+        for factor in sympy.Mul.make_args(divisor):
+            base: Any = sympy.sympify(factor).as_base_exp()[0]
+            is_open = {s.name for s in base.free_symbols} & set(parameters)
+            if is_open and base not in below and factor not in below and not _is_never_zero(base, parameters, domain):
+                return divisor
+    return None
+
+
+def require_kept(divisors: Collection[Any], expression: Any) -> None:
+    """Refuses a distortion that divides by something of its argument which SymPy has cancelled: it may be 0 anywhere.
+
+    Args:
+      divisors: what a file divides by.
+      expression: what became of it.
+
+    Raises:
+      Untranslatable: with the divisor.
+    """
+    below = set(_divided_by(expression))
+    for divisor in list(dict.fromkeys(divisors))[:MOST]:
+        for factor in sympy.Mul.make_args(divisor):
+            base: Any = sympy.sympify(factor).as_base_exp()[0]
+            if share in base.free_symbols and base not in below and factor not in below and not base.is_positive:
+                raise Untranslatable(f"it divides by {divisor}, which may be 0, and which SymPy has cancelled")
+
+
+def _divided_by(expression: Any) -> Iterator[Any]:
+    """What an expression divides by wherever it is evaluated, so not within its cases."""
+    waiting = [expression]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, sympy.Piecewise):
+            continue
+        if isinstance(part, sympy.Pow) and part.exp.could_extract_minus_sign():
+            yield part.base
+        waiting.extend(part.args)
+
+
+def _is_never_zero(divisor: Any, parameters: Mapping[str, Range], domain: Domain) -> bool:
+    if divisor.is_zero is False:
+        return True
+    try:
+        return range_of(
+            translated(divisor, frozenset(parameters)), UnderLaw(dict(parameters), None, "mid"), *domain
+        ).is_zero_free()
+    except (Untranslatable, ArithmeticError, RecursionError):
+        return False
+
+
+def _roots(divisor: Any) -> list[int] | None:
+    """The integers at which a rational function of τ is 0; None for what is none."""
+    if divisor.free_symbols != {tau}:
+        return None
+    try:
+        polynomial = sympy.Poly(sympy.fraction(sympy.together(divisor))[0], tau, domain="QQ")
+    except (sympy.PolynomialError, sympy.CoercionFailed):
+        return None
+    coefficients = [Fraction(int(c.p), int(c.q)) for c in polynomial.all_coeffs()[::-1]]
+    bits = max(c.numerator.bit_length() + c.denominator.bit_length() for c in coefficients)
+    if not 0 < polynomial.degree() <= _HIGHEST_DEGREE or bits > _MOST_BITS:
+        return None
+    scale = 1
+    for coefficient in coefficients:
+        scale *= coefficient.denominator
+    _, factors = fmpz_poly([int(c * scale) for c in coefficients]).factor()
+    zeros = [Fraction(-int(f[0]), int(f[1])) for f, _ in factors if f.degree() == 1]
+    return [int(zero) for zero in zeros if zero.denominator == 1]
+
+
+def _numbers(tree: ast.AST) -> Iterator[Fraction]:
+    """The numbers of constants, and of sums, products, quotients and powers of them."""
+    values: dict[ast.AST, Fraction] = {}
+    for node in reversed(list(ast.walk(tree))):  # the parts of each before the whole
+        value = _value(node, values)
+        if value is not None:
+            values[node] = value
+    yield from values.values()
+
+
+def _value(node: ast.AST, known: Mapping[ast.AST, Fraction]) -> Fraction | None:
+    if isinstance(node, ast.Constant):
+        value = node.value
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _LARGEST:
+            return None
+        return Fraction(value)
+    if not isinstance(node, ast.BinOp) or type(node.op) not in _OPERATIONS:
+        return None
+    left, right = known.get(node.left), known.get(node.right)
+    if left is None or right is None or (isinstance(node.op, ast.Div) and not right):
+        return None
+    if isinstance(node.op, ast.Pow) and not (right.denominator == 1 and 0 <= right <= MOST and abs(left) < 2**MOST):
+        return None
+    return _OPERATIONS[type(node.op)](left, right)
