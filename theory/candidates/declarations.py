@@ -24,7 +24,7 @@ from theory.numbers.ranges import Range
 from theory.numbers.rationals import MOST_DIGITS, as_fmpq, exact
 
 #: What a formula is written with: no parameter may have such a name.
-RESERVED = ("tau", "F", "mean", "pi", "E")
+RESERVED = ("tau", "F", "mean", "pi", "E", "τ", "π")
 #: A range with its ends: ``(0, 1]`` has 1 and not 0; an end that is left out is infinite.
 _INTERVAL = re.compile(r"([\[(])\s*([^,\s]*)\s*,\s*([^,\s]*)\s*([\])])")
 #: What a file may declare, and other words for it that people try.

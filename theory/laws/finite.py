@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -39,9 +39,10 @@ class BoundedLaw(Law):
 class FiniteLaw(BoundedLaw):
     """Rational probabilities on finitely many points."""
 
-    def __init__(self, masses: dict[int, Fraction], written: list[Any]) -> None:
+    def __init__(self, masses: Mapping[int, Fraction | fmpq], written: list[Any]) -> None:
         self._written = written
-        self._masses = {tau: as_fmpq(mass) for tau, mass in sorted(masses.items()) if mass}
+        exact = ((tau, mass if isinstance(mass, fmpq) else as_fmpq(mass)) for tau, mass in sorted(masses.items()))
+        self._masses = {tau: mass for tau, mass in exact if mass != 0}
         self._support = list(self._masses)
         self.first, self.last = self._support[0], self._support[-1]
 

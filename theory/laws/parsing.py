@@ -9,6 +9,8 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
+from flint import fmpq
+
 from jasgd.inputs.text_files import read_text
 from theory.laws import CMP, FiniteLaw, Law, Mixture, NegativeBinomial, Poisson, UniformLaw
 from theory.numbers.rationals import MOST_DIGITS, exact
@@ -125,7 +127,7 @@ def _counts(counts: Any) -> Law:
     total = sum(counts)
     while counts[-1] == 0:
         counts = counts[:-1]
-    return FiniteLaw({tau: Fraction(n, total) for tau, n in enumerate(counts) if n}, ["counts", counts])
+    return FiniteLaw({tau: fmpq(n, total) for tau, n in enumerate(counts) if n}, ["counts", counts])
 
 
 def _read_counts(file: str) -> list[int]:
