@@ -11,15 +11,12 @@ import sys
 from typing import Any
 
 from theory.candidates.candidate import CandidateError
-from theory.candidates.loading import load
 from theory.certificates.certificate import certificate, confirmed, require_writable, save
-from theory.command_line import add_parameter_options, with_parameters
+from theory.command_line import add_parameter_options, candidate_and_laws
 from theory.decisions.decision import Decision, Report, decide
-from theory.decisions.time_limit import OutOfTime, limited
 from theory.decisions.verdict import Verdict
 from theory.exit_codes import BAD_INPUT, EXIT, guarded
 from theory.formulas.writing import text
-from theory.laws.parsing import parse_law
 from theory.numbers.decimals import ends, shown
 
 #: Options of an audit: numbers of the problem. Smoothness, noise and gap are estimated where they are not given.
@@ -120,13 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _decided(options: argparse.Namespace) -> Report:
     """The report on the candidate of a command line; reading it has a time limit as each condition has."""
-    limit_s = max(options.limit_s, READING_S)
-    try:
-        with limited(limit_s):
-            candidate = with_parameters(load(options.candidate), options)
-            laws = [parse_law(spec) for spec in options.distribution]
-    except OutOfTime:
-        raise CandidateError(f"{options.candidate}: not read within {limit_s:g} s") from None
+    candidate, laws = candidate_and_laws(options, max(options.limit_s, READING_S))
     return decide(candidate, laws, limit_s=options.limit_s)
 
 

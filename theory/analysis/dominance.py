@@ -33,7 +33,12 @@ class GrowthRate:
 
 
 def sign_from(formula: Formula, setting: Setting, first: int) -> int:
-    """The sign that a formula has for every integer τ ≥ ``first``.
+    """The sign that a formula has for every integer τ ≥ ``first``; see :func:`dominance_from`."""
+    return dominance_from(formula, setting, first)[0]
+
+
+def dominance_from(formula: Formula, setting: Setting, first: int) -> tuple[int, arb]:
+    """The sign that a formula has for every integer τ ≥ ``first``, and how clearly it is decided.
 
     Args:
       formula: the formula.
@@ -41,7 +46,8 @@ def sign_from(formula: Formula, setting: Setting, first: int) -> int:
       first: N ≥ 1.
 
     Returns:
-      1, -1, or 0 where the formula is zero for all those τ.
+      1, -1, or 0 where the formula is zero for all those τ; and a bound, below 1, of what the other terms of numerator
+      and denominator are beside the dominant ones.
 
     Raises:
       Undecided: where it is not shown to keep one sign.
@@ -49,8 +55,10 @@ def sign_from(formula: Formula, setting: Setting, first: int) -> int:
     """
     quotient = algebra.algebraic(resolved(formula, setting, first))
     if quotient.is_zero():
-        return 0
-    return _sum_sign(quotient.above, setting, first) * _sum_sign(quotient.below, setting, first)
+        return 0, arb(0)
+    above, share_above = _sum_dominance(quotient.above, setting, first)
+    below, share_below = _sum_dominance(quotient.below, setting, first)
+    return above * below, share_above.max(share_below)
 
 
 def resolved(formula: Formula, setting: Setting, first: int) -> Formula:
@@ -127,10 +135,10 @@ def _compared(formula: Formula, setting: Setting, first: int) -> bool:
     return of == 0 if name == "equal" else of >= (1 if name == "less" else 0)
 
 
-def _sum_sign(terms: Sum, setting: Setting, first: int) -> int:
+def _sum_dominance(terms: Sum, setting: Setting, first: int) -> tuple[int, arb]:
     grouped = _grouped(terms, setting)
     if not grouped:
-        return 0
+        return 0, arb(0)
     leading, *others = _fastest_first(list(grouped), setting)
     if grouped[leading].contains(0):
         raise Undecided("the coefficient of the dominant term may be zero")
@@ -139,7 +147,7 @@ def _sum_sign(terms: Sum, setting: Setting, first: int) -> int:
         total += abs(grouped[other] / grouped[leading]) * _falling_ratio(other, leading, setting, first)
     if not total < 1:
         raise Undecided("the other terms may outweigh the dominant one there")
-    return 1 if grouped[leading] > 0 else -1
+    return (1 if grouped[leading] > 0 else -1), total
 
 
 def _split(monomial: Monomial, setting: Setting) -> tuple[GrowthRate, arb]:

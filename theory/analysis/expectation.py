@@ -129,23 +129,27 @@ def _left_above(bounds: list[GrowthBound], law: Law, stop: int) -> tuple[int, li
 
 def _refuse_divergence(formula: Formula, setting: Setting) -> None:
     """Raises :class:`Diverges` where the terms of the expectation are shown not to vanish."""
-    weight = setting.one_law.weight()
     try:
         range_of(formula, setting, 1, None).ball()
         return  # bounded: nothing to refuse
     except (Undecided, NotFinite):
         pass
-    if weight is None:
-        return
-    term = multiply(weight, formula)
     for first in (1, 4, 16, 64, 256):
-        try:
-            sign = sign_from(term, setting, first)
-            rising = sign_from(multiply(number(sign), subtract(shifted(term), term)), setting, first)
-        except ArithmeticError:
-            continue
-        if sign and rising >= 0:
+        if does_not_shrink(formula, setting, first):
             raise Diverges(f"its terms p(τ)·g(τ) do not shrink from τ = {first} on", first)
+
+
+def does_not_shrink(formula: Formula, setting: Setting, first: int) -> bool:
+    """Whether p(τ)·g(τ), under the setting's law, is shown to keep one sign and not to shrink from ``first`` ≥ 1 on."""
+    weight = setting.one_law.weight()
+    if weight is None:
+        return False
+    term = multiply(weight, formula)
+    try:
+        sign = sign_from(term, setting, first)
+        return sign != 0 and sign_from(multiply(number(sign), subtract(shifted(term), term)), setting, first) >= 0
+    except ArithmeticError:
+        return False
 
 
 def shifted(formula: Formula) -> Formula:

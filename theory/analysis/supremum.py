@@ -21,15 +21,19 @@ _FAR = (2**20, 2**40)
 
 @dataclasses.dataclass(frozen=True)
 class Supremum:
-    """Lower and upper bound of a supremum.
+    """Lower and upper bound of a supremum, and where they come from.
 
     Attributes:
       low: it is at least this.
       high: it is at most this; None where no bound was found.
+      at: the staleness where the value is at least ``low``; None where all are from ``start`` on.
+      start: from where on ``high`` is a bound of the whole range; the values before were looked at one by one.
     """
 
     low: Number
     high: Number | None
+    at: int | None = None
+    start: int = 0
 
     @property
     def ends(self) -> list[str]:
@@ -66,35 +70,43 @@ def supremum_of_distance(formula: Formula, setting: Setting, domain: Domain) -> 
             whole = range_of(distance, setting, first, last)
         except ArithmeticError:
             return None
-        return None if whole.high is None else Supremum(fmpq(0), whole.high)
+        return None if whole.high is None else Supremum(fmpq(0), whole.high, None, first)
     low: Number = fmpq(0)
-    done, known = first, None
+    at: int | None = None
+    done, known, start = first, None, first
     if last is None:  # a limit that is only approached is nearly reached there
         for tau in _FAR:
             try:
-                low = greatest(low, distances.certain(tau))
+                low, at = _greater(low, at, distances, tau)
             except ArithmeticError:
                 break
     for stop in _REFINED:
         stop = stop if last is None else min(stop, last + 1)
         try:
             for tau in range(done, stop):
-                low = greatest(low, distances.certain(tau))
+                low, at = _greater(low, at, distances, tau)
         except ArithmeticError:
             return None
         done = max(done, stop)
         if last is not None and done > last:
-            return Supremum(low, low)
+            return Supremum(low, low, at, last + 1)
         try:
             tail = range_of(distance, setting, done, last)
         except ArithmeticError:
             continue
         if tail.high is None or tail.low is None:
             continue
-        low, known = greatest(low, tail.low), greatest(low, tail.high)  # |C - 1| takes values in the tail's range
+        at = None if ball(tail.low) > ball(low) else at  # |C - 1| takes values in the tail's range
+        low, known, start = greatest(low, tail.low), greatest(low, tail.high), done
         if ball(known) - ball(low) < arb(10) ** -3:
             break
-    return Supremum(low, known)
+    return Supremum(low, known, at, start)
+
+
+def _greater(low: Number, at: int | None, distances: PointValues, tau: int) -> tuple[Number, int | None]:
+    """The larger of a bound and a value, and where it is reached, as far as they can be told apart."""
+    value = distances.certain(tau)
+    return greatest(low, value), tau if at is None or ball(value) > ball(low) else at
 
 
 def size_from(formula: Formula, setting: Setting, first: int, last: int | None) -> Range:

@@ -82,10 +82,24 @@ def falling(formula: Formula, setting: Setting, tail: Tail) -> bool:
 
 def _rises_from(formula: Formula, setting: Setting, first: int, *, strict: bool) -> bool:
     """Whether g = c - D with a D that never increases, and g is ≥ 0, or > 0, at the first staleness already."""
+    falls = rising_by(formula, setting, first) is not None
+    return falls and PointValues(formula, setting).is_at_least(first, Fraction(0), strict=strict)
+
+
+def rising_by(formula: Formula, setting: Setting, first: int) -> str | None:
+    """The argument by which D of a formula c - D never increases over the integers τ ≥ ``first``; None without one."""
+    moving = subtracted(formula)
+    if moving is None:
+        return None
+    arguments = ("composition", "elasticity")
+    return next((one for one in arguments if falling(moving, setting, Tail(one, 1, first))), None)
+
+
+def subtracted(formula: Formula) -> Formula | None:
+    """D of a formula c - D, with all that depends on τ or F in it; None where nothing does."""
     parts = formula[1:] if formula[0] == "sum" else (formula,)
     moving = [multiply(number(-1), part) for part in parts if not is_constant(part)]
-    falls = moving and any(falling(add(*moving), setting, Tail(one, 1, first)) for one in ("composition", "elasticity"))
-    return bool(falls) and PointValues(formula, setting).is_at_least(first, Fraction(0), strict=strict)
+    return add(*moving) if moving else None
 
 
 def _classes(formula: Formula, setting: Setting, tail: Tail, *, least: int) -> bool:

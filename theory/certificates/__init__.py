@@ -1,5 +1,7 @@
-"""Certificates: verdicts written down with their evidence, and verified again without SymPy or the prover.
+"""Certificates: verdicts written down with their witnesses, and verified without SymPy or the prover.
 
-``certificate`` writes them; ``checker`` verifies them, claim by claim, with ``proofs`` for what is proved and
-``refutations`` for counterexamples.
+``certificate`` writes them, with the ``witnesses`` of each finding; ``reading`` and ``checker`` read and verify them,
+claim by claim, with ``questions`` for what a claim is about, ``proofs`` and ``tails`` for what is proved,
+``refutations`` for counterexamples, and ``enclosures`` for numbers. ``binding`` holds one against a candidate's file.
+docs/certificates.md has the format.
 """

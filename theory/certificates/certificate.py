@@ -1,51 +1,86 @@
-"""Writing certificates: what was proved or refuted, with the evidence, in canonical JSON that carries its own hash."""
+"""Writing certificates: what was proved or refuted, each with its witness, in canonical JSON."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+import importlib.metadata
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+import platform
 from typing import Any
 
+import jasgd
 from jasgd.record.saving.files import write_whole
-from theory.certificates.checker import FORMAT, verify_claim
+from theory.certificates.checker import FORMAT, question_of, verify_claim
 from theory.certificates.rejection import Rejected
+from theory.certificates.witnesses import witness_of
 from theory.decisions.decision import Decision, Report, question_about
 from theory.decisions.question import Question
 from theory.decisions.time_limit import OutOfTime, limited
-from theory.decisions.verdict import Finding, Verdict, unknown
+from theory.decisions.verdict import Finding, Verdict, needs_defined, unknown
 from theory.formulas.writing import digest
-from theory.laws import Law
+from theory.numbers.balls import PRECISIONS, precision
+
+_ERROR = "an error of this checker, as its own certificate is rejected"
 
 
 def certificate(report: Report) -> dict[str, Any]:
-    r"""The certificate of a report: every PROVED and REFUTED finding with its evidence.
+    """The certificate of a report: every PROVED and REFUTED finding with its witness.
 
     Args:
       report: the report.
 
     Returns:
-      JSON data: ``format``; ``source`` and ``source_sha256``; ``claims``, each with the ``question`` (formula, law,
-      domain, …), its ``question_sha256``, ``condition``, ``verdict``, ``evidence`` and ``evidence_sha256``; and the
-      ``sha256`` of all that. ``python -m theory.check`` verifies it again. UNKNOWN claims nothing, and is left out.
+      JSON data, in the format of docs/certificates.md. UNKNOWN claims nothing, and is left out.
+
+    Raises:
+      Rejected: for a finding that has no witness; :func:`confirmed` makes it UNKNOWN.
     """
-    claims = []
-    if report.candidate.formula is not None:
-        for place, law in enumerate(report.laws):
-            claims += _claims(question_about(report.candidate, law), report.decisions, place)
-        for repair in report.repairs:
-            claims += _claims(repair.question, repair.decisions, 0)
-    source = report.candidate.source
+    questions, claims = [], []
+    for question, findings in _asked(report):
+        decided = {name: one for name, one in findings.items() if one.verdict is not Verdict.UNKNOWN}
+        if decided:
+            questions.append(question.to_json())
+        for condition, finding in decided.items():
+            with precision(PRECISIONS[0]):
+                evidence = witness_of(question, condition, finding)
+            claims.append(
+                {
+                    "question": len(questions) - 1,
+                    "condition": condition,
+                    "verdict": finding.verdict.value,
+                    "evidence": evidence,
+                }
+            )
     body = {
         "format": FORMAT,
-        "source": source,
-        "source_sha256": hashlib.sha256(source.encode()).hexdigest(),
+        "versions": versions(),
+        "candidate": {"name": report.candidate.name, "source": report.candidate.source},
+        "questions": questions,
         "claims": claims,
     }
     return {**body, "sha256": digest(body)}
+
+
+def versions() -> dict[str, str]:
+    """The versions of what writes a certificate."""
+    packages = {name: importlib.metadata.version(name) for name in ("sympy", "python-flint")}
+    return {"jasgd": jasgd.__version__, "python": platform.python_version(), **packages}
+
+
+def _asked(report: Report) -> list[tuple[Question, dict[str, Finding]]]:
+    """Every question of a report, its repairs' too, with the findings on it."""
+    if report.candidate.formula is None:
+        return []
+    asked = []
+    for place, law in enumerate(report.laws):
+        findings = {decision.condition: decision.findings[place][1] for decision in report.decisions}
+        asked.append((question_about(report.candidate, law), findings))
+    for repair in report.repairs:
+        findings = {decision.condition: decision.findings[0][1] for decision in repair.decisions}
+        asked.append((repair.question, findings))
+    return asked
 
 
 def confirmed(report: Report, *, limit_s: float = 20.0) -> Report:
@@ -60,37 +95,56 @@ def confirmed(report: Report, *, limit_s: float = 20.0) -> Report:
     """
     if report.candidate.formula is None:
         return report
-    questions = {law: question_about(report.candidate, law) for law in report.laws}
-    decisions = tuple(_confirmed(decision, questions, limit_s) for decision in report.decisions)
-    repairs = tuple(
-        dataclasses.replace(
-            repair,
-            decisions=tuple(_confirmed(one, {repair.law: repair.question}, limit_s) for one in repair.decisions),
-        )
-        for repair in report.repairs
+    settings: dict[str, Question] = {}
+    by_law = {}
+    for place, law in enumerate(report.laws):
+        findings = {decision.condition: decision.findings[place][1] for decision in report.decisions}
+        by_law[law] = _confirmed(question_about(report.candidate, law), findings, settings, limit_s)
+    decisions = tuple(
+        Decision(decision.condition, tuple((law, by_law[law][decision.condition]) for law in report.laws))
+        for decision in report.decisions
     )
-    return dataclasses.replace(report, decisions=decisions, repairs=repairs)
+    repairs = []
+    for repair in report.repairs:
+        findings = {decision.condition: decision.findings[0][1] for decision in repair.decisions}
+        after = _confirmed(repair.question, findings, settings, limit_s)
+        repaired = tuple(Decision(name, ((repair.law, finding),)) for name, finding in after.items())
+        repairs.append(dataclasses.replace(repair, decisions=repaired))
+    return dataclasses.replace(report, decisions=decisions, repairs=tuple(repairs))
 
 
-def _confirmed(decision: Decision, questions: Mapping[Law | None, Question], limit_s: float) -> Decision:
-    findings = []
-    for law, finding in decision.findings:
-        why = (
-            None
-            if finding.verdict is Verdict.UNKNOWN
-            else _rejection(questions[law], decision.condition, finding, limit_s)
-        )
-        if why is not None:
-            finding = unknown(f"an error of this checker, as its own certificate is rejected: {why}")
-        findings.append((law, finding))
-    return dataclasses.replace(decision, findings=tuple(findings))
-
-
-def _rejection(question: Question, condition: str, finding: Finding, limit_s: float) -> str | None:
-    """Why a finding's claim is rejected; None where it holds, or where verifying it takes too long."""
+def _confirmed(
+    question: Question, findings: dict[str, Finding], settings: dict[str, Question], limit_s: float
+) -> dict[str, Finding]:
+    """The findings on one question, after each was verified on the question as it is read from a certificate."""
     try:
-        with limited(limit_s):
-            verify_claim(_claim(question, condition, finding))
+        again = question_of(question.to_json(), settings)
+    except (ValueError, ArithmeticError, RecursionError) as error:
+        return {condition: _unless(f"{error}", finding) for condition, finding in findings.items()}
+    kept = {
+        condition: _unless(_rejection(question, again, condition, finding, limit_s), finding)
+        for condition, finding in findings.items()
+    }
+    if "defined" in kept and kept["defined"].verdict is not Verdict.PROVED:
+        for condition, finding in kept.items():
+            if finding.verdict is Verdict.PROVED and needs_defined(condition, finding.evidence):
+                kept[condition] = _unless("C may be undefined", finding)
+    return kept
+
+
+def _unless(why: str | None, finding: Finding) -> Finding:
+    """The finding; UNKNOWN where there is a reason against it."""
+    return finding if why is None or finding.verdict is Verdict.UNKNOWN else unknown(f"{_ERROR}: {why}")
+
+
+def _rejection(question: Question, again: Question, condition: str, finding: Finding, limit_s: float) -> str | None:
+    """Why a finding's claim is rejected; None where it holds, or where verifying it takes too long."""
+    if finding.verdict is Verdict.UNKNOWN:
+        return None
+    try:
+        with precision(PRECISIONS[0]), limited(limit_s):
+            evidence = witness_of(question, condition, finding)
+            verify_claim(again, condition, finding.verdict.value, evidence)
     except Rejected as error:
         return str(error)
     except OutOfTime:
@@ -109,24 +163,3 @@ def require_writable(path: str) -> None:
 def save(data: dict[str, Any], path: str) -> None:
     """Writes a certificate; an old one stays as it was until the new one is there."""
     write_whole(pathlib.Path(path), (json.dumps(data, indent=1, sort_keys=True) + "\n").encode())
-
-
-def _claims(question: Question, decisions: tuple[Decision, ...], place: int) -> list[dict[str, Any]]:
-    claims = []
-    for decision in decisions:
-        _, finding = decision.findings[place]
-        if finding.verdict is Verdict.UNKNOWN:
-            continue
-        claims.append(_claim(question, decision.condition, finding))
-    return claims
-
-
-def _claim(question: Question, condition: str, finding: Finding) -> dict[str, Any]:
-    return {
-        "condition": condition,
-        "verdict": finding.verdict.value,
-        "question": question.to_json(),
-        "question_sha256": question.digest(),
-        "evidence": finding.evidence,
-        "evidence_sha256": digest(finding.evidence),
-    }

@@ -1,41 +1,44 @@
-"""Verifying proofs again.
+"""Verifying proofs from their witnesses.
 
-The argument for the tail is applied once more at the start that it names, and no earlier start may do; what lies before
-is looked at one by one; enclosures are computed again and have to agree to their last digit.
+The argument that a claim names is applied at the start that it names, and what lies before is looked at one by one;
+enclosures have to hold what is computed here. Any start and any enclosure with which that succeeds will do.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any
 
 from theory.analysis import equality, tails
+from theory.analysis.bounds_over import range_of
 from theory.analysis.pointwise import PointValues
 from theory.analysis.setting import Setting
-from theory.analysis.supremum import size_from, supremum_of_distance
-from theory.analysis.tails import Tail
-from theory.certificates.rejection import Rejected, require, require_only
-from theory.decisions.question import FEW, Question
+from theory.analysis.supremum import size_from
+from theory.certificates.enclosures import bound, contains, enclosure
+from theory.certificates.questions import whole
+from theory.certificates.rejection import require, require_only
+from theory.certificates.tails import EVERY_POINT, verify_falling, verify_inequality
+from theory.decisions.question import MOST_CHECKED, Question
 from theory.formulas.formula import Formula, mentions, number, subtract
-from theory.numbers import ranges
-from theory.numbers.balls import ball
-from theory.numbers.decimals import ends
+from theory.numbers.rationals import as_fraction
 
 
 def _defined(question: Question, evidence: dict[str, Any]) -> None:
-    require_only(evidence, "start")
-    start, (first, last) = evidence["start"], question.domain
-    first_start = None if last is None else last + 1
-    if last is None or last - first > FEW:
-        for candidate in (first, *(s for s in tails.STARTS if first < s <= question.latest_tail_start())):
-            if tails.is_defined(question.formula, question.setting, candidate):
-                first_start = candidate
-                break
-    require(start == first_start, "its start")
+    require_only(evidence, "argument", "start")
+    argument, start = evidence["argument"], evidence["start"]
+    if argument == EVERY_POINT:
+        require(question.domain[1] is not None and start == question.domain[1] + 1, "the tail")
+    elif argument == "bounds":
+        require(whole(start) and start >= 0, "its start")
+        range_of(question.formula, question.setting, start, None)
+    else:
+        require(argument == "parts" and whole(start) and start >= 0, "its argument")
+        shown = tails.is_defined(question.formula, question.setting, start)
+        require(shown, "the argument for the tail does not hold")
     values = PointValues(question.formula, question.setting)
-    _every(values.is_finite(tau) for tau in range(first, start))
+    _every(values.is_finite(tau) for tau in _before(question, start))
 
 
 def _positive(question: Question, evidence: dict[str, Any]) -> None:
@@ -44,55 +47,72 @@ def _positive(question: Question, evidence: dict[str, Any]) -> None:
     on_support = question.setting.with_support()
     if support is not None or (law is None and mentions(question.formula, "F")):
         require_only(evidence, "mass", "elsewhere")
-        _inequality(question, question.formula, question.setting, Tail(*evidence["elsewhere"]), strict=False)
+        _inequality(question, question.formula, question.setting, evidence["elsewhere"], strict=False)
     else:
         require_only(evidence, "mass")
-    if law is None or law.last is None or support is None:
-        _inequality(question, question.formula, on_support, Tail(*evidence["mass"]), strict=True)
+    if support is None:
+        _inequality(question, question.formula, on_support, evidence["mass"], strict=True)
         return
-    reach = min(dataclasses.replace(question, setting=on_support).latest_tail_start(), law.last)
-    mass = tails.find_inequality(question.formula, on_support, law.first, reach, strict=True)
-    require(evidence["mass"] == (mass and list(mass)), "the argument where the law has mass")
+    start = None
+    if evidence["mass"] is not None:
+        start = verify_inequality(question.formula, on_support, evidence["mass"], strict=True)
     values = PointValues(question.formula, question.setting)
-    _every(values.is_at_least(tau, Fraction(0), strict=True) for tau in support if mass is None or tau < mass.start)
+    one_by_one = itertools.takewhile(lambda tau: start is None or tau < start, support)
+    _every(values.is_at_least(tau, Fraction(0), strict=True) for tau in one_by_one)
 
 
 def _amplitude(question: Question, evidence: dict[str, Any]) -> None:
-    size = supremum_of_distance(question.formula, question.setting, question.domain)
-    require_only(evidence, "tails", *(["sup"] if size is not None else []))
-    if size is not None:
-        require(evidence["sup"] == size.ends, "the supremum")
+    require_only(evidence, "above", "below", *(["sup"] if "sup" in evidence else []))
     above = subtract(number(1 + question.amplitude), question.formula)
     below = subtract(question.formula, number(1 - question.amplitude))
-    require(len(evidence["tails"]) == 2, "two inequalities are needed")
-    for formula, tail in zip((above, below), evidence["tails"], strict=True):
-        _inequality(question, formula, question.setting, Tail(*tail), strict=False)
+    _inequality(question, above, question.setting, evidence["above"], strict=False)
+    _inequality(question, below, question.setting, evidence["below"], strict=False)
+    if "sup" in evidence:
+        _supremum(question, evidence["sup"])
 
 
-def _inequality(question: Question, formula: Formula, setting: Setting, tail: Tail, *, strict: bool) -> None:
-    """Verifies an inequality on the whole domain: by an argument from a start on, before it point by point."""
-    first, last = question.domain
-    values = PointValues(formula, setting)
-    if tail.argument == "every point":
-        require(last is not None and tail == Tail("every point", 1, last + 1), "the tail")
+def _supremum(question: Question, claimed: dict[str, Any]) -> None:
+    """Verifies an enclosure of sup|C - 1|: a value that reaches the least, and a bound of all values."""
+    require_only(claimed, "least", "at", "most", "start")
+    (first, last), start, at = question.domain, claimed["start"], claimed["at"]
+    least, most = bound(claimed["least"]), bound(claimed["most"])
+    distance = ("abs", subtract(question.formula, number(1)))
+    distances, before = PointValues(distance, question.setting), _before(question, start)
+    has_tail = last is None or start <= last
+    tail = range_of(distance, question.setting, start, last) if has_tail else None
+    if at is None:
+        reached = least <= 0 or (tail is not None and tail.low is not None and tail.low >= least)
     else:
-        earlier = _earlier(question, tails.INEQUALITIES, formula, tail)
-        require(tails.inequality(formula, setting, tail, strict=strict), "the argument for the tail does not hold")
-        require(not any(tails.inequality(formula, setting, one, strict=strict) for one in earlier), "an earlier start")
-    _every(values.is_at_least(tau, Fraction(0), strict=strict) for tau in range(first, tail.start))
+        require(whole(at) and at >= first and (last is None or at <= last), "the supremum's place is in the domain")
+        reached = distances.is_at_least(at, as_fraction(least), strict=False)
+    require(bool(reached), "the supremum does not reach its least")
+    require(tail is None or (tail.high is not None and bool(tail.high <= most)), "the supremum is not bounded so")
+    opposite = PointValues(subtract(number(as_fraction(most)), distance), question.setting)
+    _every(opposite.is_at_least(tau, Fraction(0), strict=False) for tau in before)
+
+
+def _inequality(question: Question, formula: Formula, setting: Setting, tail: Any, *, strict: bool) -> None:
+    """Verifies an inequality on the whole domain: by an argument from a start on, before it point by point."""
+    last = question.domain[1]
+    if isinstance(tail, dict) and tail.get("argument") == EVERY_POINT:
+        require(last is not None and tail == {"argument": EVERY_POINT, "start": last + 1}, "the tail")
+        start = tail["start"]
+    else:
+        start = verify_inequality(formula, setting, tail, strict=strict)
+    values = PointValues(formula, setting)
+    _every(values.is_at_least(tau, Fraction(0), strict=strict) for tau in _before(question, start))
 
 
 def _decreasing(question: Question, evidence: dict[str, Any]) -> None:
     require_only(evidence, "tail")
-    tail, (first, last) = Tail(*evidence["tail"]), question.domain
-    values = PointValues(question.formula, question.setting)
-    if tail.argument == "every point":
-        require(last is not None and tail == Tail("every point", 1, last), "the tail")
+    tail, last = evidence["tail"], question.domain[1]
+    if isinstance(tail, dict) and tail.get("argument") == EVERY_POINT:
+        require(last is not None and tail == {"argument": EVERY_POINT, "start": last}, "the tail")
+        start = tail["start"]
     else:
-        earlier = _earlier(question, tails.FALLING, question.formula, tail)
-        require(tails.falling(question.formula, question.setting, tail), "the argument for the tail does not hold")
-        require(not any(tails.falling(question.formula, question.setting, one) for one in earlier), "an earlier start")
-    _every(values.does_not_rise(tau) for tau in range(first, tail.start))
+        start = verify_falling(question.formula, question.setting, tail)
+    values = PointValues(question.formula, question.setting)
+    _every(values.does_not_rise(tau) for tau in _before(question, start))
 
 
 def _magnitude(question: Question, evidence: dict[str, Any]) -> None:
@@ -102,53 +122,39 @@ def _magnitude(question: Question, evidence: dict[str, Any]) -> None:
 
 
 def _moments(question: Question, evidence: dict[str, Any]) -> None:
-    if "argument" in evidence:
-        require(
-            evidence == {"argument": "finite domain"} and question.domain[1] is not None, "the domain is not finite"
-        )
+    argument = evidence.get("argument")
+    if argument == "finite domain":
+        require_only(evidence, "argument")
+        require(question.domain[1] is not None, "the domain is not finite")
         require(question.setting.law is None and question.setting.is_fixed(), "not a finite question")
-    elif "falls" in evidence:
-        require_only(evidence, "falls", "above")
-        _falls_to_zero(question, Tail(*evidence["falls"]), Tail(*evidence["above"]))
-    elif "bound" in evidence:
-        require_only(evidence, "bound", "start")
-        starts = (0, 1, 4, 16, 64, 256)
-        last = question.domain[1]
-        require(evidence["start"] in starts and (last is None or evidence["start"] <= last), "its start")
-        for start in starts[: starts.index(evidence["start"]) + 1]:
-            try:
-                bounds = size_from(question.formula, question.setting, start, question.domain[1])
-            except ArithmeticError:
-                continue
-            if bounds.high is not None:
-                require(start == evidence["start"], "an earlier start")
-                require(str(ranges.around(ball(bounds.high)).high) == evidence["bound"], "the bound")
-                return
-        raise Rejected("no bound there")
+    elif argument == "falls":
+        require_only(evidence, "argument", "falls", "above")
+        _falls_to_zero(question, evidence["falls"], evidence["above"])
+    elif argument == "bounds":
+        require_only(evidence, "argument", "start", "most")
+        start, last = evidence["start"], question.domain[1]
+        require(whole(start) and start >= 0 and (last is None or start <= last), "its start")
+        bounds = size_from(question.formula, question.setting, start, last)
+        require(bounds.high is not None and bounds.high <= bound(evidence["most"]), "the bound does not hold")
     else:
+        require_only(evidence, "mean", "mean_square", "staleness_mean")
+        require(question.setting.is_fixed(), "a parameter is open")
         moments = question.setting.moments(question.formula)
-        expected = {
-            "mean": ends(moments.mean),
-            "mean_square": ends(moments.mean_square),
-            "staleness_mean": ends(moments.staleness_mean),
-        }
-        require(evidence == expected, "the enclosures")
+        for name in ("mean", "mean_square", "staleness_mean"):
+            claimed = enclosure(evidence[name])
+            require(None not in claimed, f"the enclosure of {name} is not finite")
+            require(contains(claimed, getattr(moments, name)), f"the enclosure of {name} does not hold")
 
 
-def _falls_to_zero(question: Question, falls: Tail, above: Tail) -> None:
+def _falls_to_zero(question: Question, falls: Any, above: Any) -> None:
     """Verifies that C is bounded, as it falls from some point on and stays ≥ 0."""
     values = PointValues(question.formula, question.setting)
     require(values.is_single, "a function of τ alone is needed")
-    earlier = _earlier(question, tails.FALLING, question.formula, falls)
-    require(tails.falling(question.formula, question.setting, falls), "it is not shown to fall")
-    require(not any(tails.falling(question.formula, question.setting, one) for one in earlier), "an earlier start")
-    earlier = _earlier(question, tails.INEQUALITIES, question.formula, above)
-    require(tails.inequality(question.formula, question.setting, above, strict=False), "it may be negative")
-    require(
-        not any(tails.inequality(question.formula, question.setting, one, strict=False) for one in earlier),
-        "an earlier start",
-    )
-    _every(values.is_finite(tau) for tau in range(question.domain[0], max(falls.start, above.start)))
+    starts = [
+        verify_falling(question.formula, question.setting, falls),
+        verify_inequality(question.formula, question.setting, above, strict=False),
+    ]
+    _every(values.is_finite(tau) for tau in _before(question, max(starts)))
 
 
 #: What verifies the evidence of a proof, by condition.
@@ -162,15 +168,13 @@ PROOFS: dict[str, Callable[[Question, dict[str, Any]], None]] = {
 }
 
 
-def _earlier(question: Question, arguments: tuple[str, ...], formula: Formula, tail: Tail) -> list[Tail]:
-    """The tails that come before one in the order in which they are tried."""
-    before, most = [], question.latest_tail_start()
-    for one in tails.candidates(arguments, formula, question.domain[0], most):
-        if one == tail and tail.start <= most:
-            return before
-        if one.start <= most:
-            before.append(one)
-    raise Rejected(f"{tuple(tail)} is no tail that is tried")
+def _before(question: Question, start: Any) -> range:
+    """The points of the domain before a start, which are not too many to be looked at."""
+    first, last = question.domain
+    require(whole(start) and start >= first, "a tail starts in the domain")
+    require(last is None or start <= last + 1, "a tail starts in the domain")
+    require(start - first < MOST_CHECKED, f"at most {MOST_CHECKED:,} points are looked at before a tail")
+    return range(first, start)
 
 
 def _every(checks: Iterable[bool]) -> None:

@@ -1,149 +1,189 @@
-"""Verifying counterexamples by evaluating them again."""
+"""Verifying counterexamples by evaluating them again, in the law and the parameters that they name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
-from flint import fmpq
-
 from theory.analysis import tails
-from theory.analysis.expectation import Diverges, UnderLaw, moments
+from theory.analysis.evaluation import compiled
+from theory.analysis.expectation import UnderLaw, does_not_shrink
 from theory.analysis.pointwise import PointValues
+from theory.analysis.setting import Setting
+from theory.certificates.enclosures import Enclosure, contains, contains_value, enclosure, rational
+from theory.certificates.questions import holds_value, law_on, whole
 from theory.certificates.rejection import Rejected, require, require_only
-from theory.decisions.question import Question, end_from_json
-from theory.laws.parsing import from_json as law_from_json
-from theory.numbers import ranges
-from theory.numbers.balls import NotFinite, Number, sign
-from theory.numbers.decimals import ends
+from theory.decisions.question import Question
+from theory.formulas.formula import TAU, Formula, factored, multiply, number
+from theory.numbers.balls import NotFinite, sign
 from theory.numbers.ranges import Range
+from theory.numbers.rationals import as_fmpq
+
+#: The moments by the names that certificates give them: what is expected, from C.
+MOMENTS: dict[str, Callable[[Formula], Formula]] = {
+    "mean": lambda formula: formula,
+    "mean_square": lambda formula: ("power", formula, number(2)),
+    "staleness_mean": lambda formula: multiply(TAU, formula),
+}
+#: Conditions that are about the values of C wherever they are, not about its mean.
+_ABOUT_VALUES = ("defined", "positive", "decreasing", "amplitude")
 
 
-def _refuted(violated: Callable[[Question, dict[str, Any]], None]) -> Callable[[Question, dict[str, Any]], None]:
-    """Verifies a counterexample in the question's own law and parameters, or in single ones within them."""
+def verify_refutation(question: Question, condition: str, evidence: dict[str, Any]) -> None:
+    """Verifies a counterexample.
 
-    def again(question: Question, evidence: dict[str, Any]) -> None:
-        if set(evidence) == {"unbounded"}:
-            violated(question, evidence)
-            return
-        require_only(evidence, "counterexample")
-        counterexample = dict(evidence["counterexample"])
-        law = law_from_json(counterexample.pop("law")) if "law" in counterexample else None
-        require(question.setting.law is None or law == question.setting.law, "another law than the question's")
-        values = {name: end_from_json(value) for name, value in counterexample.pop("parameters", {}).items()}
-        require(set(values) == set(question.setting.parameters), "its parameters")
-        for name, value in values.items():
-            require(_holds(question.setting.parameters[name], value), f"{name} outside its range")
-        setting = question.setting
-        if values or law != question.setting.law:
-            setting = UnderLaw({n: Range(v, v) for n, v in values.items()}, law, question.setting.cdf)
-        instance = Question(question.formula, setting, question.domain, question.amplitude)
-        first, last = question.domain
-        if "tau" in counterexample:
-            require(
-                counterexample["tau"] >= first and (last is None or counterexample["tau"] <= last), "outside the domain"
-            )
-        if counterexample.pop("undefined", False) is True:
-            _is_undefined(instance, counterexample)
-            wherever = violated in (_is_not_positive, _rises, _strays)
-            require(wherever or law is None or law.has_mass(counterexample["tau"]), "the law has no mass there")
-        else:
-            violated(instance, counterexample)
+    Args:
+      question: what it answers.
+      condition: what it refutes.
+      evidence: the counterexample.
 
-    return again
+    Raises:
+      Rejected: where it is none.
+    """
+    if "unbounded" in evidence:
+        _is_unbounded(question, condition, evidence)
+        return
+    instance, own = instance_of(question, evidence)
+    if "tau" in own:
+        _require_in_domain(question, own["tau"])
+    if "undefined" in own:
+        _is_undefined(instance, condition, own)
+    elif "diverges" in own:
+        _diverges(instance, condition, own)
+    else:
+        require(condition in _VALUES, f"{condition} is not refuted so")
+        _VALUES[condition](instance, own)
 
 
-def _holds(known: Range, value: fmpq | None) -> bool:
-    if value is None:
+def instance_of(question: Question, evidence: dict[str, Any]) -> tuple[Question, dict[str, Any]]:
+    """The question in the law and the parameters of a counterexample, and the evidence without these."""
+    own, setting = dict(evidence), question.setting
+    law = setting.law
+    if "law" in own:
+        require(law is None, "the question has a law")
+        law = law_on(question.domain, own.pop("law"))
+    values = own.pop("parameters", {})
+    require(isinstance(values, dict) and set(values) == set(setting.parameters), "its parameters")
+    chosen = {name: as_fmpq(rational(value)) for name, value in values.items()}
+    for name, value in chosen.items():
+        require(holds_value(setting.parameters[name], value), f"{name} is outside its range")
+    if law != setting.law or not setting.is_fixed():
+        setting = UnderLaw({name: Range(value, value) for name, value in chosen.items()}, law, setting.cdf)
+    return Question(question.formula, setting, question.domain, question.amplitude), own
+
+
+def not_positive(instance: Question, tau: int) -> Callable[[Enclosure], bool]:
+    """What an enclosure of C(τ) has to show: C < 0, or ≤ 0 where the law has mass."""
+    law = instance.setting.law
+    has_mass = law is None or law.has_mass(tau)
+    return lambda value: value[1] is not None and (value[1] < 0 or (value[1] == 0 and has_mass))
+
+
+def outside(instance: Question) -> Callable[[Enclosure], bool]:
+    """What an enclosure of C(τ) has to show: that it is farther from 1 than the amplitude."""
+    least, most = (as_fmpq(1 + way * instance.amplitude) for way in (-1, 1))
+    return lambda value: (value[0] is not None and value[0] > most) or (value[1] is not None and value[1] < least)
+
+
+def rises(value: Enclosure, after: Enclosure) -> bool:
+    """What enclosures of C(τ) and C(τ+1) have to show: that the latter is larger."""
+    return value[1] is not None and after[0] is not None and bool(value[1] < after[0])
+
+
+def not_one(value: Enclosure) -> bool:
+    """What an enclosure of E[C] has to show: that it is not 1."""
+    return (value[0] is not None and value[0] > 1) or (value[1] is not None and value[1] < 1)
+
+
+def diverges_from(formula: Formula, setting: Setting, of: str, start: int) -> bool:
+    """Whether a moment's terms are shown to keep one sign and not to shrink from a start on; constants aside."""
+    if does_not_shrink(MOMENTS[of](formula), setting, start):
+        return True
+    constants, moving = factored(formula)
+    if not constants or not moving or sign(compiled(multiply(*constants), setting)(0)) == 0:
         return False
-    inside = ranges.point(value)
-    above = known.low is None or (inside - ranges.point(known.low)).is_nonnegative()
-    below = known.high is None or (ranges.point(known.high) - inside).is_nonnegative()
-    return above and below
+    return does_not_shrink(MOMENTS[of](multiply(*moving)), setting, start)
 
 
-def _is_undefined(instance: Question, counterexample: dict[str, Any]) -> None:
-    require_only(counterexample, "tau")
+def _is_undefined(instance: Question, condition: str, own: dict[str, Any]) -> None:
+    require_only(own, "tau", "undefined")
+    law = instance.setting.law
+    require(own["undefined"] is True, "undefined is true")
+    require(condition in _ABOUT_VALUES or law is None or law.has_mass(own["tau"]), "the law has no mass there")
     try:
-        PointValues(instance.formula, instance.setting).certain(counterexample["tau"])
+        PointValues(instance.formula, instance.setting).certain(own["tau"])
     except NotFinite:
         return
     raise Rejected("it has a value there")
 
 
-def _is_not_positive(instance: Question, counterexample: dict[str, Any]) -> None:
-    require_only(counterexample, "tau", "value")
-    values, tau = PointValues(instance.formula, instance.setting), counterexample["tau"]
-    has_mass = instance.setting.law is None or instance.setting.law.has_mass(tau)
-    below = values.compare(tau, Fraction(0))
-    require(below < 0 or (below == 0 and has_mass), "it is positive there")
-    _same(counterexample["value"], values.certain(tau))
+def _is_not_positive(instance: Question, own: dict[str, Any]) -> None:
+    require_only(own, "tau", "value")
+    claimed = enclosure(own["value"])
+    require(not_positive(instance, own["tau"])(claimed), "the value does not refute it")
+    _require_value(instance, own["tau"], claimed)
 
 
-def _rises(instance: Question, counterexample: dict[str, Any]) -> None:
-    require_only(counterexample, "tau", "value", "next")
-    values, tau = PointValues(instance.formula, instance.setting), counterexample["tau"]
-    require(instance.domain[1] is None or tau + 1 <= instance.domain[1], "outside the domain")
-    require(values.compare(tau, values, tau + 1) < 0, "it does not rise there")
-    _same(counterexample["value"], values.certain(tau))
-    _same(counterexample["next"], values.certain(tau + 1))
+def _rises(instance: Question, own: dict[str, Any]) -> None:
+    require_only(own, "tau", "value", "next")
+    tau = own["tau"]
+    _require_in_domain(instance, tau + 1)
+    value, after = enclosure(own["value"]), enclosure(own["next"])
+    require(rises(value, after), "the values do not refute it")
+    _require_value(instance, tau, value)
+    _require_value(instance, tau + 1, after)
 
 
-def _mean_is_not_one(instance: Question, counterexample: dict[str, Any]) -> None:
-    require(instance.setting.law is not None, "a law is needed")
-    if "diverges" in counterexample:
-        _is_infinite(instance, counterexample)
-        return
-    require_only(counterexample, "mean")
-    mean = instance.setting.mean(instance.formula)
-    require(sign(mean - 1) != 0, "E[C] is 1")
-    # Under one point the mean is a value, which is exact where it is rational.
-    law = instance.setting.one_law
-    single = law.support() is not None and law.first == law.last
-    exact = PointValues(instance.formula, instance.setting).certain(law.first) if single else mean
-    require(counterexample["mean"] in (ends(mean), ends(exact)), "the enclosure of E[C]")
+def _strays(instance: Question, own: dict[str, Any]) -> None:
+    require_only(own, "tau", "value")
+    claimed = enclosure(own["value"])
+    require(outside(instance)(claimed), "the value does not refute it")
+    _require_value(instance, own["tau"], claimed)
 
 
-def _is_infinite(instance: Question, counterexample: dict[str, Any]) -> None:
-    require_only(counterexample, "diverges")
-    try:
-        moments(instance.formula, instance.setting)
-    except Diverges as error:
-        require(error.first == counterexample["diverges"], "from where on it diverges")
-        return
-    raise Rejected("the moments are finite")
-
-
-def _strays(instance: Question, counterexample: dict[str, Any]) -> None:
-    require_only(counterexample, "tau", "value")
-    values, tau = PointValues(instance.formula, instance.setting), counterexample["tau"]
-    outside = values.compare(tau, 1 + instance.amplitude) > 0 or values.compare(tau, 1 - instance.amplitude) < 0
-    require(outside, "it is within the amplitude there")
-    _same(counterexample["value"], values.certain(tau))
-
-
-def _no_moments(instance: Question, counterexample: dict[str, Any]) -> None:
-    if "unbounded" in counterexample:
-        require(
-            counterexample == {"unbounded": 64} and instance.setting.law is None and instance.domain[1] is None,
-            "how it is unbounded",
-        )
-        require(tails.growing(instance.formula, instance.setting, 64), "it is not shown to be unbounded")
+def _mean_is_not_one(instance: Question, own: dict[str, Any]) -> None:
+    require_only(own, "mean")
+    claimed, law = enclosure(own["mean"]), instance.setting.one_law
+    require(not_one(claimed), "the enclosure of E[C] does not refute it")
+    if law.first == law.last:  # under one point the mean is a value, which is exact where it is rational
+        _require_value(instance, law.first, claimed)
     else:
-        _is_infinite(instance, counterexample)
+        mean = instance.setting.mean(instance.formula)
+        require(contains(claimed, mean), "the enclosure of E[C] does not hold")
 
 
-#: What verifies the evidence of a refutation, by condition.
-COUNTEREXAMPLES: dict[str, Callable[[Question, dict[str, Any]], None]] = {
-    "defined": _refuted(_is_undefined),
-    "positive": _refuted(_is_not_positive),
-    "decreasing": _refuted(_rises),
-    "magnitude": _refuted(_mean_is_not_one),
-    "amplitude": _refuted(_strays),
-    "moments": _refuted(_no_moments),
+def _diverges(instance: Question, condition: str, own: dict[str, Any]) -> None:
+    require_only(own, "diverges")
+    require_only(own["diverges"], "of", "start")
+    of, start = own["diverges"]["of"], own["diverges"]["start"]
+    require(condition == "moments" or (condition == "magnitude" and of == "mean"), f"{condition} is not refuted so")
+    require(of in MOMENTS and whole(start) and start >= 1, "which moment, and from where on")
+    require(diverges_from(instance.formula, instance.setting, of, start), "it is not shown to diverge from there on")
+
+
+def _is_unbounded(question: Question, condition: str, evidence: dict[str, Any]) -> None:
+    require_only(evidence, "unbounded")
+    require_only(evidence["unbounded"], "start")
+    start = evidence["unbounded"]["start"]
+    require(condition == "moments" and question.setting.law is None, f"{condition} is not refuted so")
+    require(question.domain[1] is None, "the domain has an end")
+    require(whole(start) and start >= 1, "it starts at an integer ≥ 1")
+    require(tails.growing(question.formula, question.setting, start), "it is not shown to be unbounded")
+
+
+_VALUES: dict[str, Callable[[Question, dict[str, Any]], None]] = {
+    "positive": _is_not_positive,
+    "decreasing": _rises,
+    "amplitude": _strays,
+    "magnitude": _mean_is_not_one,
 }
 
 
-def _same(claimed: list[str], value: Number) -> None:
-    require(claimed == ends(value), f"the value there is in {ends(value)}")
+def _require_value(instance: Question, tau: int, claimed: Enclosure) -> None:
+    values = PointValues(instance.formula, instance.setting)
+    require(contains_value(claimed, values, tau), f"the value at {tau} is not in its enclosure")
+
+
+def _require_in_domain(question: Question, tau: Any) -> None:
+    first, last = question.domain
+    require(whole(tau) and tau >= first and (last is None or tau <= last), "it is outside the domain")

@@ -15,6 +15,7 @@ def require(holds: bool, what: str) -> None:
         raise Rejected(what)
 
 
-def require_only(evidence: dict[str, Any], *names: str) -> None:
-    """Rejects evidence that has other fields than these."""
-    require(isinstance(evidence, dict) and set(evidence) == set(names), f"the evidence is {sorted(names)}")
+def require_only(data: Any, *names: str, what: str = "the evidence") -> None:
+    """Rejects data that is no object with exactly these fields."""
+    good = isinstance(data, dict) and set(data) == set(names)
+    require(good, f"{what} is an object with the fields {', '.join(sorted(names))}")

@@ -155,7 +155,7 @@ def amplitude(question: Question) -> Finding:
     if start is None:
         return unknown("no argument was found for every staleness")
     distance = "" if size is None else f"; sup|C-1| {size}"
-    evidence = {} if size is None else {"sup": size.ends}
+    evidence = {} if size is None else {"sup": size.ends, "sup_at": size.at, "sup_from": size.start}
     names = " and ".join(sorted({tail.argument for tail in arguments if tail}))
     return proved(f"|C-1| ≤ {bound} ({names}){distance}", **evidence, tails=[list(tail) for tail in arguments if tail])
 

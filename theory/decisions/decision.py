@@ -147,6 +147,11 @@ def question_about(candidate: Candidate, law: Law | None) -> Question:
     return Question(candidate.formula, setting, candidate.domain, candidate.amplitude)
 
 
+def repaired(question: Question) -> Question:
+    """The question about C / E[C]."""
+    return dataclasses.replace(question, formula=divide(question.formula, ("mean", question.formula)))
+
+
 def _repairs(report: Report, questions: dict[Law | None, Question], limit_s: float) -> Iterator[Repair]:
     """Repairs C by C / E[C] under the laws where magnitude alone is not proved."""
     for place, law in enumerate(report.laws):
@@ -164,9 +169,9 @@ def _repairs(report: Report, questions: dict[Law | None, Question], limit_s: flo
                         continue
             except (ArithmeticError, OutOfTime):
                 continue
-        repaired = dataclasses.replace(question, formula=divide(question.formula, ("mean", question.formula)))
-        decisions = (Decision(name, ((law, finding),)) for name, finding in _all(repaired, limit_s).items())
-        yield Repair(law, mean, repaired, tuple(decisions))
+        again = repaired(question)
+        decisions = (Decision(name, ((law, finding),)) for name, finding in _all(again, limit_s).items())
+        yield Repair(law, mean, again, tuple(decisions))
 
 
 def _all(question: Question, limit_s: float) -> dict[str, Finding]:

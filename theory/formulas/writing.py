@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from fractions import Fraction
 from typing import Any
 
 from theory.formulas.formula import OPERATIONS, Formula, number
+from theory.numbers.rationals import exact
 
 
 def to_json(formula: Formula) -> list[Any]:
@@ -42,7 +42,7 @@ def from_json(data: Any) -> Formula:
     if name in ("number", "parameter"):
         if not isinstance(rest[0], str):
             raise ValueError(f"{name} takes a string, got {rest[0]!r}")
-        formula = (name, Fraction(rest[0]) if name == "number" else rest[0])
+        formula = (name, exact(rest[0]) if name == "number" else rest[0])
         if to_json(formula) != data:
             raise ValueError(f"{rest[0]!r} is no number in lowest terms")
         return formula

@@ -44,8 +44,11 @@ def parse_law(spec: str) -> Law:
     if name not in LAWS:
         names = ", ".join([*LAWS, "counts", "mixture"])
         raise ValueError(f"distribution {spec!r}: the name must be one of {names}, got {name!r}")
+    return _named(spec, name, [part.strip() for part in rest.split(":")] if rest else [])
+
+
+def _named(spec: str, name: str, numbers: list[str]) -> Law:
     arguments, make = LAWS[name]
-    numbers = [part.strip() for part in rest.split(":")] if rest else []
     if len(numbers) != len(arguments):
         raise ValueError(f"distribution {spec!r}: written {':'.join([name, *arguments])}, got {len(numbers)} numbers")
     return make(spec, [_number(spec, part) for part in numbers])
@@ -56,15 +59,25 @@ def from_json(data: Any) -> Law:
     if not isinstance(data, list) or not data or not isinstance(data[0], str):
         raise ValueError(f"a law is a list that begins with its name, got {str(data)[:60]!r}")
     name, *rest = data
+    if name in ("counts", "mixture") and len(rest) != 1:
+        raise ValueError(f"{name} takes one list, got {len(rest)}")
     if name == "counts":
         return _counts(*rest)
     if name == "mixture":
-        law: Law = _mixed([(Fraction(share), from_json(part)) for share, part in rest[0]])
+        law: Law = _mixed([_share(part) for part in rest[0]])
+    elif name not in LAWS or not all(isinstance(number, str) for number in rest):  # data never leads to a file
+        raise ValueError(f"a law is one of {', '.join([*LAWS, 'counts', 'mixture'])} and numbers, got {str(data)[:60]}")
     else:
-        law = parse_law(":".join(map(str, data)))
+        law = _named(":".join(data)[:80], name, rest)
     if law.to_json() != data:
-        raise ValueError(f"the law {data} is not in lowest terms")
+        raise ValueError(f"the law {str(data)[:60]} is not in lowest terms")
     return law
+
+
+def _share(part: Any) -> tuple[Fraction, Law]:
+    if not isinstance(part, list) or len(part) != 2 or not isinstance(part[0], str):
+        raise ValueError(f"a part of a mixture is a pair of a share and a law, got {str(part)[:60]}")
+    return _number("mixture", part[0]), from_json(part[1])
 
 
 def _poisson(spec: str, numbers: list[Fraction]) -> Law:

@@ -5,6 +5,7 @@ from fractions import Fraction
 import mpmath
 import pytest
 from flint import fmpq
+from support.certified_reports import not_certified
 
 from theory.analysis.pointwise import PointValues
 from theory.candidates.loading import load
@@ -80,8 +81,14 @@ def test_every_condition_is_decided_under_each_law(reports, name):
 
 
 @pytest.mark.parametrize("name", RULES)
+def test_the_certificate_of_all_that_is_decided_is_accepted(reports, name):
+    assert not_certified(reports(name)) == []
+
+
+@pytest.mark.parametrize("name", RULES)
 def test_every_condition_is_decided_for_every_law(name):
     report = decide(load(f"jasgd.rules:{name}"))
+    assert not_certified(report) == []
     assert {c: report[c].because for c in CONDITIONS if report[c].verdict is Verdict.UNKNOWN} == {}
 
 

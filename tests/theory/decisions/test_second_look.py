@@ -109,7 +109,7 @@ def test_a_failure_of_the_checker_has_a_code_of_its_own(monkeypatch, capsys, tmp
     assert "decides nothing" in capsys.readouterr().err
     certificate = tmp_path / "c.json"
     certificate.write_text("{}")
-    monkeypatch.setattr(check, "check", lambda data: [][0])
+    monkeypatch.setattr(check, "check", lambda data, **_: [][0])
     assert check.main([str(certificate)]) == 4
 
 
@@ -131,7 +131,7 @@ def test_reading_a_file_has_a_limit(monkeypatch, capsys, tmp_path, source):
 
 
 def test_a_certificate_that_cannot_be_written_is_told_before_the_work(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(verify, "load", lambda *_: pytest.fail("the work began"))
+    monkeypatch.setattr(verify, "candidate_and_laws", lambda *_: pytest.fail("the work began"))
     for place in (tmp_path, tmp_path / "nowhere" / "c.json"):
         assert verify.main(["my_fn.py", "--certificate", str(place)]) == 3
         assert str(place) in capsys.readouterr().err
