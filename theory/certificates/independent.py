@@ -1,8 +1,8 @@
 """A second checker of certificates, which shares nothing with the prover but the form of the JSON.
 
-It runs as a plain file (``python theory/certificates/independent.py certificate.json``), on the standard library, mpmath
-and the folder ``second_checker`` beside it. A claim is *confirmed*, as it was shown anew from its formula; *not followed*;
-or *contradicted*, as some value denies it. What is confirmed never rests on what the certificate says.
+It runs as a plain file, ``python theory/certificates/independent.py certificate.json``, on the standard library, mpmath
+and the folder ``second_checker`` beside it. A claim is *confirmed*, as it was shown anew from its formula; *not
+followed*; or *contradicted*, as some value denies it. What is confirmed never rests on what the certificate says.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ else:
 CONFIRMED, NOT_FOLLOWED, CONTRADICTED = "confirmed", "not followed", "contradicted"
 PROBES = (*range(12), 20, 50, 98, 99, 100, 101, 999, 1000, 4097, 10**5, 10**6 + 1, 10**9 + 1)
 SMALL_LAWS = (["constant", "0"], ["constant", "1"], ["constant", "20"], ["counts", [1, 1]], ["counts", [5, 0, 2]])
+FORMAT = "jasgd theory certificate 2"
 MOMENTS = ("mean", "mean_square", "staleness_mean")  # E[C], E[C²], E[τC]
 
 
@@ -43,6 +44,9 @@ def prove(q: Question, condition: str, evidence: dict[str, Any]) -> None:
             found, (low, high) = q.moment(g, which), (Fraction(end) for end in evidence[name])
             if not low <= found.low[0] <= found.high[0] <= high:
                 raise Open("an enclosure that is not inside the one that is claimed")
+    elif condition == "moments" and points is not None:
+        for which in range(3):
+            q.moment(g, which)
     elif condition == "moments":  # E[C] is finite with C over any number, and bounded is finite under every law
         q.settle(g, lambda look: True)
         q.reach(
@@ -131,46 +135,35 @@ def denied(q: Question, condition: str, tau: int) -> bool:
     return gap.above(strict)
 
 
-def agree(found: Box, written: list[str]) -> None:
-    """Holds a value against what the certificate says of it."""
-    low, high = (INF if end == "inf" else Fraction(end) for end in written)
+def agree(found: Box, written: list[str | None]) -> None:
+    """Holds a value against the enclosure that the certificate gives."""
+    low, high = (bound if end is None else Fraction(end) for bound, end in zip((-INF, INF), written, strict=True))
     if found.low[0] > high or found.high[0] < low:
         raise Wrong(f"the value is not in {written}")
 
 
 def refute(q: Question, condition: str, evidence: dict[str, Any]) -> None:
     """Returns where the counterexample holds; raises :class:`Wrong` where it does not."""
-    if "unbounded" in evidence:  # where |C| ≥ ετ from some τ on
-        slope = "product", q.formula, ("power", ("sum", ("number", ONE), ("tau",)), ("number", -ONE))
-        try:
-            q.reach(q.formula, q.first)
-        except Open:
-            q.first, low = 64, lambda look: max(look[0].low[0], -look[0].high[0]) > 0
-            return q.settle(slope, low)
-        raise Wrong("it is bounded")
-    found = dict(evidence["counterexample"])
-    tau, law = found.get("tau"), found.get("law")
-    parameters = {name: box(Fraction(value)) for name, value in found.get("parameters", {}).items()}
-    shown = [(q.ranges.get(name, box(INF)), p) for name, p in parameters.items()]
-    inside = all(
-        (p - r).low[0] < 0 < (p - r).high[0] or (p.exact, False) == r.low or (p.exact, True) == r.high for r, p in shown
-    )
-    if len(parameters) != len(q.ranges) or not inside or (q.law is not None and law != q.data["law"]):
-        raise Wrong("the counterexample is about another question")
-    instance = Question(q.data, law, parameters)
-    points = instance.law.points if instance.law is not None else None
-    if not all(q.first <= i <= q.last for i in [*(points or ()), *([] if tau is None else [tau])]):
-        raise Wrong("outside the domain")
-    if "diverges" in found:
+    if "unbounded" in evidence:
+        grows(q, evidence["unbounded"]["start"])
+        return
+    if "diverges" in evidence:
         raise Open("a sum that diverges")
-    if "mean" in found:
+    tau, law = evidence.get("tau"), evidence.get("law")
+    instance = Question(q.data, law, within(q, evidence.get("parameters", {})))
+    points = instance.law.points if instance.law is not None else None
+    if (law is not None and q.law is not None) or not all(q.first <= i <= q.last for i in points or ()):
+        raise Wrong("the law is not one of the question's")
+    if tau is not None and not q.first <= tau <= q.last:
+        raise Wrong("outside the domain")
+    if "mean" in evidence:
         mean = instance.moment(q.formula, 0)
-        agree(mean, found["mean"])
+        agree(mean, evidence["mean"])
         if mean.exact == 1:
             raise Wrong("E[C] is 1")
         if not (mean - box(ONE)).apart():
             raise Open("a mean near 1")
-    elif found.get("undefined") or condition == "defined":
+    elif evidence.get("undefined"):
         if condition in ("magnitude", "moments") and points is not None and tau not in points:
             raise Wrong("the law has no mass there")
         with contextlib.suppress(Undefined):
@@ -179,10 +172,36 @@ def refute(q: Question, condition: str, evidence: dict[str, Any]) -> None:
     else:
         if not denied(instance, condition, tau):
             raise Wrong("the counterexample is none")
-        agree(instance.value(q.formula, tau), found["value"])
-        if "next" in found:
-            agree(instance.value(q.formula, tau + 1), found["next"])
-    return None
+        agree(instance.value(q.formula, tau), evidence["value"])
+        if "next" in evidence:
+            agree(instance.value(q.formula, tau + 1), evidence["next"])
+
+
+def within(q: Question, written: dict[str, str]) -> dict[str, Box]:
+    """Single values of the parameters, each within its range."""
+    chosen = {name: box(Fraction(value)) for name, value in written.items()}
+    if set(chosen) != set(q.ranges):
+        raise Wrong("it names other parameters")
+    for name, value in chosen.items():
+        (low, low_open), (high, closed) = q.ranges[name]
+        if not low <= value.low[0] <= high or (value.exact == low and low_open) or (value.exact == high and not closed):
+            raise Wrong(f"{name} is outside of its range")
+    return chosen
+
+
+def grows(q: Question, start: int) -> None:
+    """Returns where |C(τ)| ≥ ε(1 + τ) is shown for some ε > 0 from the start on; else it may be bounded."""
+    if q.law is not None or q.last < INF:
+        raise Wrong("a question that is not about every law and all τ")
+    per_step = "product", q.formula, ("power", ("sum", ("number", ONE), ("tau",)), ("number", -ONE))
+    later = Question(q.data)
+    later.first = max(start, 64)
+    try:
+        q.reach(q.formula, q.first)
+    except Open:
+        later.settle(per_step, lambda look: max(look[0].low[0], -look[0].high[0]) > 0)
+    else:
+        raise Wrong("it is bounded")
 
 
 def probe(q: Question, condition: str, evidence: dict[str, Any]) -> None:
@@ -211,49 +230,89 @@ def probe(q: Question, condition: str, evidence: dict[str, Any]) -> None:
             with contextlib.suppress(Open):
                 if q.first <= tau <= q.last and denied(instance, condition, tau):
                     raise Wrong(f"τ = {tau} denies it")
-                if q.first <= tau <= q.last and condition == "amplitude" and "sup" in evidence:
-                    agree(absolute(instance.value(q.formula, tau) - box(ONE)), ["0", evidence["sup"][1]])
+                if q.first <= tau <= q.last and "sup" in evidence:
+                    agree(absolute(instance.value(q.formula, tau) - box(ONE)), ["0", evidence["sup"]["most"]])
+    at = evidence.get("sup", {}).get("at")
+    with contextlib.suppress(Open):
+        if at is not None:
+            agree(absolute(q.value(q.formula, at) - box(ONE)), [evidence["sup"]["least"], None])
 
 
-def judge(claim: dict[str, Any], known: dict[str, Question]) -> tuple[str, str]:
-    """What is said of a claim, and why."""
+@contextlib.contextmanager
+def decided_at_its_points(q: Question, condition: str) -> Iterator[None]:
+    """Values without mass do not count for means: a look at all of them is no denial."""
     try:
-        key = json.dumps(claim["question"])
-        q = known[key] if key in known else known.setdefault(key, Question(claim["question"]))
+        yield
+    except Undefined as error:
+        if condition in ("magnitude", "moments") and q.law is not None:
+            raise Open(f"{error}, perhaps where the law has no mass") from error
+        raise
+
+
+def judge(q: Question, claim: dict[str, Any]) -> tuple[str, str]:
+    """What is said of a claim, and why."""
+    condition, evidence = claim["condition"], claim["evidence"]
+    try:
         if claim["verdict"] == "REFUTED":
-            refute(Question(claim["question"]), claim["condition"], claim["evidence"])
+            refute(q, condition, evidence)
         else:
-            probe(q, claim["condition"], claim["evidence"])
-            prove(q, claim["condition"], claim["evidence"])
-        return CONFIRMED, ""
+            probe(q, condition, evidence)
+            with decided_at_its_points(q, condition):
+                prove(q, condition, evidence)
     except (Wrong, Undefined) as error:
         return CONTRADICTED, str(error)
-    except (ArithmeticError, ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
+    except (ArithmeticError, ValueError, TypeError, LookupError, RecursionError) as error:
         return NOT_FOLLOWED, f"{error}" if isinstance(error, Open) else f"{type(error).__name__}: {error}"
+    return CONFIRMED, ""
 
 
 def check(certificate: dict[str, Any]) -> list[tuple[str, str]]:
-    """What is said of each claim of a certificate, and why."""
-    known: dict[str, Question] = {}
-    return [judge(claim, known) for claim in certificate["claims"]]
+    """What is said of each claim of a certificate, and why.
+
+    Args:
+      certificate: the JSON data of a certificate.
+
+    Returns:
+      For each claim ``"confirmed"``, ``"not followed"`` or ``"contradicted"``, and the reason for the last two.
+    """
+    if certificate["format"] != FORMAT:
+        raise ValueError(f"format must be {FORMAT!r}, got {certificate['format']!r}")
+    said, known = [], {}
+    for claim in certificate["claims"]:
+        place = claim["question"]
+        try:
+            if place not in known:
+                known[place] = Question(certificate["questions"][place])
+            said.append(judge(known[place], claim))
+        except (ArithmeticError, ValueError, TypeError, LookupError, RecursionError) as error:
+            said.append((NOT_FOLLOWED, f"the question: {error}"))
+    return said
+
+
+def report(certificate: dict[str, Any]) -> tuple[str, int]:
+    """What is said of a certificate, as lines for people; and how many claims are contradicted."""
+    said = check(certificate)
+    counts = {answer: sum(one == answer for one, _ in said) for answer in (CONFIRMED, NOT_FOLLOWED, CONTRADICTED)}
+    lines = [f"of {len(said)} claims {', '.join(f'{count} {answer}' for answer, count in counts.items())}"]
+    for (answer, why), claim in zip(said, certificate["claims"], strict=True):
+        if answer != CONFIRMED:
+            law = certificate["questions"][claim["question"]]["law"] or "every law"
+            lines.append(f"  {answer}: {claim['condition']} {claim['verdict']} under {law}: {why}")
+    return "\n".join(lines), counts[CONTRADICTED]
 
 
 def main(paths: list[str]) -> int:
-    """Prints what is said of each certificate; 1 where a claim is contradicted."""
+    """Prints what is said of each certificate; 1 where a claim is contradicted, 3 where one cannot be read."""
     code = 0
     for path in paths:
-        with open(path, encoding="utf-8") as file:
-            said = check(certificate := json.load(file))
-        counts = ", ".join(
-            f"{sum(one == answer for one, _ in said)} {answer}" for answer in (CONFIRMED, NOT_FOLLOWED, CONTRADICTED)
-        )
-        print(f"{path}: of {len(said)} claims {counts}")
-        for (answer, why), claim in zip(said, certificate["claims"], strict=True):
-            if answer != CONFIRMED:
-                print(
-                    f"  {answer}: {claim['condition']} {claim['verdict']} under {claim['question']['law'] or 'every law'}: {why}"
-                )
-                code = max(code, int(answer == CONTRADICTED))
+        try:
+            with open(path, encoding="utf-8") as file:
+                text, contradicted = report(json.load(file))
+        except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+            print(f"{path}: cannot be read: {error}", file=sys.stderr)
+            return 3
+        print(f"{path}: {text}")
+        code = max(code, int(contradicted > 0))
     return code
 
 

@@ -61,8 +61,9 @@ def plus(p: list, q: list, by: int = 1) -> list:
 def shifted(p: list, by: int) -> list:
     """The coefficients of p(by + t)."""
     p = list(p)
-    for i, j in ((i, j) for i in range(len(p)) for j in range(len(p) - 2, i - 1, -1)):
-        p[j] += by * p[j + 1]
+    for first in range(len(p)):
+        for j in range(len(p) - 2, first - 1, -1):
+            p[j] += by * p[j + 1]
     return p
 
 

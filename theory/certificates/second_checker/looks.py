@@ -1,7 +1,7 @@
 """Looks at a formula over many τ at once: a box of its values, and whether it never rises or never falls.
 
-It moves as its parts do, or as a quotient of polynomials whose coefficients have one sign once τ is written a + t, or as
-the ratio of neighbours says. What lies before such a stretch is looked at value by value.
+It moves as its parts do, or as a quotient of polynomials whose coefficients have one sign once τ is written a + t, or
+as the ratio of neighbours says. What lies before such a stretch is looked at value by value.
 """
 
 from __future__ import annotations
@@ -81,7 +81,10 @@ class Question:
         if name == "where":
             holds = self.holds(parts[0], a, b)
             if holds is None:
-                return self.look(parts[1], a, b)[0].hull(self.look(parts[2], a, b)[0]), False, False
+                try:
+                    return self.look(parts[1], a, b)[0].hull(self.look(parts[2], a, b)[0]), False, False
+                except Undefined as error:  # the branch that is not the case may be
+                    raise Open("a case that is not decided") from error
             return self.look(parts[1 if holds else 2], a, b)
         if name == "power" and parts[0][0] == "number" and parts[0][1] < 0 and a != b and whole(parts[1]):
             size = power(box(-parts[0][1]), self.look(parts[1], a, b)[0])
