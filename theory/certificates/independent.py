@@ -64,9 +64,8 @@ def prove(q: Question, condition: str, evidence: dict[str, Any]) -> None:
             raise Open("a value that may be 0 where the law has mass")
     elif condition == "positive":
         q.settle(g, lambda look: look[0].above())
-        q.on_support = True
-        q.settle(g, lambda look: look[0].above(True))
-        q.on_support = False
+        with q.where_mass_is():
+            q.settle(g, lambda look: look[0].above(True))
     elif condition == "decreasing":
         fixed = [part for part in g[1:] if not moves(part)] if g[0] == "product" else []
         if fixed and all(q.value(part, q.first).above() for part in fixed):  # κM falls as M does
@@ -74,6 +73,8 @@ def prove(q: Question, condition: str, evidence: dict[str, Any]) -> None:
         try:
             stretches = q.cover(g, lambda look: look[1], q.first)
         except Open:
+            if "F" in q.names:  # of which the next value is not a formula
+                raise
             q.settle(minus(g, put(g, ("sum", ("number", ONE), ("tau",)))), lambda look: look[0].above())
         else:
             if len(stretches) > 1 and q.law is None and {"F", "mean"} & {leaf[0] for leaf in leaves(g)}:
@@ -104,7 +105,7 @@ def unit_mean(q: Question, g: tuple) -> None:
             return
     if q.law is None or q.law.points is not None or q.moment(g, 0).exact:
         raise Open("no identity was found")
-    above, below = rational(g)
+    below, above = rational(g)[1], list(rational(g)[0])
     total, moments = ZERO, q.law.factorial_moments()
     for falling in range(len(above)):  # in terms of τ(τ - 1)…: divided by τ, τ - 1, … in turn
         for j in range(len(above) - 2, falling - 1, -1):
@@ -194,12 +195,10 @@ def grows(q: Question, start: int) -> None:
     if q.law is not None or q.last < INF:
         raise Wrong("a question that is not about every law and all τ")
     per_step = "product", q.formula, ("power", ("sum", ("number", ONE), ("tau",)), ("number", -ONE))
-    later = Question(q.data)
-    later.first = max(start, 64)
     try:
         q.reach(q.formula, q.first)
     except Open:
-        later.settle(per_step, lambda look: max(look[0].low[0], -look[0].high[0]) > 0)
+        q.settle(per_step, lambda look: max(look[0].low[0], -look[0].high[0]) > 0, max(q.first, start, 64))
     else:
         raise Wrong("it is bounded")
 

@@ -26,6 +26,8 @@ class Law:
         if name == "counts":
             self.points = {tau: Fraction(n, sum(rest[0])) for tau, n in enumerate(rest[0]) if n}
         elif name in ("uniform", "constant"):
+            if numbers[-1] - numbers[0] > 10 * MOST:
+                raise Open("a law on many points")
             self.points = dict.fromkeys(range(int(rest[0]), int(rest[-1]) + 1), 1 / (numbers[-1] - numbers[0] + 1))
         elif name == "poisson":
             self.masses, self.ratio = [near("exp", box(-numbers[0]), (0,), 1)], lambda i: numbers[0] / (i + 1)

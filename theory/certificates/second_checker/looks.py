@@ -11,7 +11,7 @@ import functools
 import itertools
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -60,6 +60,8 @@ class Question:
         self.amplitude, (self.first, last) = Fraction(data["amplitude"]), data["domain"]
         self.last = INF if last is None else last
         self.law = law_of(json.dumps(law or data["law"])) if law or data["law"] else None
+        if self.law is not None and self.law.points is None and (self.first, self.last) != (0, INF):
+            raise Open("a law with mass outside of the domain")
         self.names, self.known = {leaf[0] for leaf in leaves(self.formula)}, {}
         self.ranges = {}
         for name, (low, high, low_open, high_open) in data["parameters"].items():
@@ -210,13 +212,19 @@ class Question:
             self.known[g] = self.reach(g, self.first, on_support=True)
         return self.known[g]
 
-    def reach(self, g: tuple, a: int, on_support: bool = False) -> Box:
-        """A box with finite ends of all values from a on."""
-        before, self.on_support = self.on_support, on_support
+    @contextlib.contextmanager
+    def where_mass_is(self) -> Iterator[None]:
+        """Looks within are meant for τ where the law has mass."""
+        before, self.on_support = self.on_support, True
         try:
-            looks = self.cover(g, lambda look: all(abs(end[0]) < INF for end in look[0]), a)
+            yield
         finally:
             self.on_support = before
+
+    def reach(self, g: tuple, a: int, on_support: bool = False) -> Box:
+        """A box with finite ends of all values from a on."""
+        with self.where_mass_is() if on_support else contextlib.nullcontext():
+            looks = self.cover(g, lambda look: all(abs(end[0]) < INF for end in look[0]), a)
         return functools.reduce(Box.hull, (look[0] for _, look in looks))
 
     def holds(self, c: tuple, a: int, b: Any) -> bool | None:
@@ -261,19 +269,20 @@ class Question:
             found += points + rest
         return found
 
-    def settle(self, g: tuple, good: Callable[[Look], bool]) -> None:
+    def settle(self, g: tuple, good: Callable[[Look], bool], first: int | None = None) -> None:
         """Covers the domain, or each class of τ modulo a period of roundings and parity terms."""
+        first = self.first if first is None else first
         try:
-            self.cover(g, good, self.first)
+            self.cover(g, good, first)
         except Open:
             rounded = [leaf for leaf in leaves(g) if leaf[0] in ("floor", "modulo")]
             numbers = [leaf[1] for one in rounded for leaf in leaves(one) if leaf[0] == "number"]
             period = math.lcm(2, *(q.denominator for q in numbers), *(q.numerator for q in numbers if 1 < q < 50))
-            if self.last < INF or period > 64:
+            if self.last < INF or period > 64 or "F" in self.names:
                 raise
             for rest in range(period):
                 h = put(g, ("sum", ("number", Fraction(rest)), ("product", ("number", Fraction(period)), ("tau",))))
-                self.cover(h, good, max(0, -((rest - self.first) // period)))
+                self.cover(h, good, max(0, -((rest - first) // period)))
 
     def moment(self, g: tuple, which: int) -> Box:
         """E[g], E[g²] or E[τg] under the law: a sum, and a bound of what is beyond."""
