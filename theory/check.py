@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 from theory.certificates.checker import LIMIT_S, Checked, check
 from theory.certificates.questions import text_of
@@ -44,6 +45,12 @@ def parser() -> argparse.ArgumentParser:
     )
     add_parameter_options(command)
     command.add_argument(
+        "--independent",
+        action="store_true",
+        help="ask the second checker instead, which shares nothing with the prover: how many claims it confirms, does "
+        "not follow, or contradicts; exit code 1 where it contradicts one",
+    )
+    command.add_argument(
         "--limit-s",
         type=float,
         default=LIMIT_S,
@@ -68,6 +75,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, ValueError, MemoryError) as error:
         print(f"{path}: cannot be read: {error}", file=sys.stderr)
         return BAD_INPUT
+    if options.independent:
+        if options.candidate is not None:
+            print("--independent: takes a certificate alone; without it, a file is compared", file=sys.stderr)
+            return BAD_INPUT
+        return _independent(path, data)
     try:
         checked = check(data, limit_s=options.limit_s)
         _print(checked)
@@ -84,6 +96,18 @@ def main(arguments: list[str] | None = None) -> int:
         return BAD_INPUT
     print(f"{path}: {len(checked)} claims verified{about}")
     return 0
+
+
+def _independent(path: str, data: Any) -> int:
+    from theory.certificates.independent import report
+
+    try:
+        text, contradicted = report(data)
+    except (ValueError, TypeError, LookupError) as error:
+        print(f"{path}: cannot be read: {error}", file=sys.stderr)
+        return BAD_INPUT
+    print(f"{path}: {text}")
+    return 1 if contradicted else 0
 
 
 def _require_about(checked: Checked, options: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import json
 import sys
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
