@@ -151,7 +151,8 @@ def refute(q: Question, condition: str, evidence: dict[str, Any]) -> None:
         return
     if "diverges" in evidence:
         raise Open("a sum that diverges")
-    tau, law = evidence.get("tau"), evidence.get("law")
+    tau: Any = evidence.get("tau")
+    law = evidence.get("law")
     instance = Question(q.data, law, within(q, evidence.get("parameters", {})))
     points = instance.law.points if instance.law is not None else None
     if (law is not None and q.law is not None) or not all(q.first <= i <= q.last for i in points or ()):

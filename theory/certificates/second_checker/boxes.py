@@ -175,7 +175,8 @@ def wave(x: Box, name: str) -> Box:
 
 def pi() -> Box:
     """π."""
-    return box(*(Fraction(*libmp.to_rational(libmp.mpf_pi(BITS, way))) for way in "fc"))
+    low, high = (Fraction(*libmp.to_rational(libmp.mpf_pi(BITS, way))) for way in "fc")
+    return box(low, high)
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {

@@ -250,20 +250,21 @@ class Question:
                 with contextlib.suppress(ArithmeticError, ValueError):
                     (c, slope), _ = rational(minus(*pair))
                     cuts |= {math.ceil(-c / slope), math.floor(-c / slope) + 1}
-        starts: list[int] = [a, *sorted(cut for cut in cuts if a < cut <= self.last)]
-        found: list[tuple[int, Look]] = []
+        starts = [a, *sorted(cut for cut in cuts if a < cut <= self.last)]
+        found: list[tuple[Any, Look]] = []
         for start, after in itertools.zip_longest(starts, starts[1:]):
-            last, rest = self.last if after is None else after - 1, []
+            last: Any = self.last if after is None else after - 1
+            rest: list[tuple[Any, Look]] = []
             for here in (start + k for k in STARTS if start + k <= last):
                 with contextlib.suppress(ArithmeticError):
                     if good(look := self.look(g, here, last)):
                         rest = [(last, look)]
                         break
             else:
-                here = last + 1
+                here = last + 1  # none
             if here > start + MOST:
                 raise Open("no argument was found for all staleness values")
-            points = [(tau, self.look(g, tau, tau)) for tau in range(start, here)]
+            points = [(tau, self.look(g, tau, tau)) for tau in range(start, int(here))]
             if not all(good(look) for _, look in points):
                 raise Open("a value for which it is not shown")
             found += points + rest
