@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jasgd.inputs.cdf_kinds import CDF_KINDS, CDFKind
 from jasgd.staleness_values import MOST, as_int32
-
-CDFKind = Literal["mid", "strict", "inclusive"]
-CDF_KINDS: tuple[CDFKind, ...] = ("mid", "strict", "inclusive")
 
 _MANY = 64  # values of τ, from which on sorting the law once is cheaper than comparing each with all of it
 

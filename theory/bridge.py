@@ -33,7 +33,9 @@ def to_rule(
 ) -> Any:
     r"""A rule for ``jasgd.staleness_adaptive`` from a candidate: what is verified is what runs.
 
-    .. math:: \text{table}[\tau] = \mathrm{float32}(C(\min(\tau, R)))
+    .. math:: \text{table}[\tau] = \mathrm{float32}(C(\min(\max(\tau, \tau_0), R)))
+
+    where :math:`\tau_0` is the first staleness of the candidate's domain: a fresher gradient gets its factor.
 
     Args:
       candidate: a file, ``jasgd.rules:NAME``, or a loaded candidate. One that reads F, and is given no distribution,
@@ -73,10 +75,15 @@ def to_rule(
         question = Question(
             divide(question.formula, ("mean", question.formula)), question.setting, question.domain, question.amplitude
         )
-    last = question.domain[1]
+    first, last = question.domain
     largest = largest_staleness if last is None else min(largest_staleness, last)
+    if largest < first:
+        raise ValueError(
+            f"largest_staleness must be ≥ {first}, where the domain of {loaded.name} begins, got {largest}"
+        )
     with precision(PRECISIONS[0]):
-        values = [ball(PointValues(question.formula, question.setting).certain(tau)) for tau in range(largest + 1)]
+        factor_values = PointValues(question.formula, question.setting)
+        values = [ball(factor_values.certain(max(tau, first))) for tau in range(largest + 1)]
         table = np.array([np.float32(float(value.mid())) for value in values], np.float32)
         mean = arb(1) if law is None else ball(question.setting.mean(question.formula))
         _verify(table, values, law, mean, loaded.name)

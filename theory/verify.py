@@ -104,7 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
             require_writable(options.certificate)
         report = confirmed(_decided(options), limit_s=options.limit_s)
         if options.certificate:
-            save(certificate(report), options.certificate)
+            _write_certificate(report, options.certificate)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -113,6 +113,13 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         _print(report)
     return EXIT[report.verdict]
+
+
+def _write_certificate(report: Report, path: str) -> None:
+    data = certificate(report)
+    save(data, path)
+    if not data["claims"]:
+        print(f"nothing was decided, so {path} claims nothing, and python -m theory.check refuses it", file=sys.stderr)
 
 
 def _decided(options: argparse.Namespace) -> Report:
@@ -192,7 +199,7 @@ def _print(report: Report) -> None:
         _add_rows(table, decision.condition, decision)
     console.print(table)
     for repair in report.repairs:
-        where = "under every law" if repair.mean is None else f"under {repair.law}"
+        where = "under every law" if repair.law is None else f"under {repair.law}"
         console.print(
             f"Repair {where}: divide C by E[C]{'' if repair.mean is None else ' ' + shown(repair.mean)}. Then:"
         )

@@ -5,10 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
+from jasgd.rules.namespace import jnp
 from jasgd.rules.protocol import Rule
 
 
@@ -215,6 +212,9 @@ def computed_constant(factor: Any) -> Rule:
 
     def constant(staleness: Any) -> Any:
         del staleness
+        import jax
+        import numpy as np
+
         return factor if isinstance(factor, jax.Array) else np.float32(factor)
 
     return constant

@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-import jax.numpy as jnp
-
+from jasgd.rules.namespace import jnp
 from jasgd.rules.protocol import Rule
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import jax.numpy as jnp
-
-from jasgd.law import CDF_KINDS, CDFKind
+from jasgd.inputs.cdf_kinds import CDF_KINDS, CDFKind
+from jasgd.rules.namespace import jnp
 from jasgd.rules.protocol import Rule, evaluate
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
+from jasgd.rules.namespace import jnp
+
+if TYPE_CHECKING:
+    import jax
 
 #: ``rule(staleness)`` or ``rule(staleness, law)``; the latter is said to read the law.
 Rule = Callable[..., Any]

@@ -70,3 +70,12 @@ def test_a_formula_is_computed_in_floats_where_integers_would_overflow():
     assert float(evaluated(("product", tau, tau), jnp.int32(100_000), None)) == 1e10
     assert float(evaluated(("sum", tau, tau), far, None)) == 2.0**32
     assert float(evaluated(("power", tau, ("number", 2)), jnp.int32(100_000), None)) == 1e10
+
+
+def test_a_function_that_begins_at_1_gives_a_fresh_gradient_its_first_factor():
+    candidate = loads("from theory import tau\nC = 1 / tau\ndomain = (1, None)")
+    assert theory.to_rule(candidate).table[:4].tolist() == [1, 1, 0.5, np.float32(1 / 3)]
+    normalised = theory.to_rule(candidate, distribution="uniform:1:9", normalized=True)
+    assert normalised.table[1:10].mean() == pytest.approx(1)
+    with pytest.raises(ValueError, match="largest_staleness must be ≥ 1"):
+        theory.to_rule(candidate, largest_staleness=0)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 
 from flint import arb, fmpq
 
 from theory.analysis.setting import Setting
-from theory.formulas.formula import TAU, Formula, is_whole
+from theory.formulas.formula import TAU, Formula, add, is_whole, multiply, number
 from theory.numbers import range_functions, ranges
 from theory.numbers.balls import Undecided
 from theory.numbers.ranges import ZERO, Range
@@ -61,6 +62,7 @@ def range_of(formula: Formula, setting: Setting, first: int, last: int | None) -
     if name == "modulo":
         return _remainder(parts, of)
     if name in ("sum", "product", "min", "max"):
+        parts = with_shares(parts) if name == "product" else parts
         total = of(parts[0])
         for part in parts[1:]:
             other = of(part)
@@ -77,6 +79,33 @@ def range_of(formula: Formula, setting: Setting, first: int, last: int | None) -
             return ranges.point(0 if name == "sin" else 1)
         return ranges.UNIT
     return _FUNCTIONS[name](inner)
+
+
+def with_shares(factors: list[Formula]) -> list[Formula]:
+    """The factors of a product with τ/(s + aτ) written (1 - s/(s + aτ))/a, for numbers s, a > 0.
+
+    So τ occurs once, and bounds and monotonicity of the parts are those of the whole.
+    """
+    for place, factor in enumerate(factors):
+        line = _line(factor[1]) if factor[0] == "power" and factor[2] == number(-1) else None
+        if line is not None and TAU in factors:
+            constant, slope = line
+            share = add(number(1 / slope), multiply(number(-constant / slope), factor))
+            others = [*factors[:place], *factors[place + 1 :]]
+            others.remove(TAU)
+            return [*others, share]
+    return factors
+
+
+def _line(formula: Formula) -> tuple[Fraction, Fraction] | None:
+    """The numbers s and a of a formula s + aτ, where both are > 0."""
+    if formula[0] != "sum" or len(formula) != 3 or formula[1][0] != "number":
+        return None
+    constant, moving = formula[1][1], formula[2]
+    slope = Fraction(1)
+    if moving[0] == "product" and len(moving) == 3 and moving[1][0] == "number":
+        slope, moving = moving[1][1], moving[2]
+    return (constant, slope) if moving == TAU and constant > 0 and slope > 0 else None
 
 
 def _remainder(parts: list[Formula], of: Callable[[Formula], Range]) -> Range:
@@ -150,6 +179,7 @@ _FUNCTIONS = {
     "floor": range_functions.floor,
     "atan": range_functions.atan,
     "factorial": range_functions.factorial,
+    "harmonic": range_functions.harmonic,
 }
 
 

@@ -7,11 +7,14 @@ law, since :math:`E[F_{mid}] = 1/2`; and a function over its own mean.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
+
+from flint import fmpq
 
 from theory.analysis.bounds_over import compare, range_of
 from theory.analysis.dominance import resolved
-from theory.analysis.evaluation import condition
+from theory.analysis.evaluation import compiled, condition
 from theory.analysis.setting import Setting
 from theory.formulas import algebra
 from theory.formulas.algebra import Quotient, algebraic
@@ -28,9 +31,12 @@ from theory.formulas.formula import (
     substitute,
 )
 from theory.formulas.monomials import FACTORIAL, TAU, Sum, Unsupported
-from theory.numbers.balls import NotFinite, Undecided, ball, sign
+from theory.laws.law import Law
+from theory.numbers.balls import NotFinite, Number, Undecided, ball, sign
+from theory.numbers.rationals import as_fraction
 
-_MOST_POINTS = 400  # of a finite law, or in front of a tail, to be summed exactly
+_MOST_POINTS = 400  # of a finite law, to be summed by algebra
+_MOST_BITS = 2**24  # of an exact mean's denominator
 
 
 def exact_mean(formula: Formula, setting: Setting) -> tuple[str, Quotient]:
@@ -54,26 +60,60 @@ def exact_mean(formula: Formula, setting: Setting) -> tuple[str, Quotient]:
     if normalised is not None:
         return "over its own mean", normalised
     if mentions(formula, "F"):
-        return "affine in F", _affine_mean(formula, setting)
+        try:
+            return "affine in F", _affine_mean(formula, setting)
+        except Unsupported:
+            if setting.law is None or setting.law.last is None:
+                raise
     if setting.law is None:
         raise Unsupported("no one value for every law")
     support = setting.law.support()
     if support is not None:
-        if len(support) > _MOST_POINTS:
-            raise Unsupported("many points")
-        total = algebra.rational(0)
-        for tau in support:
-            total = total + setting.law.exact_mass(tau) * algebraic(at_staleness(formula, tau, setting))
-        return "finite sum", total
+        return "finite sum", _finite_mean(formula, setting, setting.law, support)
     return "generating function", _unbounded_mean(formula, setting)
+
+
+def _finite_mean(formula: Formula, setting: Setting, law: Law, support: Sequence[int]) -> Quotient:
+    """The sum over a bounded law: of rationals where all values are, else of what the algebra can write."""
+    try:
+        value_at = compiled(formula, setting)
+        return algebra.from_fmpq(_total([_rational(law.mass(tau)) * _rational(value_at(tau)) for tau in support]))
+    except (Undecided, Unsupported):
+        pass
+    if len(support) > _MOST_POINTS:
+        raise Unsupported("many points, and a value that is not rational")
+    total = algebra.rational(0)
+    for tau in support:
+        total = total + law.exact_mass(tau) * algebraic(at_staleness(formula, tau, setting))
+    return total
+
+
+def _rational(value: Number) -> fmpq:
+    if not isinstance(value, fmpq):
+        raise Unsupported("a value that is not rational")
+    return value
+
+
+def _total(terms: list[fmpq]) -> fmpq:
+    """The sum of rationals, two by two, so that long denominators meet late."""
+    while len(terms) > 1:
+        terms = [sum(terms[place : place + 2], fmpq(0)) for place in range(0, len(terms), 2)]
+        if terms[0].q.bit_length() > _MOST_BITS:
+            raise Unsupported("a rational of too many digits")
+    return terms[0]
 
 
 def proof_of_one(formula: Formula, setting: Setting) -> str | None:
     """Names the argument by which E[C] = 1 exactly; None where that is not proved.
 
     A generating function is only that where its sum converges, and a mean can only be divided by where it is finite
-    and not 0. So under a law the sum itself has to be enclosed as well, and to contain 1.
+    and not 0. So under a law the sum itself has to be enclosed as well, and to contain 1; but not where C is one
+    number or affine in F, as that is bounded.
     """
+    support = None if setting.law is None else setting.law.support()
+    long = support is not None and len(support) > _MOST_POINTS and not _needs_no_sum(formula, setting)
+    if long and not ball(setting.mean(formula)).contains(1):  # known sooner than the exact sum
+        return None
     argument, value = exact_mean(formula, setting)
     if not is_one(value):
         return None
@@ -81,11 +121,21 @@ def proof_of_one(formula: Formula, setting: Setting) -> str | None:
     if setting.law is None:
         known = [range_of(mean, setting, 0, None) for mean in means]
         return argument if all(one.is_positive() and one.is_bounded() for one in known) else None
+    if argument in ("constant", "affine in F") and not means:
+        return argument
     if not setting.is_fixed():
-        return argument if argument in ("constant", "affine in F") and not means else None
+        return None
     if any(sign(setting.mean(mean)) == 0 for mean in means):
         return None
     return argument if ball(setting.mean(formula)).contains(1) else None
+
+
+def _needs_no_sum(formula: Formula, setting: Setting) -> bool:
+    """Whether a formula is one number or affine in F_mid, and has no mean."""
+    formula = settled(formula, setting)
+    if mentions(formula, "mean"):
+        return False
+    return is_constant(formula) or (setting.cdf == "mid" and mentions(formula, "F") and affine(formula) is not None)
 
 
 def is_one(value: Quotient) -> bool:
@@ -126,6 +176,8 @@ def at_staleness(formula: Formula, tau: int, setting: Setting) -> Formula:
         name, *parts = node
         if name == "mean":
             return node
+        if name == "F":
+            return _share(tau, setting)
         if name == "where":
             return rewrite(parts[1] if condition(parts[0], setting)(tau) else parts[2], change)
         if name in ("min", "max"):
@@ -140,6 +192,15 @@ def at_staleness(formula: Formula, tau: int, setting: Setting) -> Formula:
         return None
 
     return rewrite(substitute(formula, number(tau)), change)
+
+
+def _share(tau: int, setting: Setting) -> Formula | None:
+    """F at a staleness as a number, where the law has it exactly."""
+    try:
+        share = setting.distribution(tau)
+    except Undecided:
+        return None
+    return ("number", as_fraction(share)) if isinstance(share, fmpq) else None
 
 
 def affine(formula: Formula) -> tuple[Quotient, Quotient] | None:

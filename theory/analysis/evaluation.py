@@ -9,7 +9,7 @@ from typing import Any
 
 from flint import arb, fmpq
 
-from theory.formulas.formula import Formula
+from theory.formulas.formula import TAU, Formula
 from theory.numbers.balls import FUNCTIONS, NotFinite, Number, greatest, integer_power, least, modulo, power, sign
 from theory.numbers.rationals import as_fmpq
 
@@ -42,8 +42,7 @@ def compiled(formula: Formula, setting: Any) -> Callable[[int], Number]:
     if name in ("infinite", "undefined"):
         return _nowhere
     if name == "where":
-        holds, yes, no = condition(parts[0], setting), compiled(parts[1], setting), compiled(parts[2], setting)
-        return lambda tau: yes(tau) if holds(tau) else no(tau)
+        return _cases(formula, setting)
     inner = [compiled(part, setting) for part in parts]
     if name == "modulo":
         left, right = inner
@@ -60,6 +59,23 @@ def compiled(formula: Formula, setting: Any) -> Callable[[int], Number]:
     return lambda tau: function(only(tau))
 
 
+def _cases(formula: Formula, setting: Any) -> Callable[[int], Number]:
+    """The first case that holds; a table's are looked through one after the other, not one inside the other."""
+    cases = []
+    while formula[0] == "where":
+        cases.append((condition(formula[1], setting), compiled(formula[2], setting)))
+        formula = formula[3]
+    otherwise = compiled(formula, setting)
+
+    def value(tau: int) -> Number:
+        for holds, of in cases:
+            if holds(tau):
+                return of(tau)
+        return otherwise(tau)
+
+    return value
+
+
 def condition(formula: Formula, setting: Any) -> Callable[[int], bool]:
     """A function of the staleness that decides whether a comparison holds at it; it raises ``Undecided``."""
     name, *parts = formula
@@ -70,6 +86,12 @@ def condition(formula: Formula, setting: Any) -> Callable[[int], bool]:
         several = [condition(part, setting) for part in parts]
         every = all if name == "and" else any
         return lambda tau: every(one(tau) for one in several)
+    if parts[0] == TAU and parts[1][0] == "number":  # as in tables
+        whole = parts[1][1].numerator // parts[1][1].denominator
+        fraction = parts[1][1].denominator != 1
+        if name == "equal":
+            return lambda tau: tau == whole and not fraction
+        return (lambda tau: tau < whole) if name == "less" and not fraction else (lambda tau: tau <= whole)
     left, right = (compiled(part, setting) for part in parts)
     if name == "equal":
         return lambda tau: sign(left(tau) - right(tau)) == 0

@@ -9,18 +9,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
+import flint
 from flint import arb, fmpq
 
 from theory.analysis.bounds_over import range_of
 from theory.analysis.dominance import sign_from
 from theory.analysis.evaluation import compiled
-from theory.analysis.growth_bounds import GrowthBound, growth_bound
+from theory.analysis.expansions.growth_bounds import GrowthBound, growth_bound
+from theory.analysis.long_sums import LONG, long_sum
 from theory.analysis.setting import Setting
 from theory.formulas.formula import TAU, Formula, factored, multiply, number, substitute, subtract
 from theory.laws.law import CDFKind, Law
 from theory.numbers.balls import NotFinite, Number, Undecided, ball, sign
 from theory.numbers.ranges import Range
 
+_COARSER = 80  # bits that what is left out may be coarser than the balls
 _FURTHER = 64  # how often a window is extended for a formula that grows
 
 
@@ -57,6 +60,8 @@ def expectation(formula: Formula, setting: Setting) -> Number:
     """
     value_at = compiled(formula, setting)
     window = _window([formula], setting)
+    if isinstance(window.support, range) and window.is_long:
+        return long_sum(formula, setting, window.support, [lambda value, tau: value])[0] * window.scale
     total = window.left_out[0]
     for tau in window.support:
         total += window.mass(tau) * ball(value_at(tau))
@@ -67,6 +72,10 @@ def moments(formula: Formula, setting: Setting) -> FactorMoments:
     """Computes E[C], E[C²] and E[τC] in one pass over the law; it raises what :func:`expectation` does."""
     value_at = compiled(formula, setting)
     window = _window([formula, ("power", formula, number(2)), multiply(TAU, formula)], setting)
+    if isinstance(window.support, range) and window.is_long:
+        terms = [lambda value, tau: value, lambda value, tau: value * value, lambda value, tau: value * tau]
+        sums = long_sum(formula, setting, window.support, terms)
+        return FactorMoments(*(total * window.scale for total in sums))
     mean, square, staleness = window.left_out
     for tau in window.support:
         value = ball(value_at(tau))
@@ -90,6 +99,7 @@ class _Window:
     mass: Callable[[int], Number]
     left_out: list[arb]
     scale: Number = dataclasses.field(default_factory=lambda: fmpq(1))
+    is_long: bool = False  # equal masses on many points
 
 
 def _window(formulas: Sequence[Formula], setting: Setting) -> _Window:
@@ -99,7 +109,7 @@ def _window(formulas: Sequence[Formula], setting: Setting) -> _Window:
     nothing = [arb(0) for _ in formulas]
     support = law.support()
     if isinstance(support, range):  # equal probabilities: one product at the end
-        return _Window(support, lambda tau: fmpq(1), nothing, law.mass(support[0]))
+        return _Window(support, lambda tau: fmpq(1), nothing, law.mass(support[0]), len(support) >= LONG)
     if support is not None:
         return _Window(support, law.mass, nothing)
     for formula in formulas:
@@ -110,18 +120,19 @@ def _window(formulas: Sequence[Formula], setting: Setting) -> _Window:
     if start > law.first:
         below = law.below_window().union(arb(0))
         for place, formula in enumerate(formulas):
-            left_out[place] += range_of(formula, setting, 0, start - 1).ball() * below
+            left_out[place] += range_of(formula, setting, law.first, start - 1).ball() * below
     return _Window(range(start, stop + 1), law.mass, left_out)
 
 
 def _left_above(bounds: list[GrowthBound], law: Law, stop: int) -> tuple[int, list[arb]]:
     """Extends a sum until what is left out is small beside 1: its last point, and bounds of what is left out."""
+    small = arb(2) ** -max(16, flint.ctx.prec - _COARSER)
     for _ in range(_FURTHER):
         try:
             left_out = [b.scale.upper() * law.tail_bound(stop, b.power, b.rate) for b in bounds]
         except Undecided:
             left_out = []
-        if left_out and all(bound < arb(2) ** -16 for bound in left_out):
+        if left_out and all(bound < small for bound in left_out):
             return stop, left_out
         stop += max(8, stop // 8)
     raise Undecided("a tail that is not small where the sum has to end")

@@ -11,7 +11,7 @@ from typing import Literal
 
 from flint import fmpq
 
-from theory.analysis.bounds_over import compare, range_of
+from theory.analysis.bounds_over import compare, range_of, with_shares
 from theory.analysis.setting import Setting
 from theory.formulas.formula import Formula, is_constant
 from theory.numbers import range_functions, ranges
@@ -54,6 +54,8 @@ def trend(formula: Formula, setting: Setting, first: int) -> Trend:
         if inner.low is None or not (inner.low >= 1 or (inner.low >= 0 and parts[0] == ("tau",))):
             raise Undecided("a factorial below 1")
         return of(parts[0])
+    if name == "harmonic" and bounds(parts[0]).is_nonnegative():
+        return of(parts[0])
     if name == "abs":
         inner = bounds(parts[0])
         if inner.is_nonnegative():
@@ -77,10 +79,18 @@ def _agreeing(directions: list[Trend]) -> Trend:
 
 
 def _product_trend(parts: list[Formula], setting: Setting, first: int) -> Trend:
-    """How a product of non-negative factors moves; factors that are never positive are turned round, two by two."""
-    turned, directions = False, []
+    """How a product moves: constants times one factor of any sign, or times several that each keep theirs.
+
+    Factors that are never positive are turned round, two by two.
+    """
+    turned, directions, parts = False, [], with_shares(parts)
+    moving = [part for part in parts if not is_constant(part)]
     for part in parts:
-        bounds, one = range_of(part, setting, first, None), trend(part, setting, first)
+        one = trend(part, setting, first)
+        if len(moving) == 1 and part is moving[0]:
+            directions.append(one)
+            continue
+        bounds = range_of(part, setting, first, None)
         if bounds.is_nonnegative():
             directions.append(one)
         elif bounds.is_nonpositive():

@@ -126,6 +126,7 @@ def probes(formula: Formula, domain: Domain, law_last: int | None = None, *, few
             near.extend(range(whole - 3, whole + 4))
     if law_last is not None:
         near.extend(range(law_last - 1, law_last + 3))
+    near.extend(first + 2**power for power in range(9, 41) if first > 2**8)
     for power in range(8, 41):
         near.extend(range(2**power, 2**power + (1 if few else 5)))
         near.extend(range(3 * 2 ** (power - 1), 3 * 2 ** (power - 1) + (1 if few else 5)))
@@ -138,8 +139,8 @@ def probes(formula: Formula, domain: Domain, law_last: int | None = None, *, few
 
 
 def samples(parameters: dict[str, Range]) -> Iterator[dict[str, Range]]:
-    """Single values of the parameters from inside their ranges."""
-    choices = {name: _inside(known) for name, known in parameters.items()}
+    """Single values of the parameters from inside their ranges, and those ends that belong to them."""
+    choices = {name: [value for value in _inside(known) if known.holds(value)] for name, known in parameters.items()}
     for chosen in itertools.islice(itertools.product(*choices.values()), 60):
         yield {name: ranges.point(value) for name, value in zip(choices, chosen, strict=True)}
 
@@ -148,15 +149,17 @@ def _inside(known: Range) -> list[fmpq]:
     if known.exact is not None:
         return [known.exact]
     low, high = known.low, known.high
+    steps = (fmpq(1), fmpq(0), fmpq(1, 10), fmpq(10), fmpq(1, 1000), fmpq(1000))
     if high is None and low is None:
         return [fmpq(0), fmpq(1), fmpq(-1), fmpq(1, 10), fmpq(-1, 10), fmpq(10), fmpq(-10)]
     if high is None and low is not None:
-        return [low + step for step in (fmpq(1), fmpq(1, 10), fmpq(10), fmpq(1, 1000), fmpq(1000))]
+        return [low + step for step in steps]
     if low is None and high is not None:
-        return [high - step for step in (fmpq(1), fmpq(1, 10), fmpq(10), fmpq(1, 1000), fmpq(1000))]
+        return [high - step for step in steps]
     assert low is not None
     assert high is not None
-    return [low + (high - low) * share for share in (fmpq(1, 2), fmpq(1, 10), fmpq(9, 10), fmpq(1, 1000))]
+    shares = (fmpq(1, 2), fmpq(0), fmpq(1), fmpq(1, 10), fmpq(9, 10), fmpq(1, 1000))
+    return [low + (high - low) * share for share in shares]
 
 
 __all__ = ["Domain", "NotFinite", "PointValues", "probes", "samples"]

@@ -7,15 +7,17 @@ import dataclasses
 from flint import arb, fmpq
 
 from theory.analysis.bounds_over import range_of
+from theory.analysis.expansions import signs
 from theory.analysis.pointwise import PointValues
 from theory.analysis.setting import Setting
 from theory.formulas.formula import Domain, Formula, factored, multiply, number, subtract
 from theory.numbers import ranges
-from theory.numbers.balls import Number, ball, greatest
+from theory.numbers.balls import NotFinite, Number, Undecided, ball, greatest
 from theory.numbers.decimals import ends, shown
 from theory.numbers.ranges import Range
 
 _REFINED = (16, 64, 256, 1024, 4096, 16384)
+_HOPELESS = 1_000  # where nothing bounds the tail yet, nothing will
 _FAR = (2**20, 2**40)
 
 
@@ -75,7 +77,7 @@ def supremum_of_distance(formula: Formula, setting: Setting, domain: Domain) -> 
     at: int | None = None
     done, known, start = first, None, first
     if last is None:  # a limit that is only approached is nearly reached there
-        for tau in _FAR:
+        for tau in (first + far for far in _FAR):
             try:
                 low, at = _greater(low, at, distances, tau)
             except ArithmeticError:
@@ -93,8 +95,10 @@ def supremum_of_distance(formula: Formula, setting: Setting, domain: Domain) -> 
         try:
             tail = range_of(distance, setting, done, last)
         except ArithmeticError:
-            continue
+            tail = ranges.REALS
         if tail.high is None or tail.low is None:
+            if known is None and stop > _HOPELESS:
+                break
             continue
         at = None if ball(tail.low) > ball(low) else at  # |C - 1| takes values in the tail's range
         low, known, start = greatest(low, tail.low), greatest(low, tail.high), done
@@ -114,4 +118,15 @@ def size_from(formula: Formula, setting: Setting, first: int, last: int | None) 
     constants, moving = factored(formula)
     for constant in constants:
         range_of(constant, setting, first, last)
-    return ranges.absolute(range_of(multiply(*moving), setting, first, last) if moving else ranges.point(1))
+    if not moving:
+        return ranges.point(1)
+    try:
+        size = ranges.absolute(range_of(multiply(*moving), setting, first, last))
+        if size.high is not None:
+            return size
+    except (Undecided, NotFinite):
+        pass
+    most, power, rate = signs.growth(multiply(*moving), setting, first)
+    if power > 0 or not rate == 0:
+        raise Undecided("an expansion that grows")
+    return Range(fmpq(0), ranges.around(most).high)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from theory.analysis import monotonicity
 from theory.analysis.bounds_over import range_of
 from theory.analysis.dominance import difference, in_class, is_unbounded, sign_from
+from theory.analysis.expansions.signs import expanded_sign, falls_by_ratios, falls_by_steps
 from theory.analysis.pointwise import PointValues
 from theory.analysis.setting import Setting
 from theory.formulas.formula import Formula, add, is_constant, multiply, nodes, number
@@ -23,17 +24,23 @@ from theory.numbers.balls import NotFinite, Undecided
 
 #: Where a tail may begin: the first that works is taken.
 STARTS = (0, *(2**k for k in range(18)))
-INEQUALITIES = ("bounds", "dominant term", "monotone")
-FALLING = ("composition", "elasticity", "dominant term")
+INEQUALITIES = ("bounds", "dominant term", "monotone", "expansion")
+UP_TO = "bounds up to"  #: bounds over a domain with an end
+FALLING = ("composition", "elasticity", "dominant term", "steps", "ratios")
+#: Those that need no period.
+FALLING_BY_FORM = ("composition", "elasticity", "steps", "ratios")
+_EXPANDED = ("expansion", "steps", "ratios")
+_LATEST_EXPANSION = 4_096  # where an expansion begins at the latest: one that decides does so soon
 _LONGEST_PERIOD = 64
 
 
 class Tail(NamedTuple):
-    """An argument for every τ ≥ ``start``."""
+    """An argument for every τ ≥ ``start``, or for those up to ``last``."""
 
     argument: str
     period: int
     start: int
+    last: int | None = None
 
 
 def periods(formula: Formula) -> list[int]:
@@ -54,13 +61,15 @@ def periods(formula: Formula) -> list[int]:
 def inequality(formula: Formula, setting: Setting, tail: Tail, *, strict: bool) -> bool:
     """Whether the argument shows formula ≥ 0, or > 0 where strict, for every integer τ ≥ ``tail.start``."""
     try:
-        if tail.argument == "bounds":
-            bounds = range_of(formula, setting, tail.start, None)
+        if tail.argument in ("bounds", UP_TO):
+            bounds = range_of(formula, setting, tail.start, tail.last)
             return bounds.is_positive() if strict else bounds.is_nonnegative()
         if tail.argument == "dominant term":
             return _classes(formula, setting, tail, least=1 if strict else 0)
         if tail.argument == "monotone":
             return _rises_from(formula, setting, tail.start, strict=strict)
+        if tail.argument == "expansion":
+            return expanded_sign(formula, setting, tail.start) >= (1 if strict else 0)
     except (ArithmeticError, RecursionError):
         return False
     raise ValueError(f"argument must be one of {', '.join(INEQUALITIES)}, got {tail.argument!r}")
@@ -75,6 +84,10 @@ def falling(formula: Formula, setting: Setting, tail: Tail) -> bool:
             return monotonicity.falls_by_elasticity(formula, setting, tail.start)
         if tail.argument == "dominant term":
             return _classes(difference(formula), setting, tail, least=0)
+        if tail.argument == "steps":
+            return falls_by_steps(formula, setting, tail.start)
+        if tail.argument == "ratios":
+            return falls_by_ratios(formula, setting, tail.start)
     except (ArithmeticError, RecursionError):
         return False
     raise ValueError(f"argument must be one of {', '.join(FALLING)}, got {tail.argument!r}")
@@ -91,8 +104,7 @@ def rising_by(formula: Formula, setting: Setting, first: int) -> str | None:
     moving = subtracted(formula)
     if moving is None:
         return None
-    arguments = ("composition", "elasticity")
-    return next((one for one in arguments if falling(moving, setting, Tail(one, 1, first))), None)
+    return next((one for one in FALLING_BY_FORM if falling(moving, setting, Tail(one, 1, first))), None)
 
 
 def subtracted(formula: Formula) -> Formula | None:
@@ -115,18 +127,34 @@ def _classes(formula: Formula, setting: Setting, tail: Tail, *, least: int) -> b
     )
 
 
-def candidates(arguments: tuple[str, ...], formula: Formula, first: int, most: int) -> Iterator[Tail]:
+def starts_from(first: int, most: int) -> list[int]:
+    """Where a tail may begin on a domain from ``first`` on: there, or at a power of two, of far domains after it."""
+    later = STARTS if first <= STARTS[-1] else [first + start for start in STARTS]
+    return [first, *(start for start in later if first < start <= most)]
+
+
+def candidates(
+    arguments: tuple[str, ...], formula: Formula, first: int, most: int, last: int | None = None
+) -> Iterator[Tail]:
     """The tails to try, in order: by start, then by argument, then by period."""
-    starts = [first, *(start for start in STARTS if first < start <= most)]
+    starts = starts_from(first, most)
     for start in starts:
         for argument in arguments:
+            if argument == "bounds" and last is not None and start <= last:
+                yield Tail(UP_TO, 1, start, last)
+            if argument in _EXPANDED and start - first > _LATEST_EXPANSION:
+                continue
             for period in periods(formula) if argument == "dominant term" else [1]:
-                yield Tail(argument, period, start * period if argument == "dominant term" else start)
+                far = first > STARTS[-1]
+                multiple = -(-start // period) * period if far else start * period
+                yield Tail(argument, period, multiple if argument == "dominant term" else start)
 
 
-def find_inequality(formula: Formula, setting: Setting, first: int, most: int, *, strict: bool) -> Tail | None:
-    """The first tail that shows formula ≥ 0, or > 0, starting at ``most`` or before."""
-    for tail in candidates(INEQUALITIES, formula, first, most):
+def find_inequality(
+    formula: Formula, setting: Setting, first: int, most: int, *, strict: bool, last: int | None = None
+) -> Tail | None:
+    """The first tail that shows formula ≥ 0, or > 0, starting at ``most`` or before; of a domain up to ``last``."""
+    for tail in candidates(INEQUALITIES, formula, first, most, last):
         if tail.start <= most and inequality(formula, setting, tail, strict=strict):
             return tail
     return None
@@ -166,7 +194,7 @@ def _defined(formula: Formula, setting: Setting, first: int) -> bool:
         return False
     if name == "log":
         return _sign(parts[0], setting, first) > 0
-    if name == "factorial":
+    if name in ("factorial", "harmonic"):
         return _sign(parts[0], setting, first) >= 0
     if name == "modulo":
         return _sign(parts[1], setting, first) != 0

@@ -13,10 +13,11 @@ from fractions import Fraction
 from typing import Any
 
 from jasgd.showing import Shown
-from theory.formulas.formula import Domain, Formula
+from theory.formulas.formula import Domain, Formula, with_numbers
 from theory.laws import Law
 from theory.laws.law import CDFKind
 from theory.numbers.ranges import Range
+from theory.numbers.rationals import as_fraction
 
 
 class CandidateError(ValueError):
@@ -53,7 +54,7 @@ class Candidate(Shown):
       laws: the laws that it names.
       domain: first and last staleness, None for no last.
       amplitude: A.
-      parameters: the range of each; both ends excluded where it is no single number.
+      parameters: the range of each, or the one number that it is.
       is_file: whether it was read from a file, and not made of a rule of the library.
       assumptions: what the file assumes of each, by the names that SymPy has for it.
     """
@@ -97,6 +98,14 @@ class Candidate(Shown):
                 known = ", ".join(self.parameters) or "none"
                 raise CandidateError(f"{self.name}: the parameters are {known}; got {name!r}")
         return dataclasses.replace(self, parameters={**self.parameters, **values})
+
+    def with_fixed_parameters(self) -> Candidate:
+        """The candidate with the numbers of its fixed parameters in its formula; the open ones stay parameters."""
+        fixed = {name: as_fraction(known.exact) for name, known in self.parameters.items() if known.exact is not None}
+        if self.formula is None or not fixed:
+            return self
+        still_open = {name: known for name, known in self.parameters.items() if name not in fixed}
+        return dataclasses.replace(self, formula=with_numbers(self.formula, fixed), parameters=still_open)
 
 
 def check_support(candidate: Candidate, law: Law) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
@@ -23,7 +24,9 @@ from theory.numbers.ranges import Range
 from theory.numbers.rationals import MOST_DIGITS, as_fmpq, exact
 
 #: What a formula is written with: no parameter may have such a name.
-RESERVED = ("tau", "F", "mean", "pi", "E")
+RESERVED = ("tau", "F", "mean", "pi", "E", "τ", "π")
+#: A range with its ends: ``(0, 1]`` has 1 and not 0; an end that is left out is infinite.
+_INTERVAL = re.compile(r"([\[(])\s*([^,\s]*)\s*,\s*([^,\s]*)\s*([\])])")
 #: What a file may declare, and other words for it that people try.
 DECLARATIONS = {
     "C": ("step_size_function", "factor"),
@@ -80,10 +83,10 @@ def read_parameters(path: str) -> dict[str, Range]:
 
 
 def parameter_range(name: str, text: str) -> Range:
-    """The range of a parameter from ``1/2`` or ``0,1``, the latter with an empty end for infinity."""
+    """The range of a parameter from ``1/2``, ``0,1`` or ``(0,1]``; an empty end is infinity."""
     ends = [part.strip() or None for part in text.split(",")]
     try:
-        return _range(name, ends[0] if len(ends) == 1 else ends)
+        return _range(name, text if len(ends) == 1 or _INTERVAL.fullmatch(text.strip()) else ends)
     except CandidateError as error:
         raise error.within("--set") from error
 
@@ -104,14 +107,23 @@ def _mapping(declared: Any) -> Mapping[str, Any]:
 
 
 def _range(key: str, declared: Any) -> Range:
+    if isinstance(declared, str) and (interval := _INTERVAL.fullmatch(declared.strip())):
+        left, low, high, right = interval.groups()
+        if (left == "[" and not low) or (right == "]" and not high):
+            raise CandidateError(f"the range of {key} takes no infinite end; write ( or ) there, got {declared!r}")
+        return _between(key, declared, (low or None, high or None), left == "(", right == ")")
     if isinstance(declared, Sequence) and not isinstance(declared, str):
         if len(declared) != 2:
             raise CandidateError(f"the parameter {key} must be a number or a pair, got {declared!r}")
-        low, high = (None if end is None else _rational(key, end) for end in declared)
-        if low is not None and high is not None and not low < high:
-            raise CandidateError(f"the range of {key} is empty: {declared!r}")
-        return Range(_end(low), _end(high), True, True)
+        return _between(key, declared, declared, True, True)
     return ranges.number(_rational(key, declared))
+
+
+def _between(key: str, declared: Any, ends: Sequence[Any], low_open: bool, high_open: bool) -> Range:
+    low, high = (None if end is None else _rational(key, end) for end in ends)
+    if low is not None and high is not None and not (low < high or (low == high and not low_open and not high_open)):
+        raise CandidateError(f"the range of {key} is empty: {declared!r}")
+    return Range(_end(low), _end(high), low_open, high_open)
 
 
 def cdf_of(declared: Any) -> CDFKind:

@@ -196,7 +196,7 @@ def _agree(read: Number | _NoNumber, written: Number | _NoNumber) -> bool:
 def _is_too_long(formula: Formula, setting: Setting, tau: int) -> bool:
     """Whether SymPy, which computes exactly, would need very long numbers for some part of the formula."""
     for node in nodes(formula):
-        if node[0] not in ("power", "exp", "factorial"):
+        if node[0] not in ("power", "exp", "factorial", "harmonic"):
             continue
         try:
             of = ball(compiled(node[1], setting)(tau))

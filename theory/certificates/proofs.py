@@ -18,9 +18,10 @@ from theory.analysis.setting import Setting
 from theory.analysis.supremum import size_from
 from theory.certificates.enclosures import bound, contains, enclosure
 from theory.certificates.questions import whole
-from theory.certificates.rejection import require, require_only
+from theory.certificates.rejection import Rejected, require, require_only
 from theory.certificates.tails import EVERY_POINT, verify_falling, verify_inequality
-from theory.decisions.question import MOST_CHECKED, Question
+from theory.decisions.question import MOST_CHECKED, Question, scaled
+from theory.decisions.verdict import OF_THE_MEAN
 from theory.formulas.formula import Formula, mentions, number, subtract
 from theory.numbers.rationals import as_fraction
 
@@ -55,7 +56,7 @@ def _positive(question: Question, evidence: dict[str, Any]) -> None:
         return
     start = None
     if evidence["mass"] is not None:
-        start = verify_inequality(question.formula, on_support, evidence["mass"], strict=True)
+        start = verify_inequality(question.formula, on_support, evidence["mass"], strict=True, last=question.domain[1])
     values = PointValues(question.formula, question.setting)
     one_by_one = itertools.takewhile(lambda tau: start is None or tau < start, support)
     _every(values.is_at_least(tau, Fraction(0), strict=True) for tau in one_by_one)
@@ -98,7 +99,7 @@ def _inequality(question: Question, formula: Formula, setting: Setting, tail: An
         require(last is not None and tail == {"argument": EVERY_POINT, "start": last + 1}, "the tail")
         start = tail["start"]
     else:
-        start = verify_inequality(formula, setting, tail, strict=strict)
+        start = verify_inequality(formula, setting, tail, strict=strict, last=last)
     values = PointValues(formula, setting)
     _every(values.is_at_least(tau, Fraction(0), strict=strict) for tau in _before(question, start))
 
@@ -157,8 +158,25 @@ def _falls_to_zero(question: Question, falls: Any, above: Any) -> None:
     _every(values.is_finite(tau) for tau in _before(question, max(starts)))
 
 
-#: What verifies the evidence of a proof, by condition.
-PROOFS: dict[str, Callable[[Question, dict[str, Any]], None]] = {
+def _or_scaled(condition: str) -> Callable[[Question, dict[str, Any]], None]:
+    """Verifies evidence of its own, or that of C in place of that of C / E[C], with that of 0 < E[C] < ∞."""
+
+    def verify(question: Question, evidence: dict[str, Any]) -> None:
+        if "scaled" not in evidence:
+            _PROOFS[condition](question, evidence)
+            return
+        require_only(evidence, "scaled")
+        require_only(evidence["scaled"], *{*OF_THE_MEAN, *({condition} - {"magnitude"})})
+        original = scaled(question)
+        if original is None or condition == "amplitude":
+            raise Rejected("it is not about C / E[C]")
+        for name, one in evidence["scaled"].items():
+            _PROOFS[name](original, one)
+
+    return verify
+
+
+_PROOFS: dict[str, Callable[[Question, dict[str, Any]], None]] = {
     "defined": _defined,
     "positive": _positive,
     "decreasing": _decreasing,
@@ -166,6 +184,8 @@ PROOFS: dict[str, Callable[[Question, dict[str, Any]], None]] = {
     "amplitude": _amplitude,
     "moments": _moments,
 }
+#: What verifies the evidence of a proof, by condition.
+PROOFS = {condition: _or_scaled(condition) for condition in _PROOFS}
 
 
 def _before(question: Question, start: Any) -> range:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flint import fmpq
-
 from theory.analysis.expectation import UnderLaw
 from theory.certificates.enclosures import rational
 from theory.certificates.rejection import require, require_only
@@ -83,13 +81,6 @@ def law_on(domain: Domain, data: Any) -> Law:
     inside = law.first >= first and (last is None or (law.last is not None and law.last <= last))
     require(inside, "the law has mass outside the domain")
     return law
-
-
-def holds_value(known: Range, value: fmpq) -> bool:
-    """Whether a number is in a range; an open end is not."""
-    above = known.low is None or value > known.low or (value == known.low and not known.low_open)
-    below = known.high is None or value < known.high or (value == known.high and not known.high_open)
-    return bool(above and below)
 
 
 def whole(value: Any) -> bool:

@@ -8,10 +8,11 @@ from typing import Any
 from theory.analysis import tails
 from theory.analysis.evaluation import compiled
 from theory.analysis.expectation import UnderLaw, does_not_shrink
+from theory.analysis.means import mean_apart_from_one
 from theory.analysis.pointwise import PointValues
 from theory.analysis.setting import Setting
 from theory.certificates.enclosures import Enclosure, contains, contains_value, enclosure, rational
-from theory.certificates.questions import holds_value, law_on, whole
+from theory.certificates.questions import law_on, whole
 from theory.certificates.rejection import Rejected, require, require_only
 from theory.decisions.question import Question
 from theory.formulas.formula import TAU, Formula, factored, multiply, number
@@ -66,7 +67,7 @@ def instance_of(question: Question, evidence: dict[str, Any]) -> tuple[Question,
     require(isinstance(values, dict) and set(values) == set(setting.parameters), "its parameters")
     chosen = {name: as_fmpq(rational(value)) for name, value in values.items()}
     for name, value in chosen.items():
-        require(holds_value(setting.parameters[name], value), f"{name} is outside its range")
+        require(setting.parameters[name].holds(value), f"{name} is outside its range")
     if law != setting.law or not setting.is_fixed():
         setting = UnderLaw({name: Range(value, value) for name, value in chosen.items()}, law, setting.cdf)
     return Question(question.formula, setting, question.domain, question.amplitude), own
@@ -147,9 +148,18 @@ def _mean_is_not_one(instance: Question, own: dict[str, Any]) -> None:
     require(not_one(claimed), "the enclosure of E[C] does not refute it")
     if law.first == law.last:  # under one point the mean is a value, which is exact where it is rational
         _require_value(instance, law.first, claimed)
-    else:
-        mean = instance.setting.mean(instance.formula)
+    elif not _contains_ball(claimed, instance):  # exact, or finer than the balls
+        mean = mean_apart_from_one(instance.formula, instance.setting)
+        if mean is None:
+            raise Rejected("E[C] cannot be told from 1")
         require(contains(claimed, mean), "the enclosure of E[C] does not hold")
+
+
+def _contains_ball(claimed: Enclosure, instance: Question) -> bool:
+    try:
+        return contains(claimed, instance.setting.mean(instance.formula))
+    except ArithmeticError:
+        return False
 
 
 def _diverges(instance: Question, condition: str, own: dict[str, Any]) -> None:

@@ -32,8 +32,9 @@ EVERY_POINT = "every point"
 def inequality_to_json(formula: Formula, setting: Setting, tail: Tail) -> dict[str, Any]:
     """The tail of an inequality formula ≥ 0 or > 0, as a certificate writes it."""
     data: dict[str, Any] = {"argument": tail.argument, "start": tail.start}
-    if tail.argument == "bounds":
-        low = range_of(formula, setting, tail.start, None)
+    if tail.argument in ("bounds", tails.UP_TO):
+        data |= {} if tail.last is None else {"last": tail.last}
+        low = range_of(formula, setting, tail.start, tail.last)
         if low.low is None:
             raise Undecided("no bound from below")
         least, is_less = below(low.low)
@@ -77,12 +78,25 @@ def _dominance(formula: Formula, setting: Setting, tail: Tail) -> tuple[list[int
     return [sign for sign, _ in classes], share
 
 
-def verify_inequality(formula: Formula, setting: Setting, data: dict[str, Any], *, strict: bool) -> int:
-    """Verifies that formula ≥ 0, or > 0 where strict, for every integer τ from a start on; returns the start."""
+def verify_inequality(
+    formula: Formula, setting: Setting, data: dict[str, Any], *, strict: bool, last: int | None = None
+) -> int:
+    """Verifies that formula ≥ 0, or > 0 where strict, for every integer τ from a start on; returns the start.
+
+    Args:
+      formula: the formula.
+      setting: what it is decided in.
+      data: the tail.
+      strict: whether > 0 is claimed.
+      last: the end of the domain, up to which a tail may reach.
+    """
     tail = _tail(data)
-    if tail.argument == "bounds":
-        require_only(data, "argument", "start", "least", "open")
-        least, is_open, known = bound(data["least"]), data["open"], range_of(formula, setting, tail.start, None)
+    if tail.argument in ("bounds", tails.UP_TO):
+        if tail.argument == tails.UP_TO:
+            require(last is not None and data.get("last") == last and tail.start <= last, "the end of the tail")
+            tail = tail._replace(last=last)
+        require_only(data, "argument", "start", *([] if tail.last is None else ["last"]), "least", "open")
+        least, is_open, known = bound(data["least"]), data["open"], range_of(formula, setting, tail.start, tail.last)
         require(isinstance(is_open, bool), "open is true or false")
         enough = least > 0 or (least == 0 and (is_open or not strict))
         require(enough, "the bound of the tail does not decide")
@@ -92,7 +106,7 @@ def verify_inequality(formula: Formula, setting: Setting, data: dict[str, Any], 
         require(bool(reached), f"the bound of the tail does not hold from {tail.start} on")
     elif tail.argument == "monotone":
         require_only(data, "argument", "start", "falls")
-        require(data["falls"] in ("composition", "elasticity"), "by which argument it falls")
+        require(data["falls"] in tails.FALLING_BY_FORM, "by which argument it falls")
         moving = tails.subtracted(formula)
         falls = moving is not None and tails.falling(moving, setting, Tail(data["falls"], 1, tail.start))
         require(falls, f"it is not shown to rise from {tail.start} on")

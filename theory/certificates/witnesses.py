@@ -17,7 +17,7 @@ from theory.certificates.enclosures import above, around, below, decisive, enclo
 from theory.certificates.refutations import MOMENTS, diverges_from, instance_of, not_one, not_positive, outside, rises
 from theory.certificates.rejection import Rejected
 from theory.certificates.tails import EVERY_POINT, falling_to_json, inequality_to_json
-from theory.decisions.question import Question
+from theory.decisions.question import Question, scaled
 from theory.decisions.verdict import Finding, Verdict
 from theory.formulas.formula import number, subtract
 from theory.numbers.balls import Undecided
@@ -40,10 +40,17 @@ def witness_of(question: Question, condition: str, finding: Finding) -> dict[str
     """
     try:
         if finding.verdict is Verdict.PROVED:
-            return _PROOFS[condition](question, finding.evidence)
+            return _proof(question, condition, finding.evidence)
         return _refutation(question, condition, finding.evidence)
     except (ArithmeticError, RecursionError) as error:
         raise Rejected(f"no witness can be written: {type(error).__name__}: {error}") from error
+
+
+def _proof(question: Question, condition: str, evidence: dict[str, Any]) -> dict[str, Any]:
+    original = scaled(question) if "scaled" in evidence else None
+    if original is None:
+        return _PROOFS[condition](question, evidence)
+    return {"scaled": {name: _PROOFS[name](original, one) for name, one in evidence["scaled"].items()}}
 
 
 def _defined(question: Question, evidence: dict[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from fractions import Fraction
 
 from flint import arb, fmpq
 
-from theory.analysis import equality
 from theory.analysis.bounds_over import range_of
 from theory.analysis.expectation import UnderLaw, expectation
+from theory.analysis.means import exact_rational
 from theory.analysis.pointwise import PointValues
 from theory.analysis.setting import Setting
 from theory.analysis.tails import find_falling, find_inequality
@@ -17,15 +17,13 @@ from theory.candidates.candidate import Candidate
 from theory.convergence.moments import MOST_EXACT, Moments, summed
 from theory.decisions.verdict import Verdict
 from theory.formulas.formula import TAU, Formula, multiply, number, subtract
-from theory.formulas.monomials import ONE
 from theory.laws import Law
 from theory.numbers.balls import Number, Undecided, ball, greatest
-from theory.numbers.rationals import as_fmpq
 
 _HEAD = 256  # staleness values at which C is looked at one by one
 
 
-def of_formula(candidate: Candidate, setting: Setting) -> Moments:
+def of_formula(candidate: Candidate, setting: UnderLaw) -> Moments:
     """Encloses the moments of a step-size function under its setting's law, each None where no enclosure was found.
 
     Args:
@@ -108,19 +106,10 @@ def _nonnegative(factor_values: PointValues, setting: Setting) -> Verdict:
     return Verdict.UNKNOWN
 
 
-def _exact_mean(formula: Formula, setting: Setting) -> fmpq | None:
+def _exact_mean(formula: Formula, setting: UnderLaw) -> fmpq | None:
     """The mean, where it is a rational that is known exactly."""
     try:
-        mean = equality.exact_mean(formula, setting)[1]
-        above, below = mean.above, mean.below
-        if equality.is_one(mean):
-            exact = fmpq(1)
-        elif set(below) == {ONE} and set(above) <= {ONE}:
-            exact = as_fmpq(above.get(ONE, Fraction(0)) / below[ONE])
-        else:
-            return None
-        # The algebra has a value also where the sum has none: the sum has to be enclosed as well.
-        return exact if ball(expectation(formula, setting)).contains(exact) else None
+        return exact_rational(formula, setting)
     except (ArithmeticError, RecursionError):
         return None
 
@@ -160,6 +149,7 @@ def moments_of(candidate: Candidate, law: Law) -> Moments:
       >>> found.mean, found.mean_square, found.largest_factor
       (1, 35/27, 5/3)
     """
+    candidate = candidate.with_fixed_parameters()
     if candidate.formula is None:
         raise ValueError(f"{candidate.name}: {candidate.untranslatable}")
     setting = UnderLaw(candidate.parameters, law, candidate.cdf)

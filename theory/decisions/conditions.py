@@ -8,13 +8,17 @@ r"""The six conditions on a step-size function C(τ), each proved, refuted by a 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any
 
+from flint import fmpq
+
 from theory.analysis import equality, tails
 from theory.analysis.expectation import Diverges
-from theory.analysis.pointwise import PointValues
+from theory.analysis.means import mean_apart_from_one
+from theory.analysis.pointwise import PointValues, probes
 from theory.analysis.supremum import Supremum, supremum_of_distance
 from theory.analysis.tails import Tail
 from theory.decisions.contradictions import not_decreasing, not_defined, not_positive, not_within
@@ -25,8 +29,7 @@ from theory.decisions.verdict import Finding, Verdict, proved, refuted, unknown
 from theory.formulas.formula import Formula, mentions, number, subtract
 from theory.laws.law import Law
 from theory.laws.parsing import from_json as law_from_json
-from theory.numbers.balls import sign
-from theory.numbers.decimals import ends, shown
+from theory.numbers.decimals import digits_apart, ends, shown
 
 
 def defined(question: Question) -> Finding:
@@ -34,7 +37,7 @@ def defined(question: Question) -> Finding:
     values, (first, last) = PointValues(question.formula, question.setting), question.domain
     start = None
     if last is None or last - first > FEW:
-        for candidate in (first, *(s for s in tails.STARTS if first < s <= question.latest_tail_start())):
+        for candidate in tails.starts_from(first, question.latest_tail_start()):
             if tails.is_defined(question.formula, question.setting, candidate):
                 start = candidate
                 break
@@ -66,7 +69,8 @@ def _positive_on_support(question: Question, law: Law) -> Finding:
     """The condition under a bounded law: > 0 on its support, by an argument or one by one, and ≥ 0 elsewhere."""
     on_support = dataclasses.replace(question, setting=question.setting.with_support())
     reach = on_support.latest_tail_start() if law.last is None else min(on_support.latest_tail_start(), law.last)
-    mass = tails.find_inequality(question.formula, on_support.setting, law.first, reach, strict=True)
+    last = question.domain[1]
+    mass = tails.find_inequality(question.formula, on_support.setting, law.first, reach, strict=True, last=last)
     one_by_one = [tau for tau in law.support() or () if mass is None or tau < mass.start]
     elsewhere = _tail(question, question.formula, strict=False)
     refutation = not_positive(question, _settled_from([elsewhere]), one_by_one)
@@ -124,16 +128,19 @@ def magnitude(question: Question) -> Finding:
         pass
     failed: Exception | None = None
     for instance in with_single_parameters(question):
-        mean = None
+        if law is None:
+            break
         try:
-            if instance.setting.law is not None:
-                mean = instance.setting.mean(instance.formula)
-                if sign(mean - 1) != 0:
-                    return refuted(f"E[C] {shown(mean)}{gap_to_mid(instance)}", **witness(instance, mean=ends(mean)))
+            mean = mean_apart_from_one(instance.formula, instance.setting)
         except Diverges as error:
             return refuted(f"E[C] is infinite: {error}", **witness(instance, diverges=error.first))
         except (ArithmeticError, RecursionError) as error:
-            failed = error if mean is None else failed
+            failed = error
+            continue
+        if mean is not None:
+            digits = digits_apart(mean, fmpq(1))
+            because = f"E[C] {shown(mean, max(8, digits))}{gap_to_mid(instance)}"
+            return refuted(because, **witness(instance, mean=ends(mean, max(15, digits))))
     if law is None:
         return for_every_law(question)
     if failed is not None:
@@ -212,12 +219,16 @@ def _tail(question: Question, formula: Formula, *, strict: bool) -> Tail | None:
     """The tail on which an inequality holds, once all that lies before it holds point by point."""
     first, last = question.domain
     values = PointValues(formula, question.setting)
-    tail = tails.find_inequality(formula, question.setting, first, question.latest_tail_start(), strict=strict)
+    most = question.latest_tail_start()
+    tail = tails.find_inequality(formula, question.setting, first, most, strict=strict, last=last)
     if tail is None and last is not None and last - first < MOST_CHECKED and values.is_single:
         tail = Tail("every point", 1, last + 1)
-    if tail is None or not all(values.is_at_least(tau, Fraction(0), strict=strict) for tau in range(first, tail.start)):
+    if tail is None:
         return None
-    return tail
+    # The likely places first, the ends among them: where it fails, all others need no look.
+    likely = (tau for tau in probes(formula, (first, last), few=True) if tau < tail.start)
+    places = itertools.chain(likely, range(first, tail.start))
+    return tail if all(values.is_at_least(tau, Fraction(0), strict=strict) for tau in places) else None
 
 
 def _sentence(what: str, first: int, start: int, last: int | None, argument: str) -> str:

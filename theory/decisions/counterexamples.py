@@ -56,7 +56,7 @@ def suspects(
         law_last = instance.setting.law.last if instance.setting.law is not None else None
         staleness = probes(question.formula, question.domain, law_last, few=few)
         if before is not None and single:
-            staleness = itertools.chain(range(question.domain[0], min(before, MOST_CHECKED)))
+            staleness = itertools.chain(range(question.domain[0], min(before, question.domain[0] + MOST_CHECKED)))
         elif not single:
             staleness = itertools.islice(staleness, 20 if few else 60)
         values = PointValues(instance.formula, instance.setting)

@@ -11,10 +11,9 @@ from theory.analysis.expectation import UnderLaw
 from theory.candidates.candidate import Candidate, check_support
 from theory.decisions.conditions import CONDITIONS, where_undefined
 from theory.decisions.contradictions import CONTRADICTIONS
-from theory.decisions.question import Question
+from theory.decisions.question import Question, repaired
 from theory.decisions.time_limit import OutOfTime, limited
-from theory.decisions.verdict import Finding, Verdict, needs_defined, unknown, worst
-from theory.formulas.formula import divide
+from theory.decisions.verdict import OF_THE_MEAN, Finding, Verdict, needs_defined, proved, unknown, worst
 from theory.laws import Law
 from theory.numbers.balls import PRECISIONS, Number, precision, sign
 
@@ -140,28 +139,24 @@ def decide(candidate: Candidate, laws: Sequence[Law] = (), *, limit_s: float = 2
 
 
 def question_about(candidate: Candidate, law: Law | None) -> Question:
-    """The question about a candidate under a law."""
+    """The question about a candidate under a law; a parameter that is one number is that number in its formula."""
+    candidate = candidate.with_fixed_parameters()
     if candidate.formula is None:
         raise ValueError(f"{candidate.name} has no formula: {candidate.untranslatable}")
     setting = UnderLaw(candidate.parameters, law, candidate.cdf)
     return Question(candidate.formula, setting, candidate.domain, candidate.amplitude)
 
 
-def repaired(question: Question) -> Question:
-    """The question about C / E[C]."""
-    return dataclasses.replace(question, formula=divide(question.formula, ("mean", question.formula)))
-
-
 def _repairs(report: Report, questions: dict[Law | None, Question], limit_s: float) -> Iterator[Repair]:
     """Repairs C by C / E[C] under the laws where magnitude alone is not proved."""
     for place, law in enumerate(report.laws):
-        verdicts = {decision.condition: decision.findings[place][1].verdict for decision in report.decisions}
-        others = {name: verdict for name, verdict in verdicts.items() if name not in ("magnitude", "amplitude")}
-        if verdicts["magnitude"] is Verdict.PROVED or set(others.values()) != {Verdict.PROVED}:
+        findings = {decision.condition: decision.findings[place][1] for decision in report.decisions}
+        others = {findings[name].verdict for name in CONDITIONS if name not in ("magnitude", "amplitude")}
+        if findings["magnitude"].verdict is Verdict.PROVED or others != {Verdict.PROVED}:
             continue
         question = questions[law]
         mean: Number | None = None
-        if law is not None:
+        if law is not None and question.setting.is_fixed():
             try:
                 with precision(PRECISIONS[0]), limited(limit_s):
                     mean = question.setting.mean(question.formula)
@@ -170,8 +165,21 @@ def _repairs(report: Report, questions: dict[Law | None, Question], limit_s: flo
             except (ArithmeticError, OutOfTime):
                 continue
         again = repaired(question)
-        decisions = (Decision(name, ((law, finding),)) for name, finding in _all(again, limit_s).items())
+        decisions = (Decision(name, ((law, _of_repaired(name, again, findings, limit_s)),)) for name in CONDITIONS)
         yield Repair(law, mean, again, tuple(decisions))
+
+
+def _of_repaired(name: str, question: Question, findings: dict[str, Finding], limit_s: float) -> Finding:
+    """The finding on C / E[C]: what was proved of C holds of it, as a positive constant changes no sign and no order.
+
+    E[C] is that: C is positive where the law has mass, and has finite moments.
+    """
+    has_numbers = name == "moments" and question.setting.law is not None and question.setting.is_fixed()
+    if name == "amplitude" or has_numbers:
+        return _within(name, question, limit_s)
+    needed = {other: findings[other].evidence for other in (*OF_THE_MEAN, name) if other != "magnitude"}
+    because = "E[C] / E[C] = 1" if name == "magnitude" else f"as of C, since 0 < E[C] < ∞: {findings[name].because}"
+    return proved(because, scaled=needed)
 
 
 def _all(question: Question, limit_s: float) -> dict[str, Finding]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from flint import fmpq
+
 from theory.analysis import equality, tails
-from theory.analysis.expectation import expectation
+from theory.analysis.means import mean_apart_from_one
 from theory.analysis.pointwise import PointValues
 from theory.analysis.supremum import size_from
 from theory.decisions.counterexamples import suspects, under_small_laws, witness
@@ -15,8 +17,8 @@ from theory.formulas.formula import factored, mentions, reads_law
 from theory.formulas.monomials import ONE
 from theory.laws import FiniteLaw
 from theory.numbers import ranges
-from theory.numbers.balls import ball, sign
-from theory.numbers.decimals import ends, shown
+from theory.numbers.balls import ball
+from theory.numbers.decimals import digits_apart, ends, shown
 
 
 def bounded(question: Question) -> Finding:
@@ -77,14 +79,16 @@ def for_every_law(question: Question) -> Finding:
     else:
         for instance in under_small_laws(question):
             try:
-                mean = expectation(instance.formula, instance.setting)
-                if sign(mean - 1) != 0:
-                    return refuted(
-                        f"not for every law: under {instance.setting.law}, E[C] {shown(mean)}{gap_to_mid(instance)}",
-                        **witness(instance, mean=ends(mean)),
-                    )
+                mean = mean_apart_from_one(instance.formula, instance.setting)
             except ArithmeticError:
                 continue
+            if mean is not None:
+                digits = digits_apart(mean, fmpq(1))
+                told = f"{shown(mean, max(8, digits))}{gap_to_mid(instance)}"
+                return refuted(
+                    f"not for every law: under {instance.setting.law}, E[C] {told}",
+                    **witness(instance, mean=ends(mean, max(15, digits))),
+                )
     return unknown("neither an argument for every law nor a law against it was found")
 
 

@@ -10,7 +10,7 @@ from flint import fmpq
 
 from theory.analysis.expectation import UnderLaw
 from theory.analysis.pointwise import PointValues
-from theory.formulas.formula import Domain, Formula
+from theory.formulas.formula import Domain, Formula, divide
 from theory.formulas.writing import digest, to_json
 from theory.laws import Law
 from theory.numbers.ranges import Range
@@ -18,7 +18,7 @@ from theory.numbers.rationals import as_fmpq
 
 MOST_CHECKED = 2_000_001  # staleness values that are looked at one by one, where nothing else decides
 FEW = 4_096  # so many are looked at one by one at once
-_FARTHEST = 2**17  # where a tail begins at the latest
+_FARTHEST = 2**17  # where a tail begins at the latest, of far domains beyond their first staleness
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +43,11 @@ class Question:
 
     def latest_tail_start(self) -> int:
         """The largest staleness at which a tail argument may begin; those before it are looked at one by one."""
-        last = self.domain[1]
+        first, last = self.domain
         if not PointValues(self.formula, self.setting).is_single:
-            return self.domain[0]
-        return _FARTHEST if last is None else min(_FARTHEST, last)
+            return first
+        farthest = _FARTHEST if first <= _FARTHEST else first + _FARTHEST
+        return farthest if last is None else min(farthest, last)
 
     def to_json(self) -> dict[str, Any]:
         """The question as JSON data, exactly, for certificates."""
@@ -63,6 +64,22 @@ class Question:
     def digest(self) -> str:
         """SHA-256 of the question."""
         return digest(self.to_json())
+
+
+def repaired(question: Question) -> Question:
+    """The question about C / E[C]."""
+    return dataclasses.replace(question, formula=divide(question.formula, ("mean", question.formula)))
+
+
+def scaled(question: Question) -> Question | None:
+    """The question about C, of one about C / E[C]; None for any other."""
+    factors = question.formula[1:] if question.formula[0] == "product" else ()
+    for factor in factors:
+        if factor[0] == "power" and factor[1][0] == "mean":
+            original = dataclasses.replace(question, formula=factor[1][1])
+            if repaired(original).formula == question.formula:
+                return original
+    return None
 
 
 def range_to_json(known: Range) -> list[Any]:

@@ -34,8 +34,12 @@ class Finding:
 def needs_defined(condition: str, evidence: Mapping[str, Any]) -> bool:
     """Whether a proof holds only where C is defined: an algebra that cancels does not see a division by zero."""
     if condition == "magnitude":
-        return evidence["argument"] != "finite sum"
+        return evidence.get("argument") != "finite sum"
     return condition in ("positive", "decreasing", "amplitude") or (condition == "moments" and "mean" not in evidence)
+
+
+#: What has to be proved of C for 0 < E[C] < ∞, under a law or under every law.
+OF_THE_MEAN = ("defined", "positive", "moments")
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

@@ -16,6 +16,7 @@ from flint import fmpq, fmpz
 
 from theory.formulas.formula import Formula, is_constant
 from theory.formulas.monomials import FACTORIAL, ONE, PI, TAU, Sum, Unsupported, in_order, plus, power_of, scaled, times
+from theory.numbers.balls import exact_harmonic
 from theory.numbers.rationals import as_fraction
 
 _LARGEST_POWER = 64
@@ -112,6 +113,8 @@ def algebraic(formula: Formula) -> Quotient:
         return logarithm(algebraic(parts[0]).as_sum())
     if name == "factorial":
         return _factorial(algebraic(parts[0]).as_sum())
+    if name == "harmonic" and parts[0][0] == "number" and parts[0][1] in range(301):
+        return from_fmpq(exact_harmonic(int(parts[0][1])))
     if name == "floor":
         return _floor(algebraic(parts[0]).as_sum())
     if name == "modulo":

@@ -11,6 +11,7 @@ hashable, and :func:`theory.formulas.writing.to_json` writes it as nested lists.
 ``sum``, ``product``, ``power``               of two or more; base and exponent
 ``modulo x y``                                :math:`x - y\lfloor x/y\rfloor`
 ``exp log abs floor sin cos atan factorial``  of one; the factorial of x is :math:`\Gamma(x + 1)`
+``harmonic``                                  of one: :math:`1 + 1/2 + \dots + 1/x = \psi(x + 1) + \gamma`
 ``min``, ``max``                              of two or more
 ``where c a b``                               a where c holds, else b
 ``less``, ``at_most``, ``equal``              comparisons of two, and of these ``not``, ``and``, ``or``
@@ -20,7 +21,7 @@ hashable, and :func:`theory.formulas.writing.to_json` writes it as nested lists.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 
 #: A formula; tuples all the way down.
@@ -32,11 +33,12 @@ PI: Formula = ("pi",)
 UNDEFINED: Formula = ("undefined",)
 INFINITE: Formula = ("infinite",)
 COMPARISONS = ("less", "at_most", "equal")
+_LONGEST = 20_000  # bits of a power of numbers that is written as a number
 #: Operation and number of operands; None: two or more.
 OPERATIONS: dict[str, int | None] = {
     **dict.fromkeys(("pi", "tau", "F", "undefined", "infinite"), 0),
     **dict.fromkeys(("number", "parameter", "mean", "not"), 1),
-    **dict.fromkeys(("exp", "log", "abs", "floor", "sin", "cos", "atan", "factorial"), 1),
+    **dict.fromkeys(("exp", "log", "abs", "floor", "sin", "cos", "atan", "factorial", "harmonic"), 1),
     **dict.fromkeys(("power", "modulo", *COMPARISONS), 2),
     **dict.fromkeys(("sum", "product", "min", "max", "and", "or"), None),
     "where": 3,
@@ -88,24 +90,45 @@ def substitute(formula: Formula, tau: Formula) -> Formula:
         return tau
     if formula[0] in ("number", "parameter", "mean"):
         return formula
-    inner = [substitute(part, tau) for part in formula[1:]]
-    if formula[0] == "sum":
-        return add(*inner)
-    if formula[0] == "product":
-        return multiply(*inner)
-    if formula[0] == "power" and inner[0][0] == inner[1][0] == "number" and inner[1][1].denominator == 1:
-        base, exponent = inner[0][1], int(inner[1][1])
-        if (base or exponent > 0) and abs(exponent) <= 64:
+    return _folded(formula[0], [substitute(part, tau) for part in formula[1:]])
+
+
+def with_numbers(formula: Formula, numbers: Mapping[str, Fraction]) -> Formula:
+    """The formula with numbers in place of parameters, in means as well.
+
+    Example:
+      >>> with_numbers(("product", ("parameter", "A"), TAU), {"A": Fraction(1)})
+      ('tau',)
+    """
+    if formula[0] == "parameter" and formula[1] in numbers:
+        return number(numbers[formula[1]])
+    if formula[0] in ("number", "parameter"):
+        return formula
+    return _folded(formula[0], [with_numbers(part, numbers) for part in formula[1:]])
+
+
+def _folded(operation: str, operands: list[Formula]) -> Formula:
+    """An operation on operands, its rational numbers gathered."""
+    if operation == "sum":
+        return add(*operands)
+    if operation == "product":
+        return multiply(*operands)
+    if operation == "power" and operands[0][0] == operands[1][0] == "number" and operands[1][1].denominator == 1:
+        base, exponent = operands[0][1], int(operands[1][1])
+        bits = max(base.numerator.bit_length(), base.denominator.bit_length())
+        if (base or exponent > 0) and abs(exponent) <= 64 and bits * abs(exponent) <= _LONGEST:
             return number(base**exponent)
-    return (formula[0], *inner)
+    return (operation, *operands)
 
 
 def nodes(formula: Formula) -> Iterator[Formula]:
     """Every subformula, the whole first."""
-    yield formula
-    if formula[0] not in ("number", "parameter"):
-        for part in formula[1:]:
-            yield from nodes(part)
+    waiting = [formula]  # no recursion: of a table, cases are as deep as it is long
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if node[0] not in ("number", "parameter"):
+            waiting.extend(reversed(node[1:]))
 
 
 def mentions(formula: Formula, operation: str) -> bool:

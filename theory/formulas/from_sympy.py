@@ -179,6 +179,17 @@ def _is_natural(formula: Formula) -> bool:
     return formula == TAU or (formula[0] in ("sum", "product") and all(_is_natural(part) for part in formula[1:]))
 
 
+def _harmonic(x: Formula, order: Formula = ONE) -> Formula:
+    if order != ONE:
+        raise Untranslatable("harmonic is known here for the sum of 1/k, of no other power")
+    return ("harmonic", x)
+
+
+def _beta(x: Formula, y: Formula) -> Formula:
+    of_x, of_y, of_both = (("factorial", subtract(z, ONE)) for z in (x, y, add(x, y)))
+    return divide(multiply(of_x, of_y), of_both)
+
+
 def _logarithm(x: Formula, base: Formula | None = None) -> Formula:
     return ("log", x) if base is None else divide(("log", x), ("log", base))
 
@@ -205,6 +216,9 @@ _FUNCTIONS: dict[str, Callable[..., Formula]] = {
     "cosh": _half_of_exponentials(1),
     "factorial": lambda x: ("factorial", x),
     "gamma": lambda x: ("factorial", subtract(x, ONE)),
+    "loggamma": lambda x: ("log", ("factorial", subtract(x, ONE))),
+    "beta": _beta,
+    "harmonic": _harmonic,
     "binomial": _binomial,
     "mean": lambda x: ("mean", x),
 }

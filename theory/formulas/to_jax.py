@@ -10,7 +10,7 @@ from theory.formulas.formula import Formula
 def evaluated(formula: Formula, staleness: Any, distribution: Any) -> Any:
     """Evaluates a formula in JAX, of traced staleness and F; ValueError for a mean, which needs a law."""
     import jax.numpy as jnp
-    from jax.scipy.special import gammaln
+    from jax.scipy.special import digamma, gammaln
 
     def of(part: Formula) -> Any:
         return evaluated(part, staleness, distribution)
@@ -36,6 +36,8 @@ def evaluated(formula: Formula, staleness: Any, distribution: Any) -> Any:
         return jnp.mod(of(parts[0]), of(parts[1]))
     if name == "factorial":
         return jnp.exp(gammaln(of(parts[0]) + 1.0))
+    if name == "harmonic":
+        return digamma(of(parts[0]) + 1.0) + jnp.euler_gamma
     if name in ("exp", "log", "abs", "floor", "sin", "cos"):
         return getattr(jnp, name)(of(parts[0]))
     if name == "atan":

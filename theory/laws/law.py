@@ -50,6 +50,11 @@ class Law(abc.ABC):
     def afresh(self) -> Law:
         """The same law, without values computed at another precision."""
 
+    def finer(self, bits: int) -> Law:
+        """The same law afresh, with a window that leaves so many bits outside where it is unbounded."""
+        del bits
+        return self.afresh()
+
     def weight(self) -> Formula | None:
         """A formula proportional to the mass, where there is one, of unbounded laws."""
         return None

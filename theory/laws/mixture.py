@@ -49,6 +49,9 @@ class Mixture(Law):
     def afresh(self) -> Law:
         return Mixture([(share, law.afresh()) for share, law in self.parts])
 
+    def finer(self, bits: int) -> Law:
+        return Mixture([(share, law.finer(bits)) for share, law in self.parts])
+
     def window(self) -> tuple[int, int]:
         bounds = [law.window() for law in self.laws]
         return min(low for low, _ in bounds), max(high for _, high in bounds)

@@ -18,7 +18,8 @@ from theory.laws.law import Law
 from theory.numbers.balls import Number, Undecided, ball
 from theory.numbers.rationals import as_fmpq
 
-_TOLERANCES = ((100, 60_000), (40, 300_000), (20, 3_000_000))  # bits left outside, for windows up to so many points
+_TOLERANCES = ((40, 300_000), (20, 3_000_000))  # bits left outside, for windows up to so many points
+_WINDOW = 60_000  # points of a window that leaves as little outside as is asked
 _FURTHER = 10_000  # points that are kept beyond a window
 
 
@@ -26,6 +27,15 @@ class UnboundedLaw(Law):
     """A law with mass on every integer, whose ratio of neighbours has a bound from any point on."""
 
     first, last = 0, None
+    left_out = 100  #: bits: a window leaves no more than 2^-100 outside
+
+    @abc.abstractmethod
+    def afresh(self) -> UnboundedLaw: ...
+
+    def finer(self, bits: int) -> Law:
+        law = self.afresh()
+        law.left_out = bits + 4
+        return law
 
     @abc.abstractmethod
     def ratio(self, tau: int) -> Number:
@@ -62,6 +72,11 @@ class UnboundedLaw(Law):
             masses.append(masses[-1] * self.ratio(start + len(masses) - 1))
         return masses[tau - start]
 
+    def distribution(self, tau: int, kind: str) -> Number:
+        if tau > self._bounds[1]:  # between P[T < τ] and 1, of whichever kind; no mass is needed there
+            return ball(self._before(tau)).union(arb(1))
+        return super().distribution(tau, kind)
+
     def window(self) -> tuple[int, int]:
         return self._bounds
 
@@ -87,7 +102,7 @@ class UnboundedLaw(Law):
     @functools.cached_property
     def _bounds(self) -> tuple[int, int]:
         """From the mode outward until what is left is below a tolerance; a looser one for very wide laws."""
-        for bits, most in _TOLERANCES:
+        for bits, most in ((self.left_out, _WINDOW), *_TOLERANCES):
             least = arb(2) ** -bits
             mode = self.mode()
             stop, term = mode, arb(1)
@@ -117,7 +132,7 @@ class Poisson(UnboundedLaw):
     def to_json(self) -> list[Any]:
         return ["poisson", str(self.rate)]
 
-    def afresh(self) -> Law:
+    def afresh(self) -> Poisson:
         return Poisson(self.rate)
 
     def ratio(self, tau: int) -> Number:
@@ -158,7 +173,7 @@ class NegativeBinomial(UnboundedLaw):
             return ["geometric", str(self.chance)]
         return ["negative_binomial", str(self.size), str(self.chance)]
 
-    def afresh(self) -> Law:
+    def afresh(self) -> NegativeBinomial:
         return NegativeBinomial(self.size, self.chance)
 
     def ratio(self, tau: int) -> Number:
@@ -215,7 +230,7 @@ class CMP(UnboundedLaw):
     def to_json(self) -> list[Any]:
         return ["cmp", str(self.rate), str(self.decay)]
 
-    def afresh(self) -> Law:
+    def afresh(self) -> CMP:
         return CMP(self.rate, self.decay)
 
     def ratio(self, tau: int) -> Number:

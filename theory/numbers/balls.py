@@ -19,8 +19,10 @@ from flint import arb, fmpq, fmpz
 Number = fmpq | arb
 #: Bits of the balls: each is tried in turn until something is decided.
 PRECISIONS = (96, 256, 1024, 4096)
-_LONGEST = 20_000  # bits up to which powers and factorials are kept as exact rationals
-_TOO_LONG = arb(2) ** _LONGEST
+_OF_A_RADIUS = 64  # bits; a radius has 30
+LONGEST = 20_000  # bits up to which powers and factorials are kept as exact rationals
+_TOO_LONG = arb(2) ** LONGEST
+_MOST_ADDED = 300  # fractions of a harmonic number that is kept as an exact rational
 
 
 class Undecided(ArithmeticError):
@@ -72,6 +74,18 @@ def ball(value: Number) -> arb:
     return value if isinstance(value, arb) else arb(value)
 
 
+def lower(value: arb) -> arb:
+    """The lower end of a ball, with all its bits: ``arb.lower`` rounds to those that are computed with."""
+    with precision(max(flint.ctx.prec, value.bits() + _OF_A_RADIUS)):
+        return value.lower()
+
+
+def upper(value: arb) -> arb:
+    """The upper end of a ball, with all its bits."""
+    with precision(max(flint.ctx.prec, value.bits() + _OF_A_RADIUS)):
+        return value.upper()
+
+
 def power(base: Number, exponent: Number) -> Number:
     """``base`` to the ``exponent``, with 0⁰ = 1, and a real result or :class:`NotFinite`."""
     if isinstance(exponent, fmpq):
@@ -114,7 +128,7 @@ def integer_power(base: Number, exponent: int) -> Number:
         if base in (1, -1):
             return base if exponent % 2 else fmpq(1)
         bits = max(int(base.p).bit_length(), int(base.q).bit_length())
-        if bits * abs(exponent) <= _LONGEST:
+        if bits * abs(exponent) <= LONGEST:
             return base**exponent
         base = ball(base)
     elif exponent < 0 and base.contains(0):
@@ -199,6 +213,22 @@ def _factorial(value: Number) -> Number:
     return _finite((ball(value) + 1).gamma())
 
 
+def _harmonic(value: Number) -> Number:
+    if isinstance(value, fmpq) and value.q == 1:
+        whole = int(value.p)
+        if whole < 0:
+            raise NotFinite(f"the harmonic number of {value}")
+        if whole <= _MOST_ADDED:
+            return exact_harmonic(whole)
+    return _finite((ball(value) + 1).digamma() + arb.const_euler())
+
+
+@functools.cache
+def exact_harmonic(whole: int) -> fmpq:
+    """The harmonic number of an integer ≥ 0, exactly."""
+    return sum((fmpq(1, k) for k in range(1, whole + 1)), fmpq(0))
+
+
 def least(*values: Number) -> Number:
     """The least of several numbers; exact where all are."""
     if all(isinstance(value, fmpq) for value in values):
@@ -229,4 +259,5 @@ FUNCTIONS: dict[str, Callable[[Any], Number]] = {
     "cos": _zero_or(arb.cos),
     "atan": _zero_or(arb.atan),
     "factorial": _factorial,
+    "harmonic": _harmonic,
 }

@@ -6,7 +6,7 @@ import decimal
 
 from flint import arb, fmpq
 
-from theory.numbers.balls import Number
+from theory.numbers.balls import Number, lower, precision, upper
 
 
 def ends(value: Number, digits: int = 15) -> list[str]:
@@ -18,7 +18,7 @@ def ends(value: Number, digits: int = 15) -> list[str]:
     """
     if isinstance(value, fmpq):
         return [str(value), str(value)]
-    return [_decimal(value.lower(), digits, up=False), _decimal(value.upper(), digits, up=True)]
+    return [_decimal(lower(value), digits, up=False), _decimal(upper(value), digits, up=True)]
 
 
 def _decimal(exact: arb, digits: int, *, up: bool) -> str:
@@ -54,3 +54,18 @@ def shown(value: Number, digits: int = 8) -> str:
     if value != 0 and value.rel_accuracy_bits() < 3.4 * digits:
         return f"in {value.str(digits)}"
     return f"≈ {middle}"
+
+
+def digits_apart(value: Number, other: fmpq) -> int:
+    """How many digits tell a value from a rational that it is not, and a few more.
+
+    Example:
+      >>> digits_apart(arb(1) + arb(10) ** -20, fmpq(1))
+      24
+    """
+    with precision(4_096):
+        gap = abs(arb(value) - arb(other)).lower()
+        if not gap > 0:
+            return 0
+        size = arb.max(abs(arb(value)).upper(), arb(1)) / gap
+        return int(float((size.log() / arb(10).log()).upper())) + 4

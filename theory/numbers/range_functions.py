@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from flint import arb, fmpq
 
-from theory.numbers.balls import NotFinite, Undecided
+from theory.numbers.balls import FUNCTIONS, LONGEST, NotFinite, Undecided
 from theory.numbers.ranges import ZERO, Range, absolute, point, rational_above, rational_below
 
 
@@ -57,16 +57,21 @@ def _integer_power(base: Range, exponent: int) -> Range:
         return inverse(_integer_power(base, -exponent))
     if exponent == 1:
         return base
-    if exponent % 2 and not base.is_nonnegative():
-        return Range(
-            None if base.low is None else base.low**exponent,
-            None if base.high is None else base.high**exponent,
-            base.low_open,
-            base.high_open,
-        )
-    size = absolute(base)
-    low = fmpq(0) if size.low is None else size.low**exponent
-    return Range(low, None if size.high is None else size.high**exponent, size.low_open, size.high_open)
+    of = base if exponent % 2 and not base.is_nonnegative() else absolute(base)
+    low = None if of.low is None else _raised(of.low, exponent, up=False)
+    high = None if of.high is None else _raised(of.high, exponent, up=True)
+    # A power is 0 for 0 alone, also where rounding says so.
+    low_open = of.low_open or low is None or (low == 0 and of.low != 0)
+    return Range(low, high, low_open, of.high_open or high is None or (high == 0 and of.high != 0))
+
+
+def _raised(value: fmpq, exponent: int, *, up: bool) -> fmpq | None:
+    """A rational to a power ≥ 2, rounded outward where the result is long; None where it is beyond reason."""
+    bits = max(int(value.p).bit_length(), int(value.q).bit_length())
+    if value in (0, 1, -1) or bits * exponent <= LONGEST:
+        return value**exponent
+    raised = arb(value) ** exponent
+    return rational_above(raised) if up else rational_below(raised)
 
 
 def monotone(value: Range, function: Callable[[arb], arb], low: fmpq | None, high: fmpq | None) -> Range:
@@ -111,6 +116,19 @@ def floor(value: Range) -> Range:
     if high is not None and value.high_open and high == value.high:
         high -= 1
     return Range(low, high)
+
+
+def harmonic(value: Range) -> Range:
+    """The range of the harmonic number of x, for x ≥ 0, where it increases."""
+    if value.low is None or value.low < 0:
+        raise Undecided("the harmonic number of what may be negative")
+
+    def of(number: fmpq, *, upper: bool) -> fmpq | None:
+        known = FUNCTIONS["harmonic"](number)
+        return known if isinstance(known, fmpq) else rational_above(known) if upper else rational_below(known)
+
+    high = None if value.high is None else of(value.high, upper=True)
+    return Range(of(value.low, upper=False), high, value.low_open, value.high_open or high is None)
 
 
 def factorial(value: Range) -> Range:

@@ -12,7 +12,7 @@ from typing import Any
 
 from flint import arb, fmpq
 
-from theory.numbers.balls import Number, Undecided
+from theory.numbers.balls import Number, Undecided, lower, upper
 from theory.numbers.rationals import as_fmpq
 
 _TINY = 4_000  # exponents of two beyond which an endpoint is 0 or infinite
@@ -40,6 +40,12 @@ class Range:
     def whole(self) -> int | None:
         """The one number in it, where that is an integer."""
         return int(self.exact.p) if self.exact is not None and self.exact.q == 1 else None
+
+    def holds(self, value: fmpq) -> bool:
+        """Whether a number is in it."""
+        above = self.low is None or value > self.low or (value == self.low and not self.low_open)
+        below = self.high is None or value < self.high or (value == self.high and not self.high_open)
+        return above and below
 
     def is_positive(self) -> bool:
         """Whether every number in it is > 0."""
@@ -201,12 +207,12 @@ def _order(value: Any, is_open: bool) -> tuple[int, Any, bool]:
 
 def rational_below(value: arb) -> fmpq | None:
     """A rational that is at most every number of a ball, close to its lower end; None for -∞."""
-    return _dyadic(value.lower(), towards=-1)
+    return _dyadic(lower(value), towards=-1)
 
 
 def rational_above(value: arb) -> fmpq | None:
     """A rational that is at least every number of a ball, close to its upper end; None for ∞."""
-    return _dyadic(value.upper(), towards=1)
+    return _dyadic(upper(value), towards=1)
 
 
 def _dyadic(value: arb, towards: int) -> fmpq | None:

@@ -8,8 +8,8 @@ import mpmath
 import pytest
 from flint import arb
 
+from theory.analysis.expansions.growth_bounds import growth_bound
 from theory.analysis.expectation import Diverges, UnderLaw, expectation, moments
-from theory.analysis.growth_bounds import growth_bound
 from theory.analysis.pointwise import PointValues
 from theory.candidates.loading import loads
 from theory.laws.parsing import from_json, parse_law

@@ -175,7 +175,7 @@ def test_a_name_that_is_used_is_no_declaration():
     assert loads(HEAD + "law = 3\nDomain = (0, law)\ndomain = Domain\nC = 1 + 0 * tau").domain == (0, 3)
 
 
-@pytest.mark.parametrize("name", ["tau", "F", "mean", "F(τ)", "pi"])
+@pytest.mark.parametrize("name", ["tau", "F", "mean", "F(τ)", "pi", "τ", "π"])
 def test_no_parameter_has_a_name_of_the_checker(name):
     with pytest.raises(CandidateError, match="named by an identifier"):
         loads(HEAD + f"C = 1 + 0 * tau\nparameters = {{{name!r}: 1}}")

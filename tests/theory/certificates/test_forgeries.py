@@ -3,7 +3,8 @@
 import time
 
 import pytest
-from support.forged_certificates import BASES, FORGERIES, VARIANTS, altered, made, sealed
+from support.forged_certificates import BASES, FORGERIES, altered, made, sealed
+from support.varied_certificates import VARIANTS
 
 from theory.certificates.checker import check
 from theory.certificates.rejection import Rejected

@@ -1,5 +1,6 @@
 """Texts that are no certificates, or are made to hang what reads them: refused, in a short time and with a word."""
 
+import contextlib
 import json
 import os
 import time
@@ -8,7 +9,8 @@ import pytest
 from support.forged_certificates import altered, made, put, sealed
 
 from theory import check
-from theory.certificates import reading
+from theory.certificates import checker, reading
+from theory.certificates.rejection import Rejected
 from theory.laws import parsing
 from theory.laws.parsing import from_json
 
@@ -142,6 +144,8 @@ def test_no_law_of_a_certificate_makes_the_checker_read_a_file(base, tmp_path, m
 def test_a_claim_has_a_time_limit(base, tmp_path, capsys):
     data = altered(base, put("question.law", ["uniform", "0", "4999999"]))
     data["questions"], data["claims"] = data["questions"][:1], data["claims"][3:4]  # a mean, over five million points
+    steps = ["sum", ["number", "1"], ["modulo", ["tau"], ["number", "7"]]]  # which have no series
+    data["questions"][0]["formula"] = ["power", steps, ["number", "-1"]]
     data = sealed(data)
     path = tmp_path / "c.json"
     path.write_text(json.dumps(data))
@@ -150,3 +154,58 @@ def test_a_claim_has_a_time_limit(base, tmp_path, capsys):
     assert time.process_time() - started < 2
     assert "not verified within 0.3 s" in capsys.readouterr().out
     assert check.main([str(path), "--limit-s", "0"]) == 3
+
+
+def power(base, exponent):
+    return ["power", base, exponent]
+
+
+def nested(operation, depth):
+    formula = ["tau"]
+    for _ in range(depth):
+        formula = [*operation, formula]
+    return formula
+
+
+def squared(depth):
+    formula = ["sum", ["number", "1"], ["tau"]]
+    for _ in range(depth):
+        formula = power(formula, ["number", "2"])
+    return formula
+
+
+NINE = ["number", "9"]
+FORMULAS = {  # numbers that would fill the memory if they were computed exactly
+    "a tower of powers": power(NINE, power(NINE, power(NINE, NINE))),
+    "a high power": power(["sum", ["number", "1"], ["tau"]], ["number", "1000000000"]),
+    "a deep one": power(["sum", ["number", "1/3"], ["tau"]], ["number", "-1000000000000000000"]),
+    "squares of squares": squared(60),
+    "exponentials of exponentials": nested(["exp"], 150),
+    "factorials of factorials": nested(["factorial"], 20),
+    "a root of a long number": power(["number", "9" * 3_900], ["number", "1/1000000007"]),
+    "a remainder of a power": ["modulo", power(["number", "2"], ["tau"]), ["number", "1000000000000000001"]],
+}
+CLAIMS = [
+    ("defined", "PROVED", {"argument": "parts", "start": 4}),
+    (
+        "positive",
+        "PROVED",
+        {"mass": {"argument": "dominant term", "start": 64, "period": 1, "signs": [1], "share": "1"}},
+    ),
+    ("decreasing", "PROVED", {"tail": {"argument": "elasticity", "start": 64, "most": "0"}}),
+    ("decreasing", "PROVED", {"tail": {"argument": "composition", "start": 9}}),
+    ("decreasing", "REFUTED", {"tau": 10**39, "value": [None, "1"], "next": ["2", None]}),
+    ("magnitude", "PROVED", {"argument": "generating function"}),
+    ("moments", "REFUTED", {"diverges": {"of": "mean_square", "start": 4}}),
+]
+
+
+@pytest.mark.parametrize("formula", FORMULAS.values(), ids=FORMULAS)
+def test_a_formula_of_enormous_numbers_takes_no_longer(base, formula):
+    question = {**base["questions"][0], "formula": formula}
+    for condition, verdict, evidence in CLAIMS:
+        claim = {"question": 0, "condition": condition, "verdict": verdict, "evidence": evidence}
+        started = time.process_time()
+        with contextlib.suppress(Rejected):  # some may hold
+            checker.check(sealed({**base, "questions": [question], "claims": [claim]}))
+        assert time.process_time() - started < 2

@@ -8,6 +8,7 @@ from fractions import Fraction
 from flint import arb
 
 from theory.analysis.bounds_over import range_of
+from theory.analysis.expansions import signs
 from theory.analysis.setting import Setting
 from theory.formulas.formula import TAU, Formula, is_constant
 from theory.numbers import range_functions, ranges
@@ -33,6 +34,17 @@ class GrowthBound:
 def growth_bound(formula: Formula, setting: Setting, first: int) -> GrowthBound:
     """Bounds how fast a formula can grow over τ ≥ ``first``; :class:`Undecided` where no bound is found."""
     try:
+        return _by_parts(formula, setting, first)
+    except (Undecided, NotFinite) as error:
+        try:
+            scale, power, rate = signs.growth(formula, setting, first)
+        except ArithmeticError:
+            raise error from None
+        return GrowthBound(scale, as_fraction(power), rate)
+
+
+def _by_parts(formula: Formula, setting: Setting, first: int) -> GrowthBound:
+    try:
         bounds = ranges.absolute(range_of(formula, setting, first, None))
         if bounds.high is not None:
             return GrowthBound(arb(bounds.high))
@@ -42,29 +54,31 @@ def growth_bound(formula: Formula, setting: Setting, first: int) -> GrowthBound:
     if name == "tau":
         return GrowthBound(arb(1), Fraction(1))
     if name in ("sum", "min", "max", "product"):
-        total = growth_bound(parts[0], setting, first)
+        total = _by_parts(parts[0], setting, first)
         for part in parts[1:]:
-            other = growth_bound(part, setting, first)
+            other = _by_parts(part, setting, first)
             total = total * other if name == "product" else total + other
         return total
     if name == "modulo":
-        return growth_bound(parts[1], setting, first)
+        return _by_parts(parts[1], setting, first)
     if name in ("abs", "floor"):
-        inner = growth_bound(parts[0], setting, first)
+        inner = _by_parts(parts[0], setting, first)
         return inner + GrowthBound(arb(1)) if name == "floor" else inner
     if name == "where":
-        return growth_bound(parts[1], setting, first) + growth_bound(parts[2], setting, first)
+        return _by_parts(parts[1], setting, first) + _by_parts(parts[2], setting, first)
     if name == "log":
-        inner, least = growth_bound(parts[0], setting, first), range_of(parts[0], setting, first, None).low
+        inner, least = _by_parts(parts[0], setting, first), range_of(parts[0], setting, first, None).low
         if least is None or least <= 0:
             raise Undecided("how a logarithm grows")
         return inner + GrowthBound(abs(arb(least).log()).upper())  # |log x| is at most x, or |log| of the least x
+    if name == "harmonic" and range_of(parts[0], setting, first, None).is_nonnegative():
+        return GrowthBound(arb(2)) * _by_parts(parts[0], setting, first)  # concave, with the slope π²/6 at 0
     if name == "exp":
         return _exponential(_line(parts[0], setting, first))
     if name == "power" and is_constant(parts[1]):
         exponent = range_of(parts[1], setting, first, None).exact
         if exponent is not None and exponent > 0:
-            inner, to = growth_bound(parts[0], setting, first), as_fraction(exponent)
+            inner, to = _by_parts(parts[0], setting, first), as_fraction(exponent)
             return GrowthBound(inner.scale ** arb(exponent), inner.power * to, inner.rate * exponent)
     if name == "power" and is_constant(parts[0]):
         base = ranges.absolute(range_of(parts[0], setting, first, None))
