@@ -9,7 +9,9 @@ is printed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from theory.certificates.checker import LIMIT_S, Checked, check
@@ -17,6 +19,7 @@ from theory.certificates.questions import text_of
 from theory.certificates.reading import read
 from theory.certificates.rejection import Rejected
 from theory.command_line import add_parameter_options, candidate_and_laws
+from theory.decisions.time_limit import OutOfTime, limited
 from theory.exit_codes import BAD_INPUT, guarded
 
 READING_S = 20.0  # for reading a candidate
@@ -77,9 +80,9 @@ def main(arguments: list[str] | None = None) -> int:
         return BAD_INPUT
     if options.independent:
         if options.candidate is not None:
-            print("--independent: takes a certificate alone; without it, a file is compared", file=sys.stderr)
+            print(f"candidate {options.candidate}: --independent takes the certificate alone", file=sys.stderr)
             return BAD_INPUT
-        return _independent(path, data)
+        return _independent(path, data, options.limit_s)
     try:
         checked = check(data, limit_s=options.limit_s)
         _print(checked)
@@ -98,16 +101,25 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _independent(path: str, data: Any) -> int:
+def _independent(path: str, data: Any, limit_s: float) -> int:
     from theory.certificates.independent import report
 
     try:
-        text, contradicted = report(data)
+        text, contradicted = report(data, lambda: _in_time(limit_s))
     except (ValueError, TypeError, LookupError) as error:
         print(f"{path}: cannot be read: {error}", file=sys.stderr)
         return BAD_INPUT
     print(f"{path}: {text}")
     return 1 if contradicted else 0
+
+
+@contextlib.contextmanager
+def _in_time(limit_s: float) -> Iterator[None]:
+    try:
+        with limited(limit_s):
+            yield
+    except OutOfTime:
+        raise TimeoutError(f"not within {limit_s:g} s") from None
 
 
 def _require_about(checked: Checked, options: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -28,6 +28,7 @@ CONFIRMED, NOT_FOLLOWED, CONTRADICTED = "confirmed", "not followed", "contradict
 PROBES = (*range(12), 20, 50, 98, 99, 100, 101, 999, 1000, 4097, 10**5, 10**6 + 1, 10**9 + 1)
 SMALL_LAWS = (["constant", "0"], ["constant", "1"], ["constant", "20"], ["counts", [1, 1]], ["counts", [5, 0, 2]])
 FORMAT = "jasgd theory certificate 2"
+Limit = Callable[[], contextlib.AbstractContextManager[None]]
 MOMENTS = ("mean", "mean_square", "staleness_mean")  # E[C], E[C²], E[τC]
 
 
@@ -273,11 +274,12 @@ def judge(q: Question, claim: dict[str, Any]) -> tuple[str, str]:
     return CONFIRMED, ""
 
 
-def check(certificate: dict[str, Any]) -> list[tuple[str, str]]:
+def check(certificate: dict[str, Any], limit: Limit = contextlib.nullcontext) -> list[tuple[str, str]]:
     """What is said of each claim of a certificate, and why.
 
     Args:
       certificate: the JSON data of a certificate.
+      limit: gives a context for each claim, which may raise TimeoutError inside; such a claim is not followed.
 
     Returns:
       For each claim ``"confirmed"``, ``"not followed"`` or ``"contradicted"``, and the reason for the last two.
@@ -288,17 +290,19 @@ def check(certificate: dict[str, Any]) -> list[tuple[str, str]]:
     for claim in certificate["claims"]:
         place = claim["question"]
         try:
-            if place not in known:
-                known[place] = Question(certificate["questions"][place])
-            said.append(judge(known[place], claim))
-        except (ArithmeticError, ValueError, TypeError, LookupError, RecursionError) as error:
-            said.append((NOT_FOLLOWED, f"the question: {error}"))
+            with limit():
+                if place not in known:
+                    known[place] = Question(certificate["questions"][place])
+                answer = judge(known[place], claim)
+        except (ArithmeticError, ValueError, TypeError, LookupError, RecursionError, TimeoutError) as error:
+            answer = NOT_FOLLOWED, str(error)
+        said.append(answer)
     return said
 
 
-def report(certificate: dict[str, Any]) -> tuple[str, int]:
+def report(certificate: dict[str, Any], limit: Limit = contextlib.nullcontext) -> tuple[str, int]:
     """What is said of a certificate, as lines for people; and how many claims are contradicted."""
-    said = check(certificate)
+    said = check(certificate, limit)
     counts = {answer: sum(one == answer for one, _ in said) for answer in (CONFIRMED, NOT_FOLLOWED, CONTRADICTED)}
     lines = [f"of {len(said)} claims {', '.join(f'{count} {answer}' for answer, count in counts.items())}"]
     for (answer, why), claim in zip(said, certificate["claims"], strict=True):

@@ -168,3 +168,14 @@ def test_the_command_counts_and_has_a_code_for_contradictions(certificates, caps
     wrong.write_text("{}")
     assert check.main(["--independent", str(wrong)]) == 3
     assert check.main(["--independent", str(path), "my_fn.py"]) == 3
+
+
+def test_a_claim_that_takes_too_long_is_not_followed(certificates, capsys, monkeypatch):
+    def for_ever(*_):
+        while True:
+            pass
+
+    monkeypatch.setattr(independent, "prove", for_ever)
+    assert check.main(["--independent", "--limit-s", "0.05", str(certificates["bounded"])]) == 0
+    said = capsys.readouterr().out
+    assert said.count("not within 0.05 s") == said.count("PROVED under") > 2
