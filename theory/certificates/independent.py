@@ -99,13 +99,12 @@ def unit_mean(q: Question, g: tuple) -> None:
     q.settle(g, lambda look: True)
     if not moves(g) and q.value(g, 0).exact == 1:
         return
-    for factor in g[1:] if g[0] == "product" else ():  # a function over its own mean
+    factors = [settled(q, factor) for factor in g[1:]] if g[0] == "product" else []
+    for factor in factors:  # a function over its own mean
         if factor[0] == "power" and factor[1][0] == "mean" and factor[2] == ("number", -ONE):
-            inner, rest = factor[1][1], [repr(f) for f in g[1:] if f is not factor]
-            if (
-                sorted(rest) == sorted(map(repr, inner[1:] if inner[0] == "product" else [inner]))
-                and q.mean(inner).apart()
-            ):
+            inner, rest = factor[1][1], [repr(f) for f in factors if f is not factor]
+            same = sorted(map(repr, inner[1:] if inner[0] == "product" else [inner]))
+            if sorted(rest) == same and q.mean(inner).apart():
                 return
     if q.cdf == "mid" and not q.names & {"tau", "mean"}:  # E[F_mid] = 1/2: F = P[T' < T] + P[T' = T]/2 for a copy T'
         above, below = rational(in_place_of_f(g))
@@ -121,6 +120,14 @@ def unit_mean(q: Question, g: tuple) -> None:
         total += above[falling] * next(moments)
     if len(below) > 1 or total != below[0]:
         raise Open("no identity was found")
+
+
+def settled(q: Question, g: tuple) -> tuple:
+    """The case of a formula that is always the case."""
+    if g[0] == "where" and not moves(g[1]):
+        holds = q.holds(g[1], q.first, q.first)
+        return g if holds is None else g[2 if holds else 3]
+    return g
 
 
 def in_place_of_f(g: tuple) -> tuple:

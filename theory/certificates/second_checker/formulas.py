@@ -85,6 +85,11 @@ def _rational(g: tuple) -> tuple[list, list] | None:
         return None
 
 
+def is_rational(g: tuple) -> bool:
+    """Whether a formula is a quotient of two polynomials in τ."""
+    return _rational(g) is not None
+
+
 def rational(g: tuple) -> tuple[list, list]:
     """The formula as a quotient of two polynomials in τ."""
     found = _rational(g)

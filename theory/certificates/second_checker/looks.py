@@ -17,7 +17,20 @@ from typing import Any
 
 if __package__ == "second_checker":  # run as a plain file
     from second_checker.boxes import INF, ONE, OPERATIONS, ZERO, Box, Open, Undefined, absolute, box, pi, power  # pyrefly: ignore[missing-import]
-    from second_checker.formulas import ARITY, leaves, minus, parse, plus, put, rational, shifted, sign, times, whole  # pyrefly: ignore[missing-import]
+    from second_checker.formulas import (
+        ARITY,
+        is_rational,
+        leaves,
+        minus,
+        parse,
+        plus,
+        put,
+        rational,
+        shifted,
+        sign,
+        times,
+        whole,
+    )  # pyrefly: ignore[missing-import]
     from second_checker.laws import MOST, law_of  # pyrefly: ignore[missing-import]
 else:
     from theory.certificates.second_checker.boxes import (
@@ -35,6 +48,7 @@ else:
     )
     from theory.certificates.second_checker.formulas import (
         ARITY,
+        is_rational,
         leaves,
         minus,
         parse,
@@ -88,6 +102,10 @@ class Question:
                 except Undefined as error:  # the branch that is not the case may be
                     raise Open("a case that is not decided") from error
             return self.look(parts[1 if holds else 2], a, b)
+        quotients = [part for part in parts if is_rational(part)] if name == "product" and a != b else []
+        if 1 < len(quotients) < len(parts):
+            others = [part for part in parts if part not in quotients]
+            return self.look(("product", *others, ("product", *quotients)), a, b)
         if name == "power" and parts[0][0] == "number" and parts[0][1] < 0 and a != b and whole(parts[1]):
             size = power(box(-parts[0][1]), self.look(parts[1], a, b)[0])
             found: Look = size.hull(-size), False, False
@@ -205,9 +223,14 @@ class Question:
         return box(low, high, low == 0 and low_open and high > 0, high < 1 or low == 1 or not high_open)
 
     def mean(self, g: tuple) -> Box:
-        """E[g]; under every law it lies among the values, where these are bounded."""
+        """E[g], positive where g is; under every law it lies among the values, where these are bounded."""
         if self.law is not None:
-            return self.moment(g, 0)
+            found = self.moment(g, 0)
+            if not found.apart():
+                with contextlib.suppress(Open), self.where_mass_is():
+                    self.cover(g, lambda look: look[0].above(True), self.first)
+                    found = Box((ZERO, True), found.high)  # a mean of what is positive
+            return found
         if g not in self.known:
             self.known[g] = self.reach(g, self.first, on_support=True)
         return self.known[g]
