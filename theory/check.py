@@ -9,7 +9,10 @@ is printed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 from theory.certificates.checker import LIMIT_S, Checked, check
 from theory.certificates.distortions.questions import text_of_distortion
@@ -17,6 +20,7 @@ from theory.certificates.questions import text_of
 from theory.certificates.reading import read
 from theory.certificates.rejection import Rejected
 from theory.command_line import add_parameter_options, candidates_and_laws
+from theory.decisions.time_limit import OutOfTime, limited
 from theory.distortions.question import DistortionQuestion
 from theory.exit_codes import BAD_INPUT, guarded
 
@@ -46,6 +50,12 @@ def parser() -> argparse.ArgumentParser:
     )
     add_parameter_options(command)
     command.add_argument(
+        "--independent",
+        action="store_true",
+        help="ask the second checker instead, which shares nothing with the prover: how many claims it confirms, does "
+        "not follow, or contradicts; exit code 1 where it contradicts one",
+    )
+    command.add_argument(
         "--limit-s",
         type=float,
         default=LIMIT_S,
@@ -70,6 +80,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, ValueError, MemoryError) as error:
         print(f"{path}: cannot be read: {error}", file=sys.stderr)
         return BAD_INPUT
+    if options.independent:
+        if options.candidate is not None:
+            print(f"candidate {options.candidate}: --independent takes the certificate alone", file=sys.stderr)
+            return BAD_INPUT
+        return _independent(path, data, options.limit_s)
     try:
         checked = check(data, limit_s=options.limit_s)
         _print(checked)
@@ -86,6 +101,27 @@ def main(arguments: list[str] | None = None) -> int:
         return BAD_INPUT
     print(f"{path}: {len(checked)} claims verified{about}")
     return 0
+
+
+def _independent(path: str, data: Any, limit_s: float) -> int:
+    from theory.certificates.independent import report
+
+    try:
+        text, contradicted = report(data, lambda: _in_time(limit_s))
+    except (ValueError, TypeError, LookupError) as error:
+        print(f"{path}: cannot be read: {error}", file=sys.stderr)
+        return BAD_INPUT
+    print(f"{path}: {text}")
+    return 1 if contradicted else 0
+
+
+@contextlib.contextmanager
+def _in_time(limit_s: float) -> Iterator[None]:
+    try:
+        with limited(limit_s):
+            yield
+    except OutOfTime:
+        raise TimeoutError(f"not within {limit_s:g} s") from None
 
 
 def _require_about(checked: Checked, options: argparse.Namespace) -> None:

@@ -99,7 +99,8 @@ def require_kept(divisors: Collection[Any], expression: Any) -> None:
     Raises:
       Untranslatable: with the divisor.
     """
-    below = set(_divided_by(expression))
+    # A base with an exponent that may be negative has been divided by as well, and is there.
+    below = set(_divided_by(expression)) | {power.base for power in expression.atoms(sympy.Pow)}
     for divisor in list(dict.fromkeys(divisors))[:MOST]:
         for factor in sympy.Mul.make_args(divisor):
             base: Any = sympy.sympify(factor).as_base_exp()[0]

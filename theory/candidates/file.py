@@ -202,6 +202,8 @@ def _checked(value: Any, line: int, what: str, of: str = "tau") -> tuple[Any, in
         better = ""
         if callable(value) and what == "C":
             better = "; a function is named step_size"
+        elif hasattr(value, "dtype"):
+            better = "; functions of arrays take no symbols, those of sympy do: sympy.Piecewise for where"
         elif isinstance(value, (sympy.logic.boolalg.Boolean, bool)):
             better = "; a condition chooses in sympy.Piecewise((value, condition), (value, True))"
         raise CandidateError(f"{what} must be a SymPy expression of {of}, got {type(value).__name__}{better}", line)

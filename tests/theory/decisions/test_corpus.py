@@ -8,7 +8,7 @@ A row has a name, the candidate, a word on why, and for each law six letters: wh
 import json
 
 import pytest
-from support.certified_reports import not_certified
+from support.certified_reports import not_certified, share_confirmed
 
 from theory.candidates.loading import loads
 from theory.decisions.conditions import CONDITIONS
@@ -18,6 +18,7 @@ from theory.laws.parsing import from_json, parse_law
 HEAD = "from sympy import *\nfrom theory import tau\n"
 LETTERS = {"PROVED": "P", "REFUTED": "R", "UNKNOWN": "?"}
 LEAST_DECIDED = 0.9
+LEAST_CONFIRMED = {True: 0.95, False: 0.96}  # by the second checker: of claims about every law, and of the others
 
 CORPUS = [
     # What SymPy and mpmath say wrongly, or not at all.
@@ -256,3 +257,10 @@ def test_nine_in_ten_are_decided(record_property, capsys):
     with capsys.disabled():
         print(f"\n{len(cells) - len(undecided)} of {len(cells)} decided; undecided:\n  " + "\n  ".join(undecided))
     assert 1 - len(undecided) / len(cells) >= LEAST_DECIDED
+
+
+@pytest.mark.parametrize("about_every_law", LEAST_CONFIRMED)
+def test_nearly_all_claims_are_confirmed_by_the_second_checker(about_every_law):
+    for name, source, law, _ in CASES:
+        findings(name, source, law)
+    assert share_confirmed(about_every_law) >= LEAST_CONFIRMED[about_every_law]
