@@ -5,14 +5,16 @@ A row has a name, the candidate, a word on why, and for each law six letters: wh
 ``every`` stands for every law. UNKNOWN is allowed anywhere, and counted.
 """
 
+import functools
 import json
 
 import pytest
 from support.certified_reports import not_certified, share_confirmed
 
 from theory.candidates.loading import loads
+from theory.certificates import independent
 from theory.decisions.conditions import CONDITIONS
-from theory.decisions.decision import decide
+from theory.decisions.decision import decide, question_about
 from theory.laws.parsing import from_json, parse_law
 
 HEAD = "from sympy import *\nfrom theory import tau\n"
@@ -230,10 +232,15 @@ def law_of(spec):
     return from_json(["counts", json.loads(spec[7:])]) if spec.startswith("counts:") else parse_law(spec)
 
 
+@functools.cache
+def candidate(source):
+    return loads(HEAD + source)
+
+
 def findings(name, source, law):
     """For each condition the verdict's letter and the reason; computed once."""
     if (name, law) not in seen:
-        report = decide(loads(HEAD + source), [] if law == "every" else [law_of(law)], limit_s=3)
+        report = decide(candidate(source), [] if law == "every" else [law_of(law)], limit_s=3)
         uncertified[name, law] = not_certified(report)
         seen[name, law] = [(LETTERS[report[c].verdict.value], c, report[c].because) for c in CONDITIONS]
     return seen[name, law]
@@ -264,3 +271,15 @@ def test_nearly_all_claims_are_confirmed_by_the_second_checker(about_every_law):
     for name, source, law, _ in CASES:
         findings(name, source, law)
     assert share_confirmed(about_every_law) >= LEAST_CONFIRMED[about_every_law]
+
+
+def test_what_is_false_is_confirmed_by_no_argument_of_the_second_checker(monkeypatch):
+    monkeypatch.setattr(independent, "probe", lambda *_: None)  # which would find most of it before
+    wrong = []
+    for name, source, law, truth in CASES:
+        if law == "every":
+            question = independent.Question(question_about(candidate(source), None).to_json())
+            for condition in [condition for condition, true in zip(CONDITIONS, truth, strict=True) if true == "R"]:
+                claim = {"condition": condition, "verdict": "PROVED", "evidence": {}}
+                wrong += [(name, condition)] * (independent.judge(question, claim)[0] == independent.CONFIRMED)
+    assert wrong == []

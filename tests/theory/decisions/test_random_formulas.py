@@ -12,8 +12,10 @@ import pytest
 import sympy
 
 from theory.candidates.candidate import Candidate
+from theory.certificates import independent
 from theory.decisions.decision import decide
 from theory.formulas.from_sympy import tau, translated
+from theory.formulas.writing import to_json
 from theory.laws.parsing import from_json, parse_law
 
 DIGITS = 60
@@ -102,6 +104,26 @@ def contradictions(verdicts, value):
         "amplitude": [t for t, v in known.items() if abs(v - 1) > 1 + slack],
     }
     return {name: staleness[:3] for name, staleness in denied.items() if staleness and verdicts[name] == "PROVED"}
+
+
+@pytest.mark.parametrize("first", range(1000, 1120, 40))
+def test_the_second_checker_confirms_nothing_that_values_deny(monkeypatch, first):
+    monkeypatch.setattr(independent, "probe", lambda *_: None)  # its arguments alone have to be sound
+    confirmed = 0
+    for expression, function in candidates(first, 40):
+        data = {"formula": to_json(translated(expression)), "cdf": "mid", "domain": [0, None], "amplitude": "1"}
+        question = independent.Question({**data, "parameters": {}, "law": None})
+        said = {}
+        for name in ("defined", "positive", "decreasing", "amplitude"):
+            claim = {"condition": name, "verdict": "PROVED", "evidence": {}}
+            said[name] = "PROVED" if independent.judge(question, claim)[0] == independent.CONFIRMED else "UNKNOWN"
+        confirmed += list(said.values()).count("PROVED")
+        value = values(function)
+        for t in [t for t, v in value.items() if v is None]:
+            if is_finite(expression, t):
+                del value[t]
+        assert not contradictions(said, value), expression
+    assert confirmed > 40
 
 
 @pytest.mark.parametrize("first", range(0, 120, 20))

@@ -17,7 +17,7 @@ from typing import Any
 
 if __package__ == "second_checker":  # run as a plain file
     from second_checker.boxes import INF, ONE, OPERATIONS, ZERO, Box, Open, Undefined, absolute, box, pi, power  # pyrefly: ignore[missing-import]
-    from second_checker.formulas import (
+    from second_checker.formulas import (  # pyrefly: ignore[missing-import]
         ARITY,
         is_rational,
         leaves,
@@ -30,7 +30,7 @@ if __package__ == "second_checker":  # run as a plain file
         sign,
         times,
         whole,
-    )  # pyrefly: ignore[missing-import]
+    )
     from second_checker.laws import MOST, law_of  # pyrefly: ignore[missing-import]
 else:
     from theory.certificates.second_checker.boxes import (
