@@ -1,7 +1,7 @@
 """False and true variants of certificates: each is sealed again with the hash that fits, as an adversary would do.
 
 ``BASES`` are candidates whose certificates are altered; ``FORGERIES`` are alterations after which a claim is false, or
-not shown. Those after which every claim is still true and shown are in ``varied_certificates``.
+not shown; ``VARIANTS`` are alterations after which every claim is still true and shown.
 """
 
 import copy
@@ -27,7 +27,6 @@ BASES = {
     "open, rising": ("b = Symbol('b')\nC = 1 + b * tau\nparameters = {'b': (0, 1)}", None),
     "parity": ("C = 1 / (1 + tau) + (-1) ** tau / (10 * (1 + tau) ** 3)", None),
     "logarithm": ("C = log(2 + tau) / (1 + tau)", None),
-    "root of a logarithm": ("C = sqrt(log(2 + tau)) / (1 + tau)", None),
     "difference of roots": ("C = sqrt(tau + 1) - sqrt(tau)", None),
     "line": ("C = 1 - tau / 100000\ndomain = (0, 99999)", None),
     "hump": ("C = tau**2 * exp(-tau)", "poisson:8"),
@@ -285,41 +284,6 @@ FORGERIES: list[tuple[str, str, Alteration]] = [
             "moments", argument="falls", above=BOUNDS, falls={"argument": "elasticity", "start": 1, "most": "-0.1"}
         ),
     ),
-    ("a fall from too early on", "root of a logarithm", put("moments.falls.start", 0)),
-    # Expansions, bounds of a domain with an end, and repairs.
-    ("an expansion from before 2 on", "difference of roots", put("positive.mass.start", 1)),
-    ("an expansion of what has none", "TAIL, every law", put("positive.mass", {"argument": "expansion", "start": 4})),
-    ("an expansion with a period", "difference of roots", put("positive.mass.period", 0)),
-    ("steps that rise", "linear", verdict("decreasing", tail={"argument": "steps", "start": 4})),
-    ("ratios that rise", "linear", verdict("decreasing", tail={"argument": "ratios", "start": 4})),
-    ("steps from too early on", "difference of roots", put("decreasing.tail.start", 1)),
-    ("bounds up to before the end", "line", put("positive.mass.last", 99998)),
-    ("bounds up to beyond the end", "line", put("positive.mass.last", 100000)),
-    (
-        "bounds up to an end that is not there",
-        "inverse, every law",
-        put("positive.mass", {"argument": "bounds up to", "start": 0, "last": 9, "least": "0", "open": True}),
-    ),
-    ("bounds up to that do not hold", "line", put("positive.mass.least", "1/2")),
-    (
-        "a repair of what is none",
-        "difference of roots",
-        evidence(
-            "positive",
-            scaled={
-                "defined": {"argument": "bounds", "start": 0},
-                "positive": {"mass": {"argument": "expansion", "start": 2}},
-                "moments": {"argument": "bounds", "start": 4, "most": "1"},
-            },
-        ),
-    ),
-    ("a repair without moments", "difference of roots", put("claims.7.evidence.scaled.moments", NOTHING)),
-    (
-        "a repair of what may not be positive",
-        "difference of roots",
-        put("claims.7.evidence.scaled.positive.mass.start", 1),
-    ),
-    ("a repair that keeps the amplitude", "difference of roots", put("claims.7.condition", "amplitude")),
     # Counterexamples.
     ("a value that does not refute", "hump", evidence("positive", tau=0, value=["0", "1"])),
     ("a value that is not taken", "hump", evidence("positive", tau=0, value=["-2", "-1"])),
@@ -369,4 +333,61 @@ FORGERIES: list[tuple[str, str, Alteration]] = [
     ("a format to come", "inverse", put("file.format", "jasgd theory certificate 3")),
     ("versions that are numbers", "inverse", put("file.versions.jasgd", 1)),
     ("too many claims", "inverse", put("file.claims", [{}] * 1_001)),
+]
+#: What was done, the base, and the alteration; all is as true as before.
+VARIANTS: list[tuple[str, str, Alteration]] = [
+    ("a later start of a composition", "inverse", put("decreasing.tail.start", 17)),
+    ("a later start than the first", "steps", put("decreasing.tail.start", 77)),
+    ("an earlier start that holds as well", "steps", put("decreasing.tail.start", 9)),
+    ("a later start of bounds", "inverse", put("defined.start", 5)),
+    ("a later start of a dominant term", "parity", put("positive.mass.start", 100)),
+    (
+        "a multiple of the period",
+        "parity",
+        put(
+            "decreasing.tail",
+            {"argument": "dominant term", "start": 64, "period": 4, "signs": [1, 1, 1, 1], "share": "0.95"},
+        ),
+    ),
+    ("a later start of an elasticity", "logarithm", put("decreasing.tail.start", 7)),
+    ("a later start of what rises", "logarithm", put("amplitude.above.start", 9)),
+    ("each part by itself", "inverse", put("defined.argument", "parts")),
+    ("every point of a bounded domain", "bounded", put("defined.start", 5)),
+    (
+        "another argument that holds",
+        "logarithm",
+        put("amplitude.above", {"argument": "monotone", "start": 5, "falls": "elasticity"}),
+    ),
+    ("mass looked at point by point", "steps", put("positive.mass", None)),
+    ("a smaller bound that decides", "steps", put("positive.elsewhere.least", "0.25")),
+    ("a bound that is said to be left out", "steps", put("amplitude.above.least", "0.99")),
+    ("a larger share", "parity", put("decreasing.tail.share", "999/1000")),
+    ("a larger elasticity", "logarithm", put("decreasing.tail.most", "-1e-1")),
+    ("a larger bound", "TAIL, every law", put("moments.most", "100")),
+    (
+        "a fall in place of a bound",
+        "logarithm",
+        evidence(
+            "moments", argument="falls", above=BOUNDS, falls={"argument": "elasticity", "start": 4, "most": "-0.1"}
+        ),
+    ),
+    ("a bound from later on", "inverse, every law", put("moments.start", 3)),
+    ("a wider supremum", "steps", put("amplitude.sup", {"least": "1/4", "at": 12, "most": "3/4", "start": 20})),
+    ("no supremum", "inverse", put("amplitude.sup", NOTHING)),
+    ("a wider mean", "inverse", evidence("magnitude", mean=["0.1", "0.2"])),
+    ("a mean without a lower bound", "inverse", evidence("magnitude", mean=[None, "1/2"])),
+    ("wider moments", "inverse", put("moments.mean_square", ["-1", "1E+3"])),
+    ("a value of either kind of number", "linear", put("amplitude.value", ["3.0", "6/2"])),
+    ("a wider value", "linear", put("amplitude.value", ["2.5", None])),
+    ("a counterexample elsewhere", "linear", evidence("amplitude", tau=7, value=["7", "7"])),
+    ("neighbours elsewhere", "linear", evidence("decreasing", tau=9, value=[None, "9.1"], next=["9.9", "11"])),
+    ("a law elsewhere", "linear", evidence("magnitude", law=["uniform", "1", "4"], mean=["2.4", "2.6"])),
+    ("other values of the parameters", "open, rising", put("magnitude.parameters.b", "1/2")),
+    ("a negative value and its wider enclosure", "hump", put("positive.value", [None, "0"])),
+    ("a moment that diverges from later on", "too fast", put("moments.diverges", {"of": "mean_square", "start": 3})),
+    ("unbounded from later on", "linear", put("moments.unbounded.start", 100)),
+    ("other versions", "inverse", put("file.versions.sympy", "0")),
+    ("another copy of the source", "inverse", put("file.candidate.source", "C = 1")),
+    ("claims in another order", "inverse", lambda data: data["claims"].reverse()),
+    ("fewer claims", "inverse", without("moments")),
 ]

@@ -67,7 +67,7 @@ def long_sum(formula: Formula, setting: Setting, support: range, terms: Terms) -
       >>> from theory.formulas.formula import ONE, TAU, add, divide
       >>> harmonic, = long_sum(divide(ONE, add(ONE, TAU)), UnderLaw(), range(10**6), [lambda value, tau: value])
       >>> harmonic.str(12, radius=False)
-      '14.3927267229'
+      '14.392726723'
     """
     value_at = compiled(formula, setting)
     totals = [arb(0) for _ in terms]

@@ -60,7 +60,7 @@ def digits_apart(value: Number, other: fmpq) -> int:
     """How many digits tell a value from a rational that it is not, and a few more.
 
     Example:
-      >>> digits_apart(arb(1) + arb(10) ** -20, fmpq(1))
+      >>> digits_apart(fmpq(10**20 + 1, 10**20), fmpq(1))
       24
     """
     with precision(4_096):

@@ -24,7 +24,7 @@ OTHERS = {  # what was changed, and the field that is named
     "a term that nearly vanishes": ("b / (1 + tau)", "b / (1 + tau) + Rational(1, 10**30)", "the formula"),
     "another range": ("(0, 1)", "(0, 2)", "the parameters"),
     "another parameter": ("'b'", "'c'", "the formula"),
-    "a parameter that is fixed": ("(0, 1)", "1/2", "the formula"),
+    "a parameter that is fixed": ("(0, 1)", "1/2", "question 0: the "),
     "another law": ("'poisson:8'", "'poisson:9'", "the law is ['poisson', '8']"),
     "fewer laws": (", 'constant:3'", "", "the law is ['constant', '3']"),
     "a larger amplitude": ("parameters =", "amplitude = 2\nparameters =", "the amplitude is 1"),
