@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.forged_certificates import BASES, altered, made
-from support.varied_certificates import VARIANTS
+from support.forged_certificates import BASES, VARIANTS, altered, made
 
 from theory import check
 from theory.candidates.loading import loads
