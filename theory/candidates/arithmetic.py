@@ -34,16 +34,20 @@ def names(dividing: Callable[[Any], None]) -> dict[str, Any]:
         dividing(right)
         return _quotient(left, right)
 
-    def power(base: Any, exponent: Any) -> Any:
-        if not (isinstance(exponent, int) and exponent >= 0):
-            dividing(base)
-        return _power(base, exponent)
+    def power(base: Any, exponent: Any, of: Callable[[Any, Any], Any] = _power) -> Any:
+        raised = of(base, exponent)
+        # A power with an exponent that may be negative divides by the power with the opposite one.
+        if isinstance(raised, sympy.Expr) and not sympy.sympify(exponent).is_nonnegative:
+            dividing(1 / raised)
+        return raised
 
     def in_place(how: str, left: Any, right: Any) -> Any:
         if type(left) is type(right) is int:
             return quotient(left, right) if how == "Div" else power(left, right)
-        dividing(right if how == "Div" else left)
-        return operator.itruediv(left, right) if how == "Div" else operator.ipow(left, right)
+        if how == "Pow":
+            return power(left, right, operator.ipow)
+        dividing(right)
+        return operator.itruediv(left, right)
 
     def item(how: str, container: Any, index: Any, right: Any) -> None:
         container[index] = in_place(how, container[index], right)

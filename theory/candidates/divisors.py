@@ -17,7 +17,7 @@ from theory.formulas.formula import Domain
 from theory.formulas.from_sympy import Untranslatable, share, tau, translated
 from theory.numbers.ranges import Range
 
-MOST = 64  # numbers of a file, and divisors, that are looked at
+MOST = 64  # numbers of a file, and divisors whose roots are sought
 _LARGEST = 10**15  # where a file's own numbers are read at, at the farthest
 _HIGHEST_DEGREE, _MOST_BITS = 20, 4_000
 _OPERATIONS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -46,10 +46,11 @@ def roots(divisors: Iterable[Any]) -> tuple[list[int], bool]:
     different = list(dict.fromkeys(divisors))
     is_all = len(different) <= MOST
     for divisor in different[:MOST]:
-        if divisor.is_zero is not False:
-            of_one = _roots(divisor)
-            is_all = is_all and of_one is not None
-            found += [root for root in of_one or () if root >= 0]
+        for base, _ in _factors(divisor):
+            if base.is_zero is not False:
+                of_one = _roots(base)
+                is_all = is_all and of_one is not None
+                found += [root for root in of_one or () if root >= 0]
     return sorted(set(found)), is_all
 
 
@@ -79,44 +80,77 @@ def unsettled(
     divisors: Collection[Any], expression: Any, parameters: Mapping[str, Range], domain: Domain
 ) -> Any | None:
     """A divisor with parameters that SymPy has cancelled, and that is not shown to be other than 0; None for none."""
-    below = set(_divided_by(expression))
-    for divisor in list(dict.fromkeys(divisors))[:MOST]:
-        for factor in sympy.Mul.make_args(divisor):
-            base: Any = sympy.sympify(factor).as_base_exp()[0]
+    known = _Known(expression, parameters)
+    for divisor in dict.fromkeys(divisors):
+        for base, exponent in _factors(divisor):
             is_open = {s.name for s in base.free_symbols} & set(parameters)
-            if is_open and base not in below and factor not in below and not _is_never_zero(base, parameters, domain):
+            if is_open and not known.keeps(base, exponent) and not _is_never_zero(base, parameters, domain):
                 return divisor
     return None
 
 
-def require_kept(divisors: Collection[Any], expression: Any) -> None:
+def require_kept(divisors: Collection[Any], expression: Any, parameters: Mapping[str, Range]) -> None:
     """Refuses a distortion that divides by something of its argument which SymPy has cancelled: it may be 0 anywhere.
 
     Args:
       divisors: what a file divides by.
       expression: what became of it.
+      parameters: the range of each.
 
     Raises:
       Untranslatable: with the divisor.
     """
-    # A base with an exponent that may be negative has been divided by as well, and is there.
-    below = set(_divided_by(expression)) | {power.base for power in expression.atoms(sympy.Pow)}
-    for divisor in list(dict.fromkeys(divisors))[:MOST]:
-        for factor in sympy.Mul.make_args(divisor):
-            base: Any = sympy.sympify(factor).as_base_exp()[0]
-            if share in base.free_symbols and base not in below and factor not in below and not base.is_positive:
+    known = _Known(expression, parameters)
+    for divisor in dict.fromkeys(divisors):
+        for base, exponent in _factors(divisor):
+            if share in base.free_symbols and not base.is_positive and not known.keeps(base, exponent):
                 raise Untranslatable(f"it divides by {divisor}, which may be 0, and which SymPy has cancelled")
 
 
-def _divided_by(expression: Any) -> Iterator[Any]:
-    """What an expression divides by wherever it is evaluated, so not within its cases."""
+class _Known:
+    """What an expression still divides by, so that it has no value either where a file divides by 0."""
+
+    def __init__(self, expression: Any, parameters: Mapping[str, Range]) -> None:
+        self._parameters = parameters
+        self._exponents: dict[Any, list[Any]] = {}
+        for power in _powers(expression):
+            self._exponents.setdefault(power.base, []).append(power.exp)
+
+    def keeps(self, base: Any, exponent: Any) -> bool:
+        """Whether a division by a power of a base is none, or something else has no value wherever the base is 0."""
+        if self._range(exponent, Range.is_nonpositive):
+            return True
+        return any(
+            self._range(left, Range.is_negative) or ((ratio := left / exponent).is_Rational and ratio < 0)
+            for left in self._exponents.get(base, ())
+        )
+
+    def _range(self, exponent: Any, has: Callable[[Range], bool]) -> bool:
+        """Whether an exponent is shown to be in a range with some property."""
+        try:
+            formula = translated(exponent, frozenset(self._parameters))
+            return has(range_of(formula, UnderLaw(dict(self._parameters)), 0, None))
+        except (Untranslatable, ArithmeticError, RecursionError, KeyError):
+            return False
+
+
+def _factors(divisor: Any) -> Iterator[tuple[Any, Any]]:
+    """The base and the exponent of each factor in which τ, u or a parameter occurs."""
+    for factor in sympy.Mul.make_args(divisor):
+        base, exponent = sympy.sympify(factor).as_base_exp()
+        if base.free_symbols:
+            yield base, exponent
+
+
+def _powers(expression: Any) -> Iterator[Any]:
+    """The powers that an expression has wherever it is evaluated, so not within its cases."""
     waiting = [expression]
     while waiting:
         part = waiting.pop()
         if isinstance(part, sympy.Piecewise):
             continue
-        if isinstance(part, sympy.Pow) and part.exp.could_extract_minus_sign():
-            yield part.base
+        if isinstance(part, sympy.Pow):
+            yield part
         waiting.extend(part.args)
 
 

@@ -57,8 +57,8 @@ def loads(source: str, name: str = "candidate.py") -> Candidate:
     return candidate
 
 
-def _read(source: str, name: str) -> Candidate:
-    """Reads a candidate; its errors do not name the file yet."""
+def _read(source: str, name: str, values_given: Mapping[str, Range] | None = None) -> Candidate:
+    """Reads a candidate, for other ranges of its parameters where some are given; its errors do not name the file."""
     divisors: list[Any] = []
     runs = 0
 
@@ -66,11 +66,12 @@ def _read(source: str, name: str) -> Candidate:
         nonlocal runs
         runs += 1
         dividing = divisors.append
+        is_first = runs == 1 and values_given is None
         values = (
-            run(source, name, dividing=dividing) if runs == 1 else quietly(lambda: run(source, name, dividing=dividing))
+            run(source, name, dividing=dividing) if is_first else quietly(lambda: run(source, name, dividing=dividing))
         )
         refuse_misspelt(source)
-        parameters = parameters_of(values.get("parameters", {}))
+        parameters = {**parameters_of(values.get("parameters", {})), **(values_given or {})}
         read = distortion_of if "distortion" in values else expression_of
         return _Run(values, parameters, *read(values, name, source, parameters))
 
@@ -93,7 +94,7 @@ def _read(source: str, name: str) -> Candidate:
     try:
         formula = translated(expression, frozenset(parameters))
         if is_distortion:
-            require_kept(dividing, expression)
+            require_kept(dividing, expression, parameters)
             _read_distortion_again(source, name, formula, parameters)
         else:
             if (divisor := unsettled(dividing, expression, parameters, domain)) is not None:
@@ -165,20 +166,16 @@ def with_parameters(candidate: Candidate, values: Mapping[str, Range]) -> Candid
     for name, known in values.items():
         require_assumptions(name, candidate.assumptions.get(name, {}), known)
     changed = candidate.with_parameters(values)
-    formula = changed.distortion if changed.is_distortion else changed.formula
-    if formula is None or not changed.is_file:
+    if not changed.is_file:
         return changed
+    # What a file divides by may be 0 in these ranges, and not in its own.
     try:
-        if changed.is_distortion:
-            _read_distortion_again(changed.source, changed.name, formula, changed.parameters)
-            return changed
-        places = own_numbers(changed.source, changed.domain)
-        found = difference(changed.source, changed.name, formula, changed.parameters, changed.domain, places)
-        if found is not None:
-            raise Untranslatable(found.text)
-    except Untranslatable as error:
-        return dataclasses.replace(changed, formula=None, distortion=None, untranslatable=str(error))
-    return changed
+        read = _read(changed.source, changed.name, changed.parameters)
+    except CandidateError as error:
+        raise error.within(changed.name) from error
+    return dataclasses.replace(
+        changed, formula=read.formula, distortion=read.distortion, untranslatable=read.untranslatable
+    )
 
 
 def _refuse_unknown_symbols(

@@ -5,6 +5,7 @@ import math
 from fractions import Fraction
 
 import pytest
+from flint import fmpq
 
 from theory.candidates import second_reading
 from theory.candidates.candidate import CandidateError
@@ -13,6 +14,7 @@ from theory.decisions.decision import decide
 from theory.formulas.formula import TAU, F, Formula, add, divide, number, subtract
 from theory.laws.parsing import parse_law
 from theory.numbers import ranges
+from theory.numbers.ranges import Range
 
 HEAD = "from sympy import *\nfrom theory import tau\n"
 
@@ -163,6 +165,46 @@ def test_assumptions_hold_for_what_the_command_line_sets():
     assert with_parameters(candidate, {"b": ranges.point(3)}).formula is not None
     with pytest.raises(CandidateError, match="declared positive"):
         with_parameters(candidate, {"b": ranges.point(-3)})
+
+
+SEVENTH = "(u - Rational(1, 7))"  # no share that a distortion is read at
+
+
+@pytest.mark.parametrize(
+    "distortion",
+    [
+        f"u * {SEVENTH} / {SEVENTH} + Piecewise((1 / {SEVENTH}, u > 2), (0, True))",  # a case that never holds
+        f"u + {SEVENTH}**3 / {SEVENTH} / 100",  # a square is left, which divides by nothing
+        f"u + Abs({SEVENTH})**(2 * b) / Abs({SEVENTH})**b / 100",
+    ],
+)
+def test_a_power_that_is_left_is_no_division_that_was_cancelled(distortion):
+    source = f"def distortion(u, b):\n    return {distortion}\nparameters = {{'b': '[1, 2]'}}"
+    assert set(verdicts(source).values()) == {"UNKNOWN"}
+
+
+def test_no_divisor_is_left_out_among_many():
+    source = f"def distortion(u):\n    x = [1 / (u + k) for k in range(1, 99)]\n    return u * {SEVENTH} / {SEVENTH}"
+    assert not loads(HEAD + source).is_readable
+
+
+@pytest.mark.parametrize("g", ["u**b", "1 - (1 - u**b)**(2 * b)", "u**b / (u**b + (1 - u)**b)", "u**(1 / b)"])
+def test_powers_of_the_argument_are_read(g):
+    source = f"def distortion(u, b):\n    return {g}\nparameters = {{'b': '[1, 2]'}}"
+    assert loads(HEAD + source).distortion is not None
+
+
+def test_what_is_raised_to_the_staleness_divides_by_nothing():
+    candidate = loads(HEAD + "C = (1 - Symbol('b'))**tau\nparameters = {'b': '[0, 1]'}")
+    assert candidate.formula is not None
+    assert with_parameters(candidate, {"b": ranges.point(1)}).formula is not None
+
+
+def test_what_a_file_divides_by_is_looked_at_in_the_range_that_is_set():
+    source = "a = Symbol('a', real=True)\nC = (tau - a) / (tau - a)\ndomain = (0, 10)\nparameters = {'a': (20, 30)}"
+    candidate = loads(HEAD + source)
+    assert candidate.is_readable  # never 0 in the file's own range
+    assert not with_parameters(candidate, {"a": Range(fmpq(26, 5), fmpq(61, 10))}).is_readable  # 0/0 for a = τ = 6
 
 
 @pytest.mark.parametrize("name", ["distributions", "Domain", "laws", "params", "amplitudes", "CDF", "stepsize"])
