@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import decimal
 from collections.abc import Iterable
 from fractions import Fraction
+
+_FEWEST, _MOST = 4, 15  # digits of a number for people; a float has 15
+_SMALL = Fraction(1, 100)  # how much of what it is beside a number may move
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,10 +28,13 @@ class Interval:
     high_open: bool
 
     def __str__(self) -> str:
+        """The interval with ends that are rounded inward, so that it is no more than what was shown."""
         if self.low == self.high:
             return f"{{{short(self.low)}}}"
-        end = "∞" if self.high is None else short(self.high)
-        return f"{'(' if self.low_open else '['}{short(self.low)}, {end}{')' if self.high_open else ']'}"
+        width = None if self.high is None else (self.high - self.low) * _SMALL
+        low = short(self.low, width, decimal.ROUND_CEILING)
+        high = "∞" if self.high is None else short(self.high, width, decimal.ROUND_FLOOR)
+        return f"{'(' if self.low_open else '['}{low}, {high}{')' if self.high_open else ']'}"
 
 
 def joined(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
@@ -48,7 +55,37 @@ def joined(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
     return tuple(merged)
 
 
-def short(value: Fraction) -> str:
-    """A value for people: itself where it is short, else to four digits."""
+def short(value: Fraction, most: Fraction | None = None, rounding: str = decimal.ROUND_HALF_EVEN) -> str:
+    """A value for people: itself where it is short, else a decimal of four digits, or of more.
+
+    Args:
+      value: the value.
+      most: how far the decimal may be from it, where that matters.
+      rounding: as of Python's ``decimal``.
+
+    Returns:
+      The decimal; the value itself where none of fifteen digits is near enough.
+
+    Example:
+      >>> short(Fraction(24577, 16384)), short(Fraction(24577, 16384), Fraction(1, 10**6))
+      ('1.5', '1.500061')
+    """
     written = str(value)
-    return written if len(written) <= 7 else f"{float(value):.4g}"
+    if len(written) <= 7:
+        return written
+    for digits in range(_FEWEST, _MOST + 1):
+        near = decimal.Context(prec=digits, rounding=rounding).divide(value.numerator, value.denominator)
+        if most is None or abs(Fraction(near) - value) <= most:
+            return f"{float(near):.{digits}g}" if abs(near.adjusted()) < 300 else str(near)
+    return written
+
+
+def beside(value: Fraction, others: Iterable[Fraction]) -> str:
+    """A value for people, which shows on which side of others it lies.
+
+    Example:
+      >>> beside(Fraction(24577, 16384), [Fraction(3, 2)])
+      '1.500061'
+    """
+    nearest = min((abs(value - other) for other in others if other != value), default=None)
+    return short(value, None if nearest is None else nearest * _SMALL)

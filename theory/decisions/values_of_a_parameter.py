@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR
 from fractions import Fraction
 
 from flint import fmpq
@@ -17,7 +18,7 @@ from flint import fmpq
 from theory.candidates.candidate import Candidate, CandidateError
 from theory.decisions.conditions import CONDITIONS
 from theory.decisions.decision import Report, decide, question_about
-from theory.decisions.intervals import Interval, joined, short
+from theory.decisions.intervals import Interval, beside, joined, short
 from theory.decisions.time_limit import OutOfTime, limited
 from theory.decisions.verdict import Verdict
 from theory.laws import Law
@@ -58,13 +59,15 @@ class Values:
         single = [one.low for one in self.holds if one.low == one.high]
         said = ["PROVED for " + " and ".join(map(str, whole))] if whole else []
         if single:
-            said.append(f"PROVED at {_few(single, [])}")
+            said.append(f"PROVED at {_few(single, [], (*self.refuted, *self.unknown))}")
         ends = [end for one in self.holds for end in (one.low, one.high) if end is not None]
         if self.refuted:
             said.append(f"REFUTED at {_few(self.refuted, ends)}")
         if self.unknown:
             said.append(f"UNKNOWN at {_few(self.unknown, ends)}")
-        said += [f"E[C] passes 1 between {short(low)} and {short(high)}" for low, high in self.passes]
+        for low, high in self.passes:
+            ends_of = (short(low, high - low, ROUND_FLOOR), short(high, high - low, ROUND_CEILING))
+            said.append("E[C] passes 1 between {} and {}".format(*ends_of))
         return "; ".join(said)
 
 
@@ -251,8 +254,8 @@ def _open(low: Fraction, high: Fraction | None) -> Range:
     return Range(as_fmpq(low), None if high is None else as_fmpq(high), True, True)
 
 
-def _few(values: Sequence[Fraction], ends: Sequence[Fraction]) -> str:
-    """The values next to some ends, or the least and the largest, and how many others there are."""
+def _few(values: Sequence[Fraction], ends: Sequence[Fraction], others: Sequence[Fraction] = ()) -> str:
+    """The values next to some ends, or the least and the largest, told from others, and how many more there are."""
     shown = {min(values, key=lambda value: abs(value - end)) for end in ends} or {min(values), max(values)}
-    others = len(values) - len(shown)
-    return ", ".join(map(short, sorted(shown))) + (f" and {others} more" if others else "")
+    left = len(values) - len(shown)
+    return ", ".join(beside(one, (*ends, *others)) for one in sorted(shown)) + (f" and {left} more" if left else "")
