@@ -146,7 +146,13 @@ def summary(remarks: Sequence[Remark], comparisons: Sequence[Comparison]) -> str
             if any("smoothness" in text for one in comparisons for text in one.doubts)
             else ""
         )
-        return f"{_names(comparisons)} {says} nothing about this run: its steps are too large{by} for {condition}."
+        verdicts = {one.condition for one in comparisons}
+        why = f"its steps are too large{by} for {condition}"
+        if verdicts == {Verdict.UNKNOWN}:
+            why = f"whether its steps are too large{by} for {condition} is decided by rounding"
+        elif Verdict.UNKNOWN in verdicts:
+            why += ", or so nearly that rounding decides"
+        return f"{_names(comparisons)} {says} nothing about this run: {why}."
     doubts = list(dict.fromkeys(doubt for one in holding for doubt in one.doubts))
     if by_name["plain SGD"].verdict is not Verdict.PROVED:
         doubts.append("if it was plain SGD")

@@ -150,3 +150,18 @@ def test_the_first_sentence_is_the_result(remarks, comparisons, words):
     assert words in sentence
     assert sentence.count(". ") == 0
     assert sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "words"),
+    [
+        ([Verdict.REFUTED], "its steps are too large for its condition."),
+        ([Verdict.UNKNOWN], "whether its steps are too large for its condition is decided by rounding."),
+        ([Verdict.REFUTED, Verdict.UNKNOWN], "too large for its condition, or so nearly that rounding decides."),
+    ],
+)
+def test_no_steps_are_called_too_large_where_rounding_decides(verdicts, words):
+    # With α = 1/L and τ = 0 the condition of Theorem E is 1 ≤ 1, which holds.
+    forms = zip(("non-convex", "convex"), verdicts, strict=False)
+    compared = [Comparison("E", form, verdict, Measured(1.0, 0.0), None, ()) for form, verdict in forms]
+    assert summary([Remark("plain SGD", Verdict.PROVED, "")], compared).endswith(words)
