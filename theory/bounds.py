@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
         "verdict on each assumption, the largest admissible step size, and the value of the bound.",
         epilog="A candidate file is Python and is run, as importing it would run it. Numbers are decimals or fractions "
         "and are taken exactly. Exit codes: 0 every assumption that can be decided is proved, 1 one is refuted, "
-        "2 one is unknown, 3 bad input.",
+        "2 one is unknown, 3 bad input, 4 a failure of the command itself.",
     )
     command.add_argument(
         "candidate", help="Python file that defines C or step_size(tau), or jasgd.rules:NAME[:key=value,...]"

@@ -21,7 +21,7 @@ def add_parameter_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="value of a parameter of the candidate, or its range LOW,HIGH; repeatable",
+        help="value of a parameter of the candidate, or its range: LOW,HIGH, or '(LOW,HIGH]' with its ends; repeatable",
     )
     parser.add_argument("--parameters", metavar="FILE", help="JSON file with values or ranges of parameters")
 

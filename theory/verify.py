@@ -118,7 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
         return BAD_INPUT if error.code else 0
     try:
         if bool(options.candidate) == (options.execution is not None):
-            raise CandidateError("give a candidate, or --execution RUN")
+            raise CandidateError("give either a candidate or --execution RUN, and not both")
         if options.execution is not None:
             return _audit(options)
         _check(options)

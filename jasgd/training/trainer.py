@@ -102,7 +102,8 @@ def train(
       on_progress: called about ten times a second with a :class:`Progress`, by the thread that called ``train``.
       device: a jax device for parameters and gradients, or its platform and index, as in ``"gpu:0"``; None for JAX's
         default.
-      seed: recorded in the execution; give the same to what draws your batches and initial parameters.
+      seed: decides the ``key`` of a loss that asks for one, and is recorded in the execution; give the same to what
+        draws your batches and initial parameters.
 
     Returns:
       The result. Ctrl-C ends a run gracefully as ``stopped``; more of them are held until there is a result, but one in

@@ -156,7 +156,8 @@ def moments_of(candidate: Candidate, law: Law) -> Moments:
         raise ValueError(f"{candidate.name}: {candidate.untranslatable}")
     setting = UnderLaw(candidate.parameters, law, candidate.cdf)
     if not setting.is_fixed():
-        raise ValueError(f"{candidate.name}: each parameter must be one number here")
+        name = next(name for name, known in candidate.parameters.items() if not known.is_point())
+        raise ValueError(f"{candidate.name}: {name} must be one number here, as by --set {name}=VALUE")
     factor = PointValues(candidate.formula, setting).certain
     staleness_with_mass = law.support()
     if staleness_with_mass is not None and law.last is not None and len(staleness_with_mass) <= MOST_EXACT:

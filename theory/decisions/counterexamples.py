@@ -13,8 +13,10 @@ from theory.analysis.expectation import UnderLaw
 from theory.analysis.pointwise import PointValues, probes, samples
 from theory.decisions import remarkable
 from theory.decisions.question import MOST_CHECKED, Question
+from theory.decisions.verdict import Finding
 from theory.formulas.formula import reads_law
 from theory.laws import FiniteLaw
+from theory.laws.parsing import from_json
 from theory.numbers import ranges
 from theory.numbers.ranges import Range
 
@@ -93,3 +95,16 @@ def witness(instance: Question, **evidence: object) -> dict[str, object]:
     if instance.setting.parameters:
         kept["parameters"] = {name: str(known.low) for name, known in instance.setting.parameters.items()}
     return {"counterexample": kept}
+
+
+def in_full(finding: Finding, question: Question) -> Finding:
+    """The finding, whose sentence says under which law and with which parameters, where that was open, C fails."""
+    counterexample = finding.evidence.get("counterexample")
+    if counterexample is None:
+        return finding
+    because = finding.because
+    if question.setting.law is None and "law" in counterexample:
+        law = str(from_json(counterexample["law"]))
+        because += "" if law in because else f", under {law}"
+    values = " and ".join(f"{name} = {value}" for name, value in sorted(counterexample.get("parameters", {}).items()))
+    return dataclasses.replace(finding, because=f"{because}, with {values}" if values else because)

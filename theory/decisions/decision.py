@@ -11,6 +11,7 @@ from theory.analysis.expectation import UnderLaw
 from theory.candidates.candidate import Candidate, check_support
 from theory.decisions.conditions import CONDITIONS, where_undefined
 from theory.decisions.contradictions import CONTRADICTIONS
+from theory.decisions.counterexamples import in_full
 from theory.decisions.question import Question, repaired
 from theory.decisions.time_limit import OutOfTime, limited
 from theory.decisions.verdict import OF_THE_MEAN, Finding, Verdict, needs_defined, proved, unknown, worst
@@ -211,7 +212,8 @@ def _all(question: Question, limit_s: float) -> dict[str, Finding]:
     findings = {"defined": _within("defined", question, limit_s)}
     for name in CONDITIONS:
         if name != "defined":
-            findings[name] = where_undefined(name, question, findings["defined"]) or _within(name, question, limit_s)
+            undefined = where_undefined(name, question, findings["defined"])
+            findings[name] = in_full(undefined, question) if undefined else _within(name, question, limit_s)
             holds = findings[name].verdict is Verdict.PROVED and needs_defined(name, findings[name].evidence)
             if holds and findings["defined"].verdict is not Verdict.PROVED:
                 findings[name] = unknown(f"only where it is defined, which was not shown: {findings[name].because}")
@@ -226,7 +228,7 @@ def _within(condition: str, question: Question, limit_s: float) -> Finding:
         return unknown(f"not decided within {limit_s:g} s")
     except (ArithmeticError, RecursionError, MemoryError, ValueError) as error:  # ValueError: too long a number
         return unknown(f"{type(error).__name__}: {error}")
-    return _looked_at_again(condition, question, finding, limit_s)
+    return in_full(_looked_at_again(condition, question, finding, limit_s), question)
 
 
 def _looked_at_again(condition: str, question: Question, finding: Finding, limit_s: float) -> Finding:

@@ -59,9 +59,9 @@ def save_picture(candidates: Sequence[Candidate], laws: Sequence[Law], path: str
         for candidate in drawn:
             look = next(looks)
             for place, (question, label) in enumerate(_questions(candidate, laws)):
-                look = next(looks) if place else look
                 staleness, values = _curve(question)
-                axes[0].plot(staleness, values, label=label, marker="." if len(values) <= 20 else None, **look)
+                marker = "." if len(values) <= 20 else None
+                axes[0].plot(staleness, values, label=label, marker=marker, **(next(looks) if place else look))
             for kind, style in (("geometric", "-"), ("Poisson", ":")):
                 label = _short(candidate) if kind == "geometric" else None
                 means = _means(candidate, kind, limit_s)
@@ -83,7 +83,8 @@ def _questions(candidate: Candidate, laws: Sequence[Law]) -> list[tuple[Question
     """What is drawn of a candidate: one curve, or one for each law that it reads."""
     assert candidate.formula is not None
     if not reads_law(candidate.formula):
-        return [(question_about(candidate, None), f"{_short(candidate)}: {text(candidate.formula)}")]
+        question = question_about(candidate, None)
+        return [(question, f"{_short(candidate)}: {text(question.formula)}")]
     own = tuple(laws) or candidate.laws or (parse_law("geometric:1/8"), parse_law("poisson:7"))
     return [(question_about(candidate, law), f"{_short(candidate)} under {law}") for law in own]
 

@@ -23,11 +23,12 @@ def print_side_by_side(reports: Sequence[Report]) -> None:
     Args:
       reports: one for each candidate; each may have laws of its own.
     """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("candidate", overflow="fold", ratio=1)
-    table.add_column("law", overflow="fold")
+    # So narrow that the names of the conditions stay whole in 80 columns; those of files and laws are folded.
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0)
+    table.add_column("candidate", overflow="fold", min_width=len("candidate"))
+    table.add_column("law", overflow="fold", min_width=len("every law"))
     for condition in CONDITIONS:
-        table.add_column(condition, justify="center", overflow="fold")
+        table.add_column(condition, justify="center", no_wrap=True, min_width=len(condition))
     for report in reports:
         for place, law in enumerate(report.laws):
             verdicts = [decision.findings[place][1].verdict for decision in report.decisions]

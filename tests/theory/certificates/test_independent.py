@@ -12,7 +12,9 @@ from support.forged_certificates import BASES, VARIANTS, altered, made
 from theory import check
 from theory.candidates.loading import loads
 from theory.certificates import independent
+from theory.certificates.certificate import certificate as certified
 from theory.certificates.independent import CONFIRMED, CONTRADICTED, NOT_FOLLOWED, Question, judge
+from theory.decisions.decision import decide
 
 FOLDER = Path(independent.__file__).parent
 FILES = [FOLDER / "independent.py", *sorted((FOLDER / "second_checker").glob("*.py"))]
@@ -167,6 +169,14 @@ def test_the_command_counts_and_has_a_code_for_contradictions(certificates, caps
     wrong.write_text("{}")
     assert check.main(["--independent", str(wrong)]) == 3
     assert check.main(["--independent", str(path), "my_fn.py"]) == 3
+
+
+def test_it_says_that_it_does_not_read_distortions():
+    report = decide(loads("def distortion(u):\n    return u"))
+    certificate = json.loads(json.dumps(certified(report)))
+    said = independent.check(certificate)
+    assert {answer for answer, _ in said} == {NOT_FOLLOWED}
+    assert all("distortion" in why for _, why in said)
 
 
 def test_a_claim_that_takes_too_long_is_not_followed(certificates, capsys, monkeypatch):

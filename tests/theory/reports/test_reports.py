@@ -7,7 +7,11 @@ import pytest
 
 from theory import verify
 from theory.candidates.loading import loads
+from theory.decisions.conditions import CONDITIONS
+from theory.decisions.decision import decide
+from theory.decisions.verdict import Verdict
 from theory.formulas.latex import latex
+from theory.laws.parsing import parse_law
 
 HEAD = "from theory import tau\nimport sympy\n"
 
@@ -50,6 +54,28 @@ def test_one_table_has_a_line_for_each_candidate_and_law(three, capsys, monkeypa
     assert signs["refuted.py"] == ["✓", "✓", "✗", "✗", "✗", "✓"]
     assert signs["unknown.py"] == ["?"] * 6
     assert sum("constant:0" in line for line in lines) == 3
+
+
+def test_one_table_keeps_the_names_of_the_conditions_whole_in_80_columns(three, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    verify.main([*three, "--table", "--distribution", "negative_binomial:3:1/4"])
+    assert capsys.readouterr().out.split()[:8] == ["candidate", "law", *CONDITIONS]
+
+
+@pytest.mark.parametrize(
+    ("source", "condition", "laws", "end"),
+    [
+        ("b = sympy.Symbol('b')\nC = sympy.exp(-b * tau)\nparameters = {'b': (0, 2)}", "magnitude", ["poisson:8"],
+            "with b = 1"),
+        ("b = sympy.Symbol('b')\nC = 2 + b\nparameters = {'b': (0, 2)}", "amplitude", [], "with b = 1"),
+        ("def step_size(tau, F):\n    return 2 - 2 * F\ncdf = 'inclusive'", "positive", [], "under constant:0"),
+        ("C = tau", "positive", ["poisson:8"], "C(0) = 0, where the law has mass"),
+    ],
+)  # fmt: skip
+def test_a_refutation_says_under_which_law_and_with_which_parameters(source, condition, laws, end):
+    report = decide(loads(HEAD + source), [parse_law(law) for law in laws], repair=False)
+    assert report[condition].verdict is Verdict.REFUTED
+    assert report[condition].because.endswith(end)
 
 
 def test_junit_has_a_test_for_each_condition_and_none_that_is_not_proved_passes(three, tmp_path):

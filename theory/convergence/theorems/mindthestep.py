@@ -106,7 +106,7 @@ def _notes(case: Case, step: fmpq) -> list[str]:
 
 THEOREM = Theorem(
     key="mindthestep",
-    title="MindTheStep-type, strongly convex (T6, corrected)",
+    title="MindTheStep-type, strongly convex (section 9)",
     statement="If α = ηC(τ), d = 2μE[α] − 2LMε^{−1/2}·E[τα]·√E[α²] − M²ε⁻¹·E[α²] > 0, D₀ = |x₀ − x*|², and\n"
     "E|x_t − x*|² ≥ ε for every t < T, T ≥ 1, then T ≤ 1 + ln(D₀/ε)/d.",
     needs=("L", "mu", "M", "eps", "distance"),
