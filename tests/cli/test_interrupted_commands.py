@@ -35,7 +35,7 @@ TRAINING = "jasgd.report.progress_bars.TrainingBar.show"
 CONCLUDING = "jasgd.training.trainer.conclude"
 LINE = "jasgd.report.progress_bars.TrainingBar.finish"
 SAVING = "jasgd.record.result.TrainResult.write"
-PUBLISHING = "jasgd.record.saving.folder._publish"
+PUBLISHING = "jasgd.record.saving.folder.commit"
 SIMULATING = "jasgd.experiments.spectrum.run_in_threads"
 
 
