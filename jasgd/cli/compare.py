@@ -34,16 +34,14 @@ class Compare(TrainingOptions):
         self.check_run()
         law = None if self.law is None else parse_law(self.law)
         self.require_plots()
-        from rich.console import Console
-
         from jasgd import report
         from jasgd.record.saving.gathering import gathering
-        from jasgd.report.progress_bars import TrainingBar
+        from jasgd.report.progress_bars import TrainingBar, standard_error
         from jasgd.report.tables import comparison_table
         from jasgd.training.interrupts import Interrupts
 
         runs, stops = len(arms) * len(self.seeds), self.stops()
-        bar = TrainingBar(Console(stderr=True), runs=runs, steps=stops["steps"], time_limit_s=self.time_limit_s)
+        bar = TrainingBar(standard_error(), runs=runs, steps=stops["steps"], time_limit_s=self.time_limit_s)
         means: dict[tuple[str, int], float] = {}  # E[C] by arm and seed, which controls take
         with Interrupts(LEAVING) as interrupts, gathering(folder, overwrite=self.overwrite) as collection:
 
@@ -73,18 +71,17 @@ class Compare(TrainingOptions):
                     **stops,
                 )
             with collection.sealing(kind="comparison") as draft:
-                plots = functools.partial(report.plot_comparison, comparison)
-                files = draw(plots, draft, interrupts) if self.plots else []
-                text = write_json(comparison.record(), draft, folder, "comparison.json", files or [])
-        if files is None or interrupts.held:
-            raise KeyboardInterrupt(f"the runs until then are in {folder}")
+                drawing = functools.partial(report.plot_comparison, comparison) if self.plots else None
+                plots = draw(drawing, draft, interrupts)
+                text = write_json(comparison.record(), draft, folder, "comparison.json", plots.files)
+        plots.require(interrupts, f"the runs until then are in {folder}")
         if self.json:
             print(text)
         else:
             console = stdout()
             console.print(comparison_table(comparison))
             console.print(comparison.reading(), soft_wrap=True, highlight=False, markup=False)
-            print_files(folder, files)
+            print_files(folder, plots.files)
         outcomes = [str(r.outcome) for by_seed in comparison.runs.values() for r in by_seed.values()]
         # That a step size diverges is a finding of a comparison, not a failure of it.
         return exit_code([o for o in outcomes if o != "diverged"], interrupted=comparison.stopped)

@@ -63,7 +63,7 @@ def _run(argv: Sequence[str] | None) -> int:
         # Runs report their errors in their result, so what arrives here is about the input, or a missing extra.
         if isinstance(error, ImportError) and "pip install" not in str(error):
             raise
-        return _refuse(str(error))
+        return _refuse("; ".join([str(error), *getattr(error, "__notes__", [])]))
 
 
 def _refuse(message: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from jasgd.record.saving.folder import Draft
@@ -31,15 +31,35 @@ def stdout() -> Any:
     return console if console.is_terminal else Console(width=150)
 
 
-def draw(plots: Callable[[Path], list[Path]], draft: Draft, interrupts: Interrupts) -> list[Path] | None:
-    """Draws plots into a folder that is saved, as its first files; at Ctrl-C none of them, and None is returned."""
+class Plots(NamedTuple):
+    """The plots that were drawn, or what kept them from it."""
+
+    files: list[Path]
+    error: BaseException | None = None
+
+    def require(self, interrupts: Interrupts, saved: str) -> None:
+        """Once all else is saved, raises what kept plots from being drawn, or Ctrl-C that was held meanwhile.
+
+        Args:
+          interrupts: the context of Ctrl-C that they were drawn in.
+          saved: what is saved, and where.
+        """
+        if interrupts.held or isinstance(self.error, KeyboardInterrupt):
+            raise KeyboardInterrupt(saved)
+        if self.error is not None:
+            self.error.add_note(saved)
+            raise self.error
+
+
+def draw(plots: Callable[[Path], list[Path]] | None, draft: Draft, interrupts: Interrupts) -> Plots:
+    """Draws plots into a folder that is saved, as its first files; none of them at Ctrl-C, or where one fails."""
     try:
         with interrupts.taken():
-            return plots(draft.path)
-    except KeyboardInterrupt:
+            return Plots([] if plots is None else plots(draft.path))
+    except (Exception, KeyboardInterrupt) as error:  # which must not cost what is saved with them
         for file in draft.path.iterdir():
             file.unlink()
-        return None
+        return Plots([], error)
 
 
 def write_json(report: dict[str, Any], draft: Draft, folder: Path, name: str, files: Sequence[Path]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from jasgd.cli.options import OutputOptions, ProblemOptions
-from jasgd.cli.output import LEAVING, SUCCEEDED, draw, print_files, stdout, write_json
+from jasgd.cli.output import LEAVING, SUCCEEDED, Plots, draw, print_files, stdout, write_json
 
 if TYPE_CHECKING:
     from jasgd.cluster import Cluster
@@ -96,9 +96,8 @@ class Simulate(OutputOptions, ProblemOptions):
         interrupts = Interrupts(LEAVING)
         with interrupts, replacing(folder, kind=kind, overwrite=self.overwrite, keep=True) as draft:
             simulated = self._train if self.train else self._generate
-            show = simulated(clusters, folder, draft, interrupts)
-        if show is None or interrupts.held:
-            raise KeyboardInterrupt(f"the results are in {folder}")
+            plots, show = simulated(clusters, folder, draft, interrupts)
+        plots.require(interrupts, f"the results are in {folder}")
         show()
         return SUCCEEDED  # that a step size diverges is a finding
 
@@ -122,16 +121,14 @@ class Simulate(OutputOptions, ProblemOptions):
 
     def _train(
         self, clusters: dict[str, Cluster], folder: Path, draft: Draft, interrupts: Interrupts
-    ) -> Callable[[], None] | None:
-        from rich.console import Console
-
+    ) -> tuple[Plots, Callable[[], None]]:
         from jasgd import report
         from jasgd.experiments.spectrum import sweep
-        from jasgd.report.progress_bars import SimulationBar
+        from jasgd.report.progress_bars import SimulationBar, standard_error
         from jasgd.report.tables import spectrum_table
         from jasgd.staleness import parse_law
 
-        with SimulationBar(Console(stderr=True), "updates") as bar, interrupts.taken():
+        with SimulationBar(standard_error(), "updates") as bar, interrupts.taken():
             spectrum = sweep(
                 self.problem,
                 self.arms,
@@ -147,10 +144,8 @@ class Simulate(OutputOptions, ProblemOptions):
                 evaluate=self.evaluate,
                 on_progress=bar.show,
             )
-        files = draw(functools.partial(report.plot_spectrum, spectrum), draft, interrupts) if self.plots else []
-        text = write_json(spectrum.record(), draft, folder, "spectrum.json", files or [])
-        if files is None:
-            return None
+        plots = draw(functools.partial(report.plot_spectrum, spectrum) if self.plots else None, draft, interrupts)
+        text = write_json(spectrum.record(), draft, folder, "spectrum.json", plots.files)
 
         def show() -> None:
             if self.json:
@@ -160,13 +155,13 @@ class Simulate(OutputOptions, ProblemOptions):
             for label in clusters:
                 console.print(spectrum_table(spectrum, label))
             console.print(spectrum.reading(), soft_wrap=True, highlight=False, markup=False)
-            print_files(folder, files)
+            print_files(folder, plots.files)
 
-        return show
+        return plots, show
 
     def _generate(
         self, clusters: dict[str, Cluster], folder: Path, draft: Draft, interrupts: Interrupts
-    ) -> Callable[[], None]:
+    ) -> tuple[Plots, Callable[[], None]]:
         from jasgd.experiments.measures import execution_numbers
         from jasgd.report.tables import executions_table
 
@@ -187,7 +182,7 @@ class Simulate(OutputOptions, ProblemOptions):
             stdout().print(executions_table(rows))
             print_files(folder, [])
 
-        return show
+        return Plots([]), show
 
     def _executions(self, clusters: dict[str, Cluster]) -> Iterator[tuple[str, int, int, Any]]:
         from jasgd.cluster import generate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
 
 from jasgd.cli.options import OutputOptions, TrainingOptions
@@ -35,12 +36,10 @@ class Train(TrainingOptions):
             rule, learning_rate=self.learning_rate, momentum=self.momentum, optimizer=self.optimizer, law=law
         )
         self.require_plots()
-        from rich.console import Console
-
         from jasgd import report, schemes
         from jasgd.fits import fit
         from jasgd.record.saving.folder import adding, replacing
-        from jasgd.report.progress_bars import TrainingBar
+        from jasgd.report.progress_bars import TrainingBar, standard_error
         from jasgd.report.tables import run_table
 
         stops = self.stops()
@@ -48,9 +47,7 @@ class Train(TrainingOptions):
             with replacing(folder, kind="run", overwrite=self.overwrite, keep=True) as draft:
                 with interrupts.taken():  # and once there is a result, it is held until that was saved
                     problem = self.problem(self.seed)  # which takes seconds, so all else that can fail comes before
-                    bar = TrainingBar(
-                        Console(stderr=True), runs=1, steps=stops["steps"], time_limit_s=self.time_limit_s
-                    )
+                    bar = TrainingBar(standard_error(), runs=1, steps=stops["steps"], time_limit_s=self.time_limit_s)
                     with bar:
                         result = train(
                             problem.loss_fn,
@@ -81,16 +78,16 @@ class Train(TrainingOptions):
                 "fits": [{"model": f.model, "parameters": f.parameters, "distance": f.distance} for f in fits],
             }
             with adding(folder) as draft:  # later, so that no picture that fails costs the run
-                files = draw(lambda path: report.plot(result, path), draft, interrupts) if self.plots else []
-                text = write_json(numbers, draft, folder, "metrics.json", files or [])
-        if files is None or interrupts.held:
-            raise KeyboardInterrupt(f"the run is in {folder}")
+                drawing = functools.partial(report.plot, result) if self.plots else None
+                plots = draw(drawing, draft, interrupts)
+                text = write_json(numbers, draft, folder, "metrics.json", plots.files)
+        plots.require(interrupts, f"the run is in {folder}")
         if self.json:
             print(text)
         else:
             title = f"{problem.name}, {schemes.describe(scheme)}, {self.workers} workers, {self.rule}"
             stdout().print(run_table(result, title, fits))
-            print_files(folder, files)
+            print_files(folder, plots.files)
             if result.traceback:
                 sys.stderr.write(result.traceback)
         return exit_code([str(result.outcome)], interrupted=result.interrupted)

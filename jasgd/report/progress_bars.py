@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import sys
 import types
-from typing import Self
+from typing import Any, Self
 
 from jasgd.record.result import TrainResult
 from jasgd.training.progress import Progress
@@ -14,6 +17,31 @@ try:
     from rich.progress import Progress as Bars
 except ImportError as error:
     raise ImportError('progress bars need rich: pip install "jasgd[cli]"') from error
+
+
+def standard_error() -> Console:
+    """The console of standard error, as standard output is for results; what cannot be written there is lost."""
+    file: Any = _Unheard(io.StringIO() if sys.stderr is None else sys.stderr)
+    return Console(file=file)
+
+
+class _Unheard:
+    """A file for what may be lost: a terminal, or a program that reads a pipe, may go away long before a run ends."""
+
+    def __init__(self, file: Any):
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):  # the latter where it is closed
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._file.flush()
 
 
 class _Bar:
@@ -38,7 +66,7 @@ class TrainingBar(_Bar):
     """One bar for the runs of a command, and one line after each of them; a terminal gets both, a file the lines.
 
     Args:
-      console: the console to write to; standard error, as standard output is for results.
+      console: the console to write to; that of :func:`standard_error`.
       runs: how many runs there will be.
       steps: commits after which each ends, or None.
       time_limit_s: seconds after which each ends, or None.
@@ -85,7 +113,7 @@ class SimulationBar(_Bar):
     """One bar for all runs of a simulation, which end in no order; nothing where there is no terminal.
 
     Args:
-      console: the console to write to; standard error, as standard output is for results.
+      console: the console to write to; that of :func:`standard_error`.
       unit: what is counted.
     """
 

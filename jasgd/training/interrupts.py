@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -24,6 +25,9 @@ class Interrupts:
     Within another such context the inner one alone decides, so that a Ctrl-C means the same at any depth. When it ends,
     the outer one is told how many it held, and raises none until its own :meth:`taken` is entered again: what the inner
     one has come to could be lost on its way out.
+
+    What is raised in a callback, as of the garbage collector or a weak reference, Python prints and goes on. That is
+    held as well, and not printed.
 
     Args:
       says: what is being done while Ctrl-C is held, for the line that says so on standard error.
@@ -45,8 +49,11 @@ class Interrupts:
         self.held = 0
         self._line = f"Ctrl-C: {says}; a moment\n".encode()
         self._takes = False
+        self._raised = False  # since it was entered
+        self._swallowed = 0  # of those that are held
         self._said = True  # nothing to say before anything was begun, as the next taken raises at once
         self._previous: Any = None
+        self._hook: Any = sys.unraisablehook
         self._outer: Interrupts | None = None
         self._inner: Interrupts | None = None
 
@@ -58,11 +65,17 @@ class Interrupts:
                 signal.signal(signal.SIGINT, self._handle)
                 if isinstance(outer, Interrupts):
                     self._outer, outer._inner = outer, self
+                    # What was swallowed there is to be raised, and this is what goes on there.
+                    self.held, self._swallowed = self.held + outer._swallowed, outer._swallowed
+                    outer.held, outer._swallowed = outer.held - outer._swallowed, 0
+                self._hook, sys.unraisablehook = sys.unraisablehook, self._ignored
         return self
 
     def __exit__(self, *exception: object) -> None:
         if self._previous is None:
             return
+        if sys.unraisablehook == self._ignored:
+            sys.unraisablehook = self._hook
         outer = self._outer
         if outer is not None:
             outer._takes, outer._inner = False, None  # before it is called again
@@ -74,14 +87,14 @@ class Interrupts:
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:
         """A context in which the first Ctrl-C raises KeyboardInterrupt, as does its entry after one that was held."""
-        self._takes, self._said = True, False
+        self._takes, self._raised, self._said = True, False, False
         try:
             if self.held:
-                self._takes, self.held = False, 0
+                self._takes, self.held, self._swallowed = False, 0, 0
                 raise KeyboardInterrupt
             yield
         finally:
-            self._takes = False
+            self._takes = self._raised = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._inner is not None:  # which has called this one, as its previous handler
@@ -92,6 +105,7 @@ class Interrupts:
             self._previous(number, frame)
         except KeyboardInterrupt:
             if takes:
+                self._raised = True
                 raise
             self.held += 1
             if not self._said:
@@ -100,3 +114,12 @@ class Interrupts:
                     os.write(2, self._line)  # sys.stderr may be in the middle of a write
         else:
             self._takes = takes  # a handler of the caller's own, which raises nothing
+
+    def _ignored(self, unraisable: Any) -> None:
+        """Called for what is raised where Python cannot hand it on."""
+        ours = self._raised and threading.current_thread() is threading.main_thread()
+        if ours and isinstance(unraisable.exc_value, KeyboardInterrupt):
+            self.held, self._swallowed = self.held + 1, self._swallowed + 1
+            self._takes, self._raised = True, False
+        else:
+            self._hook(unraisable)

@@ -8,7 +8,7 @@ import pkgutil
 import signal
 
 import pytest
-from support.python_process import TESTS, start_python
+from support.python_process import TESTS, line_of, talking_python
 
 from jasgd import TrainResult
 from jasgd.cli.main import main
@@ -35,7 +35,7 @@ TRAINING = "jasgd.report.progress_bars.TrainingBar.show"
 CONCLUDING = "jasgd.training.trainer.conclude"
 LINE = "jasgd.report.progress_bars.TrainingBar.finish"
 SAVING = "jasgd.record.result.TrainResult.write"
-PUBLISHING = "jasgd.record.saving.folder._publish"
+PUBLISHING = "jasgd.record.saving.folder.commit"
 SIMULATING = "jasgd.experiments.spectrum.run_in_threads"
 
 
@@ -199,23 +199,12 @@ def test_a_replay_and_a_look_for_data_sets_end_with_one_line(command, tmp_path):
 def test_the_second_ctrl_c_cuts_the_end_of_a_run_short(arguments, place, tmp_path):
     options = ["--workers", "2", "--scheme", "leashed:native=false", "--time-limit-s", "300", "--batch-size", "8"]
     script = TESTS / "support" / "interrupted_command.py"
-    process = start_python(script, place, *arguments, *options, "--no-plots", "--out", tmp_path / "out", stdin=True)
-
-    def says(*texts):
-        said = []
-        while not said or not said[-1].startswith(texts):
-            said.append(process.stderr.readline())
-            assert said[-1], said  # it has ended
-        return said[-1]
-
-    try:
+    with talking_python(script, place, *arguments, *options, "--no-plots", "--out", tmp_path / "out") as process:
         for point in ("in show", f"in {place}"):
-            says(point)
+            line_of(process.stderr, point)
             process.send_signal(signal.SIGINT)
-            assert says("cut short", "Ctrl-C") == "cut short\n", point
+            assert line_of(process.stderr, "cut short", "Ctrl-C") == "cut short\n", point
         output, errors = process.communicate("", timeout=100)
-    finally:
-        process.kill()
     assert process.returncode == 130, errors
     (saved,) = (tmp_path / "out").rglob("result.json")
     assert TrainResult.load(saved.parent).outcome == "stopped"

@@ -22,8 +22,8 @@ def waiting(holder, name):
         value = function(*args)
         if not waited:
             waited.append(True)
-            say(f"in {name}")
-            try:
+            try:  # what is said is answered by Ctrl-C at once, which may come before print returns
+                say(f"in {name}")
                 sys.stdin.readline()
             except KeyboardInterrupt:
                 say("cut short")

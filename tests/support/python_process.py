@@ -1,10 +1,13 @@
 """Python in a process of its own, with the environment that a test states."""
 
+import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 import jasgd
 
@@ -27,6 +30,31 @@ def start_python(
         text=True, encoding="utf-8", stdin=subprocess.PIPE if stdin else None, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )  # fmt: skip
+
+
+@contextlib.contextmanager
+def talking_python(*arguments: object, limit_s: float = 200, **options) -> Iterator[subprocess.Popen[str]]:
+    """Python that a test talks with, killed at the end of the block, and after ``limit_s``: no test waits for ever.
+
+    ``options`` are those of ``start_python``. See ``line_of`` for reading what it says.
+    """
+    with start_python(*arguments, stdin=True, **options) as process:  # which closes its pipes in the end
+        timer = threading.Timer(limit_s, process.kill)
+        timer.start()
+        try:
+            yield process
+        finally:
+            timer.cancel()
+            process.kill()
+
+
+def line_of(stream: IO[str], *beginnings: str) -> str:
+    """The next line of a stream that begins with one of these; one that ends before fails the test."""
+    said: list[str] = []
+    while not said or not said[-1].startswith(beginnings):
+        said.append(stream.readline())
+        assert said[-1], f"it has ended, and has said {said}"
+    return said[-1]
 
 
 def run_python(

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 from support.every_scheme import EVERY, ids
-from support.python_process import TESTS, start_python
+from support.python_process import TESTS, line_of, talking_python
 from support.training_runs import mean_square, train
 
 import jasgd
@@ -21,21 +21,15 @@ from jasgd.training.aux_columns import TOGETHER, AuxColumns
 @pytest.mark.parametrize("presses", [1, 3])
 def test_ctrl_c_while_a_run_is_concluded_is_held_until_the_result_exists(presses):
     """Kind: an interruption that costs the run. The first Ctrl-C ends it, all others find it concluding."""
-    process = start_python(TESTS / "support" / "interrupted_conclusion.py", stdin=True)
-    try:
-        while process.stdout.readline() != "training\n":
-            pass
+    with talking_python(TESTS / "support" / "interrupted_conclusion.py") as process:
+        line_of(process.stdout, "training")
         process.send_signal(signal.SIGINT)
-        while process.stdout.readline() != "concluding\n":
-            pass
+        line_of(process.stdout, "concluding")
         for press in range(presses):
             process.send_signal(signal.SIGINT)
             if not press:
-                while "the run has ended, and what there is of it is being kept" not in process.stderr.readline():
-                    pass
+                line_of(process.stderr, "Ctrl-C: the run has ended, and what there is of it is being kept")
         output, errors = process.communicate("go on\n", timeout=100)
-    finally:
-        process.kill()
     assert process.returncode == 0, errors
     assert output == "stopped: stopped by Ctrl-C; True\n"
     assert "being kept" not in errors  # it is said once

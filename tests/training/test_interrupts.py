@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import signal
+import sys
 import threading
+import weakref
 
 import jax
 import numpy as np
@@ -120,6 +122,43 @@ def test_a_handler_of_the_caller_s_own_that_raises_nothing_at_first_may_raise_la
             assert (inner.held, outer.held, len(pressed)) == (0, 0, 2)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def swallowed():
+    """Ctrl-C in the callback of a weak reference, as JAX has by the thousand: Python prints what is raised there."""
+    thing = threading.Event()
+    reference = weakref.ref(thing, press)
+    del thing
+    assert reference() is None
+
+
+def test_one_that_python_swallows_in_a_callback_is_held(monkeypatch):
+    printed = []
+    monkeypatch.setattr(sys, "unraisablehook", printed.append)
+    hook = sys.unraisablehook
+    with Interrupts() as outer:
+        with outer.taken():
+            swallowed()
+            assert outer.held == 1
+            with pytest.raises(KeyboardInterrupt):  # it is not deaf to the next one
+                press()
+        with pytest.raises(KeyboardInterrupt), outer.taken():
+            pytest.fail("it was lost")
+        with outer.taken():
+            swallowed()
+            with Interrupts() as inner, pytest.raises(KeyboardInterrupt), inner.taken():  # which begins meanwhile
+                pytest.fail("it was lost")
+            with Interrupts() as inner, inner.taken():
+                swallowed()
+        assert (inner.held, outer.held, printed) == (1, 1, [])
+    assert sys.unraisablehook is hook
+    swallowed()
+    assert [one.exc_type for one in printed] == [KeyboardInterrupt]
+
+
+def test_one_that_python_swallows_while_a_run_is_watched_ends_it():
+    result = train(steps=None, time_limit_s=5, on_progress=lambda progress: swallowed())
+    assert (result.outcome, result.interrupted) == ("stopped", True)
 
 
 # --- the runs

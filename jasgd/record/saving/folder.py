@@ -255,4 +255,7 @@ def _unchanged(folder: Path) -> Iterator[None]:
 
 def _nothing_changed(folder: Path, error: OSError) -> OSError:
     message = (error.strerror or str(error)).removesuffix(UNCHANGED)
-    return OSError(error.errno, message + UNCHANGED, str(folder))
+    ours = OSError(error.errno, message + UNCHANGED, str(folder))
+    for note in getattr(error, "__notes__", ()):
+        ours.add_note(note)
+    return ours

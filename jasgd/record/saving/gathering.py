@@ -62,7 +62,8 @@ class Collection(NamedTuple):
 def gathering(folder: str | Path, *, overwrite: bool = False) -> Iterator[Collection]:
     """Collects saved folders in one.
 
-    Where nothing is lost by it they lie in their places at once. What they replace stays until the body has ended.
+    Where nothing is lost by it they lie in their places at once. What they replace stays until the body has ended;
+    where that raises, what was collected until then is set aside in the folder, and a note of the error says where.
 
     Args:
       folder: made if it does not exist; removed in the end if it stays empty.
@@ -89,12 +90,13 @@ def gathering(folder: str | Path, *, overwrite: bool = False) -> Iterator[Collec
             return
         try:
             yield Collection(draft.path, identity)
-        except BaseException:
+        except BaseException as error:
             if owned(draft.path) - {GATHERING}:  # hours of work, perhaps
                 aside = new_aside(folder)
                 with contextlib.suppress(OSError):  # on a full disk it stays unmarked, and no save replaces it
                     _mark(draft.path, draft, collection=identity, set_aside=aside.name)
                 os.rename(draft.path, aside)
+                error.add_note(f"what was collected until then is in {aside}")
             raise
         with kept(folder, draft):
             publish(folder, draft, (draft.path / FILE).read_bytes(), overwrite=overwrite)

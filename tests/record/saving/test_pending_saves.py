@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 from support.pending_saves import files, leave_pending
@@ -217,15 +218,17 @@ def test_what_was_collected_is_kept_where_it_cannot_come_to_its_place(tmp_path, 
     shutil.rmtree(aside)
 
     def fails():
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device", str(next(folder.glob(f"{DRAFT}*")) / "files" / "d"))
 
     # Two in one second; the second on a disk that is too full for a mark, which is then a result of its own.
     mark = collecting._mark
     unmarked = lambda *a, set_aside=None, **o: fails() if set_aside else mark(*a, **o)  # noqa: E731
     for each in (mark, unmarked):
         monkeypatch.setattr(collecting, "_mark", each)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match="No space left") as caught:
             collect(folder, {"c/1": THIRD}, overwrite=True, then=fails)
+        (note,) = caught.value.__notes__
+        assert rows(Path(note.removeprefix("what was collected until then is in ")) / "c" / "1") == 3
     monkeypatch.undo()
     assert rows(folder / "a" / "1") == 1
     assert [rows(folder / f"unfinished-20260101-000000{end}" / "c" / "1") for end in ("", "-2")] == [3, 3]
