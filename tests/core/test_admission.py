@@ -155,7 +155,7 @@ BAD = {
     "asks for more": (
         {"tx": adapted(lambda u, s, p=None, *, read_params, lr, **extra: (u, s))},
         TypeError,
-        "tx may ask for no extra arguments but 'staleness', 'value' and 'read_params': .*'lr'",
+        "tx may ask for no extra arguments but 'staleness', 'value', 'read_params' and 'worker': .*'lr'",
     ),
     "batches": ({"batches": 3}, TypeError, "batches must be a function of a ticket or an iterator of batches, got int"),
     "no batches": ({"batches": []}, jasgd.BatchesExhausted, "batches ran out: the iterator ended after 0 items"),

@@ -129,6 +129,6 @@ def test_no_step_copies_the_slots(optimizer, scheme):
     program = Program(compiled, None, source.take)
     plan = schedule(cluster.generate(CLUSTER, scheme=scheme, workers=40, steps=64))
     carry = program.begin(leaves, state, 40)
-    steps = steps_of(plan, 0, 64, 64, source.draw(0, plan.ticket[:64]))
+    steps = steps_of(plan, 0, 64, 64, source.draw(0, plan.ticket[:64], plan.worker[:64]))
     lowered = program.run.lower(carry, source.shared, steps, None, grouped=scheme == "synchronous")
     assert lowered.compile().memory_analysis().temp_size_in_bytes < 8 * 4 * size
