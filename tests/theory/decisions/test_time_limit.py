@@ -9,8 +9,12 @@ import pytest
 from theory.decisions.time_limit import OutOfTime, limited
 
 
-def until_out_of_time():
-    while True:
+def collect_and_wait(place, finalised):
+    if "callback" in place:
+        gc.collect()
+    else:
+        finalised.clear()
+    while True:  # the limit ends it right after, and not after a minute
         pass
 
 
@@ -28,15 +32,12 @@ def test_no_limit_is_lost_in_what_is_called_while_garbage_is_collected(place):
         def __del__(self):
             alarm()
 
-    gc.callbacks.append(alarm) if "callback" in place else None
+    callbacks = [alarm] if "callback" in place else []
+    gc.callbacks.extend(callbacks)
     try:
         with pytest.raises(OutOfTime), limited(60):
-            if "callback" in place:
-                gc.collect()
-            else:
-                Finalised()
-            until_out_of_time()  # raised right after, and not after a minute
+            collect_and_wait(place, [Finalised()])
     finally:
-        if alarm in gc.callbacks:
-            gc.callbacks.remove(alarm)
+        for callback in callbacks:
+            gc.callbacks.remove(callback)
     assert came
