@@ -1,8 +1,6 @@
 """``python -m jasgd`` is the command ``jasgd``."""
 
-import sys
-
-from jasgd.cli.main import main
+from jasgd.cli.main import command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

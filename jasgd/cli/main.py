@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 from jasgd.cli.compare import Compare
 from jasgd.cli.datasets import Datasets
@@ -13,7 +15,7 @@ from jasgd.cli.replay import Replay
 from jasgd.cli.simulate import Simulate
 from jasgd.cli.train import Train
 
-__all__ = ["Compare", "Datasets", "Replay", "Simulate", "Train", "main"]
+__all__ = ["Compare", "Datasets", "Replay", "Simulate", "Train", "command", "main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,8 +38,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(argv)
     except KeyboardInterrupt as interrupt:
-        print(f"jasgd: stopped by Ctrl-C{'; ' if str(interrupt) else ''}{interrupt}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # where nobody reads it
+            print(f"jasgd: stopped by Ctrl-C{'; ' if str(interrupt) else ''}{interrupt}", file=sys.stderr)
         return INTERRUPTED
+
+
+def command() -> NoReturn:
+    """The command ``jasgd``: runs the command line of the process, and ends it with the exit code.
+
+    After Ctrl-C a worker may still be in XLA, or XLA compile in a thread of its own, and a process that Python takes
+    down meanwhile can end in a segmentation fault. All is saved by then, so it ends at once.
+    """
+    code = main()
+    if code == INTERRUPTED:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):  # closed, or a pipe that nobody reads
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -46,7 +64,7 @@ def _run(argv: Sequence[str] | None) -> int:
         import tyro
     except ImportError:
         return _refuse('the command line needs its extra: pip install "jasgd[cli]"')
-    command = tyro.cli(
+    chosen = tyro.cli(
         Annotated[Train | Compare | Simulate | Replay | Datasets, tyro.conf.OmitSubcommandPrefixes],
         args=argv,
         prog="jasgd",
@@ -57,8 +75,8 @@ def _run(argv: Sequence[str] | None) -> int:
 
         if not started():  # a process that calls this function twice has it configured
             # A scan's work wanders to JAX's pool, where the scans of several runs would queue for its only thread.
-            configure_cpu(threads_per_worker=None if isinstance(command, Simulate) else 1)
-        return command.run()
+            configure_cpu(threads_per_worker=None if isinstance(chosen, Simulate) else 1)
+        return chosen.run()
     except (ValueError, ImportError, OSError) as error:
         # Runs report their errors in their result, so what arrives here is about the input, or a missing extra.
         if isinstance(error, ImportError) and "pip install" not in str(error):

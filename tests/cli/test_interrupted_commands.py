@@ -6,6 +6,8 @@ Each is a real SIGINT, in a function that the command calls there.
 import json
 import pkgutil
 import signal
+import subprocess
+import sys
 
 import pytest
 from support.python_process import TESTS, line_of, talking_python
@@ -209,3 +211,17 @@ def test_the_second_ctrl_c_cuts_the_end_of_a_run_short(arguments, place, tmp_pat
     (saved,) = (tmp_path / "out").rglob("result.json")
     assert TrainResult.load(saved.parent).outcome == "stopped"
     assert "stopped" in output
+
+
+@pytest.mark.parametrize(("code", "ended"), [(130, 130), (1, 1), (0, 0)])
+def test_after_ctrl_c_the_process_ends_without_being_taken_down(code, ended):
+    """Threads of XLA that still work would end it in a segmentation fault; here a function at exit stands for them."""
+    script = (
+        "import atexit, os, sys\n"
+        "from jasgd.cli import main as module\n"
+        f"module.main = lambda: (print('said'), print('told', file=sys.stderr), {code})[-1]\n"
+        f"atexit.register(os._exit, {code} if {code} != 130 else 77)\n"
+        "module.command()\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (ended, "said\n", "told\n")
