@@ -13,13 +13,13 @@ from flint import fmpq, fmpz_poly
 
 from theory.analysis.bounds_over import range_of
 from theory.analysis.expectation import UnderLaw
-from theory.distortions.boxes import Box, range_over
-from theory.formulas.formula import Domain, mentions
+from theory.formulas.formula import Domain, U, rewrite
 from theory.formulas.from_sympy import Untranslatable, share, tau, translated
 from theory.numbers.ranges import Range
 
 MOST = 64  # numbers of a file, and divisors whose roots are sought
 _LARGEST = 10**15  # where a file's own numbers are read at, at the farthest
+_SHARES = Range(fmpq(0), fmpq(1))  # u
 _HIGHEST_DEGREE, _MOST_BITS = 20, 4_000
 _OPERATIONS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -130,9 +130,10 @@ class _Known:
         """Whether an exponent is shown to be in a range with some property."""
         try:
             formula = translated(exponent, frozenset(self._parameters))
-            if mentions(formula, "u"):
-                return has(range_over(formula, Box(Range(fmpq(0), fmpq(1)), self._parameters)))
-            return has(range_of(formula, UnderLaw(dict(self._parameters)), 0, None))
+            if share in exponent.free_symbols:  # of a distortion, no parameter of which is called u
+                formula = rewrite(formula, lambda node: ("parameter", "u") if node == U else None)
+                return has(range_of(formula, UnderLaw({**self._parameters, "u": _SHARES}), 0, None))
+            return has(range_of(formula, UnderLaw(self._parameters), 0, None))
         except (Untranslatable, ArithmeticError, RecursionError):
             return False
 
