@@ -97,7 +97,7 @@ def test_a_time_limit_gives_unknown(file, capsys):
     code, data = decided(capsys, one_by_one, "--distribution", "uniform:0:2000000", "--limit-s", "0.05")
     assert data["conditions"]["magnitude"]["verdict"] == "UNKNOWN"
     assert "0.05 s" in data["conditions"]["magnitude"]["evidence"]
-    assert code == 2
+    assert code in (1, 2)  # that it rises from τ = 6 to 7 is found in time, or not
 
 
 def test_the_table_names_verdicts_and_laws(file, capsys):

@@ -38,7 +38,7 @@ def names(dividing: Callable[[Any], None]) -> dict[str, Any]:
         raised = of(base, exponent)
         # A power with an exponent that may be negative divides by the power with the opposite one.
         if isinstance(raised, sympy.Expr) and not sympy.sympify(exponent).is_nonnegative:
-            dividing(raised**-1)
+            dividing(sympy.Pow(raised, -1))
         return raised
 
     def in_place(how: str, left: Any, right: Any) -> Any:

@@ -9,16 +9,17 @@ from fractions import Fraction
 from typing import Any
 
 import sympy
-from flint import fmpz_poly
+from flint import fmpq, fmpz_poly
 
 from theory.analysis.bounds_over import range_of
 from theory.analysis.expectation import UnderLaw
-from theory.formulas.formula import Domain
+from theory.formulas.formula import Domain, U, rewrite
 from theory.formulas.from_sympy import Untranslatable, share, tau, translated
 from theory.numbers.ranges import Range
 
 MOST = 64  # numbers of a file, and divisors whose roots are sought
 _LARGEST = 10**15  # where a file's own numbers are read at, at the farthest
+_SHARES = Range(fmpq(0), fmpq(1))  # u
 _HIGHEST_DEGREE, _MOST_BITS = 20, 4_000
 _OPERATIONS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -121,7 +122,7 @@ class _Known:
         if self._range(exponent, Range.is_nonpositive):
             return True
         return any(
-            self._range(left, Range.is_negative) or ((ratio := left / exponent).is_Rational and ratio < 0)
+            self._range(left, Range.is_negative) or _are_opposite(left, exponent)
             for left in self._exponents.get(base, ())
         )
 
@@ -129,9 +130,18 @@ class _Known:
         """Whether an exponent is shown to be in a range with some property."""
         try:
             formula = translated(exponent, frozenset(self._parameters))
-            return has(range_of(formula, UnderLaw(dict(self._parameters)), 0, None))
-        except (Untranslatable, ArithmeticError, RecursionError, KeyError):
+            if share in exponent.free_symbols:  # of a distortion, no parameter of which is called u
+                formula = rewrite(formula, lambda node: ("parameter", "u") if node == U else None)
+                return has(range_of(formula, UnderLaw({**self._parameters, "u": _SHARES}), 0, None))
+            return has(range_of(formula, UnderLaw(self._parameters), 0, None))
+        except (Untranslatable, ArithmeticError, RecursionError):
             return False
+
+
+def _are_opposite(left: Any, right: Any) -> bool:
+    """Whether two exponents are shown to have opposite signs, as one is the other times a negative number."""
+    ratio = left / right
+    return bool(ratio.is_Rational and ratio < 0) or sympy.expand(left + right) == 0
 
 
 def _factors(divisor: Any) -> Iterator[tuple[Any, Any]]:

@@ -188,7 +188,18 @@ def test_no_divisor_is_left_out_among_many():
     assert not loads(HEAD + source).is_readable
 
 
-@pytest.mark.parametrize("g", ["u**b", "1 - (1 - u**b)**(2 * b)", "u**b / (u**b + (1 - u)**b)", "u**(1 / b)"])
+@pytest.mark.parametrize(
+    "g",
+    [
+        "u**b",
+        "1 - (1 - u**b)**(2 * b)",
+        "u**b / (u**b + (1 - u)**b)",
+        "u**(1 / b)",
+        "(1 + u)**(b - 1)",
+        "u**(u - 1 / 2)",
+        "u**(b - 3 / 2)",
+    ],
+)
 def test_powers_of_the_argument_are_read(g):
     source = f"def distortion(u, b):\n    return {g}\nparameters = {{'b': '[1, 2]'}}"
     assert loads(HEAD + source).distortion is not None
