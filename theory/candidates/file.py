@@ -285,7 +285,7 @@ def _refusal(error: BaseException, name: str, source: str) -> CandidateError:
     if isinstance(error, NameError) and error.name is not None:
         better = hint_for_name(error.name)
     elif isinstance(error, (TypeError, IndexError, KeyError, AttributeError, ValueError)):
-        better = hint(source, line, str(error))
+        better = hint(source, line)
     message = f"{type(error).__name__}: {error}"
     return CandidateError(message if better is None else f"{better} ({message})", line)
 

@@ -1,4 +1,4 @@
-"""What to write in place of a word that takes numbers alone: ``sympy.exp`` for ``math.exp``, a Piecewise for ``if``."""
+"""What to write in place of a word that takes numbers alone, as ``sympy.exp`` for ``math.exp``."""
 
 from __future__ import annotations
 
@@ -46,8 +46,6 @@ _OF_THE_SAME_NAME = ("exp", "log", "sqrt", "floor", "sin", "cos", "tan", "atan",
 _WORDS |= {name: f"sympy.{name}" for name in (*_OF_THE_SAME_NAME, "gamma", "sign", "pi")}
 #: The same for what Python has built in.
 _BUILT_IN = {
-    "min": "sympy.Min",
-    "max": "sympy.Max",
     "int": "sympy.floor",
     "round": "sympy.floor(x + 1/2)",
     "float": "x itself: numbers in a file are exact",
@@ -55,28 +53,25 @@ _BUILT_IN = {
 }
 
 
-def hint(source: str, line: int, message: str) -> str | None:
+def hint(source: str, line: int) -> str | None:
     r"""What to write in place of what stands in a line that raised an error.
 
     Args:
       source: the text of a candidate file, which can be parsed.
       line: of the file, from 1.
-      message: of the error.
 
     Returns:
       A clause such as ``"for math.exp write sympy.exp"``; None where nothing is known.
 
     Example:
-      >>> hint("import math\nC = math.exp(-tau)", 2, "Cannot convert expression to float")
+      >>> hint("import math\nC = math.exp(-tau)", 2)
       'tau is a symbol here; for math.exp write sympy.exp'
     """
     tree = ast.parse(source)
     modules, functions = _imported(tree)
-    of_truth = "truth value" in message  # which a symbol's relation has not, wherever it is asked for
     for node in _of(_statement_at(tree, line)):
         slip = _call(node.func, modules, functions) if isinstance(node, ast.Call) else None
-        if slip is None:
-            slip = _choice(node) if of_truth else _operation(node)
+        slip = slip or _operation(node)
         if slip is not None:
             return f"tau is a symbol here; for {slip[0]} write {slip[1]}"
     return None
@@ -101,21 +96,6 @@ def hint_for_name(name: str) -> str | None:
     if word is not None:
         return f"write {word}, after import sympy"
     return f"a parameter is a symbol: {name} = sympy.Symbol({name!r}), with its range in parameters"
-
-
-def _choice(node: ast.AST) -> tuple[str, str] | None:
-    """What asks a condition whether it is true, and what to write for it."""
-    if isinstance(node, (ast.If, ast.IfExp)):
-        return 'a choice by "if"', _PIECEWISE
-    if isinstance(node, ast.While):
-        return '"while"', "a closed form: how often a loop runs cannot depend on a symbol"
-    if isinstance(node, ast.BoolOp):
-        return ('"and"', "sympy.And(…, …)") if isinstance(node.op, ast.And) else ('"or"', "sympy.Or(…, …)")
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        return '"not"', "sympy.Not(…)"
-    if isinstance(node, ast.Compare) and len(node.ops) > 1:
-        return "a chain of comparisons", "sympy.And(…, …)"
-    return None
 
 
 def _operation(node: ast.AST) -> tuple[str, str] | None:

@@ -23,7 +23,8 @@ from sympy.core.evalf import PrecisionExhausted
 from theory.analysis.evaluation import compiled
 from theory.analysis.pointwise import samples
 from theory.analysis.setting import Setting
-from theory.candidates.candidate import TooLong
+from theory.candidates.branches import branches
+from theory.candidates.candidate import CandidateError, TooLong
 from theory.candidates.file import arguments_of, called, quietly, run
 from theory.candidates.interruption import Interrupted
 from theory.formulas import from_sympy
@@ -181,7 +182,9 @@ def _staleness(domain: Domain, places: Sequence[int]) -> Iterator[int]:
 
 def _reader(source: str, name: str, parameters: Mapping[str, Range]) -> Callable[..., Any]:
     """A function of τ, F and the parameters that gives what the file itself says."""
-    values = quietly(lambda: run(source, name))
+    # Where the file itself asks about τ, any of its runs tells whether it gives a function.
+    runs = [one.result for one in branches(lambda: quietly(lambda: run(source, name)))]
+    values = next((values for values in runs if not isinstance(values, CandidateError)), {})
     function = values.get("step_size")
 
     def at(tau: int, share: Fraction, chosen: Mapping[str, Range]) -> Any:
