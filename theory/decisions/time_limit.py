@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -12,7 +12,7 @@ from types import FrameType
 from theory.candidates.interruption import Interrupted
 
 _AGAIN_S = 1.0  # after which it is raised again, should anything on the way have swallowed it
-_SOON_S = 0.01  # after which it is raised where it was not, in what Python calls while it collects garbage
+_SOON_S = 0.01  # after which it is raised again where Python has lost it
 
 
 class OutOfTime(Interrupted):  # not an Exception: nothing on the way may take it for an arithmetic failure
@@ -29,12 +29,18 @@ def limited(limit_s: float) -> Iterator[None]:
     is_running = True
 
     def over(number: int, frame: FrameType | None) -> None:
-        del number
-        if is_running and _collects_garbage(frame):
-            signal.setitimer(signal.ITIMER_REAL, _SOON_S, _AGAIN_S)
-        elif is_running:
+        del number, frame
+        if is_running:
             raise OutOfTime
 
+    def lost(unraisable: sys.UnraisableHookArgs) -> None:
+        """What a finaliser raises, or a callback of the garbage collector or of a weak reference, is lost there."""
+        if not isinstance(unraisable.exc_value, OutOfTime):
+            reported(unraisable)
+        elif is_running:
+            signal.setitimer(signal.ITIMER_REAL, _SOON_S, _AGAIN_S)
+
+    reported, sys.unraisablehook = sys.unraisablehook, lost
     before = signal.signal(signal.SIGALRM, over)
     signal.setitimer(signal.ITIMER_REAL, limit_s, _AGAIN_S)
     try:
@@ -45,13 +51,4 @@ def limited(limit_s: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-def _collects_garbage(frame: FrameType | None) -> bool:
-    """Whether a frame is inside of what Python calls while it collects garbage, where all that is raised is lost."""
-    callbacks = {getattr(callback, "__code__", None) for callback in gc.callbacks}
-    while frame is not None:
-        if frame.f_code in callbacks or frame.f_code.co_name == "__del__":
-            return True
-        frame = frame.f_back
-    return False
+        sys.unraisablehook = reported

@@ -3,24 +3,27 @@
 import gc
 import os
 import signal
+import weakref
 
 import pytest
 
 from theory.decisions.time_limit import OutOfTime, limited
 
 
-def collect_and_wait(place, finalised):
-    if "callback" in place:
+def collect_and_wait(place, kept):
+    if "garbage" in place:
         gc.collect()
     else:
-        finalised.clear()
+        kept.clear()
     while True:  # the limit ends it right after, and not after a minute
         pass
 
 
-@pytest.mark.parametrize("place", ["a callback of the garbage collector", "a finaliser"])
+@pytest.mark.parametrize(
+    "place", ["a callback of the garbage collector", "a finaliser", "a callback of a weak reference"]
+)
 def test_no_limit_is_lost_in_what_is_called_while_garbage_is_collected(place):
-    """The alarm comes inside of it; the test fails where something was raised there, which Python would report."""
+    """The alarm comes inside of it; the test fails where what was raised there is reported, or lost for a minute."""
     came = []
 
     def alarm(*_):
@@ -30,14 +33,18 @@ def test_no_limit_is_lost_in_what_is_called_while_garbage_is_collected(place):
 
     class Finalised:
         def __del__(self):
-            alarm()
+            if place == "a finaliser":
+                alarm()
 
-    callbacks = [alarm] if "callback" in place else []
+    kept = [Finalised()]
+    reference = weakref.ref(kept[0], alarm) if "weak" in place else None
+    callbacks = [alarm] if "garbage" in place else []
     gc.callbacks.extend(callbacks)
     try:
         with pytest.raises(OutOfTime), limited(60):
-            collect_and_wait(place, [Finalised()])
+            collect_and_wait(place, kept)
     finally:
         for callback in callbacks:
             gc.callbacks.remove(callback)
     assert came
+    del reference
