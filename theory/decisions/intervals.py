@@ -38,7 +38,7 @@ class Interval:
 
 
 def joined(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
-    """The intervals in order, those that touch made one.
+    """The intervals in order, those that touch or overlap made one.
 
     Example:
       >>> point, after = Interval(Fraction(1), Fraction(1), False, False), Interval(Fraction(1), None, True, True)
@@ -48,11 +48,23 @@ def joined(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
     merged: list[Interval] = []
     for one in sorted(set(intervals), key=lambda one: (one.low, one.low_open)):
         last = merged[-1] if merged else None
-        if last is not None and last.high == one.low and not (last.high_open and one.low_open):
-            merged[-1] = Interval(last.low, one.high, last.low_open, one.high_open)
-        else:
+        if last is None or _is_apart(last, one):
             merged.append(one)
+        else:
+            merged[-1] = max(last, dataclasses.replace(one, low=last.low, low_open=last.low_open), key=_reach)
     return tuple(merged)
+
+
+def _is_apart(one: Interval, later: Interval) -> bool:
+    """Whether a number between two intervals is in neither."""
+    if one.high is None or later.low < one.high:
+        return False
+    return later.low > one.high or (one.high_open and later.low_open)
+
+
+def _reach(one: Interval) -> tuple[bool, Fraction, bool]:
+    """How far an interval reaches, for comparisons."""
+    return one.high is None, one.high or Fraction(0), not one.high_open
 
 
 def short(value: Fraction, most: Fraction | None = None, rounding: str = decimal.ROUND_HALF_EVEN) -> str:

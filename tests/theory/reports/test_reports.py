@@ -1,7 +1,9 @@
 """What verify writes beside its table: one table of several candidates, JUnit XML, LaTeX, pictures, values."""
 
+import dataclasses
 import json
 import xml.etree.ElementTree as ElementTree
+from fractions import Fraction
 
 import pytest
 
@@ -9,7 +11,8 @@ from theory import verify
 from theory.candidates.loading import loads
 from theory.decisions.conditions import CONDITIONS
 from theory.decisions.decision import decide
-from theory.decisions.verdict import Verdict
+from theory.decisions.intervals import Interval, joined
+from theory.decisions.verdict import Verdict, unknown
 from theory.formulas.latex import latex
 from theory.laws.parsing import parse_law
 
@@ -208,3 +211,45 @@ def test_where_the_mean_passes_1_is_enclosed(file, capsys):
     low, high = (int(end.split("/")[0]) / int(end.split("/")[1]) for end in (low, high))
     assert low < 1 / 0.6931471805599453 < high  # E[1/(1+T)] = log 2 there
     assert high - low < 1e-4
+
+
+def test_what_a_second_look_does_not_believe_is_not_said_to_hold(file, capsys, monkeypatch):
+    def disbelieved(report, *, limit_s):
+        nothing = [(law, unknown("not believed")) for law in report.laws]
+        return dataclasses.replace(
+            report, decisions=tuple(dataclasses.replace(one, findings=tuple(nothing)) for one in report.decisions)
+        )
+
+    monkeypatch.setattr(verify, "confirmed", disbelieved)
+    path = file("one.py", "C = sympy.Symbol('b') + 0 * tau\nparameters = {'b': (1, 2)}")
+    assert [one["proved"] for one in values(capsys, path, "--for-which", "b").values()] == [[]] * 6
+
+
+@pytest.mark.parametrize("options", [["--json"], ["--json", "--for-which", "b"]])
+def test_what_a_file_prints_is_no_part_of_the_json(file, capsys, options):
+    path = file("one.py", "print('said')\nC = sympy.Symbol('b') + 0 * tau\nparameters = {'b': (1, 2)}")
+    verify.main([path, *options])
+    printed = capsys.readouterr()
+    json.loads(printed.out)
+    assert "said" in printed.err
+
+
+def test_what_a_file_prints_is_no_part_of_the_latex(file, capsys):
+    assert verify.main([file("one.py", "print('said')\nC = 1 + tau"), "--latex"]) == 0
+    assert capsys.readouterr().out == "C(\\tau) = 1 + \\tau\n"
+
+
+def test_a_distortion_is_not_drawn_as_a_function_of_the_staleness(file, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(verify, "decide", None)
+    assert verify.main([file("g.py", "def distortion(u):\n    return u"), "--plot", str(tmp_path / "g.png")]) == 3
+    assert "this is a distortion" in capsys.readouterr().err
+
+
+def test_intervals_are_joined_only_where_the_number_between_them_is_in_one():
+    def between(low, high, low_open=True, high_open=True):
+        return Interval(Fraction(low), Fraction(high), low_open, high_open)
+
+    assert len(joined([between(0, 1), between(1, 2)])) == 2
+    for middle in ([between(1, 1, False, False)], [between(0, 1, True, False)], [between(1, 2, False)]):
+        (whole,) = joined([between(0, 1), *middle, between(1, 2)])
+        assert whole == between(0, 2)
