@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import time
 from collections.abc import Callable, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR
 from fractions import Fraction
@@ -17,10 +18,10 @@ from flint import fmpq
 
 from theory.candidates.candidate import Candidate, CandidateError
 from theory.decisions.conditions import CONDITIONS
-from theory.decisions.decision import Report, decide, question_about
+from theory.decisions.decision import Decision, Report, decide, question_about
 from theory.decisions.intervals import Interval, beside, joined, short
 from theory.decisions.time_limit import OutOfTime, limited
-from theory.decisions.verdict import Verdict
+from theory.decisions.verdict import Verdict, unknown
 from theory.laws import Law
 from theory.numbers import ranges
 from theory.numbers.balls import PRECISIONS, precision, sign
@@ -30,6 +31,8 @@ from theory.numbers.rationals import as_fmpq, as_fraction
 _CELLS = 16  # of the first grid
 _HALVINGS = 10  # of a cell, at a boundary
 _REFINED = 4  # how often an interval between two proofs is halved, where it is not proved whole
+_LIMITS = 10  # time limits of one condition that a whole search may take
+_clock = time.monotonic
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +88,8 @@ def values_for_which(
       candidate: the candidate; its other parameters keep their values or ranges.
       name: of the parameter.
       laws: as of :func:`theory.decisions.decision.decide`.
-      limit_s: seconds that one condition may take under one law at one value.
+      limit_s: seconds that one condition may take under one law at one value; the whole search ends after ten times
+        as long, and what it has not looked at is UNKNOWN.
       second_look: takes each report and returns what of it is believed.
 
     Returns:
@@ -129,14 +133,24 @@ class _Reports:
         self._candidate, self._name, self._laws = candidate, name, laws
         self._limit_s, self._second_look = limit_s, second_look
         self._known: dict[Range, Report] = {}
+        self._started = _clock()
 
     def on(self, values: Range) -> Report:
-        """The report where the parameter has any of these values."""
+        """The report where the parameter has any of these values; all UNKNOWN once the search has taken too long."""
         if values not in self._known:
             candidate = self._candidate.with_parameters({self._name: values})
+            if self._known and _clock() - self._started > _LIMITS * self._limit_s:
+                return self._undecided(candidate)
             report = decide(candidate, self._laws, limit_s=self._limit_s, repair=False)
             self._known[values] = self._second_look(report)
         return self._known[values]
+
+    def _undecided(self, candidate: Candidate) -> Report:
+        laws = next(iter(self._known.values())).laws
+        finding = unknown(f"not looked at within {_LIMITS * self._limit_s:g} s")
+        return Report(
+            candidate, laws, tuple(Decision(name, tuple((law, finding) for law in laws)) for name in CONDITIONS)
+        )
 
     def side(self, law: Law | None, value: Fraction) -> int:
         """The sign of E[C] - 1 at a value; 0 where it is not known."""

@@ -1,6 +1,7 @@
 """What verify writes beside its table: one table of several candidates, JUnit XML, LaTeX, pictures, values."""
 
 import dataclasses
+import itertools
 import json
 import xml.etree.ElementTree as ElementTree
 from fractions import Fraction
@@ -9,6 +10,7 @@ import pytest
 
 from theory import verify
 from theory.candidates.loading import loads
+from theory.decisions import values_of_a_parameter
 from theory.decisions.conditions import CONDITIONS
 from theory.decisions.decision import decide
 from theory.decisions.intervals import Interval, joined
@@ -253,3 +255,16 @@ def test_intervals_are_joined_only_where_the_number_between_them_is_in_one():
     for middle in ([between(1, 1, False, False)], [between(0, 1, True, False)], [between(1, 2, False)]):
         (whole,) = joined([between(0, 1), *middle, between(1, 2)])
         assert whole == between(0, 2)
+
+
+def test_a_search_ends_after_ten_limits_and_says_what_it_has_not_looked_at(file, capsys, monkeypatch):
+    """Of a candidate whose proofs on intervals fail, it would look at hundreds of values."""
+    seconds = itertools.count()
+    monkeypatch.setattr(values_of_a_parameter, "_clock", lambda: next(seconds))  # each look takes one
+    path = file("one.py", "C = sympy.exp(-sympy.Symbol('b') * tau)\nparameters = {'b': (-1, 2)}")
+    found = values(capsys, path, "--for-which", "b", "--limit-s", "0.5")
+    assert len({*found["decreasing", "every law"]["refuted"]}) <= 5
+    assert found["decreasing", "every law"]["unknown"]
+    capsys.readouterr()
+    verify.main([path, "--for-which", "b", "--limit-s", "0.5"])
+    assert "UNKNOWN at" in capsys.readouterr().out
