@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 import weakref
 
 import pytest
@@ -48,3 +49,17 @@ def test_no_limit_is_lost_in_what_is_called_while_garbage_is_collected(place):
             gc.callbacks.remove(callback)
     assert came
     del reference
+
+
+def test_what_else_is_lost_is_reported_as_before(monkeypatch):
+    class Raising:
+        def __del__(self):
+            raise ValueError("of its own")
+
+    reported = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: reported.append(str(unraisable.exc_value)))
+    before = sys.unraisablehook
+    with limited(60):
+        Raising()
+    assert reported == ["of its own"]
+    assert sys.unraisablehook is before
