@@ -135,7 +135,7 @@ def test_an_update_that_lost_is_computed_again_or_dropped():
 
 
 def conflict(scheme):
-    first, overtaken = threading.Event(), threading.Event()
+    first, overtaken, gone_on = threading.Event(), threading.Event(), threading.Event()
     counts = {"jasgd-worker-0": 0, "jasgd-worker-1": 0}
 
     def called(_):
@@ -158,6 +158,10 @@ def conflict(scheme):
     def batches(ticket):
         if threading.current_thread().name == "jasgd-worker-1":
             assert first.wait(30)
+            # It goes on when worker 0 is done with its first gradient: it might take all steps before else.
+            assert not overtaken.is_set() or gone_on.wait(30)
+        elif overtaken.is_set():
+            gone_on.set()
         return np.float32(1)
 
     def update(updates, state, params=None, *, staleness, **extra):
