@@ -115,7 +115,7 @@ class TrainingOptions(OutputOptions, ProblemOptions):
 
     def check_run(self) -> Any:
         """What makes the scheme; raises the ValueError of an option that cannot work before anything is loaded."""
-        from jasgd.training.trainer import check_options
+        from jasgd.training.options import check_options
 
         options = {"scheme": self.scheme, "workers": self.workers, "evaluate_every_s": self.evaluate_every_s}
         return check_options(**options, **self.stops())

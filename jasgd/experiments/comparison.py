@@ -22,8 +22,9 @@ from jasgd.rules.parsing import parse_rule
 from jasgd.schemes import SchemeFactory
 from jasgd.showing import Shown, tally
 from jasgd.training.interrupts import Interrupts
+from jasgd.training.options import check_options
 from jasgd.training.progress import Progress
-from jasgd.training.trainer import check_options, train
+from jasgd.training.trainer import train
 
 
 def compare(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
-import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
@@ -15,29 +13,26 @@ import jax
 from jasgd import schemes
 from jasgd.core.admission import admit, first_batch
 from jasgd.core.arguments import check_functions
-from jasgd.core.compiled import Compiled, Leaves
 from jasgd.core.devices import as_device
-from jasgd.core.finiteness import are_finite
 from jasgd.core.freed_memory import give_back
 from jasgd.core.ledger import Ledger
-from jasgd.core.messages import Gradient, View
-from jasgd.core.scheme import NativeScheme, Scheme, SchemeFactory, Setup
+from jasgd.core.scheme import NativeScheme, SchemeFactory, Setup
 from jasgd.data import Batches, as_batches
 from jasgd.inputs.asked import asks_for, drawn_for, with_key
-from jasgd.inputs.checks import chosen, function, integer, is_integer, positive, real, switch
+from jasgd.inputs.checks import function, switch
 from jasgd.jax_settings import warn_if_unconfigured
 from jasgd.record.environment import describe_dtypes, describe_environment
 from jasgd.record.result import Outcome, TrainingError, TrainResult
 from jasgd.record.trees import digest
-from jasgd.schemes.factories import as_factory
-from jasgd.schemes.selection import check, make
-from jasgd.showing import brief
+from jasgd.schemes.selection import make
 from jasgd.training.conclusion import conclude
 from jasgd.training.engines.supervisor import Conditions, Supervisor
 from jasgd.training.engines.threads import WorkerThreads
 from jasgd.training.interrupts import Interrupts
+from jasgd.training.options import check_options
 from jasgd.training.progress import Progress
 from jasgd.training.run import Run
+from jasgd.training.warm_up import warm_up
 
 
 def train(
@@ -166,7 +161,7 @@ def train(
         "dtypes": describe_dtypes(params=leaves, opt_state=state, batch=first),
     }
     with contextlib.nullcontext() if device is None else jax.default_device(device):
-        gradient_s = _warm_up(compiled, running, ledger, leaves, first)
+        gradient_s = warm_up(compiled, running, ledger, leaves, first)
 
     def batch_of(ticket: int, worker: int) -> Any:
         return first if ticket == 0 and not by_worker else draw(ticket, worker)
@@ -195,66 +190,3 @@ def train(
         except RuntimeWarning as warning:  # where warnings are errors
             raise TrainingError(result) from warning
     return result
-
-
-def _warm_up(compiled: Compiled, scheme: Scheme, ledger: Ledger, leaves: Leaves, batch: Any) -> float:
-    """Compiles before the clock starts, since every worker would compile at once; gives a gradient's time in s."""
-    if isinstance(scheme, NativeScheme):
-        return scheme.rehearse()
-    from jasgd.schemes.native.finite import native_look  # imported only where it is needed
-
-    loss, _, grads = jax.block_until_ready(compiled.gradient(leaves, batch))
-    scheme.warm_up(Gradient(0, 0, View(0, leaves), grads, loss, float(loss)))
-    del grads  # before the next ones are there
-    started = time.perf_counter()
-    jax.block_until_ready(compiled.gradient(leaves, batch))
-    gradient_s = time.perf_counter() - started
-    ledger.health.adapt(leaves, ledger.workers, native_look(leaves) or are_finite, gradient_s)
-    return gradient_s
-
-
-def check_options(
-    *,
-    scheme: Any,
-    workers: Any,
-    steps: Any,
-    time_limit_s: Any,
-    target_loss: Any,
-    evaluate_every_s: Any,
-    on_nonfinite: Any = "stop",
-    seed: Any = 0,
-) -> SchemeFactory:
-    """Refuses options of a run that cannot work, before a data set is loaded or anything is compiled.
-
-    Args:
-      scheme: see :func:`train`, as are all others.
-      workers: number of workers.
-      steps: commits after which the run ends.
-      time_limit_s: seconds after which it ends.
-      target_loss: loss at which it ends.
-      evaluate_every_s: seconds between evaluations.
-      on_nonfinite: ``"stop"`` or ``"pass"``.
-      seed: an integer.
-
-    Returns:
-      What makes the scheme.
-
-    Raises:
-      TypeError, ValueError: naming the argument, its value and what is allowed.
-    """
-    workers = integer("workers", workers, 1)
-    if steps is None and time_limit_s is None and target_loss is None:
-        raise ValueError("a stop condition must be given: steps, time_limit_s or target_loss; got none")
-    if steps is not None:
-        integer("steps", steps, 1)
-    if time_limit_s is not None:
-        positive("time_limit_s", time_limit_s)
-    if target_loss is not None and not math.isfinite(real("target_loss", target_loss, "a finite number")):
-        raise ValueError(f"target_loss must be a finite number, got {target_loss!r}")
-    positive("evaluate_every_s", evaluate_every_s, infinite=True)
-    chosen("on_nonfinite", on_nonfinite, ("stop", "pass"))
-    if not is_integer(seed):
-        raise ValueError(f"seed must be an integer, got {brief(repr(seed))}")
-    factory = as_factory(scheme)
-    check(factory, workers)
-    return factory

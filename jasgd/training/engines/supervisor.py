@@ -8,14 +8,11 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import jax
-
 from jasgd.core.compiled import Leaves
-from jasgd.core.messages import Snapshot
-from jasgd.record.evaluations import named_numbers
 from jasgd.record.result import Outcome, StuckWorker
 from jasgd.training.ending import Ending, settle
 from jasgd.training.engines.threads import WorkerThreads
+from jasgd.training.evaluation import Evaluator
 from jasgd.training.interrupts import Interrupts
 from jasgd.training.progress import RECENT, Progress, progress_of
 from jasgd.training.run import Run
@@ -44,16 +41,18 @@ class Supervisor:
       run: the run.
       conditions: when it ends.
       interrupts: the context of Ctrl-C that this is called in.
-
-    Attributes:
-      evaluations: what ``evaluate`` gave, each with ``time_s`` and ``version``.
     """
 
     def __init__(self, run: Run, conditions: Conditions, interrupts: Interrupts):
-        self.evaluations: list[dict[str, float]] = []
+        self._evaluator = Evaluator(run, conditions.evaluate, needs_loss=conditions.target_loss is not None)
         self._interrupts = interrupts
         self._run, self._ledger, self._conditions = run, run.ledger, conditions
         self._warned = False
+
+    @property
+    def evaluations(self) -> list[dict[str, float]]:
+        """What ``evaluate`` gave, each with ``time_s`` and ``version``."""
+        return self._evaluator.evaluations
 
     def supervise(self, workers: WorkerThreads, initial: Leaves) -> tuple[tuple[StuckWorker, ...], Ending]:
         """Starts the workers, watches until the run is over, and waits for them.
@@ -68,7 +67,7 @@ class Supervisor:
         run, interrupts = self._run, self._interrupts
         try:
             with interrupts.taken():
-                self._evaluate(run.scheme.snapshot)
+                self._evaluator.evaluate(run.scheme.snapshot)
                 for evaluation in self.evaluations:
                     evaluation["time_s"] = 0.0  # compiling the first evaluation is not counted
                 self._ledger.start()
@@ -99,8 +98,8 @@ class Supervisor:
         try:
             if run.outcome in (Outcome.FINISHED, Outcome.CONVERGED, Outcome.STOPPED) and ending.snapshot is not None:
                 newest = ending.snapshot
-                self._evaluate(lambda: newest._replace(params=ending.given.params))
-                self._note_evaluation()
+                self._evaluator.evaluate(lambda: newest._replace(params=ending.given.params))
+                run.message += self._evaluator.oddities()
             self._report()
             self._warn_of_shapes()
         except KeyboardInterrupt:
@@ -125,7 +124,7 @@ class Supervisor:
                     run.finish(Outcome.FINISHED, f"the time limit of {limit_s:g} s was reached")
                     return
                 if self._conditions.evaluate is not None and now >= next_evaluation:
-                    self._evaluate(run.scheme.snapshot)
+                    self._evaluator.evaluate(run.scheme.snapshot)
                     next_evaluation = self._ledger.now() + every_s
                 self._check_target()
                 self._warn_of_shapes()
@@ -138,8 +137,7 @@ class Supervisor:
         if target is None:
             return
         if self._conditions.evaluate is not None:
-            loss = self.evaluations[-1]["loss"] if self.evaluations else math.nan
-            reached = -math.inf < loss <= target  # a loss of -inf is none that was aimed at
+            reached = -math.inf < self._evaluator.loss <= target  # a loss of -inf is none that was aimed at
         else:
             losses = self._ledger.recent(RECENT)["loss"]
             reached = len(losses) == RECENT and -math.inf < float(losses.mean()) <= target
@@ -159,24 +157,6 @@ class Supervisor:
             RuntimeWarning,
             stacklevel=5,  # the caller of train
         )
-
-    def _note_evaluation(self) -> None:
-        """Says where the last evaluation gave numbers that are not finite: training losses need not have shown it."""
-        last = self.evaluations[-1] if self.evaluations else {}
-        if odd := {name: value for name, value in last.items() if not math.isfinite(value)}:
-            numbers = ", ".join(f"{name} {value}" for name, value in odd.items())
-            self._run.message += f"; but evaluate gave {numbers} at version {last['version']}"
-
-    def _evaluate(self, snapshot_of: Callable[[], Snapshot]) -> None:
-        if self._conditions.evaluate is None:
-            return
-        snapshot = snapshot_of()
-        time_s = self._ledger.now()
-        params = jax.tree.unflatten(self._run.compiled.params_structure, snapshot.params)
-        numbers = named_numbers(self._conditions.evaluate(params), {"time_s", "version"})
-        if "loss" not in numbers and self._conditions.target_loss is not None:
-            raise ValueError(f"evaluate must give a 'loss' for target_loss to be reached, got {sorted(numbers)}")
-        self.evaluations.append({"time_s": time_s, "version": snapshot.version, **numbers})
 
     def _report(self) -> None:
         if self._conditions.on_progress is not None:
