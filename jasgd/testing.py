@@ -134,6 +134,7 @@ class _Logged(Scheme):
         super().__init__(setup)
         self._scheme, self._events = scheme, events
         self.needs_every_worker, self.checks_commits = scheme.needs_every_worker, scheme.checks_commits
+        self.rows_per_version = scheme.rows_per_version
 
     def read(self, worker: int) -> View:
         view = self._scheme.read(worker)
@@ -154,6 +155,9 @@ class _Logged(Scheme):
 
     def snapshot(self) -> Snapshot:
         return self._scheme.snapshot()
+
+    def whole_snapshot(self) -> Snapshot:
+        return self._scheme.whole_snapshot()
 
     def close(self, reason: str) -> None:
         self._scheme.close(reason)

@@ -48,6 +48,8 @@ class _Rows:
         self._dtype = dtype
         self._chunks: dict[int, tuple[np.ndarray, bytearray]] = {}  # rows, and for each a byte, 1 where it is written
         self._numbers = itertools.count()
+        self._taken: dict[int, np.ndarray] = {}  # of each chunk that rows were taken out of, which
+        self._gone = 0  # rows in chunks that are no longer kept
 
     def append(self, row: tuple) -> None:
         place, index = divmod(next(self._numbers), CHUNK)
@@ -60,7 +62,28 @@ class _Rows:
 
     def __len__(self) -> int:
         """How many rows are written."""
-        return sum(written.count(1) for _, written in self._in_order())
+        return self._gone + sum(written.count(1) for _, written in self._in_order())
+
+    def take(self) -> np.ndarray:
+        """The rows that were written since the last call, each once; for one thread alone.
+
+        A chunk all of whose rows were taken is kept no longer, but the newest two of them, which :meth:`last` reads.
+        """
+        parts = [np.zeros(0, self._dtype)]
+        for place in sorted(list(self._chunks)):
+            rows, written = self._chunks[place]
+            taken = self._taken.setdefault(place, np.zeros(CHUNK, bool))
+            if taken.all():
+                continue
+            new = np.frombuffer(bytes(written), bool) & ~taken
+            parts.append(rows[new])
+            taken |= new
+        for place in sorted(list(self._chunks))[:-2]:
+            if not self._taken[place].all():
+                break
+            self._gone += CHUNK
+            del self._chunks[place], self._taken[place]
+        return np.concatenate(parts)
 
     def last(self, count: int) -> np.ndarray:
         """The last ``count`` rows of those that are written, while others are being written."""
@@ -78,7 +101,7 @@ class _Rows:
         return np.concatenate(parts) if parts else np.zeros(0, self._dtype)
 
     def _in_order(self) -> list[tuple[np.ndarray, bytearray]]:
-        return [self._chunks[place] for place in sorted(list(self._chunks))]  # a list first: a dict may grow meanwhile
+        return [chunk for _, chunk in sorted(self._chunks.copy().items())]  # a copy: others may add and remove some
 
 
 def _written(rows: np.ndarray, written: bytearray, most: int = CHUNK) -> np.ndarray:
@@ -93,14 +116,21 @@ class Ledger:
     Args:
       workers: number of workers, ≥ 1.
       limit: commits after which no more are taken, or None.
+      version: commits before those of this ledger, of a run that is gone on with.
 
     Attributes:
       health: whether the parameters that commits make are finite.
+      offset_s: what the clock shows when it is started.
+      before: rows of gradients that were applied before, for those who look at recent ones.
     """
 
-    def __init__(self, workers: int, *, limit: int | None = None):
+    def __init__(self, workers: int, *, limit: int | None = None, version: int = 0):
         self.workers = workers
         self.limit = limit
+        self.version = version
+        self.offset_s = 0.0
+        self.before = np.zeros(0, row_dtype(dropped=False))
+        self._counts_before = 0, 0
         self.max_staleness: int | None = None
         self.closed: str | None = None
         self.health = Health()
@@ -108,10 +138,23 @@ class Ledger:
         self.in_flight = [-1] * workers  # version each worker reads and has not yet committed on, -1 for none
         self._applied = _Rows(row_dtype(dropped=False))
         self._dropped = _Rows(row_dtype(dropped=True))
+        self._waiting = np.zeros(0, row_dtype(dropped=False)), np.zeros(0, row_dtype(dropped=True))
+        self.health.note_good(version - 1)
 
     def start(self) -> None:
-        """Sets the zero of ``time_s``."""
-        self.started = time.perf_counter()
+        """Sets the zero of ``time_s``, or where a run that is gone on with was."""
+        self.started = time.perf_counter() - self.offset_s
+
+    def go_on(self, offset_s: float, recent: np.ndarray, counts: tuple[int, int]) -> None:
+        """Says what was before the first version of this ledger.
+
+        Args:
+          offset_s: how long the run took until then, in seconds.
+          recent: the last rows that were applied.
+          counts: gradients that were applied and dropped.
+        """
+        self.offset_s, self.before, self._counts_before = offset_s, recent, counts
+        self.start()
 
     def drop_above(self, max_staleness: int | None) -> None:
         """Sets the staleness above which a scheme drops gradients.
@@ -235,18 +278,57 @@ class Ledger:
 
     def recent(self, count: int) -> np.ndarray:
         """About the last ``count`` rows applied, while the run goes on; a structured array."""
-        return self._applied.last(count)
+        rows = self._applied.last(count)
+        if len(rows) < count and len(self.before):
+            rows = np.concatenate([self.before[len(rows) - count :], rows])
+        return rows
 
     @property
     def counts(self) -> tuple[int, int]:
         """Gradients applied and dropped so far."""
-        return len(self._applied), len(self._dropped)
+        applied, dropped = self._counts_before
+        return applied + len(self._applied), dropped + len(self._dropped)
 
-    def execution(self, metadata: dict) -> Execution:
-        """The record of the run; only when no worker commits any more."""
+    def below(self, version: int) -> tuple[np.ndarray, np.ndarray]:
+        """The rows that were not sealed yet, applied below a version or dropped up to it; for one thread alone.
+
+        Args:
+          version: commits so far.
+
+        Returns:
+          Structured arrays of the applied and the dropped gradients that are written by now, in the order of versions
+          and of times.
+        """
+        self._gather()
+        applied, dropped = self._waiting
+        applied, dropped = applied[applied["version"] < version], dropped[dropped["version"] <= version]
+        return applied[np.lexsort((applied["ticket"], applied["version"]))], dropped[np.argsort(dropped["time_s"])]
+
+    def seal(self, version: int) -> tuple[np.ndarray, np.ndarray]:
+        """Like :meth:`below`, and lets go of these rows, which the caller keeps."""
+        sealed = self.below(version)
+        applied, dropped = self._waiting
+        self._waiting = applied[applied["version"] >= version], dropped[dropped["version"] > version]
+        return sealed
+
+    def execution(self, metadata: dict, earlier: tuple[np.ndarray, np.ndarray] | None = None) -> Execution:
+        """The record of the run; only when no worker commits any more.
+
+        Args:
+          metadata: what it says besides.
+          earlier: the rows of applied and of dropped gradients that were sealed; None where none can have been.
+
+        Returns:
+          The execution.
+        """
         in_flight = [[worker, version] for worker, version in enumerate(self.in_flight) if version >= 0]
-        return Execution.from_rows(
-            self._applied.all(),
-            self._dropped.all(),
-            metadata | {"workers": self.workers, "in_flight": in_flight},
-        )
+        if earlier is None:
+            applied, dropped = self._applied.all(), self._dropped.all()
+        else:
+            self._gather()
+            applied, dropped = map(np.concatenate, zip(earlier, self._waiting, strict=True))
+        return Execution.from_rows(applied, dropped, metadata | {"workers": self.workers, "in_flight": in_flight})
+
+    def _gather(self) -> None:
+        new = self._applied.take(), self._dropped.take()
+        self._waiting = tuple(map(np.concatenate, zip(self._waiting, new, strict=True)))

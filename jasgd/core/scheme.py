@@ -33,6 +33,7 @@ class Setup(Shown):
         :mod:`jasgd.testing`.
       batch: a mini-batch, for what is traced with one.
       why_not_native: why the workers' rounds are not native, where the caller left that open; the selection writes it.
+      version: that parameters and state are of; 0 but for a run that is gone on with.
     """
 
     params: Leaves
@@ -43,6 +44,7 @@ class Setup(Shown):
     at_point: Callable[[str, int], None] = unwatched
     batch: Any = None
     why_not_native: str = ""
+    version: int = 0
 
     def _facts(self) -> dict[str, Any]:
         return {"workers": self.workers, "params": self.params, "state": self.state, "batch": self.batch}
@@ -66,6 +68,7 @@ class Scheme(abc.ABC):
       needs_every_worker: whether workers wait for each other, so that a run without one of them is over.
       is_set_up: whether ``__init__`` of this class was called.
       reuses_memory: whether memory that ``read`` gave out is used again when no reference to it is left.
+      rows_per_version: how many gradients each commit applies, None where that is not known beforehand.
 
     Args:
       setup: what the scheme works with.
@@ -75,6 +78,7 @@ class Scheme(abc.ABC):
     checks_commits: bool = False
     needs_every_worker: bool = False
     reuses_memory: bool = False
+    rows_per_version: int | None = None
     is_set_up: bool = False
 
     def __init__(self, setup: Setup):
@@ -97,6 +101,13 @@ class Scheme(abc.ABC):
     @abc.abstractmethod
     def snapshot(self) -> Snapshot:
         """The parameters now, for evaluation, without stopping a worker; also before the first commit."""
+
+    def whole_snapshot(self) -> Snapshot:
+        """Parameters and state that contain all commits below one version, and nothing of others; for checkpoints.
+
+        Where ``snapshot`` may be torn, commits have to wait for this one.
+        """
+        return self.snapshot()
 
     def close(self, reason: str) -> None:
         """Refuses later commits, for the reason; a scheme whose workers wait for each other wakes them as well."""

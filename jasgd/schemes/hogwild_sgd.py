@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import NamedTuple, final
 
 import jax
@@ -13,6 +14,9 @@ from jasgd.core.compiled import Leaves
 from jasgd.core.messages import Committed, Dropped, Gradient, Snapshot, View
 from jasgd.core.recycling import kind_of
 from jasgd.core.scheme import Scheme, Setup, require_threads
+
+
+PAUSE_S = 2.0  # how long commits wait for one that does not end
 
 
 class _State(NamedTuple):
@@ -34,7 +38,8 @@ class Hogwild(Scheme):
     which an add was under way (``overlapped_reads``) and updates of the optimizer state that were overwritten
     (``lost_state_updates``). A mutex guards the two integers of claimed and finished adds, since CPython has no atomic
     ones; never a parameter. NumPy releases the GIL for adds of more than some hundred elements; smaller leaves are
-    added atomically under the GIL.
+    added atomically under the GIL. For a checkpoint commits wait at their claim, until all adds that were claimed are
+    done and the parameters are copied.
 
     Source:
       Niu, Recht, Ré, Wright, "Hogwild!: a lock-free approach to parallelizing stochastic gradient descent", NIPS 2011,
@@ -43,6 +48,7 @@ class Hogwild(Scheme):
 
     name = "hogwild"
     checks_commits = True
+    rows_per_version = 1
 
     def __init__(self, setup: Setup, *, max_staleness: int | None = None, native: bool = False):
         require_threads(native)
@@ -53,11 +59,13 @@ class Hogwild(Scheme):
         super().__init__(setup)
         self._shared = Buffers(setup.params, workers=setup.workers)
         self._in_place = False  # whether an update takes the place of its gradient, which has one owner
-        self._state = _State(setup.state, 0)
+        self._state = _State(setup.state, setup.version)
         self._count_mutex = threading.Lock()
-        self._claimed = 0
+        self._claimed = setup.version
         self._open: set[int] = set()  # versions that were claimed and are not yet added
-        self._finished = 0
+        self._finished = setup.version
+        self._pauses = False  # whether commits wait before they claim a version
+        self._goes_on = threading.Event()
         self._overlapped_reads = 0
 
     def reuse_memory(self) -> None:
@@ -79,7 +87,12 @@ class Hogwild(Scheme):
     def commit(self, gradient: Gradient) -> Committed | Dropped:
         """Claims a version, then adds the update leaf by leaf."""
         compiled, ledger, worker = self._compiled, self._ledger, gradient.worker
-        with self._count_mutex:
+        self._count_mutex.acquire()
+        while self._pauses:
+            self._count_mutex.release()
+            self._goes_on.wait()
+            self._count_mutex.acquire()
+        try:
             version = self._claimed
             ledger.require_open(version)
             tau = ledger.staleness_between(gradient.view.version, version)
@@ -87,6 +100,8 @@ class Hogwild(Scheme):
             if not too_stale:
                 self._claimed = version + 1
                 self._open.add(version)
+        finally:
+            self._count_mutex.release()
         if too_stale:
             return ledger.record_dropped(gradient, version, tau, 1, "stale")
         base = self._state
@@ -137,6 +152,23 @@ class Hogwild(Scheme):
             jax.device_put(leaf) for leaf in self._shared.copy()
         )  # over that memory, which nothing else uses
         return Snapshot(version, params, self._state.leaves)
+
+    def whole_snapshot(self) -> Snapshot:
+        """A copy with all commits that were claimed, while no other is; TimeoutError where one of them does not end."""
+        self._goes_on.clear()
+        with self._count_mutex:
+            self._pauses = True
+        try:
+            until = time.monotonic() + PAUSE_S
+            while self._finished != self._claimed:
+                if time.monotonic() > until:
+                    raise TimeoutError(f"an add has not ended for {PAUSE_S:g} s, while the others wait")
+                time.sleep(0.0001)
+            return self.snapshot()
+        finally:
+            with self._count_mutex:
+                self._pauses = False
+            self._goes_on.set()
 
     @property
     def unfinished(self) -> frozenset[int]:

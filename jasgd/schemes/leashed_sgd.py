@@ -34,6 +34,7 @@ class Leashed(Scheme):
 
     name = "leashed"
     checks_commits = True
+    rows_per_version = 1
 
     def __init__(
         self, setup: Setup, *, persistence: int | None = None, max_staleness: int | None = None, native: bool = False
@@ -43,7 +44,7 @@ class Leashed(Scheme):
         setup.ledger.drop_above(max_staleness)
         super().__init__(setup)
         self._persistence = persistence
-        self._current = Snapshot(0, setup.params, setup.state)
+        self._current, self._first = Snapshot(setup.version, setup.params, setup.state), setup.version
         self._swap_mutex = threading.Lock()
         self._retired = Retired(setup.compiled, setup.workers)
 
@@ -95,7 +96,7 @@ class Leashed(Scheme):
             if self._current is not expected:
                 return False
             self._current = new
-        if expected.version:  # the initial arrays are the caller's
+        if expected.version > self._first:  # the initial arrays are the caller's
             self._retired.keep(expected.params, expected.state)
         return True
 

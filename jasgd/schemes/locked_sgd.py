@@ -29,6 +29,7 @@ class Locked(Scheme):
 
     name = "locked"
     checks_commits = True
+    rows_per_version = 1
 
     def __init__(
         self,
@@ -47,7 +48,7 @@ class Locked(Scheme):
         self._mutex = threading.Lock()
         self._reading, self._in_place = reading, reading != "reference"
         self._apply = getattr(self._compiled, applies[reading])
-        self._version = 0
+        self._version = setup.version
         # The caller keeps the initial arrays, so they must not be donated: copies of them may.
         self._params = self._compiled.copy(setup.params) if self._in_place else setup.params
         self._state = self._compiled.copy(setup.state) if self._in_place else setup.state

@@ -18,12 +18,13 @@ class Sequential(Scheme):
 
     name = "sequential"
     checks_commits = True
+    rows_per_version = 1
 
     def __init__(self, setup: Setup):
         if setup.workers != 1:
             raise ValueError(f"workers must be 1 for the scheme 'sequential', got {setup.workers}")
         super().__init__(setup)
-        self._current = Snapshot(0, setup.params, setup.state)
+        self._current = Snapshot(setup.version, setup.params, setup.state)
 
     def read(self, worker: int) -> View:
         """The current parameters."""

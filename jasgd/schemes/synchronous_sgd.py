@@ -28,8 +28,8 @@ class Synchronous(Scheme):
     def __init__(self, setup: Setup, *, native: bool = False):
         require_threads(native)
         super().__init__(setup)
-        self._workers = setup.workers
-        self._current = Snapshot(0, setup.params, setup.state)
+        self._workers = self.rows_per_version = setup.workers
+        self._current = Snapshot(setup.version, setup.params, setup.state)
         self._round: list[Gradient] = []
         self._factor = 0.0  # of the newest round
         self._mutex = threading.Lock()  # of the round

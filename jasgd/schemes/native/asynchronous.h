@@ -60,7 +60,9 @@ Status Opened(Store* store, Worker* worker, bool check_finite) {
     }
     worker->has_gate = true;
   }
-  std::lock_guard<std::mutex> held(store->mutex);
+  std::unique_lock<std::mutex> held(store->mutex);
+  if (store->pauses && !is_workers_own) return kBusy;
+  store->goes_on.wait(held, [store] { return !store->pauses; });
   worker->base = store->current;
   answer.version = store->scheme == kHogwild ? store->claimed : worker->base.params->version;
   if (IsOver(store, answer.version)) return kClosed;

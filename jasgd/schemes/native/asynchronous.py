@@ -12,8 +12,9 @@ import numpy as np
 
 from jasgd.core.compiled import Leaves
 from jasgd.core.ledger import AppliedRow
-from jasgd.core.messages import Closed, Committed, Dropped, Gradient, Round, View
+from jasgd.core.messages import Closed, Committed, Dropped, Gradient, Round, Snapshot, View
 from jasgd.core.scheme import Setup
+from jasgd.schemes.hogwild_sgd import PAUSE_S
 from jasgd.schemes.leashed_sgd import require_persistence
 from jasgd.schemes.native.store import (
     BUSY,
@@ -35,6 +36,9 @@ class NativeAsynchronous(NativeStore):
 
     Guarantees. As :class:`NativeStore`. Each attempt at a commit, lost or dropped ones too, costs an update.
 
+    Attributes:
+      rows_per_version: 1.
+
     Args:
       setup: what a scheme receives.
       persistence: as of ``leashed``.
@@ -44,6 +48,8 @@ class NativeAsynchronous(NativeStore):
     Raises:
       ValueError: for options out of their ranges; else as :class:`NativeStore`.
     """
+
+    rows_per_version = 1
 
     def __init__(
         self, setup: Setup, *, persistence: int | None = None, max_staleness: int | None = None, native: bool = True
@@ -194,6 +200,19 @@ class NativeHogwild(NativeAsynchronous):
 
     name = "hogwild"
     adds = True
+
+    def whole_snapshot(self) -> Snapshot:
+        """A copy with all commits that were claimed, while no other is; TimeoutError where one of them does not end."""
+        self._library.JasgdPause(self._store, 1)
+        try:
+            until = time.monotonic() + PAUSE_S
+            while self._library.JasgdAdding(self._store):
+                if time.monotonic() > until:
+                    raise TimeoutError(f"an add has not ended for {PAUSE_S:g} s, while the others wait")
+                time.sleep(0.0001)
+            return self.snapshot()
+        finally:
+            self._library.JasgdPause(self._store, 0)
 
     def __init__(self, setup: Setup, *, max_staleness: int | None = None, native: bool = True):
         super().__init__(setup, max_staleness=max_staleness, native=native)

@@ -17,7 +17,7 @@ HANDLERS = tuple(f"Jasgd{name}" for name in ("Read", "Recall", "Begin", "End", "
 
 _address, _number, _bytes, _wide = ctypes.c_void_p, ctypes.c_int32, ctypes.c_char_p, ctypes.c_int64
 _FUNCTIONS = {  # what Python calls of native.cc: result, arguments
-    "JasgdMake": (_address, (_number, *(_wide,) * 3, *(_number,) * 4, *(_wide, _bytes, _wide) * 2)),
+    "JasgdMake": (_address, (_number, *(_wide,) * 4, *(_number,) * 4, *(_wide, _bytes, _wide) * 2)),
     "JasgdFree": (None, (_address,)),
     "JasgdAnswer": (_address, (_address, _wide)),
     "JasgdNow": (ctypes.c_double, ()),
@@ -25,6 +25,8 @@ _FUNCTIONS = {  # what Python calls of native.cc: result, arguments
     "JasgdFinite": (_number, (_wide, *(_address,) * 3)),
     "JasgdClose": (None, (_address,)),
     "JasgdEnter": (None, ()),
+    "JasgdPause": (None, (_address, _number)),
+    "JasgdAdding": (_wide, (_address,)),
     "JasgdWait": (None, (_address, _wide)),
     "JasgdAwait": (None, (_address, _wide)),
     "JasgdGather": (_number, (_address, *(_wide,) * 3, ctypes.POINTER(_wide), _number)),

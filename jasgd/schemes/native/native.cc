@@ -20,9 +20,10 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdPublish, Publish, JASGD_CALLER.RemainingArgs(
 // What Python calls. A worker's number is below that of workers; addresses are those of stores that were not freed.
 extern "C" {
 
-void* JasgdMake(int32_t scheme, int64_t workers, int64_t limit, int64_t max_staleness, int32_t gives_params,
-                int32_t is_double, int32_t looks_again, int32_t copies_locked, int64_t param_leaves, const char* params,
-                int64_t param_bytes, int64_t state_leaves, const char* state, int64_t state_bytes) {
+void* JasgdMake(int32_t scheme, int64_t workers, int64_t limit, int64_t max_staleness, int64_t version,
+                int32_t gives_params, int32_t is_double, int32_t looks_again, int32_t copies_locked,
+                int64_t param_leaves, const char* params, int64_t param_bytes, int64_t state_leaves, const char* state,
+                int64_t state_bytes) {
   auto* store = new Store(param_bytes, state_bytes, workers, looks_again != 0);
   store->scheme = static_cast<Scheme>(scheme);
   store->limit = limit;
@@ -33,6 +34,8 @@ void* JasgdMake(int32_t scheme, int64_t workers, int64_t limit, int64_t max_stal
   store->param_leaves = param_leaves;
   store->state_leaves = state_leaves;
   store->current = {store->params_pool.Copy(params), store->states_pool.Copy(state)};
+  store->current.params->version = store->current.state->version = version;
+  store->claimed = store->finished = store->meeting.claimed = store->meeting.published = version;
   return store;
 }
 
@@ -64,11 +67,31 @@ void JasgdClose(void* address) {
 // Says that the calling thread is a worker's own, in which functions may wait for the gate.
 void JasgdEnter() { is_workers_own = true; }
 
-// Waits for the gate, which is the worker's until the end of its next attempt.
+// Waits for the gate, which is the worker's until the end of its next attempt; of Hogwild! for the end of a pause.
 void JasgdWait(void* address, int64_t worker) {
   auto* store = static_cast<Store*>(address);
+  if (store->scheme == kHogwild) {
+    std::unique_lock<std::mutex> held(store->mutex);
+    store->goes_on.wait(held, [store] { return !store->pauses; });
+    return;
+  }
   store->gate.Lock();
   store->workers[worker].has_gate = true;
+}
+
+// Hogwild!: whether commits wait before they claim a version, from now on.
+void JasgdPause(void* address, int32_t pauses) {
+  auto* store = static_cast<Store*>(address);
+  std::lock_guard<std::mutex> held(store->mutex);
+  store->pauses = pauses != 0;
+  if (!store->pauses) store->goes_on.notify_all();
+}
+
+// Hogwild!: commits that have claimed a version, and whose adds are not done.
+int64_t JasgdAdding(void* address) {
+  auto* store = static_cast<Store*>(address);
+  std::lock_guard<std::mutex> held(store->mutex);
+  return store->claimed - store->finished;
 }
 
 // Waits until what the worker's last round has led to is current.

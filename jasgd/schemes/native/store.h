@@ -163,6 +163,8 @@ struct Store {
   Held good;          // newest parameters that a finite loss was computed on, and no commit had made not finite
   int64_t first_nonfinite = INT64_MAX;  // the lowest version whose commit has made parameters not finite
   int64_t claimed = 0, finished = 0, overlapped_reads = 0;  // Hogwild!'s
+  bool pauses = false;              // Hogwild!: whether commits wait before they claim a version
+  std::condition_variable goes_on;  // when that ends
   std::vector<Worker> workers;
 };
 

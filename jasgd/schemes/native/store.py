@@ -92,7 +92,7 @@ class NativeStore(NativeScheme):
         self._gives_params = not self.adds or self._compiled.needs_params
         self._require_kept_types(setup)
         self._library = library()
-        self._store = self._new_store(setup.workers, setup.ledger.limit)
+        self._store = self._new_store(setup.workers, setup.ledger.limit, setup.version)
         # Not at the end of the process, when a worker that could not be stopped may still use it.
         weakref.finalize(self, self._library.JasgdFree, self._store).atexit = False
         self._memory = [
@@ -146,7 +146,7 @@ class NativeStore(NativeScheme):
     @contextlib.contextmanager
     def _spare(self) -> Iterator[tuple[int, jax.Array]]:
         """A store to try things on, and its one worker as a caller."""
-        store = self._new_store(1, None)
+        store = self._new_store(1, None, 0)
         yield store, self._caller(store, 0, False)
         self._library.JasgdFree(store)  # not after an exception, when a thread of XLA's may still use it
 
@@ -179,9 +179,9 @@ class NativeStore(NativeScheme):
                 raise Unfit(f"native must be False, as tx makes {leaf.dtype}{list(leaf.shape)} of "
                             f"{before.dtype}{list(before.shape)}")  # fmt: skip
 
-    def _new_store(self, workers: int, limit: int | None) -> int:
-        """The address of a new store with the initial parameters and state."""
-        limits = [-1 if number is None else number for number in (limit, self._ledger.max_staleness)]
+    def _new_store(self, workers: int, limit: int | None, version: int) -> int:
+        """The address of a new store with the initial parameters and state, and the version of them."""
+        limits = [-1 if number is None else number for number in (limit, self._ledger.max_staleness, version)]
         blocks = [as_bytes(part) for part in (self._setup.params, self._setup.state)]
         parts = zip((self._params_like, self._state_like), blocks, strict=True)
         contents = itertools.chain.from_iterable((len(like), block, len(block)) for like, block in parts)

@@ -42,6 +42,7 @@ class NativeSynchronous(NativeStore):
 
     def __init__(self, setup: Setup, *, native: bool = True):
         super().__init__(setup, native=native)
+        self.rows_per_version = setup.workers
         self._round, self._again = jax.jit(self._traced_round), jax.jit(self._traced_again)
         sizes = [np.dtype(self._loss).itemsize, *(leaf.size * leaf.dtype.itemsize for leaf in self._params_like)]
         self._sizes = (ctypes.c_int64 * len(sizes))(*sizes)
