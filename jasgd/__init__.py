@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from jasgd.experiments.comparison import Comparison, compare
     from jasgd.experiments.spectrum import Spectrum, sweep
     from jasgd.jax_settings import configure_cpu
+    from jasgd.record.checkpoints.options import Checkpoints, CheckpointWarning
     from jasgd.record.execution import Execution, ExecutionError
     from jasgd.record.result import Outcome, TrainingError, TrainResult
     from jasgd.record.saving.arrays import SavedRunError
@@ -30,6 +31,8 @@ _WHERE = {
     "Arm": "jasgd.experiments.arms",
     "BatchesExhausted": "jasgd.data",
     "BySeed": "jasgd.simulating.simulator",
+    "CheckpointWarning": "jasgd.record.checkpoints.options",
+    "Checkpoints": "jasgd.record.checkpoints.options",
     "Cluster": "jasgd.cluster",
     "Comparison": "jasgd.experiments.comparison",
     "DelayCompensatedState": "jasgd.transforms",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import jax
@@ -22,7 +22,16 @@ KEPT = 8  # how many such draws are kept for workers that have not yet asked
 Batch = Any
 Batches = Callable[[int], Batch]
 
-__all__ = ["Batches", "BatchesExhausted", "Minibatches", "aligned", "aligned_empty", "as_batches", "minibatches"]
+__all__ = [
+    "Batches",
+    "BatchesExhausted",
+    "Minibatches",
+    "aligned",
+    "aligned_empty",
+    "as_batches",
+    "go_on_from",
+    "minibatches",
+]
 
 
 class BatchesExhausted(RuntimeError):
@@ -229,6 +238,19 @@ class _Pulled:
                 raise ValueError(f"ticket {ticket} was already taken; an iterator gives each of its items once")
             return self._waiting.pop(ticket)
 
+    def go_on(self, pending: Collection[int], first: int) -> None:
+        """Draws up to where a run goes on, and keeps only what it still needs.
+
+        Args:
+          pending: tickets that are still to be asked for.
+          first: the first of those that no worker has asked for; all others below it are not asked for again.
+        """
+        needed = set(pending)
+        for ticket in range(self._next, first):
+            item = self(ticket)
+            if ticket in needed:
+                self._waiting[ticket] = item
+
     def _pull(self, ticket: int) -> Batch:
         while True:
             try:
@@ -250,6 +272,18 @@ class _Pulled:
             f"batches ran out: {end}, and ticket {ticket} was asked for; give a longer iterator, a function of the "
             f"ticket, or fewer steps"
         )
+
+
+def go_on_from(drawn: Callable[..., Batch], pending: Collection[int], first: int) -> None:
+    """Has what :func:`as_batches` made of an iterable go on where a run does; a function of a ticket needs nothing.
+
+    Args:
+      drawn: of :func:`as_batches`.
+      pending: tickets below ``first`` that are still to be asked for.
+      first: the first ticket that no worker has asked for.
+    """
+    if isinstance(drawn, _Pulled):
+        drawn.go_on(pending, first)
 
 
 def as_batches(batches: Callable[..., Batch] | Iterable[Batch]) -> Callable[..., Batch]:

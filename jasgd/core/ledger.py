@@ -331,4 +331,5 @@ class Ledger:
 
     def _gather(self) -> None:
         new = self._applied.take(), self._dropped.take()
-        self._waiting = tuple(map(np.concatenate, zip(self._waiting, new, strict=True)))
+        applied, dropped = map(np.concatenate, zip(self._waiting, new, strict=True))
+        self._waiting = applied, dropped

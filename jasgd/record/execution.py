@@ -83,7 +83,8 @@ class Execution(Shown):
       time_s: seconds from the start of the run to the commit; float64.
       dropped: the gradients that were not applied.
       metadata: scheme, workers, seed, versions of the libraries and the like; values that JSON can hold. ``unfinished``
-        lists the versions of Hogwild's commits that failed half-way or did not end, which have no row.
+        lists the versions of Hogwild's commits that failed half-way or did not end, which have no row. ``parts`` has,
+        of a run that was gone on with, for each part ``from_version`` and the scheme, workers and environment of it.
       row_hash: FNV-1a over the columns of each row, as the run wrote them; uint64. It names the row that was altered
         since, see :meth:`unaltered`. None where none was taken.
 
@@ -146,8 +147,13 @@ class Execution(Shown):
 
     @property
     def workers(self) -> int:
-        """Number of workers, m."""
+        """Number of workers, m; of a run that other numbers of them have gone on with, that of its last part."""
         return int(self.metadata["workers"])
+
+    @property
+    def most_workers(self) -> int:
+        """The largest number of workers that a part of the run had; m where it was made in one go."""
+        return max([self.workers, *(int(part["workers"]) for part in self.metadata.get("parts", ()))])
 
     def validate(self) -> None:
         """Checks that the execution is one that can have happened.
@@ -159,7 +165,7 @@ class Execution(Shown):
         unfinished = np.asarray(self.metadata.get("unfinished", []), np.int64)
         # As if the versions of commits that did not end had not been given out.
         steps = np.diff(self.version - np.searchsorted(unfinished, self.version), prepend=-1)
-        worker_ok = (self.worker >= -1) & (self.worker < self.workers)
+        worker_ok = (self.worker >= -1) & (self.worker < self.most_workers)
         first_use = np.zeros(len(self), bool)
         first_use[np.unique(self.ticket, return_index=True)[1]] = True
         checks = (
@@ -170,7 +176,7 @@ class Execution(Shown):
                 self.staleness == self.version - self.version_read,
                 "staleness {staleness} is not version - version_read",
             ),
-            (worker_ok, "worker {worker} is none of -1…" + str(self.workers - 1)),
+            (worker_ok, "worker {worker} is none of -1…" + str(self.most_workers - 1)),
             (first_use | (self.worker == -1), "ticket {ticket} was applied before"),
         )
         failures = [(int(np.argmin(ok)), text) for ok, text in checks if not ok.all()]
@@ -201,7 +207,8 @@ class Execution(Shown):
         r"""Where the staleness went: :math:`\sum\tau + \sum\tau_{dropped} + \text{in flight} + \text{gaps} = mT - N`.
 
         Each of T commits makes every worker that did not take part in it staler by one; N rows were applied. In an
-        asynchronous scheme N = T, so the right side is (m - 1)·T. A gap runs from a worker's commit to its next read.
+        asynchronous scheme N = T, so the right side is (m - 1)·T. A gap runs from a worker's commit to its next read;
+        a run that was gone on with has the largest number of workers as m, and gaps where it had fewer.
 
         Returns:
           A dict with the integers applied, dropped, in_flight, gaps, and total, the right side.
@@ -210,7 +217,7 @@ class Execution(Shown):
         in_flight = {int(w): int(v) for w, v in self.metadata.get("in_flight", [])}
         # A worker's gaps are its reads, each less the end of what came before it: in whatever order, their sum is all
         # reads less all ends. One that reads nothing at the end is as if it read the last version.
-        gaps = sum(in_flight.get(worker, total) for worker in range(self.workers))
+        gaps = sum(in_flight.get(worker, total) for worker in range(self.most_workers))
         # An applied gradient's worker is current after its own commit, a dropped one's at the drop.
         for table, own in ((self, 1), (self.dropped, 0)):
             by_worker = table.worker >= 0
@@ -220,7 +227,7 @@ class Execution(Shown):
             "dropped": int(self.dropped.staleness.sum()),
             "in_flight": sum(total - version for version in in_flight.values()),
             "gaps": gaps,
-            "total": self.workers * total - len(self),
+            "total": self.most_workers * total - len(self),
         }
 
     def replaced(self, **columns: np.ndarray) -> Execution:

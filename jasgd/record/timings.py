@@ -37,6 +37,8 @@ class Phases:
 
     def __init__(self, workers: int):
         self._notes = [bytearray() for _ in range(workers)]
+        self._left = np.zeros(0, _ROW)  # notes that were taken out of these, and not given out
+        self.earlier: tuple[np.ndarray, np.ndarray] | None = None  # tickets of before, and their durations in columns
 
     def note(self, worker: int, *times: Any) -> None:
         """Notes one gradient that was committed or dropped.
@@ -59,14 +61,50 @@ class Phases:
           which raised after its row.
         """
         # Copies, since memory cannot grow while NumPy looks at it, and a worker that is stuck may still want it to.
-        noted = np.concatenate([np.frombuffer(bytes(notes), _ROW) for notes in self._notes])
+        noted = np.concatenate([self._left, *(np.frombuffer(bytes(notes), _ROW) for notes in self._notes)])
         noted = noted[np.argsort(noted["ticket"], kind="stable")]
         durations = np.full((len(tickets), len(PHASES)), np.nan)
+        if self.earlier is not None and len(self.earlier[0]):
+            order = np.argsort(self.earlier[0], kind="stable")
+            before = self.earlier[0][order]
+            place = np.minimum(np.searchsorted(before, tickets), len(before) - 1)
+            is_noted = before[place] == tickets
+            durations[is_noted] = self.earlier[1][order[place[is_noted]]]
         if len(noted):
             place = np.minimum(np.searchsorted(noted["ticket"], tickets), len(noted) - 1)
             is_noted = noted["ticket"][place] == tickets
             durations[is_noted] = np.diff(noted["at_s"][place[is_noted]])
         return {name: np.ascontiguousarray(column) for name, column in zip(PHASES, durations.T, strict=True)}
+
+    def lacks(self, tickets: np.ndarray) -> bool:
+        """Whether some of these tickets were not noted yet; for the thread that calls :meth:`take`."""
+        self._gather()
+        return not np.isin(tickets, self._left["ticket"]).all()
+
+    def take(self, applied: np.ndarray, dropped: np.ndarray) -> dict[str, np.ndarray]:
+        """The columns of these gradients, and lets go of them; for one thread, while workers note others.
+
+        Args:
+          applied: tickets, int64.
+          dropped: likewise of dropped gradients.
+
+        Returns:
+          As :meth:`columns`.
+        """
+        self._gather()
+        earlier, self.earlier = self.earlier, None
+        columns = self.of(applied) | {f"dropped.{name}": column for name, column in self.of(dropped).items()}
+        self.earlier = earlier
+        self._left = self._left[~np.isin(self._left["ticket"], np.concatenate([applied, dropped]))]
+        return columns
+
+    def _gather(self) -> None:
+        new = []
+        for notes in self._notes:
+            taken = bytes(notes)
+            del notes[: len(taken)]  # while its worker adds to it
+            new.append(np.frombuffer(taken, _ROW))
+        self._left = np.concatenate([self._left, *new])
 
     def columns(self, execution: Execution) -> dict[str, np.ndarray]:
         """What ``TrainResult.timings`` has.

@@ -123,7 +123,34 @@ def load_tree(saved: SavedFolder, name: str, like: Any) -> Any:
     return LeavesByPath(arrays, nodes, keys) if like is None else _fitted(path, arrays, nodes, keys, like)
 
 
-def _fitted(path: Path, arrays: dict[str, np.ndarray], nodes: dict[str, str], keys: dict | None, like: Any) -> Any:
+def put_into(name: str, tree: Any, like: Any) -> Any:
+    """A pytree's leaves in the structure of another one, each where its path is.
+
+    Args:
+      name: of the tree, for messages.
+      tree: pytree of arrays, or a dict by path as :func:`load_tree` gives it.
+      like: pytree of arrays.
+
+    Returns:
+      A pytree of the structure of ``like``.
+
+    Raises:
+      ValueError: as :func:`load_tree`, for another leaf, or one of another shape or dtype, or a node of another type.
+
+    Example:
+      >>> put_into("state", (np.ones(2, np.float32),), (np.zeros(2, np.float32),))
+      (Array([1., 1.], dtype=float32),)
+    """
+    if isinstance(tree, LeavesByPath):
+        return _fitted(name, dict(tree), tree.nodes, tree.keys_of, like)
+    leaves, nodes = _by_path(tree)
+    keys = {path: [str(leaf.dtype), str(jax.random.key_impl(leaf))] for path, leaf in leaves.items() if _is_key(leaf)}
+    return _fitted(name, {path: plain(leaf) for path, leaf in leaves.items()}, nodes, keys, like)
+
+
+def _fitted(
+    path: Path | str, arrays: dict[str, np.ndarray], nodes: dict[str, str], keys: dict | None, like: Any
+) -> Any:
     expected, its_nodes = _by_path(like)
     if keys is None:  # version 1
         arrays = with_present_laws(arrays, expected)

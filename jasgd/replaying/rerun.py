@@ -18,6 +18,7 @@ from jasgd.core.devices import as_device
 from jasgd.data import as_batches
 from jasgd.inputs.asked import asks_for, drawn_for, with_key
 from jasgd.inputs.checks import instance, is_integer, switch
+from jasgd.record.checkpoints.state import parts_of
 from jasgd.record.environment import Mismatch, describe_dtypes, describe_environment, mismatches
 from jasgd.record.result import TrainResult
 from jasgd.record.trees import digest
@@ -82,11 +83,10 @@ class Rerun:
             if strict:
                 raise ReplayError(f"{warning}. Give strict=False to replay it all the same, perhaps to other bits")
             warnings.warn(warning, RuntimeWarning, stacklevel=4)
-        scheme = str(metadata["scheme"])
-        self.is_hogwild = scheme.partition("(")[0] == "hogwild"
-        self._store = (
-            Shared(self.compiled, params, state) if self.is_hogwild else Versions(self.compiled, params, state, scheme)
-        )
+        parts = parts_of(metadata)
+        self.is_hogwild = any(_is_hogwild(part) for part in parts)
+        self._later = {int(part["from_version"]): part for part in parts[1:]}
+        self._store = self._made(parts[0], params, state)
 
     def commits(self) -> Iterator[Commit]:
         """Runs one commit after another; between two, :meth:`now` gives the state that the first of them made."""
@@ -97,6 +97,8 @@ class Rerun:
         kept: dict[int, Leaves] = {}  # only the versions that a gradient still to come was computed on
         with contextlib.nullcontext() if self._device is None else jax.default_device(self._device):
             for version, start, stop in zip(versions.tolist(), starts, stops, strict=True):
+                if version in self._later:  # where another part of the run began, perhaps with another scheme
+                    self._store = self._made(self._later[version], *self._store.now())
                 if waiting[version]:
                     kept[version] = self._store.read()
                 rows = range(start, stop)
@@ -118,6 +120,11 @@ class Rerun:
                     self._compare(row, one, factor)
                 grads, reads = tuple(one.grads for one in computed), tuple(one.read for one in computed)
                 yield Commit(version, rows, grads, reads)
+
+    def _made(self, part: dict[str, Any], params: Leaves, state: Leaves) -> Shared | Versions:
+        """The store of a part of the run."""
+        kind = Shared if _is_hogwild(part) else Versions
+        return kind(self.compiled, params, state, str(part["scheme"]))
 
     def now(self) -> tuple[Any, Any]:
         """Parameters and optimizer state; valid until the next commit, which may take their memory over."""
@@ -160,6 +167,10 @@ class Rerun:
                 return
 
 
+def _is_hogwild(part: dict[str, Any]) -> bool:
+    return str(part["scheme"]).partition("(")[0] == "hogwild"
+
+
 def check_upto(upto: Any, commits: int) -> int:
     """After how many of a run's commits a replay stops: all for None; ValueError for a number that there is not."""
     if upto is None:
@@ -181,7 +192,9 @@ def _is_by_path(tree: Any) -> bool:
 
 def _differences(metadata: dict[str, Any], device: Any, **trees: Any) -> tuple[Mismatch, ...]:
     """The settings that decide bits and are not as they were, from the libraries to the dtypes."""
-    differences = mismatches(metadata["environment"], describe_environment(device))
+    present = describe_environment(device)
+    of_parts = (mismatches(part["environment"], present) for part in parts_of(metadata))
+    differences = list(dict.fromkeys(difference for of_part in of_parts for difference in of_part))
     for name, dtypes in describe_dtypes(**trees).items():
         if dtypes != metadata["dtypes"][name]:
             differences.append(Mismatch(f"dtypes of {name}", metadata["dtypes"][name], dtypes))

@@ -59,7 +59,7 @@ class Versions:
 class Shared:
     """Hogwild's parameters in one block of memory, to which updates are added component by component."""
 
-    def __init__(self, compiled: Compiled, params: Leaves, state: Leaves):
+    def __init__(self, compiled: Compiled, params: Leaves, state: Leaves, scheme: str = "hogwild"):
         self._compiled, self._buffers, self._state = compiled, Buffers(params), state
 
     def read(self) -> Leaves:

@@ -15,7 +15,6 @@ from jasgd.core.messages import Committed, Dropped, Gradient, Snapshot, View
 from jasgd.core.recycling import kind_of
 from jasgd.core.scheme import Scheme, Setup, require_threads
 
-
 PAUSE_S = 2.0  # how long commits wait for one that does not end
 
 

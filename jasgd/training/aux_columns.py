@@ -35,6 +35,9 @@ class AuxColumns:
         self._waiting: list[list[tuple[int, Any]]] = [[] for _ in range(workers)]
         self._noted: list[list[tuple[list[int], list[np.ndarray]]]] = [[] for _ in range(workers)]
         self._like: Any = None  # any aux, for the names
+        self._left: list[tuple[list[int], list[np.ndarray]]] = []  # put together, and not taken yet
+        self._taken: set[int] = set()  # tickets that were taken and still wait to be put together
+        self.earlier: tuple[np.ndarray, dict[str, np.ndarray]] | None = None  # tickets and columns of before
 
     def warm_up(self, like: Any) -> None:
         """Compiles what puts scalars like these together; once in a process for each dtype."""
@@ -67,10 +70,14 @@ class AuxColumns:
           Where some tickets were not noted, as those of a commit that did not return, it is a floating-point one with
           NaN for them. Nothing where none of them was noted.
         """
-        parts = [part for of_worker in self._noted for part in list(of_worker)]
+        parts = [*self._left, *(part for of_worker in self._noted for part in list(of_worker))]
         for waiting in map(list, self._waiting):
             parts += [([ticket], [np.asarray(leaf)[None] for leaf in jax.tree.leaves(aux)]) for ticket, aux in waiting]
             self._like = waiting[0][1] if waiting else self._like
+        names = [] if self._like is None else aux_names(self._like)
+        if self.earlier is not None and self.earlier[1]:
+            names = list(self.earlier[1])
+            parts.insert(0, (self.earlier[0].tolist(), list(self.earlier[1].values())))
         if not parts or not len(tickets):
             return {}
         noted = np.concatenate([np.asarray(numbers, np.int64) for numbers, _ in parts])
@@ -80,12 +87,37 @@ class AuxColumns:
         if not is_noted.any():
             return {}
         columns = {}
-        for name, column in zip(aux_names(self._like), zip(*(c for _, c in parts), strict=True), strict=True):
+        for name, column in zip(names, zip(*(c for _, c in parts), strict=True), strict=True):
             values = np.concatenate(column)[order][place]
             if not is_noted.all():
                 values = values if jnp.issubdtype(values.dtype, jnp.floating) else values.astype(np.float64)
                 values[~is_noted] = np.nan
             columns[name] = values
+        return columns
+
+    def take(self, tickets: np.ndarray) -> dict[str, np.ndarray]:
+        """Like :meth:`of`, and lets go of these; for one thread, while workers note others.
+
+        Args:
+          tickets: int64 of shape (n,).
+
+        Returns:
+          As :meth:`of`.
+        """
+        for of_worker in self._noted:
+            new = list(of_worker)
+            del of_worker[: len(new)]
+            self._left += new
+        columns = self.of(tickets)
+        waiting = {ticket for of_worker in list(self._waiting) for ticket, _ in list(of_worker)}
+        gone = self._taken | set(tickets.tolist())
+        left = []
+        for numbers, of_numbers in self._left:
+            stays = [ticket not in gone for ticket in numbers]
+            if any(stays):
+                chosen = np.array(stays)
+                left.append((np.asarray(numbers)[chosen].tolist(), [column[chosen] for column in of_numbers]))
+        self._left, self._taken = left, gone & waiting
         return columns
 
 

@@ -2,37 +2,72 @@
 
 from __future__ import annotations
 
+import dataclasses
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 from jasgd.core.compiled import Leaves
+from jasgd.record.checkpoints.segments import Segment
 from jasgd.record.execution import ExecutionError
 from jasgd.record.result import Outcome, StuckWorker, TrainResult
+from jasgd.record.timings import PHASES
 from jasgd.record.trees import digest
 from jasgd.training.ending import Ending, described_divergence
 from jasgd.training.run import NOT_FINITE, Run
 
 
+@dataclasses.dataclass(frozen=True)
+class Before:
+    """What is known of a run up to its last checkpoint, or to where it was gone on with.
+
+    Attributes:
+      sealed: rows, and what belongs to them; None where none were sealed.
+      counters: what schemes counted, up to where the run was gone on with.
+      unfinished: versions that commits claimed and did not finish, likewise.
+    """
+
+    sealed: Segment | None = None
+    counters: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    unfinished: Collection[int] = ()
+
+    @property
+    def rows(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Of applied and of dropped gradients."""
+        return None if self.sealed is None else (self.sealed.applied, self.sealed.dropped)
+
+    def durations(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Tickets, and how long the phases of each took, in columns; None where that was not kept."""
+        sealed = self.sealed
+        if sealed is None or not sealed.timings:
+            return None
+        tables = (sealed.applied, ""), (sealed.dropped, "dropped.")
+        columns = [np.stack([sealed.timings[prefix + name] for name in PHASES], axis=1) for _, prefix in tables]
+        return np.concatenate([rows["ticket"] for rows, _ in tables]), np.concatenate(columns)
+
+
 def conclude(
     run: Run,
-    initial: Leaves,
+    initial: Leaves | None,
     metadata: dict[str, Any],
     evaluations: list[dict[str, float]],
     stuck: tuple[StuckWorker, ...],
     ending: Ending,
+    before: Before,
 ) -> TrainResult:
     """The result of a run whose workers have ended.
 
     Args:
       run: the run.
-      initial: the parameters that it began with.
+      initial: the parameters that it began with; None where they are not known any more.
       metadata: what the execution records besides; completed here.
       evaluations: what ``evaluate`` gave.
       stuck: workers that did not end.
       ending: what the run has come to.
+      before: what is known of the run up to its last checkpoint, or to where it was gone on with.
 
     Returns:
       The result.
@@ -40,17 +75,23 @@ def conclude(
     compiled, snapshot, given = run.compiled, ending.snapshot, ending.given
     state = () if snapshot is None else snapshot.state
     _asked(run, run.scheme.note_in_flight)
-    if unfinished := sorted(_asked(run, lambda: run.scheme.unfinished) or ()):
+    if unfinished := sorted({*before.unfinished, *(_asked(run, lambda: run.scheme.unfinished) or ())}):
         metadata["unfinished"] = unfinished
     if (shapes := len(compiled.batch_shapes)) > 1:  # each was compiled while the run went on
         metadata["batch_shapes"] = shapes
-    counters = dict(_asked(run, lambda: run.scheme.counters) or {})
+    counters = dict(before.counters)
+    for name, count in dict(_asked(run, lambda: run.scheme.counters) or {}).items():
+        counters[name] = count + counters.get(name, 0)
     if snapshot is None or run.outcome is Outcome.DIVERGED or given.version != snapshot.version:
         metadata["params_version"] = given.version
     if run.outcome is Outcome.DIVERGED:
         metadata["divergence"] = described_divergence(run)
     metadata |= {"final_params": digest(given.params), "final_opt_state": digest(state)}
-    execution = run.ledger.execution(metadata)
+    execution = run.ledger.execution(metadata, before.rows)
+    if before.sealed is not None:
+        sealed = before.sealed
+        run.aux.earlier = sealed.applied["ticket"], sealed.aux
+        run.phases.earlier = before.durations()
     if run.outcome is not Outcome.FAILED and not stuck:  # else the row of a commit that was under way may be missing
         try:
             execution.validate()
@@ -71,7 +112,7 @@ def conclude(
         error=run.error,
         traceback="".join(traceback.format_exception(run.error)) if run.error is not None else "",
         stuck=stuck,
-        initial_params=jax.tree.unflatten(compiled.params_structure, initial),
+        initial_params=None if initial is None else jax.tree.unflatten(compiled.params_structure, initial),
         timings=run.phases.columns(execution),
     )
 

@@ -58,7 +58,7 @@ def settle(run: Run, initial: Leaves) -> Ending:
         _diverge(run, first.describe(run.paths()))
     if snapshot is None or first is not None or (run.outcome is Outcome.DIVERGED and run.good is not None):
         before = None if first is None else first.before
-        given = _newest_finite((run.good, before), initial)
+        given = _newest_finite((run.good, before), initial, run.ledger.version)
     else:
         given = View(snapshot.version, snapshot.params)
     return Ending(snapshot, error, given)
@@ -73,12 +73,12 @@ def _diverge(run: Run, text: str) -> None:
         run.message += f"; {text}"
 
 
-def _newest_finite(candidates: tuple[Any, ...], initial: Leaves) -> View:
+def _newest_finite(candidates: tuple[Any, ...], initial: Leaves, version: int) -> View:
     """The first of the candidates whose parameters are finite, else the initial ones; copied to memory of their own."""
     for one in candidates:
         if one is not None and one.params and first_nonfinite_leaf(one.params) is None:
             return View(one.version, tuple(jnp.asarray(np.array(leaf)) for leaf in one.params))
-    return View(0, jax.tree.map(jnp.copy, initial))
+    return View(version, jax.tree.map(jnp.copy, initial))
 
 
 def described_divergence(run: Run) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from jasgd.core.compiled import Compiled
@@ -18,6 +19,28 @@ from jasgd.record.timings import Phases
 from jasgd.training.aux_columns import AuxColumns
 
 NOT_FINITE = "a commit made parameters not finite"  # until it is known which was the first
+
+
+class _Tickets:
+    """Some tickets, and then those from a number on.
+
+    Guarantees. Any number of threads may call ``next``: each ticket is given out once.
+    """
+
+    def __init__(self, pending: Sequence[int], first: int):
+        self._pending = collections.deque(pending)
+        self._rest = itertools.count(first)
+
+    def __iter__(self) -> Iterator[int]:
+        return self
+
+    def __next__(self) -> int:
+        try:
+            return self._pending.popleft()
+        except IndexError:
+            return next(self._rest)
+
+
 STANDING = 100  # gradients of one worker in a row that may be committed without a newer version
 
 
@@ -46,8 +69,9 @@ class Run:
         self.limit = ledger.limit
         self.check_finite = check_finite
         self.name = name  # of the scheme
-        self.tickets = itertools.count()
+        self.tickets: Iterator[int] = itertools.count()
         self.over = threading.Event()
+        self.evaluates_first = True  # whether what it begins with is evaluated
         self.interrupted = False  # whether Ctrl-C came, before the run ended or after
         self.outcome: Outcome | None = None
         self.message = ""
@@ -62,6 +86,10 @@ class Run:
         self._standing = [0] * self.workers  # its gradients since, which were committed at no newer one
         self._without_batches = 0
         self._mutex = threading.Lock()
+
+    def draw_first(self, pending: Sequence[int], first: int) -> None:
+        """Has workers take these tickets before all others, which are counted from ``first``."""
+        self.tickets = _Tickets(pending, first) if pending else itertools.count(first)
 
     def finish(self, outcome: Outcome, message: str, error: BaseException | None = None) -> None:
         """Ends the run: no later commit is taken, and every worker that waits is woken."""

@@ -17,14 +17,18 @@ from jasgd.core.devices import as_device
 from jasgd.core.freed_memory import give_back
 from jasgd.core.ledger import Ledger
 from jasgd.core.scheme import NativeScheme, SchemeFactory, Setup
-from jasgd.data import Batches, as_batches
+from jasgd.data import Batches, as_batches, go_on_from
 from jasgd.inputs.asked import asks_for, drawn_for, with_key
-from jasgd.inputs.checks import function, switch
+from jasgd.inputs.checks import function, integer, switch
 from jasgd.jax_settings import warn_if_unconfigured
+from jasgd.record.checkpoints.options import Checkpoints
 from jasgd.record.environment import describe_dtypes, describe_environment
 from jasgd.record.result import Outcome, TrainingError, TrainResult
-from jasgd.record.trees import digest
+from jasgd.record.trees import put_into
 from jasgd.schemes.selection import make
+from jasgd.training.checkpointing.beginning import Beginning
+from jasgd.training.checkpointing.resuming import check_resume, placed, trees_of
+from jasgd.training.checkpointing.saving import Checkpointing
 from jasgd.training.conclusion import conclude
 from jasgd.training.engines.supervisor import Conditions, Supervisor
 from jasgd.training.engines.threads import WorkerThreads
@@ -52,6 +56,11 @@ def train(
     on_nonfinite: Literal["stop", "pass"] = "stop",
     throw: bool = True,
     on_progress: Callable[[Progress], None] | None = None,
+    checkpoint: Checkpoints | None = None,
+    resume: str | os.PathLike[str] | TrainResult | None = None,
+    opt_state: Any = None,
+    first_ticket: int = 0,
+    sigterm: bool = False,
     device: Any = None,
     seed: int = 0,
 ) -> TrainResult:
@@ -82,8 +91,8 @@ def train(
         native rounds under all but sequential where they can, as ``execution.metadata["native"]`` tells; see
         ``jasgd.schemes.leashed``.
       workers: number of workers, ≥ 1.
-      steps: commits after which the run ends, exactly; ≥ 1.
-      time_limit_s: seconds after which it ends, > 0; compilation is not counted.
+      steps: commits after which the run ends, exactly; ≥ 1. Of a run that is gone on with, all count.
+      time_limit_s: seconds after which it ends, > 0; compilation is not counted. Likewise.
       target_loss: loss at which it ends as ``converged``: the one that ``evaluate`` gives, or without ``evaluate`` the
         mean over the last 100 applied gradients.
       evaluate: ``evaluate(params)`` on a snapshot, while the workers go on; gives a loss, or a mapping of names to
@@ -95,6 +104,15 @@ def train(
         finite end it either way.
       throw: whether a failed or diverged run raises; else look at ``result.outcome``.
       on_progress: called about ten times a second with a :class:`Progress`, by the thread that called ``train``.
+      checkpoint: where and how often the run is saved while it goes on, a :class:`Checkpoints`.
+      resume: goes on with another run: the folder of its checkpoints, one that ``result.save`` wrote, or the result.
+        Parameters, optimizer state, rows, tickets and times are those of that run; ``params`` gives the structure.
+        Other workers and another scheme may go on with it. A run that has ended already returns at once with its
+        result; a folder that is missing, or has no complete checkpoint, begins anew, which the logger ``jasgd`` tells.
+        So one line serves the first start and every later one.
+      opt_state: the optimizer state to begin with, of the structure of ``tx.init(params)``; None for that itself.
+      first_ticket: ticket of the first mini-batch, ≥ 0, for who goes on by hand, with ``params`` and ``opt_state``.
+      sigterm: whether SIGTERM ends the run as Ctrl-C does; only in the main thread.
       device: a jax device for parameters and gradients, or its platform and index, as in ``"gpu:0"``; None for JAX's
         default.
       seed: decides the ``key`` of a loss that asks for one, and is recorded in the execution; give the same to what
@@ -107,7 +125,9 @@ def train(
       a RuntimeWarning and ``result.error``.
 
     Raises:
-      TypeError, ValueError: for arguments that cannot work, before anything starts; BatchesExhausted, a RuntimeError,
+      TypeError, ValueError: for arguments that cannot work, before anything starts; SavedRunError, a ValueError, where
+        each checkpoint to go on with is damaged; OSError where the folder of checkpoints cannot be written, and
+        FileExistsError where it has those of another run; BatchesExhausted, a RuntimeError,
         for an iterator without a first item; CannotCompile, another, for native rounds that cannot be.
       TrainingError: for a run that failed or diverged, if ``throw``; ``.result`` is attached, and the worker's own
         exception is the cause.
@@ -136,6 +156,10 @@ def train(
     function("evaluate", evaluate, "params", optional=True)
     function("on_progress", on_progress, "a Progress", optional=True)
     check_functions(loss_fn, params, tx, has_aux=has_aux)
+    check_resume(resume, checkpoint)
+    first_ticket = integer("first_ticket", first_ticket, 0)
+    if resume is not None and (opt_state is not None or first_ticket):
+        raise ValueError("opt_state and first_ticket must be left out with resume, which has them")
     device = as_device(device)
     drawn = as_batches(batches)
     workers, seed = int(workers), int(seed)  # NumPy's integers would not go into JSON
@@ -144,9 +168,21 @@ def train(
     draw = drawn_for(loss_fn, drawn, seed)
     first = first_batch(draw)
     compiled, leaves, state = admit(with_key(loss_fn), params, tx, first, has_aux=has_aux, device=device)
-    ledger = Ledger(workers, limit=steps)
-    setup = Setup(leaves, state, compiled, ledger, workers, batch=first)
+    if opt_state is not None:
+        given = put_into("opt_state", opt_state, jax.tree.unflatten(compiled.state_structure, state))
+        state = placed(jax.tree.leaves(given), state)
+    anew = Beginning.anew(leaves, state, first_ticket)
+    begin = anew.or_resumed(resume, checkpoint, compiled, seed=seed)
+    if begin.is_over(steps=steps, time_limit_s=time_limit_s, target_loss=target_loss):
+        return begin.result(compiled)
+    leaves, state, initial = begin.leaves, begin.state, begin.initial
+    ledger = Ledger(workers, limit=steps, version=begin.version)
+    go_on_from(drawn, begin.pending, begin.next_ticket)
+    setup = Setup(leaves, state, compiled, ledger, workers, batch=first, version=begin.version)
     running = make(factory, setup)
+    if begin.version and (shown := running.snapshot().version) != begin.version:
+        name = schemes.describe(factory)
+        raise ValueError(f"scheme {name!r} must begin with setup.version, {begin.version}, and begins with {shown}")
     running.reuse_memory()  # only workers and this module see what it gives out
     warn_if_unconfigured(workers)
     metadata = {
@@ -154,12 +190,13 @@ def train(
         "native": isinstance(running, NativeScheme),
         "why_not_native": setup.why_not_native,
         "seed": seed,
-        "initial_params": digest(leaves),
-        "initial_opt_state": digest(state),
+        "initial_params": initial.params,
+        "initial_opt_state": initial.opt_state,
         "environment": describe_environment(device),
         "has_aux": bool(has_aux),
         "dtypes": describe_dtypes(params=leaves, opt_state=state, batch=first),
     }
+    metadata |= begin.more_metadata(metadata | {"workers": workers})
     with contextlib.nullcontext() if device is None else jax.default_device(device):
         gradient_s = warm_up(compiled, running, ledger, leaves, first)
 
@@ -168,22 +205,35 @@ def train(
 
     finite, name = on_nonfinite == "stop", schemes.describe(factory)
     run = Run(running, compiled, ledger, batch_of, check_finite=finite, name=name)
+    begin.prepare(run)
     run.longest_s = [gradient_s * max(1.0, workers / (os.cpu_count() or 1))] * workers
     if has_aux:
         run.aux.warm_up(jax.eval_shape(compiled.gradient, leaves, first)[1])
     conditions = Conditions(time_limit_s, target_loss, evaluate, evaluate_every_s, on_progress)
     with Interrupts() as interrupts:
         supervisor = Supervisor(run, conditions, interrupts)
+        saving = None
+        if checkpoint is not None:
+            options = {"metadata": metadata, "evaluations": supervisor.evaluations, "state": begin.saved}
+            saving = Checkpointing(run, checkpoint, **options, first_ticket=begin.first_ticket, device=device)
+            saving.begin({} if initial.leaves is None else trees_of(compiled, initial.leaves), {})
+            saving.start()
         stuck, ending = supervisor.supervise(WorkerThreads(run, device), leaves)
-        result = conclude(run, leaves, metadata, supervisor.evaluations, stuck, ending)
+        if saving is not None:
+            saving.close(ending.snapshot)
+        before, evaluations = begin.before(saving, supervisor.evaluations)
+        result = conclude(run, initial.leaves, metadata, evaluations, stuck, ending, before)
         interrupted = run.interrupted
         # The copies of parameters that the scheme has, before memory is given back.
-        del run, running, supervisor, setup, ending
+        failure = None if saving is None else saving.warning
+        del run, running, supervisor, setup, ending, saving, before
         give_back((*leaves, *state))
     if interrupted or interrupts.held:
         result = result.after_ctrl_c()
     if throw and result.outcome in (Outcome.FAILED, Outcome.DIVERGED):
         raise TrainingError(result) from result.error
+    if throw and failure is not None:  # where warnings are errors
+        raise TrainingError(result) from failure
     if throw and result.error is not None:  # the run had ended by itself before
         try:
             warnings.warn(result.message, RuntimeWarning, stacklevel=2)

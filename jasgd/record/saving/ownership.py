@@ -16,11 +16,15 @@ from typing import Any
 
 from jasgd.record.saving.arrays import SavedRunError
 from jasgd.record.saving.files import is_temporary
-from jasgd.record.saving.manifest import FILE, NEXT, parse_manifest
+from jasgd.record.saving.manifest import FILE, NEXT, located, parse_manifest
 from jasgd.record.saving.version_1 import MARKERS, kind_1, owned_1
 
 DRAFT = ".jasgd-new-"  # with which the names of unfinished ones begin
 GATHERING = ".jasgd-gathering"
+CHECKPOINTS, RUN = (
+    "checkpoints",
+    "run.json",
+)  # a folder for those of a run, inside its own, and a file by which it is known
 UNFINISHED = "unfinished-"  # with which the names of collections begin that did not come to their end
 
 
@@ -48,7 +52,13 @@ def entries_of(folder: Path) -> list[str]:
     """The names in a folder, but for those of unfinished saves."""
     if not folder.is_dir():
         return []
-    return sorted(name for name in os.listdir(folder) if name != GATHERING and not is_temporary(name, DRAFT))
+    names = (name for name in os.listdir(folder) if name != GATHERING and not is_temporary(name, DRAFT))
+    return sorted(name for name in names if not has_checkpoints(folder, name))
+
+
+def has_checkpoints(folder: Path, name: str = CHECKPOINTS) -> bool:
+    """Whether a name in a folder is that of its run's checkpoints, which saving the run itself never touches."""
+    return name == CHECKPOINTS and located(folder / name / RUN).is_file()
 
 
 def owned(folder: Path) -> set[str]:
@@ -85,6 +95,7 @@ def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
         # Through a link to a folder nothing is removed, wherever it leads, so it counts as a file.
         links = [name for name in folders if os.path.islink(os.path.join(path, name))]
         folders[:] = sorted(n for n in folders if n not in links and n != NEXT and not is_temporary(n, DRAFT))
+        folders[:] = [name for name in folders if not has_checkpoints(Path(path), name)]
         yield Path(path), names + links
 
 

@@ -67,9 +67,10 @@ class Supervisor:
         run, interrupts = self._run, self._interrupts
         try:
             with interrupts.taken():
-                self._evaluator.evaluate(run.scheme.snapshot)
+                if run.evaluates_first:
+                    self._evaluator.evaluate(run.scheme.snapshot)
                 for evaluation in self.evaluations:
-                    evaluation["time_s"] = 0.0  # compiling the first evaluation is not counted
+                    evaluation["time_s"] = self._ledger.offset_s  # compiling the first evaluation is not counted
                 self._ledger.start()
                 workers.start()
                 self._watch(workers)
@@ -111,7 +112,7 @@ class Supervisor:
 
     def _watch(self, workers: WorkerThreads) -> None:
         run, limit_s, every_s = self._run, self._conditions.time_limit_s, self._conditions.evaluate_every_s
-        next_evaluation, next_report = every_s, 0.0
+        next_evaluation, next_report = self._ledger.offset_s + every_s, 0.0
         while True:
             with self._interrupts.taken():  # anew each time, as a callback may have taken the last Ctrl-C for itself
                 if run.over.wait(POLL_S):

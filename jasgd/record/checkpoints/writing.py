@@ -1,0 +1,99 @@
+"""Writing checkpoints: the folder with what a run began with, and one save after another."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jasgd.record.checkpoints.layout import (
+    FOLDER_KIND,
+    KIND,
+    STATE,
+    name_of,
+    next_number,
+    remove_old,
+    saves_in,
+    segment_file,
+)
+from jasgd.record.checkpoints.segments import Link, Segment, write_segment
+from jasgd.record.saving.folder import replacing
+from jasgd.record.saving.ownership import RUN
+from jasgd.record.trees import save_tree, to_json
+
+VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Save:
+    """What one checkpoint is to hold beside its segment.
+
+    Attributes:
+      version: commits so far.
+      trees: pytrees by the name of their file.
+      record: all that JSON can hold, as :func:`jasgd.record.checkpoints.reading.newest` reads it.
+    """
+
+    version: int
+    trees: dict[str, Any]
+    record: dict[str, Any]
+
+
+class CheckpointFolder:
+    """A folder that the checkpoints of one run are written into, by one thread at a time.
+
+    Args:
+      path: the folder.
+      keep: how many checkpoints stay.
+      link: to the last segment that the next one follows; None for the first.
+    """
+
+    def __init__(self, path: Path, *, keep: int, link: Link | None = None):
+        self._path, self._keep = path, keep
+        self.link = link
+
+    def begin(self, trees: Mapping[str, Any], record: dict[str, Any], files: Mapping[str, Any]) -> None:
+        """Writes what the run began with, before it begins.
+
+        Args:
+          trees: pytrees by the name of their file, the initial parameters.
+          record: what else is to be known, values that JSON can hold.
+          files: JSON files besides, by name.
+
+        Raises:
+          FileExistsError: where the folder has the checkpoints of another run, or files that jasgd did not save.
+          OSError: where it cannot be written.
+        """
+        if saves_in(self._path):
+            raise FileExistsError(
+                f"folder {self._path} has the checkpoints of a run: resume={str(self._path)!r} goes on with it; give "
+                f"another folder to begin anew"
+            )
+        with replacing(self._path, kind=FOLDER_KIND, overwrite=(self._path / RUN).exists()) as draft:
+            for name, tree in trees.items():
+                save_tree(draft, name, tree)
+            draft.json(RUN, to_json(record))
+            for name, content in files.items():
+                draft.json(name, content)
+
+    def save(self, segment: Segment, save: Save) -> None:
+        """Writes a segment and the checkpoint that ends with it, and removes old checkpoints.
+
+        Args:
+          segment: the rows since the save before.
+          save: what else the checkpoint holds.
+
+        Raises:
+          OSError: where it cannot be written; what was written before stays.
+        """
+        number = next_number(self._path)
+        link = self.link
+        if len(segment.applied) or len(segment.dropped) or segment.evaluations:
+            link = write_segment(self._path, segment_file(number), segment, self.link)
+        self.link = link  # it is there, whatever becomes of the rest
+        with replacing(self._path / name_of(number), kind=KIND) as draft:
+            for name, tree in save.trees.items():
+                save_tree(draft, name, tree)
+            draft.json(STATE, to_json(save.record | {"format": VERSION, "version": save.version, "rows": link}))
+        remove_old(self._path, self._keep)

@@ -1,0 +1,1 @@
+"""Checkpoints while a run trains: saving it as it goes on, and beginning where another part of it has stopped."""

@@ -1,0 +1,182 @@
+"""The beginning of a run: anew, or at the version where another part of it has stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import jax
+
+from jasgd.core.compiled import Compiled, Leaves
+from jasgd.record.checkpoints.layout import OPT_STATE, PARAMS
+from jasgd.record.checkpoints.options import Checkpoints
+from jasgd.record.checkpoints.state import SavedState, part, parts_of
+from jasgd.record.result import TrainResult
+from jasgd.record.trees import digest
+from jasgd.training.checkpointing.resuming import (
+    check_same_run,
+    is_over,
+    leaves_of,
+    placed,
+    result_of,
+    saved_state,
+    trees_of,
+)
+from jasgd.training.checkpointing.saving import Checkpointing
+from jasgd.training.conclusion import Before
+from jasgd.training.run import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Initial:
+    """What a whole run began with.
+
+    Attributes:
+      leaves: of the parameters, and of what else schemes share; None where they are not known any more.
+      params: digest of them.
+      opt_state: digest of the optimizer state.
+    """
+
+    leaves: Leaves | None
+    params: str
+    opt_state: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Beginning:
+    """Where a part of a run begins.
+
+    Attributes:
+      leaves: what schemes share.
+      state: leaves of the optimizer state.
+      initial: what the whole run began with.
+      first_ticket: with which the whole run began.
+      version: commits before.
+      saved: what is gone on with; None for a run that begins anew.
+    """
+
+    leaves: Leaves
+    state: Leaves
+    initial: Initial
+    first_ticket: int
+    version: int = 0
+    saved: SavedState | None = None
+
+    @classmethod
+    def anew(cls, leaves: Leaves, state: Leaves, first_ticket: int) -> Beginning:
+        """The beginning of a new run.
+
+        Args:
+          leaves: of the parameters, and of what else schemes share.
+          state: of the optimizer state.
+          first_ticket: of its mini-batches.
+
+        Returns:
+          The beginning.
+        """
+        return cls(leaves, state, Initial(leaves, digest(leaves), digest(state)), first_ticket)
+
+    def or_resumed(
+        self,
+        resume: str | os.PathLike[str] | TrainResult | None,
+        checkpoint: Checkpoints | None,
+        compiled: Compiled,
+        *,
+        seed: int,
+    ) -> Beginning:
+        """The same, or where another run has stopped that is to be gone on with.
+
+        Args:
+          resume: as of :func:`jasgd.train`, as are ``checkpoint`` and ``seed``.
+          checkpoint: where checkpoints will lie.
+          compiled: the traced functions.
+          seed: of the run.
+
+        Returns:
+          The beginning.
+        """
+        leaves, state = self.leaves, self.state
+        saved = saved_state(resume, trees_of(compiled, leaves, state), checkpoint)
+        if saved is None:
+            return self
+        check_same_run(saved, seed=seed)
+        recorded = saved.metadata["initial_params"]
+        kept = None
+        if recorded == self.initial.params:
+            kept = leaves
+        elif saved.initial and digest(found := leaves_of(saved.initial, leaves)) == recorded:
+            kept = found
+        return Beginning(
+            leaves_of(saved.trees, leaves),
+            placed(jax.tree.leaves(saved.trees[OPT_STATE]), state),
+            Initial(kept, recorded, saved.metadata["initial_opt_state"]),
+            saved.metadata.get("first_ticket", 0),
+            saved.version,
+            saved,
+        )
+
+    @property
+    def next_ticket(self) -> int:
+        """The first ticket that was never given out."""
+        return self.first_ticket if self.saved is None else self.saved.history.tickets.next
+
+    @property
+    def pending(self) -> list[int]:
+        """Tickets below that have no row, and are drawn first."""
+        return [] if self.saved is None else list(self.saved.history.tickets.pending)
+
+    def is_over(self, **stops: Any) -> bool:
+        """Whether the run has ended already, by these stop conditions of :func:`jasgd.train`."""
+        return self.saved is not None and is_over(self.saved, **stops)
+
+    def result(self, compiled: Compiled) -> TrainResult:
+        """The result of a run that has ended already."""
+        assert self.saved is not None
+        initial = None if self.initial.leaves is None else trees_of(compiled, self.initial.leaves)[PARAMS]
+        return result_of(self.saved, initial)
+
+    def more_metadata(self, metadata: dict[str, Any]) -> dict[str, Any]:
+        """What the execution's metadata are to have beside those of this part.
+
+        Args:
+          metadata: of this part.
+
+        Returns:
+          The parts of the run so far, where there are several, and its first ticket, where that is not 0.
+        """
+        more: dict[str, Any] = {"first_ticket": self.first_ticket} if self.first_ticket else {}
+        if self.saved is not None and self.version:
+            earlier = [one for one in parts_of(self.saved.metadata) if one["from_version"] < self.version]
+            more["parts"] = [*earlier, part(metadata, self.version)]
+        return more
+
+    def prepare(self, run: Run) -> None:
+        """Has a run go on from here."""
+        run.draw_first(self.pending, self.next_ticket)
+        if self.saved is not None:
+            history = self.saved.history
+            run.ledger.go_on(self.saved.time_s, history.recent, history.counts)
+            last = history.last_evaluation
+            run.evaluates_first = last is None or last["version"] != self.version
+
+    def before(
+        self, saving: Checkpointing | None, evaluations: list[dict[str, float]]
+    ) -> tuple[Before, list[dict[str, float]]]:
+        """What is known of the run besides its workers' last rows, and all its evaluations.
+
+        Args:
+          saving: what has saved it meanwhile.
+          evaluations: of this part.
+
+        Returns:
+          Both.
+        """
+        history = saving.history if saving is not None else self.saved.history if self.saved is not None else None
+        if history is None:
+            return Before(), evaluations
+        sealed = history.whole()
+        new = evaluations if saving is None else evaluations[saving.evaluated :]
+        saved = self.saved
+        counters, unfinished = ({}, ()) if saved is None else (saved.counters, saved.metadata.get("unfinished", ()))
+        return Before(sealed, counters, unfinished), [*sealed.evaluations, *new]

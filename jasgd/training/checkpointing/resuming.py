@@ -1,0 +1,210 @@
+"""Where a run begins: anew, or where another one has stopped, as its checkpoints or its result tell."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jasgd.core.compiled import Compiled, Leaves
+from jasgd.record.checkpoints.history import History
+from jasgd.record.checkpoints.layout import OPT_STATE, PARAMS, SHARED
+from jasgd.record.checkpoints.options import Checkpoints
+from jasgd.record.checkpoints.reading import is_checkpoints, newest
+from jasgd.record.checkpoints.segments import Segment
+from jasgd.record.checkpoints.state import SavedState
+from jasgd.record.execution import COLUMNS, Execution, row_dtype
+from jasgd.record.result import Outcome, TrainResult
+from jasgd.record.saving.ownership import entries_of
+from jasgd.record.trees import digest, put_into
+
+LOGGER = logging.getLogger("jasgd")
+
+
+def check_resume(resume: Any, checkpoint: Any) -> None:
+    """Raises the TypeError of arguments that are neither checkpoints nor something to go on with."""
+    if not isinstance(resume, (str, os.PathLike, TrainResult, type(None))):
+        raise TypeError(f"resume must be a folder or a TrainResult, got {type(resume).__name__}")
+    if not isinstance(checkpoint, (Checkpoints, type(None))):
+        hint = f": jasgd.Checkpoints({checkpoint!r})" if isinstance(checkpoint, (str, os.PathLike)) else ""
+        raise TypeError(f"checkpoint must be a jasgd.Checkpoints, got {type(checkpoint).__name__}{hint}")
+
+
+def trees_of(compiled: Compiled, leaves: Leaves, state: Leaves | None = None) -> dict[str, Any]:
+    """What schemes share as pytrees, by the name of the file that each is saved in.
+
+    Args:
+      compiled: the traced functions.
+      leaves: of the parameters, and of what else the scheme shares.
+      state: of the optimizer state; None to leave it out.
+
+    Returns:
+      The pytrees.
+    """
+    count = compiled.params_structure.num_leaves
+    trees = {PARAMS: jax.tree.unflatten(compiled.params_structure, leaves[:count])}
+    if len(leaves) > count:
+        trees[SHARED] = tuple(leaves[count:])
+    return trees if state is None else trees | {OPT_STATE: jax.tree.unflatten(compiled.state_structure, state)}
+
+
+def leaves_of(trees: Mapping[str, Any], like: Leaves) -> Leaves:
+    """The leaves of parameters and of what else is shared, on the devices of others and in memory of their own."""
+    leaves = (*jax.tree.leaves(trees[PARAMS]), *jax.tree.leaves(trees.get(SHARED, ())))
+    return placed(leaves, like)
+
+
+def placed(leaves: Any, like: Leaves) -> Leaves:
+    """Copies of leaves on the devices of others."""
+    copies = (jnp.copy(leaf) for leaf in leaves)
+    return tuple(
+        jax.device_put(copy, other.sharding) if getattr(other, "committed", False) else copy
+        for copy, other in zip(copies, like, strict=True)
+    )
+
+
+def saved_state(
+    resume: str | os.PathLike[str] | TrainResult | None, like: Mapping[str, Any], checkpoint: Checkpoints | None
+) -> SavedState | None:
+    """What a run goes on with.
+
+    Args:
+      resume: as of :func:`jasgd.train`, as is ``checkpoint``.
+      like: pytrees like those that it must have, by the name of their file.
+      checkpoint: where checkpoints of the run that goes on will lie.
+
+    Returns:
+      What was saved; None where the run begins anew, which is said unless ``resume`` is None.
+
+    Raises:
+      SavedRunError: where nothing that was saved is whole.
+      ValueError: for a result that cannot be gone on with, and leaves of other paths, shapes or dtypes.
+    """
+    if resume is None:
+        return None
+    if isinstance(resume, TrainResult):
+        return _of_result(resume, like)
+    folder = Path(resume)
+    if is_checkpoints(folder):
+        state = newest(folder, like, rows_on_disk=checkpoint is not None and checkpoint.rows_on_disk)
+        if state is None:
+            LOGGER.warning("no checkpoint was completed in %s: the run begins anew", folder)
+        elif missing := [name for name in like if name not in state.trees]:
+            raise ValueError(f"{folder} has no {' and '.join(missing)}, which this run needs")
+        return state
+    if not folder.exists() or (folder.is_dir() and not entries_of(folder)):
+        LOGGER.warning("there is nothing in %s to go on with: the run begins anew", folder)
+        return None
+    return _of_result(TrainResult.load(folder, params_like=like[PARAMS], opt_state_like=like[OPT_STATE]), like)
+
+
+def _of_result(result: TrainResult, like: Mapping[str, Any]) -> SavedState:
+    execution = result.execution
+    execution.unaltered()
+    metadata, version = execution.metadata, execution.commits
+    if result.opt_state is None or metadata.get("params_version", version) != version:
+        raise ValueError(
+            f"resume must have the parameters and the optimizer state of its last commit, and this run "
+            f"({result.outcome}: {result.message}) has parameters of version {metadata.get('params_version')}: go on "
+            f"with its checkpoints, or begin anew with its params"
+        )
+    trees = {
+        PARAMS: put_into("params of the result", result.params, like[PARAMS]),
+        OPT_STATE: put_into("opt_state of the result", result.opt_state, like[OPT_STATE]),
+    }
+    if SHARED in like:
+        trees[SHARED] = put_into("model_state of the result", result.model_state, like[SHARED])  # type: ignore[attr]
+    initial = None
+    if result.initial_params is not None:
+        initial = {PARAMS: put_into("initial_params of the result", result.initial_params, like[PARAMS])}
+    history = History()
+    history.tickets.begin(metadata.get("first_ticket", 0))
+    history.append(_segment(result))
+    return SavedState(
+        version=version,
+        trees=trees,
+        initial=initial,
+        history=history,
+        time_s=result.duration_s,
+        counters=dict(result.counters),
+        metadata=dict(metadata),
+        outcome=str(result.outcome),
+        message=result.message,
+    )
+
+
+def _segment(result: TrainResult) -> Segment:
+    execution = result.execution
+    applied = np.zeros(len(execution), row_dtype(dropped=False))
+    dropped = np.zeros(len(execution.dropped), row_dtype(dropped=True))
+    for rows, table, names in ((applied, execution, COLUMNS), (dropped, execution.dropped, [*COLUMNS, "reason"])):
+        for name in names:
+            rows[name] = getattr(table, name)
+    return Segment(applied, dropped, dict(result.aux), dict(result.timings), list(result.evaluations))
+
+
+def check_same_run(state: SavedState, *, seed: int) -> None:
+    """Raises the ValueError of a run that is gone on with and cannot be the same one.
+
+    Args:
+      state: what was saved.
+      seed: of the run that goes on.
+    """
+    recorded = state.metadata["seed"]
+    if recorded != seed:
+        raise ValueError(f"seed must be that of the run that is gone on with, {recorded}, got {seed}")
+
+
+def is_over(state: SavedState, *, steps: int | None, time_limit_s: float | None, target_loss: float | None) -> bool:
+    """Whether a stop condition of the run that would go on has been met."""
+    if steps is not None and state.version >= steps:
+        return True
+    if time_limit_s is not None and state.time_s >= time_limit_s:
+        return True
+    return target_loss is not None and state.outcome == Outcome.CONVERGED and _target(state, target_loss)
+
+
+def _target(state: SavedState, target_loss: float) -> bool:
+    last = state.history.last_evaluation
+    losses = state.history.recent["loss"]
+    reached = last["loss"] if last is not None and "loss" in last else float(np.mean(losses)) if len(losses) else np.inf
+    return reached <= target_loss
+
+
+def result_of(state: SavedState, initial: Any) -> TrainResult:
+    """The result of a run that has ended, from what was saved of it.
+
+    Args:
+      state: what was saved at its end.
+      initial: the parameters that it began with, a pytree; None where they are not known.
+
+    Returns:
+      The result.
+    """
+    whole = state.history.whole()
+    trees = state.trees
+    opt_state = trees[OPT_STATE]
+    metadata = state.metadata | {
+        "final_params": digest([*jax.tree.leaves(trees[PARAMS]), *jax.tree.leaves(trees.get(SHARED, ()))]),
+        "final_opt_state": digest(opt_state),
+    }
+    ended_well = state.outcome in (Outcome.FINISHED, Outcome.CONVERGED)
+    return TrainResult(
+        params=trees[PARAMS],
+        opt_state=opt_state,
+        execution=Execution.from_rows(whole.applied, whole.dropped, {"in_flight": []} | metadata),
+        outcome=Outcome(str(state.outcome)) if ended_well else Outcome.FINISHED,
+        message=state.message if ended_well else f"all {state.version} steps were taken",
+        evaluations=whole.evaluations,
+        aux=whole.aux,
+        counters=state.counters,
+        duration_s=float(whole.applied["time_s"].max()) if len(whole.applied) else 0.0,
+        initial_params=initial,
+        timings=whole.timings,
+    )
