@@ -1,10 +1,12 @@
 """Asynchronous SGD in JAX, with a step size that adapts to measured staleness."""
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jasgd import cluster, data, fits, problems, report, rules, schemes, testing
+    from jasgd import callbacks, cluster, data, fits, problems, report, rules, schemes, testing, warning_types
+    from jasgd.callbacks.recent_progress import Progress
     from jasgd.cluster import Cluster
     from jasgd.data import BatchesExhausted, minibatches
     from jasgd.experiments.arms import Arm
@@ -18,11 +20,13 @@ if TYPE_CHECKING:
     from jasgd.replaying.rerun import ReplayError
     from jasgd.simulating.simulator import BySeed, Simulation, by_seed, simulate
     from jasgd.staleness import StalenessHistogram
-    from jasgd.training.progress import Progress
     from jasgd.training.trainer import train
     from jasgd.transforms import DelayCompensatedState, StalenessAdaptiveState, delay_compensated, staleness_adaptive
+    from jasgd.warning_types import JasgdWarning
 
 __version__ = "0.1.0"
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # what is logged is printed where the user asks for it
 
 # Where each public name lives. They are imported when asked for, so that importing jasgd takes hardly longer than
 # importing JAX and Optax; some need more than the core does, such as Flax.
@@ -35,8 +39,9 @@ _WHERE = {
     "DelayCompensatedState": "jasgd.transforms",
     "Execution": "jasgd.record.execution",
     "ExecutionError": "jasgd.record.execution",
+    "JasgdWarning": "jasgd.warning_types",
     "Outcome": "jasgd.record.result",
-    "Progress": "jasgd.training.progress",
+    "Progress": "jasgd.callbacks.recent_progress",
     "Replay": "jasgd.replaying.replayer",
     "ReplayError": "jasgd.replaying.rerun",
     "SavedRunError": "jasgd.record.saving.arrays",
@@ -47,6 +52,7 @@ _WHERE = {
     "TrainResult": "jasgd.record.result",
     "TrainingError": "jasgd.record.result",
     "by_seed": "jasgd.simulating.simulator",
+    "callbacks": "jasgd.callbacks",
     "cluster": "jasgd.cluster",
     "compare": "jasgd.experiments.comparison",
     "configure_cpu": "jasgd.jax_settings",
@@ -64,6 +70,7 @@ _WHERE = {
     "sweep": "jasgd.experiments.spectrum",
     "testing": "jasgd.testing",
     "train": "jasgd.training.trainer",
+    "warning_types": "jasgd.warning_types",
 }
 __all__ = [name for name in _WHERE if name != "problems"]  # which needs Flax, and "import *" would ask for it
 

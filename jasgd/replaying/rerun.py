@@ -23,6 +23,7 @@ from jasgd.record.result import TrainResult
 from jasgd.record.trees import digest
 from jasgd.replaying.stores import Computed, Shared, Versions
 from jasgd.showing import brief
+from jasgd.warning_types import ReplayEnvironmentWarning
 
 
 class ReplayError(ValueError):
@@ -81,7 +82,7 @@ class Rerun:
             warning = "this is not what the run was made with: " + "; ".join(map(str, self.environment))
             if strict:
                 raise ReplayError(f"{warning}. Give strict=False to replay it all the same, perhaps to other bits")
-            warnings.warn(warning, RuntimeWarning, stacklevel=4)
+            warnings.warn(warning, ReplayEnvironmentWarning, stacklevel=4)
         scheme = str(metadata["scheme"])
         self.is_hogwild = scheme.partition("(")[0] == "hogwild"
         self._store = (

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
 
 from jasgd import schemes
+from jasgd.callbacks.callback import Callback, RunOptions
+from jasgd.callbacks.recent_progress import Progress
 from jasgd.core.admission import admit, first_batch
 from jasgd.core.arguments import check_functions
 from jasgd.core.devices import as_device
@@ -25,14 +27,15 @@ from jasgd.record.environment import describe_dtypes, describe_environment
 from jasgd.record.result import Outcome, TrainingError, TrainResult
 from jasgd.record.trees import digest
 from jasgd.schemes.selection import make
+from jasgd.training.callback_calls import CallbackCalls, check_callbacks
 from jasgd.training.conclusion import conclude
 from jasgd.training.engines.supervisor import Conditions, Supervisor
 from jasgd.training.engines.threads import WorkerThreads
 from jasgd.training.interrupts import Interrupts
 from jasgd.training.options import check_options
-from jasgd.training.progress import Progress
 from jasgd.training.run import Run
 from jasgd.training.warm_up import warm_up
+from jasgd.warning_types import LateErrorWarning
 
 
 def train(
@@ -52,6 +55,7 @@ def train(
     on_nonfinite: Literal["stop", "pass"] = "stop",
     throw: bool = True,
     on_progress: Callable[[Progress], None] | None = None,
+    callbacks: Sequence[Callback] = (),
     device: Any = None,
     seed: int = 0,
 ) -> TrainResult:
@@ -94,7 +98,11 @@ def train(
         parameters; ``"pass"`` goes on, for transformations such as ``optax.apply_if_finite``. Parameters that are not
         finite end it either way.
       throw: whether a failed or diverged run raises; else look at ``result.outcome``.
-      on_progress: called about ten times a second with a :class:`Progress`, by the thread that called ``train``.
+      on_progress: called about ten times a second with a :class:`Progress`, by the thread that called ``train``; the
+        short form of a callback.
+      callbacks: objects of :class:`jasgd.callbacks.Callback`, called by the same thread when the run starts, goes on,
+        was evaluated and ends; they see parameters and recent gradients, and may stop the run for a reason, which
+        becomes ``result.message``. One that raises fails the run.
       device: a jax device for parameters and gradients, or its platform and index, as in ``"gpu:0"``; None for JAX's
         default.
       seed: decides the ``key`` of a loss that asks for one, and is recorded in the execution; give the same to what
@@ -135,6 +143,8 @@ def train(
     throw = switch("throw", throw)
     function("evaluate", evaluate, "params", optional=True)
     function("on_progress", on_progress, "a Progress", optional=True)
+    options = RunOptions(steps, time_limit_s, target_loss, evaluate is not None)
+    callbacks = check_callbacks(callbacks, options)
     check_functions(loss_fn, params, tx, has_aux=has_aux)
     device = as_device(device)
     drawn = as_batches(batches)
@@ -171,22 +181,24 @@ def train(
     run.longest_s = [gradient_s * max(1.0, workers / (os.cpu_count() or 1))] * workers
     if has_aux:
         run.aux.warm_up(jax.eval_shape(compiled.gradient, leaves, first)[1])
-    conditions = Conditions(time_limit_s, target_loss, evaluate, evaluate_every_s, on_progress)
+    conditions = Conditions(time_limit_s, target_loss, evaluate, evaluate_every_s)
+    calls = CallbackCalls(callbacks, on_progress, run, options)
     with Interrupts() as interrupts:
-        supervisor = Supervisor(run, conditions, interrupts)
+        supervisor = Supervisor(run, conditions, calls, interrupts)
         stuck, ending = supervisor.supervise(WorkerThreads(run, device), leaves)
         result = conclude(run, leaves, metadata, supervisor.evaluations, stuck, ending)
-        interrupted = run.interrupted
+        interrupted = run.interrupted or interrupts.held
+        result = calls.end(result.after_ctrl_c() if interrupted else result, interrupts)
         # The copies of parameters that the scheme has, before memory is given back.
-        del run, running, supervisor, setup, ending
+        del run, running, supervisor, setup, ending, calls
         give_back((*leaves, *state))
-    if interrupted or interrupts.held:
+    if interrupts.held and not result.interrupted:
         result = result.after_ctrl_c()
     if throw and result.outcome in (Outcome.FAILED, Outcome.DIVERGED):
         raise TrainingError(result) from result.error
     if throw and result.error is not None:  # the run had ended by itself before
         try:
-            warnings.warn(result.message, RuntimeWarning, stacklevel=2)
-        except RuntimeWarning as warning:  # where warnings are errors
+            warnings.warn(result.message, LateErrorWarning, stacklevel=2)
+        except LateErrorWarning as warning:  # where warnings are errors
             raise TrainingError(result) from warning
     return result
