@@ -1,17 +1,19 @@
 """Asynchronous SGD in JAX, with a step size that adapts to measured staleness."""
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jasgd import cluster, data, fits, problems, report, rules, schemes, testing
+    from jasgd import callbacks, cluster, data, fits, problems, report, rules, schemes, testing, warning_types
+    from jasgd.callbacks.recent_progress import Progress
     from jasgd.cluster import Cluster
     from jasgd.data import BatchesExhausted, minibatches
     from jasgd.experiments.arms import Arm
     from jasgd.experiments.comparison import Comparison, compare
     from jasgd.experiments.spectrum import Spectrum, sweep
     from jasgd.jax_settings import configure_cpu
-    from jasgd.record.checkpoints.options import Checkpoints, CheckpointWarning
+    from jasgd.record.checkpoints.options import Checkpoints
     from jasgd.record.execution import Execution, ExecutionError
     from jasgd.record.result import Outcome, TrainingError, TrainResult
     from jasgd.record.saving.arrays import SavedRunError
@@ -19,11 +21,13 @@ if TYPE_CHECKING:
     from jasgd.replaying.rerun import ReplayError
     from jasgd.simulating.simulator import BySeed, Simulation, by_seed, simulate
     from jasgd.staleness import StalenessHistogram
-    from jasgd.training.progress import Progress
     from jasgd.training.trainer import train
     from jasgd.transforms import DelayCompensatedState, StalenessAdaptiveState, delay_compensated, staleness_adaptive
+    from jasgd.warning_types import JasgdWarning
 
 __version__ = "0.1.0"
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # what is logged is printed where the user asks for it
 
 # Where each public name lives. They are imported when asked for, so that importing jasgd takes hardly longer than
 # importing JAX and Optax; some need more than the core does, such as Flax.
@@ -31,15 +35,15 @@ _WHERE = {
     "Arm": "jasgd.experiments.arms",
     "BatchesExhausted": "jasgd.data",
     "BySeed": "jasgd.simulating.simulator",
-    "CheckpointWarning": "jasgd.record.checkpoints.options",
     "Checkpoints": "jasgd.record.checkpoints.options",
     "Cluster": "jasgd.cluster",
     "Comparison": "jasgd.experiments.comparison",
     "DelayCompensatedState": "jasgd.transforms",
     "Execution": "jasgd.record.execution",
     "ExecutionError": "jasgd.record.execution",
+    "JasgdWarning": "jasgd.warning_types",
     "Outcome": "jasgd.record.result",
-    "Progress": "jasgd.training.progress",
+    "Progress": "jasgd.callbacks.recent_progress",
     "Replay": "jasgd.replaying.replayer",
     "ReplayError": "jasgd.replaying.rerun",
     "SavedRunError": "jasgd.record.saving.arrays",
@@ -50,6 +54,7 @@ _WHERE = {
     "TrainResult": "jasgd.record.result",
     "TrainingError": "jasgd.record.result",
     "by_seed": "jasgd.simulating.simulator",
+    "callbacks": "jasgd.callbacks",
     "cluster": "jasgd.cluster",
     "compare": "jasgd.experiments.comparison",
     "configure_cpu": "jasgd.jax_settings",
@@ -67,6 +72,7 @@ _WHERE = {
     "sweep": "jasgd.experiments.spectrum",
     "testing": "jasgd.testing",
     "train": "jasgd.training.trainer",
+    "warning_types": "jasgd.warning_types",
 }
 __all__ = [name for name in _WHERE if name != "problems"]  # which needs Flax, and "import *" would ask for it
 

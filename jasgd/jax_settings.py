@@ -8,6 +8,7 @@ import warnings
 import jax
 
 from jasgd.inputs.checks import integer
+from jasgd.warning_types import UnconfiguredCPUWarning
 
 _configured: tuple[int | None] | None = None  # the threads per worker that configure_cpu started JAX with, if it did
 
@@ -101,6 +102,6 @@ def warn_if_unconfigured(workers: int) -> None:
         warnings.warn(
             f"JAX's asynchronous CPU dispatch is on, so {workers} workers share one pool of threads: call "
             "jasgd.configure_cpu() before the first computation",
-            RuntimeWarning,
+            UnconfiguredCPUWarning,
             stacklevel=3,
         )

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 import jax
 
+from jasgd.warning_types import UnknownSettingsWarning
+
 #: What JAX keeps for a thread and is no setting of its caller: what the thread traces, and which thread may compute.
 OF_THE_THREAD = {"trace_state", "trace_state_strong_ref", "axis_env_state", "jax_thread_guard"}
 #: A setting that JAX keys its compiled functions by, though not its traces: the mesh of ``jax.set_mesh``.
@@ -151,7 +153,7 @@ def _settings() -> tuple[_Setting, ...]:
         warnings.warn(
             f"JAX {jax.__version__} does not say which settings a thread has ({error}): workers compute under the "
             "global ones, and executions do not record them",
-            RuntimeWarning,
+            UnknownSettingsWarning,
             stacklevel=2,
         )
         return ()

@@ -19,11 +19,20 @@ ROOT = Path(__file__).parent.parent
 #: says what is on each. A room is a folder, or a module beside them; the package's own ``__init__`` is "".
 FLOORS = {
     "jasgd": [
-        ["inputs", "showing", "staleness_values", "law", "aligned_memory", "jax_settings", "thread_context"],
+        [
+            "inputs",
+            "showing",
+            "staleness_values",
+            "law",
+            "aligned_memory",
+            "jax_settings",
+            "thread_context",
+            "warning_types",
+        ],
         ["staleness", "data", "rules"],
         ["transforms", "fits", "record"],
         ["core"],
-        ["schemes", "testing"],
+        ["schemes", "testing", "callbacks"],
         ["training", "cluster", "replaying", "problems"],
         ["simulating"],
         ["experiments"],

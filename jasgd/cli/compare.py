@@ -35,8 +35,8 @@ class Compare(TrainingOptions):
         law = None if self.law is None else parse_law(self.law)
         self.require_plots()
         from jasgd import report
+        from jasgd.callbacks.bars import TrainingBar, standard_error
         from jasgd.record.saving.gathering import gathering
-        from jasgd.report.progress_bars import TrainingBar, standard_error
         from jasgd.report.tables import comparison_table
         from jasgd.training.interrupts import Interrupts
 

@@ -123,8 +123,9 @@ class Simulate(OutputOptions, ProblemOptions):
         self, clusters: dict[str, Cluster], folder: Path, draft: Draft, interrupts: Interrupts
     ) -> tuple[Plots, Callable[[], None]]:
         from jasgd import report
+        from jasgd.callbacks.bars import standard_error
         from jasgd.experiments.spectrum import sweep
-        from jasgd.report.progress_bars import SimulationBar, standard_error
+        from jasgd.report.progress_bars import SimulationBar
         from jasgd.report.tables import spectrum_table
         from jasgd.staleness import parse_law
 

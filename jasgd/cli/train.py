@@ -37,9 +37,9 @@ class Train(TrainingOptions):
         )
         self.require_plots()
         from jasgd import report, schemes
+        from jasgd.callbacks import Progress
         from jasgd.fits import fit
         from jasgd.record.saving.folder import adding, replacing
-        from jasgd.report.progress_bars import TrainingBar, standard_error
         from jasgd.report.tables import run_table
 
         stops = self.stops()
@@ -47,8 +47,7 @@ class Train(TrainingOptions):
             with replacing(folder, kind="run", overwrite=self.overwrite, keep=True) as draft:
                 with interrupts.taken():  # and once there is a result, it is held until that was saved
                     problem = self.problem(self.seed)  # which takes seconds, so all else that can fail comes before
-                    bar = TrainingBar(standard_error(), runs=1, steps=stops["steps"], time_limit_s=self.time_limit_s)
-                    with bar:
+                    with Progress(problem.name) as progress:  # which pulses while the model is compiled
                         result = train(
                             problem.loss_fn,
                             problem.params,
@@ -59,11 +58,10 @@ class Train(TrainingOptions):
                             evaluate=problem.evaluate,
                             evaluate_every_s=self.evaluate_every_s,
                             throw=False,
-                            on_progress=lambda progress: bar.show(problem.name, progress),
+                            callbacks=[progress],
                             seed=self.seed,
                             **stops,
                         )
-                        bar.finish(problem.name, result)
                 result.write(draft)
                 Recipe.of(self).write(draft)
             fits = fit(result.law) if len(result.execution) else []

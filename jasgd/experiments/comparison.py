@@ -11,6 +11,7 @@ from typing import Any, Literal
 import optax
 
 from jasgd import rules, schemes
+from jasgd.callbacks.recent_progress import Progress
 from jasgd.experiments.arms import BASELINE, Arm, arms_of, check_arms, check_problem
 from jasgd.experiments.conclusions import counted, held_against
 from jasgd.experiments.measures import Spread, measures, shown_row, spread
@@ -23,7 +24,6 @@ from jasgd.schemes import SchemeFactory
 from jasgd.showing import Shown, tally
 from jasgd.training.interrupts import Interrupts
 from jasgd.training.options import check_options
-from jasgd.training.progress import Progress
 from jasgd.training.trainer import train
 
 

@@ -29,8 +29,8 @@ class Outcome(enum.StrEnum):
     FINISHED = "finished"  # the steps were taken, or the time was up
     CONVERGED = "converged"  # the target loss was reached
     DIVERGED = "diverged"  # a loss was not finite, or parameters were not
-    STOPPED = "stopped"  # Ctrl-C
-    FAILED = "failed"  # a worker, the batches or the evaluation raised
+    STOPPED = "stopped"  # Ctrl-C, or a callback that gave a reason
+    FAILED = "failed"  # a worker, the batches, the evaluation or a callback raised
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -106,6 +106,20 @@ class Phases:
             new.append(np.frombuffer(taken, _ROW))
         self._left = np.concatenate([self._left, *new])
 
+    def newest(self, count: int) -> dict[str, np.ndarray]:
+        """The phases of about the last gradients, while the workers note on; it takes no longer in a long run.
+
+        Args:
+          count: of gradients, ≥ 1.
+
+        Returns:
+          For each of ``PHASES`` seconds, float64 of shape (n,), n ≤ count.
+        """
+        tails = [bytes(notes[-count * _ROW.itemsize :]) for notes in self._notes]  # memory grows by whole rows
+        noted = np.concatenate([np.frombuffer(tail, _ROW) for tail in tails])
+        noted = noted[np.argsort(noted["at_s"][:, -1], kind="stable")[-count:]]
+        return dict(zip(PHASES, np.diff(noted["at_s"]).T, strict=True))
+
     def columns(self, execution: Execution) -> dict[str, np.ndarray]:
         """What ``TrainResult.timings`` has.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -55,9 +56,9 @@ class AuxColumns:
         waiting = self._waiting[worker]
         waiting.append((ticket, aux))
         if len(waiting) == TOGETHER:
+            self._like = aux
             self._noted[worker].append(_put_together(waiting))
             self._waiting[worker] = []
-            self._like = aux
 
     def of(self, tickets: np.ndarray) -> dict[str, np.ndarray]:
         """The columns of these gradients.
@@ -71,9 +72,7 @@ class AuxColumns:
           NaN for them. Nothing where none of them was noted.
         """
         parts = [*self._left, *(part for of_worker in self._noted for part in list(of_worker))]
-        for waiting in map(list, self._waiting):
-            parts += [([ticket], [np.asarray(leaf)[None] for leaf in jax.tree.leaves(aux)]) for ticket, aux in waiting]
-            self._like = waiting[0][1] if waiting else self._like
+        parts += [part for waiting in self._waiting for part in self._one_by_one(list(waiting))]
         names = [] if self._like is None else aux_names(self._like)
         if self.earlier is not None and self.earlier[1]:
             names = list(self.earlier[1])
@@ -119,6 +118,29 @@ class AuxColumns:
                 left.append((np.asarray(numbers)[chosen].tolist(), [column[chosen] for column in of_numbers]))
         self._left, self._taken = left, gone & waiting
         return columns
+
+    def newest(self, count: int) -> dict[str, np.ndarray]:
+        """The columns of about the last gradients, while the workers note on; it takes no longer in a long run.
+
+        Args:
+          count: of gradients, ≥ 1.
+
+        Returns:
+          For each name an array of shape (n,), n ≤ count; nothing before there is one.
+        """
+        parts: list[tuple[list[int], list[np.ndarray]]] = []
+        for worker, waiting in enumerate(self._waiting):  # a list that is put together meanwhile is whole all the same
+            parts += self._noted[worker][-math.ceil(count / TOGETHER) :] + self._one_by_one(waiting[-count:])
+        if not parts:
+            return {}
+        noted, place = np.unique(np.concatenate([numbers for numbers, _ in parts]), return_index=True)
+        newest = place[np.argsort(noted)[-count:]]
+        columns = zip(*(c for _, c in parts), strict=True)
+        return {name: np.concatenate(c)[newest] for name, c in zip(aux_names(self._like), columns, strict=True)}
+
+    def _one_by_one(self, waiting: list[tuple[int, Any]]) -> list[tuple[list[int], list[np.ndarray]]]:
+        self._like = waiting[0][1] if waiting else self._like
+        return [([ticket], [np.asarray(leaf)[None] for leaf in jax.tree.leaves(aux)]) for ticket, aux in waiting]
 
 
 @jax.jit

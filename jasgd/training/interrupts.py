@@ -96,6 +96,20 @@ class Interrupts:
         finally:
             self._takes = self._raised = False
 
+    @contextlib.contextmanager
+    def cut_short(self) -> Iterator[None]:
+        """A context that the first Ctrl-C leaves without an exception, and that those held before do not concern.
+
+        It is for what follows a result, and may be left out: the one that came is held after, as those before are.
+        """
+        self._takes, self._raised = True, False
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.held += 1
+        finally:
+            self._takes = self._raised = False
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._inner is not None:  # which has called this one, as its previous handler
             self._previous(number, frame)

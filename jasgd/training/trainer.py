@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
 
 from jasgd import schemes
+from jasgd.callbacks.callback import Callback, RunOptions
+from jasgd.callbacks.recent_progress import Progress
 from jasgd.core.admission import admit, first_batch
 from jasgd.core.arguments import check_functions
 from jasgd.core.devices import as_device
@@ -26,6 +28,7 @@ from jasgd.record.environment import describe_dtypes, describe_environment
 from jasgd.record.result import Outcome, TrainingError, TrainResult
 from jasgd.record.trees import put_into
 from jasgd.schemes.selection import make
+from jasgd.training.callback_calls import CallbackCalls, check_callbacks
 from jasgd.training.checkpointing.beginning import Beginning
 from jasgd.training.checkpointing.resuming import check_resume, placed, trees_of
 from jasgd.training.checkpointing.saving import Checkpointing
@@ -34,9 +37,9 @@ from jasgd.training.engines.supervisor import Conditions, Supervisor
 from jasgd.training.engines.threads import WorkerThreads
 from jasgd.training.interrupts import Interrupts
 from jasgd.training.options import check_options
-from jasgd.training.progress import Progress
 from jasgd.training.run import Run
 from jasgd.training.warm_up import warm_up
+from jasgd.warning_types import LateErrorWarning
 
 
 def train(
@@ -56,6 +59,7 @@ def train(
     on_nonfinite: Literal["stop", "pass"] = "stop",
     throw: bool = True,
     on_progress: Callable[[Progress], None] | None = None,
+    callbacks: Sequence[Callback] = (),
     checkpoint: Checkpoints | None = None,
     resume: str | os.PathLike[str] | TrainResult | None = None,
     opt_state: Any = None,
@@ -103,7 +107,11 @@ def train(
         parameters; ``"pass"`` goes on, for transformations such as ``optax.apply_if_finite``. Parameters that are not
         finite end it either way.
       throw: whether a failed or diverged run raises; else look at ``result.outcome``.
-      on_progress: called about ten times a second with a :class:`Progress`, by the thread that called ``train``.
+      on_progress: called about ten times a second with a :class:`Progress`, by the thread that called ``train``; the
+        short form of a callback.
+      callbacks: objects of :class:`jasgd.callbacks.Callback`, called by the same thread when the run starts, goes on,
+        was evaluated and ends; they see parameters and recent gradients, and may stop the run for a reason, which
+        becomes ``result.message``. One that raises fails the run.
       checkpoint: where and how often the run is saved while it goes on, a :class:`Checkpoints`.
       resume: goes on with another run: the folder of its checkpoints, one that ``result.save`` wrote, or the result.
         Parameters, optimizer state, rows, tickets and times are those of that run; ``params`` gives the structure.
@@ -155,6 +163,8 @@ def train(
     throw = switch("throw", throw)
     function("evaluate", evaluate, "params", optional=True)
     function("on_progress", on_progress, "a Progress", optional=True)
+    options = RunOptions(steps, time_limit_s, target_loss, evaluate is not None)
+    callbacks = check_callbacks(callbacks, options)
     check_functions(loss_fn, params, tx, has_aux=has_aux)
     check_resume(resume, checkpoint)
     first_ticket = integer("first_ticket", first_ticket, 0)
@@ -209,13 +219,15 @@ def train(
     run.longest_s = [gradient_s * max(1.0, workers / (os.cpu_count() or 1))] * workers
     if has_aux:
         run.aux.warm_up(jax.eval_shape(compiled.gradient, leaves, first)[1])
-    conditions = Conditions(time_limit_s, target_loss, evaluate, evaluate_every_s, on_progress)
+    conditions = Conditions(time_limit_s, target_loss, evaluate, evaluate_every_s)
+    calls = CallbackCalls(callbacks, on_progress, run, options)
     with Interrupts() as interrupts:
-        supervisor = Supervisor(run, conditions, interrupts)
+        supervisor = Supervisor(run, conditions, calls, interrupts)
         saving = None
         if checkpoint is not None:
             options = {"metadata": metadata, "evaluations": supervisor.evaluations, "state": begin.saved}
-            saving = Checkpointing(run, checkpoint, **options, first_ticket=begin.first_ticket, device=device)
+            options |= {"first_ticket": begin.first_ticket, "device": device, "on_saved": calls.note_checkpoint}
+            saving = Checkpointing(run, checkpoint, **options)
             saving.begin({} if initial.leaves is None else trees_of(compiled, initial.leaves), {})
             saving.start()
         stuck, ending = supervisor.supervise(WorkerThreads(run, device), leaves)
@@ -223,12 +235,13 @@ def train(
             saving.close(ending.snapshot)
         before, evaluations = begin.before(saving, supervisor.evaluations)
         result = conclude(run, initial.leaves, metadata, evaluations, stuck, ending, before)
-        interrupted = run.interrupted
+        interrupted = run.interrupted or interrupts.held
+        result = calls.end(result.after_ctrl_c() if interrupted else result, interrupts)
         # The copies of parameters that the scheme has, before memory is given back.
         failure = None if saving is None else saving.warning
-        del run, running, supervisor, setup, ending, saving, before
+        del run, running, supervisor, setup, ending, saving, before, calls
         give_back((*leaves, *state))
-    if interrupted or interrupts.held:
+    if interrupts.held and not result.interrupted:
         result = result.after_ctrl_c()
     if throw and result.outcome in (Outcome.FAILED, Outcome.DIVERGED):
         raise TrainingError(result) from result.error
@@ -236,7 +249,7 @@ def train(
         raise TrainingError(result) from failure
     if throw and result.error is not None:  # the run had ended by itself before
         try:
-            warnings.warn(result.message, RuntimeWarning, stacklevel=2)
-        except RuntimeWarning as warning:  # where warnings are errors
+            warnings.warn(result.message, LateErrorWarning, stacklevel=2)
+        except LateErrorWarning as warning:  # where warnings are errors
             raise TrainingError(result) from warning
     return result

@@ -258,12 +258,12 @@ def test_python_m_jasgd_starts_jax_configured_and_gives_its_exit_code(tmp_path):
 def test_ctrl_c_exits_with_130_and_writes_what_was_learned(tmp_path):
 
     script = (
-        "import os, signal, threading, jasgd.report.progress_bars as bars\n"
+        "import os, signal, threading, jasgd.callbacks.bars as bars\n"
         "from jasgd.cli.main import main\n"
         "show = bars.TrainingBar.show\n"
         "pressed = []\n"
-        "def interrupt(self, name, progress):\n"
-        "    show(self, name, progress)\n"
+        "def interrupt(self, name, progress, eta_s):\n"
+        "    show(self, name, progress, eta_s)\n"
         "    if progress.updates > 20 and not pressed:\n"
         "        pressed.append(True)\n"
         "        os.kill(os.getpid(), signal.SIGINT)\n"

@@ -33,9 +33,9 @@ SIMULATE = [
 
 DATA = "jasgd.cli.options.ProblemOptions.problem"
 COMPILING = "jasgd.training.trainer._warm_up"
-TRAINING = "jasgd.report.progress_bars.TrainingBar.show"
+TRAINING = "jasgd.callbacks.bars.TrainingBar.show"
 CONCLUDING = "jasgd.training.trainer.conclude"
-LINE = "jasgd.report.progress_bars.TrainingBar.finish"
+LINE = "jasgd.callbacks.bars.TrainingBar.finish"
 SAVING = "jasgd.record.result.TrainResult.write"
 PUBLISHING = "jasgd.record.saving.folder.commit"
 SIMULATING = "jasgd.experiments.spectrum.run_in_threads"

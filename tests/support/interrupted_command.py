@@ -5,8 +5,8 @@
 
 import sys
 
+from jasgd.callbacks.bars import TrainingBar
 from jasgd.cli.main import main
-from jasgd.report.progress_bars import TrainingBar
 from jasgd.training.engines.supervisor import Supervisor
 from jasgd.training.engines.threads import WorkerThreads
 

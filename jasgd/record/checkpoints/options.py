@@ -9,10 +9,6 @@ from pathlib import Path
 from jasgd.inputs.checks import integer, positive, switch
 
 
-class CheckpointWarning(RuntimeWarning):
-    """A checkpoint is damaged, or could not be written; the run goes on all the same."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Checkpoints:
     """Where and how often ``jasgd.train(checkpoint=...)`` saves a run, to go on with it by ``resume=``.

@@ -17,7 +17,6 @@ from jasgd.record.checkpoints.layout import (
     saves_in,
     segments_above,
 )
-from jasgd.record.checkpoints.options import CheckpointWarning
 from jasgd.record.checkpoints.segments import Link, Segment, read_segment
 from jasgd.record.checkpoints.state import SavedState
 from jasgd.record.checkpoints.writing import VERSION
@@ -25,6 +24,7 @@ from jasgd.record.saving.arrays import SavedRunError
 from jasgd.record.saving.manifest import SavedFolder, read_whole
 from jasgd.record.saving.ownership import RUN
 from jasgd.record.trees import load_tree
+from jasgd.warning_types import CheckpointWarning
 
 
 def is_checkpoints(folder: Path) -> bool:

@@ -77,12 +77,15 @@ class CheckpointFolder:
             for name, content in files.items():
                 draft.json(name, content)
 
-    def save(self, segment: Segment, save: Save) -> None:
+    def save(self, segment: Segment, save: Save) -> Path:
         """Writes a segment and the checkpoint that ends with it, and removes old checkpoints.
 
         Args:
           segment: the rows since the save before.
           save: what else the checkpoint holds.
+
+        Returns:
+          The folder of the checkpoint.
 
         Raises:
           OSError: where it cannot be written; what was written before stays.
@@ -92,8 +95,10 @@ class CheckpointFolder:
         if len(segment.applied) or len(segment.dropped) or segment.evaluations:
             link = write_segment(self._path, segment_file(number), segment, self.link)
         self.link = link  # it is there, whatever becomes of the rest
-        with replacing(self._path / name_of(number), kind=KIND) as draft:
+        folder = self._path / name_of(number)
+        with replacing(folder, kind=KIND) as draft:
             for name, tree in save.trees.items():
                 save_tree(draft, name, tree)
             draft.json(STATE, to_json(save.record | {"format": VERSION, "version": save.version, "rows": link}))
         remove_old(self._path, self._keep)
+        return folder

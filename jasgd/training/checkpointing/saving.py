@@ -7,7 +7,8 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ from jasgd.core.finiteness import are_finite
 from jasgd.core.messages import Snapshot
 from jasgd.record.checkpoints.history import History
 from jasgd.record.checkpoints.layout import INITIAL
-from jasgd.record.checkpoints.options import Checkpoints, CheckpointWarning
+from jasgd.record.checkpoints.options import Checkpoints
 from jasgd.record.checkpoints.segments import Segment, joined
 from jasgd.record.checkpoints.state import SavedState
 from jasgd.record.checkpoints.writing import CheckpointFolder, Save
@@ -24,6 +25,7 @@ from jasgd.record.result import Outcome
 from jasgd.thread_context import inherited
 from jasgd.training.checkpointing.resuming import trees_of
 from jasgd.training.run import Run
+from jasgd.warning_types import CheckpointWarning
 
 POLL_S = 0.01  # how often it is looked whether a save is due
 ROWS_S = 10.0  # how long a save waits for the rows of commits that are published
@@ -44,6 +46,7 @@ class Checkpointing:
       evaluations: what ``evaluate`` gives in this part of the run, a list that grows.
       state: what the run goes on with; None where it begins anew.
       device: a jax device for copies; None for JAX's default.
+      on_saved: called with the folder of each checkpoint and what it holds, by the thread that saved it.
 
     Attributes:
       history: what was sealed.
@@ -61,9 +64,10 @@ class Checkpointing:
         state: SavedState | None,
         first_ticket: int,
         device: Any,
+        on_saved: Callable[[Path, Snapshot], None],
     ):
         self._run, self._options, self._metadata, self._evaluations = run, options, metadata, evaluations
-        self._device, self._first_ticket = device, first_ticket
+        self._device, self._first_ticket, self._on_saved = device, first_ticket, on_saved
         self.history = History(options.path, on_disk=options.rows_on_disk)
         self.history.tickets.begin(first_ticket)
         self._unwritten: list[Segment] = []
@@ -176,12 +180,13 @@ class Checkpointing:
         save = Save(version, trees_of(run.compiled, snapshot.params, snapshot.state), record)
         link = self._folder.link
         try:
-            self._folder.save(joined(self._unwritten), save)
+            folder = self._folder.save(joined(self._unwritten), save)
         finally:
             if self._folder.link != link:  # the rows are on the disk, whatever became of the rest
                 self.history.written(len(self._unwritten), self._folder.link)
                 self._unwritten.clear()
         self._version = version
+        self._on_saved(folder, snapshot)
 
     def _seal(self, version: int) -> Segment:
         run = self._run

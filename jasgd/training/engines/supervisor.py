@@ -1,23 +1,24 @@
-"""The thread that called train(), while the workers work: stop conditions, evaluation on snapshots, progress."""
+"""The thread that called train(), while the workers work: evaluations on snapshots, callbacks, Ctrl-C."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 from jasgd.core.compiled import Leaves
+from jasgd.core.messages import Snapshot
 from jasgd.record.result import Outcome, StuckWorker
+from jasgd.training.callback_calls import CallbackCalls, CallbackError
 from jasgd.training.ending import Ending, settle
+from jasgd.training.engines.stop_conditions import POLL_S, StopConditions, reaches, target_reached
 from jasgd.training.engines.threads import WorkerThreads
 from jasgd.training.evaluation import Evaluator
 from jasgd.training.interrupts import Interrupts
-from jasgd.training.progress import RECENT, Progress, progress_of
 from jasgd.training.run import Run
+from jasgd.warning_types import BatchShapesWarning
 
-POLL_S = 0.02  # how often stop conditions are looked at
 PROGRESS_S = 0.1  # how often on_progress is called at most
 MOST_WRITTEN = 200  # letters of a mini-batch's shapes in a warning
 GRACE_S = 1.0  # beyond the longest gradient, until a worker that has not ended is called stuck
@@ -25,13 +26,12 @@ GRACE_S = 1.0  # beyond the longest gradient, until a worker that has not ended 
 
 @dataclasses.dataclass(frozen=True)
 class Conditions:
-    """When a run ends, and what is called while it goes on; see the arguments of :func:`jasgd.train`."""
+    """When a run ends, and how often it is evaluated; see the arguments of :func:`jasgd.train`."""
 
     time_limit_s: float | None
     target_loss: float | None
     evaluate: Callable[[Any], Any] | None
     evaluate_every_s: float
-    on_progress: Callable[[Progress], None] | None
 
 
 class Supervisor:
@@ -40,12 +40,14 @@ class Supervisor:
     Args:
       run: the run.
       conditions: when it ends.
+      calls: its callbacks.
       interrupts: the context of Ctrl-C that this is called in.
     """
 
-    def __init__(self, run: Run, conditions: Conditions, interrupts: Interrupts):
+    def __init__(self, run: Run, conditions: Conditions, calls: CallbackCalls, interrupts: Interrupts):
         self._evaluator = Evaluator(run, conditions.evaluate, needs_loss=conditions.target_loss is not None)
-        self._interrupts = interrupts
+        self._interrupts, self._calls = interrupts, calls
+        calls.evaluations = self.evaluations
         self._run, self._ledger, self._conditions = run, run.ledger, conditions
         self._warned = False
 
@@ -64,23 +66,29 @@ class Supervisor:
         Returns:
           The workers that did not end, and what the run has come to.
         """
-        run, interrupts = self._run, self._interrupts
+        run, interrupts, conditions = self._run, self._interrupts, self._conditions
+        loss_aimed_at = conditions.target_loss if conditions.evaluate is None else None
+        stops = StopConditions(run, conditions.time_limit_s, loss_aimed_at, workers.all_ended)
         try:
             with interrupts.taken():
-                if run.evaluates_first:
-                    self._evaluator.evaluate(run.scheme.snapshot)
-                for evaluation in self.evaluations:
-                    evaluation["time_s"] = self._ledger.offset_s  # compiling the first evaluation is not counted
+                self._calls.start()
+                if run.evaluates_first:  # compiling the first evaluation is not counted
+                    self._evaluate(run.scheme.snapshot, time_s=self._ledger.offset_s)
                 self._ledger.start()
+                self._calls.begin()
                 workers.start()
-                self._watch(workers)
+                stops.start()
+                self._watch()
         except KeyboardInterrupt:
             run.interrupt()
+        except CallbackError as failed:
+            run.finish(Outcome.FAILED, str(failed), failed.error)
         except BaseException as error:
             run.finish(Outcome.FAILED, f"{type(error).__name__} while the workers were watched: {error}", error)
         try:
             with interrupts.taken():
                 workers.join(GRACE_S + 2 * max(run.longest_s))
+                stops.join()
         except KeyboardInterrupt:
             run.interrupt()
             ending = settle(run, initial)
@@ -99,51 +107,52 @@ class Supervisor:
         try:
             if run.outcome in (Outcome.FINISHED, Outcome.CONVERGED, Outcome.STOPPED) and ending.snapshot is not None:
                 newest = ending.snapshot
-                self._evaluator.evaluate(lambda: newest._replace(params=ending.given.params))
+                self._evaluate(lambda: newest._replace(params=ending.given.params))
                 run.message += self._evaluator.oddities()
-            self._report()
+            self._calls.progress()
             self._warn_of_shapes()
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             if run.outcome is not Outcome.FAILED:  # the first error is the one that is reported
-                run.outcome, run.error = Outcome.FAILED, error
-                run.message = f"{type(error).__name__} at the end of the run: {error}"
+                run.outcome, run.error = Outcome.FAILED, error.error if isinstance(error, CallbackError) else error
+                what = str(error) if isinstance(error, CallbackError) else f"{type(error).__name__}: {error}"
+                run.message = f"{what}, at the end of the run"
 
-    def _watch(self, workers: WorkerThreads) -> None:
-        run, limit_s, every_s = self._run, self._conditions.time_limit_s, self._conditions.evaluate_every_s
+    def _watch(self) -> None:
+        run, every_s = self._run, self._conditions.evaluate_every_s
         next_evaluation, next_report = self._ledger.offset_s + every_s, 0.0
         while True:
             with self._interrupts.taken():  # anew each time, as a callback may have taken the last Ctrl-C for itself
                 if run.over.wait(POLL_S):
                     return
                 now = self._ledger.now()
-                if workers.all_ended():
-                    run.finish(Outcome.FAILED, "every worker ended, as the scheme took no more gradients", None)
-                    return
-                if limit_s is not None and now >= limit_s:
-                    run.finish(Outcome.FINISHED, f"the time limit of {limit_s:g} s was reached")
-                    return
                 if self._conditions.evaluate is not None and now >= next_evaluation:
-                    self._evaluator.evaluate(run.scheme.snapshot)
+                    self._evaluate(run.scheme.snapshot)
                     next_evaluation = self._ledger.now() + every_s
-                self._check_target()
+                self._calls.checkpoints()
                 self._warn_of_shapes()
                 if now >= next_report:
-                    self._report()
+                    self._calls.progress()
                     next_report = now + PROGRESS_S
 
-    def _check_target(self) -> None:
-        target = self._conditions.target_loss
-        if target is None:
+    def _evaluate(self, snapshot_of: Callable[[], Snapshot], *, time_s: float | None = None) -> None:
+        """Evaluates a snapshot, and tells the callbacks.
+
+        Args:
+          snapshot_of: gives the snapshot.
+          time_s: what counts as its time, where that is not now.
+        """
+        if self._conditions.evaluate is None:
             return
-        if self._conditions.evaluate is not None:
-            reached = -math.inf < self._evaluator.loss <= target  # a loss of -inf is none that was aimed at
-        else:
-            losses = self._ledger.recent(RECENT)["loss"]
-            reached = len(losses) == RECENT and -math.inf < float(losses.mean()) <= target
-        if reached:
-            self._run.finish(Outcome.CONVERGED, f"the target loss of {target:g} was reached")
+        snapshot = snapshot_of()
+        self._evaluator.evaluate(lambda: snapshot)
+        if time_s is not None:
+            self.evaluations[-1]["time_s"] = time_s
+        target = self._conditions.target_loss
+        if target is not None and reaches(self._evaluator.loss, target):
+            self._run.finish(Outcome.CONVERGED, target_reached(target))
+        self._calls.evaluation(snapshot)
 
     def _warn_of_shapes(self) -> None:
         """Says once that mini-batches change their shapes, since each new one is compiled on the run's clock."""
@@ -155,10 +164,6 @@ class Supervisor:
             f"batches are of {len(shapes)} shapes so far: the first is {first}, another {other}. The gradient is "
             f"compiled for each new shape, while the run goes on; pad the batches to one shape, or drop a smaller last "
             f"one",
-            RuntimeWarning,
+            BatchShapesWarning,
             stacklevel=5,  # the caller of train
         )
-
-    def _report(self) -> None:
-        if self._conditions.on_progress is not None:
-            self._conditions.on_progress(progress_of(self._ledger, self.evaluations))
