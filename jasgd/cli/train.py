@@ -57,7 +57,7 @@ class Train(TrainingOptions):
                             scheme=scheme,
                             workers=self.workers,
                             evaluate=problem.evaluate,
-                            evaluate_every_s=self.evaluate_every_s,
+                            **self.evaluations(),
                             throw=False,
                             on_progress=lambda progress: bar.show(problem.name, progress),
                             seed=self.seed,

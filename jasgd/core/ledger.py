@@ -238,6 +238,12 @@ class Ledger:
         return self._applied.last(count)
 
     @property
+    def version(self) -> int:
+        """Commits so far, by the newest row; one that has no row yet is not among them."""
+        last = self._applied.last(1)
+        return int(last["version"][-1]) + 1 if len(last) else 0
+
+    @property
     def counts(self) -> tuple[int, int]:
         """Gradients applied and dropped so far."""
         return len(self._applied), len(self._dropped)

@@ -17,6 +17,7 @@ from jasgd.experiments.measures import Spread, measures, shown_row, spread
 from jasgd.experiments.recipe import transformation
 from jasgd.experiments.spectrum_jobs import Jobs, Point
 from jasgd.inputs.checks import described, function, integer, is_integer, real, several, switch
+from jasgd.inputs.defaults import WORKER_COUNTS
 from jasgd.record.result import Outcome, TrainResult
 from jasgd.rules.parsing import parse_rule
 from jasgd.showing import Shown, brief, tally
@@ -122,7 +123,7 @@ def sweep(
     arms: Sequence[str | Arm],
     seeds: Sequence[int],
     *,
-    workers: Sequence[int],
+    workers: Sequence[int] = WORKER_COUNTS,
     clusters: Mapping[str, Cluster],
     learning_rates: Sequence[float],
     steps: int,

@@ -13,6 +13,7 @@ from jasgd.record.result import Outcome, StuckWorker
 from jasgd.training.ending import Ending, settle
 from jasgd.training.engines.threads import WorkerThreads
 from jasgd.training.evaluation import Evaluator
+from jasgd.training.evaluation_times import EvaluationTimes
 from jasgd.training.interrupts import Interrupts
 from jasgd.training.progress import RECENT, Progress, progress_of
 from jasgd.training.run import Run
@@ -30,7 +31,8 @@ class Conditions:
     time_limit_s: float | None
     target_loss: float | None
     evaluate: Callable[[Any], Any] | None
-    evaluate_every_s: float
+    evaluate_every_s: float | None
+    evaluate_every_steps: int | None
     on_progress: Callable[[Progress], None] | None
 
 
@@ -110,8 +112,9 @@ class Supervisor:
                 run.message = f"{type(error).__name__} at the end of the run: {error}"
 
     def _watch(self, workers: WorkerThreads) -> None:
-        run, limit_s, every_s = self._run, self._conditions.time_limit_s, self._conditions.evaluate_every_s
-        next_evaluation, next_report = every_s, 0.0
+        run, limit_s, next_report = self._run, self._conditions.time_limit_s, 0.0
+        begun = int(self.evaluations[-1]["version"]) if self.evaluations else 0
+        times = EvaluationTimes(self._conditions.evaluate_every_s, self._conditions.evaluate_every_steps, begun)
         while True:
             with self._interrupts.taken():  # anew each time, as a callback may have taken the last Ctrl-C for itself
                 if run.over.wait(POLL_S):
@@ -123,9 +126,9 @@ class Supervisor:
                 if limit_s is not None and now >= limit_s:
                     run.finish(Outcome.FINISHED, f"the time limit of {limit_s:g} s was reached")
                     return
-                if self._conditions.evaluate is not None and now >= next_evaluation:
+                if self._conditions.evaluate is not None and times.is_due(now, self._ledger.version):
                     self._evaluator.evaluate(run.scheme.snapshot)
-                    next_evaluation = self._ledger.now() + every_s
+                    times.evaluated(self._ledger.now(), int(self.evaluations[-1]["version"]))
                 self._check_target()
                 self._warn_of_shapes()
                 if now >= next_report:
