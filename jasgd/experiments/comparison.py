@@ -12,7 +12,7 @@ import optax
 
 from jasgd import rules, schemes
 from jasgd.experiments.arms import BASELINE, Arm, arms_of, check_arms, check_problem
-from jasgd.experiments.conclusions import counted, held_against
+from jasgd.experiments.conclusions import held_against
 from jasgd.experiments.measures import Spread, measures, shown_row, spread
 from jasgd.experiments.recipe import transformation
 from jasgd.inputs.checks import function, several
@@ -21,7 +21,7 @@ from jasgd.record.result import Outcome, TrainResult
 from jasgd.rules.damping import computed_constant
 from jasgd.rules.parsing import parse_rule
 from jasgd.schemes import SchemeFactory
-from jasgd.showing import Shown, tally
+from jasgd.showing import Shown, counted, tally
 from jasgd.training.interrupts import Interrupts
 from jasgd.training.options import check_options
 from jasgd.training.progress import Progress
