@@ -123,6 +123,11 @@ def tally(values: Iterable[Any]) -> str:
     return ", ".join(f"{count} {value}" for value, count in collections.Counter(map(str, values)).items())
 
 
+def counted(count: int, noun: str) -> str:
+    """A count with its noun, as in "1 worker" and "2 workers"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def known(value: Any) -> np.ndarray | None:
     """An array's values, or None where it has none to show: one that is traced, deleted, or a mere placeholder."""
     import jax  # here, since the prover shows its objects as well, and needs no JAX

@@ -30,7 +30,7 @@ FLOORS = {
             "warning_types",
         ],
         ["staleness", "data", "rules"],
-        ["transforms", "fits", "record"],
+        ["transforms", "fits", "record", "presenting"],
         ["core"],
         ["schemes", "testing", "callbacks"],
         ["training", "cluster", "replaying", "problems"],

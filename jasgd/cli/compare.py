@@ -65,7 +65,7 @@ class Compare(TrainingOptions):
                     momentum=self.momentum,
                     optimizer=self.optimizer,
                     law=law,
-                    evaluate_every_s=self.evaluate_every_s,
+                    **self.evaluations(),
                     on_progress=lambda arm, seed, progress: bar.show(f"{arm.label}, seed {seed}", progress),
                     on_result=finish,
                     **stops,

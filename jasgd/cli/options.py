@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jasgd.inputs.checks import integer, key_seed
+from jasgd.inputs.defaults import WORKERS
 
 STEPS = 1500  # where no stop condition is given
 
@@ -73,7 +74,7 @@ class OutputOptions:
     def require_plots(self) -> None:
         """Raises the ImportError of a missing extra before anything is trained; what is there is imported later."""
         if self.plots and importlib.util.find_spec("matplotlib") is None:
-            import jasgd.report.figures  # noqa: F401
+            import jasgd.presenting.figures  # noqa: F401
 
     def folder(self, command: str) -> Path:
         """The folder of the results, which may be saved into; FileExistsError before anything is computed if not."""
@@ -94,7 +95,7 @@ class TrainingOptions(OutputOptions, ProblemOptions):
     scheme: str = "leashed"
     """Scheme by which workers share parameters: sequential, synchronous, locked, hogwild or leashed, with options as in
     leashed:persistence=3."""
-    workers: int = 8
+    workers: int = WORKERS
     """Number of threads that compute gradients."""
     optimizer: Literal["sgd", "adam"] = "sgd"
     """Optimizer: with sgd C(τ) scales the gradient, with adam the step."""
@@ -110,15 +111,21 @@ class TrainingOptions(OutputOptions, ProblemOptions):
     """Seconds after which a run ends."""
     target_loss: float | None = None
     """Test loss at which a run ends."""
-    evaluate_every_s: float = 1.0
-    """Seconds between evaluations on the test set, which run while the workers go on."""
+    evaluate_every_s: float | None = None
+    """Seconds between evaluations on the test set, which run while the workers go on; 1 where neither this nor
+    evaluate-every-steps is given."""
+    evaluate_every_steps: int | None = None
+    """Commits between evaluations on the test set; where both are given, whichever comes first."""
 
     def check_run(self) -> Any:
         """What makes the scheme; raises the ValueError of an option that cannot work before anything is loaded."""
         from jasgd.training.options import check_options
 
-        options = {"scheme": self.scheme, "workers": self.workers, "evaluate_every_s": self.evaluate_every_s}
-        return check_options(**options, **self.stops())
+        return check_options(scheme=self.scheme, workers=self.workers, **self.evaluations(), **self.stops())
+
+    def evaluations(self) -> dict[str, Any]:
+        """When to evaluate, by name."""
+        return {"evaluate_every_s": self.evaluate_every_s, "evaluate_every_steps": self.evaluate_every_steps}
 
     def stops(self) -> dict[str, Any]:
         """The stop conditions, by name."""

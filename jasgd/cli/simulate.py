@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jasgd.cli.options import OutputOptions, ProblemOptions
 from jasgd.cli.output import LEAVING, SUCCEEDED, Plots, draw, print_files, stdout, write_json
+from jasgd.inputs.defaults import WORKER_COUNTS
 
 if TYPE_CHECKING:
     from jasgd.cluster import Cluster
@@ -37,7 +38,7 @@ class Simulate(OutputOptions, ProblemOptions):
         "exponential:beta=0.1,normalized=true",
     )
     """Step-size functions; constant@RULE is the control of RULE: a constant step of the mean length it took."""
-    workers: tuple[int, ...] = (1, 4, 16, 64)
+    workers: tuple[int, ...] = WORKER_COUNTS
     """Numbers of workers, each of which is simulated."""
     scheme: str = "leashed"
     """Scheme by which workers share parameters, with options: sequential, synchronous, locked, hogwild, leashed,

@@ -56,7 +56,7 @@ class Train(TrainingOptions):
                             scheme=scheme,
                             workers=self.workers,
                             evaluate=problem.evaluate,
-                            evaluate_every_s=self.evaluate_every_s,
+                            **self.evaluations(),
                             throw=False,
                             callbacks=[progress],
                             seed=self.seed,

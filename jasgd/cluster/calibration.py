@@ -10,7 +10,7 @@ import numpy as np
 from jasgd.cluster.changing_speeds import Tempo
 from jasgd.cluster.model import Cluster
 from jasgd.cluster.recorded_durations import measured
-from jasgd.inputs.checks import instance
+from jasgd.inputs.checks import instance, integer
 from jasgd.record.execution import DROP_REASONS
 from jasgd.record.result import TrainResult
 from jasgd.record.timings import PHASES
@@ -43,7 +43,7 @@ class _Worker:
         return np.repeat(self.work[:, phase] / np.maximum(counts, 1), counts)
 
 
-def measured_from(result: TrainResult, *, order: Order = "timed") -> Cluster:
+def measured_from(result: TrainResult, *, workers: int | None = None, order: Order | None = None) -> Cluster:
     r"""A cluster whose times are those measured in a recorded run, and whose workers begin when they began.
 
     The waiting that the generated execution brings about by itself is taken out of the measured times. ``locked``:
@@ -53,22 +53,28 @@ def measured_from(result: TrainResult, *, order: Order = "timed") -> Cluster:
     time. ``synchronous``: waiting for the others; a round's commit takes from when the last worker came until it was
     done.
 
-    All else stays in: waiting for Python's global lock, for a core, for an iterator of batches. Times of more workers
-    than cores therefore hold for as many workers only.
+    All else stays in: waiting for Python's global lock, for a core, for an iterator of batches. So a run of one worker,
+    or of no more than there are cores, says best what others would do; times of more than that hold for as many only.
 
     Args:
-      result: of a run with ``timings``, where each worker has made a gradient.
+      result: of a run with ``timings``, where each worker has made a gradient; or one has, if times are drawn.
+      workers: number of workers of the cluster, ≥ 1; None for as many as the run had. Of m that were recorded
+        at work, worker w takes the times of worker w mod m, and each has a processor of its own: for fewer,
+        ``dataclasses.replace(model, cores=2)``.
       order: ``"timed"``: a worker's phase takes its mean, at the speed which the worker had at that time of the run.
         Where all workers compute the same over and over, the times differ because the machine is slower now and
         then, and a worker that loses a core does so also where it has got a little ahead.
         ``"recorded"``: each worker's times one after the other.
         ``"drawn"``: each worker's times independently of each other, as for a prediction.
+        None: ``"timed"``, and ``"drawn"`` for another number of workers, which has no other: copies of one worker would
+        keep in step.
 
     Returns:
-      The cluster, for as many workers as the run had, ``result.execution.workers``.
+      The cluster, for so many workers.
 
     Raises:
-      ValueError: where the run has no timings, or a worker has none; for an unknown order.
+      ValueError: where the run has no timings, or lacks a worker's; for an unknown order, or one that
+        another number of workers does not have.
 
     Example:
       >>> import jax.numpy as jnp, optax, jasgd
@@ -79,37 +85,50 @@ def measured_from(result: TrainResult, *, order: Order = "timed") -> Cluster:
       >>> bool(abs(execution.time_s[-1] / result.duration_s - 1) < 0.5)
       True
     """
+    instance("result", result, TrainResult)
+    recorded = result.execution.workers
+    count = recorded if workers is None else integer("workers", workers, 1, optional=True)
+    order = ("timed" if count == recorded else "drawn") if order is None else order
     if order not in get_args(Order):
         raise ValueError(f"order must be one of {', '.join(get_args(Order))}, got {order!r}")
-    instance("result", result, TrainResult)
+    if count != recorded and order != "drawn":
+        raise ValueError(f"order must be drawn for {count} workers where the run had {recorded}, got {order}")
     if not result.timings:
-        raise ValueError("result must have timings, got none: it was saved by a version that did not measure them")
+        raise ValueError(
+            "result must have timings, got none: it was simulated, or saved by a version that did not measure them"
+        )
     scheme, _, options = str(result.execution.metadata.get("scheme", "")).partition("(")
-    workers = [_worker(result, worker, attempts=scheme == "leashed") for worker in range(result.execution.workers)]
+    found = [_worker(result, worker, attempts=scheme == "leashed") for worker in range(recorded)]
+    present = [worker for worker in found if worker is not None]
+    complete = len(present) == recorded
+    if not present or not (complete or order == "drawn"):
+        raise ValueError(f"every worker must have made a gradient, got none of worker {found.index(None)}")
     if scheme == "locked":
-        _leave_out_the_queue(workers, copies="reading='reference'" not in options)
+        _leave_out_the_queue(present, copies="reading='reference'" not in options)
     elif scheme == "synchronous":
-        _leave_out_the_barrier(workers)
-    tapes = [[w.tape(phase) for w in workers] for phase in range(len(PHASES))]
+        _leave_out_the_barrier(present)
+    tapes = [[w.tape(phase) for w in present] for phase in range(len(PHASES))]
     for tapes_of_phase in tapes:
         pooled = np.concatenate(tapes_of_phase)
         # A worker that was never the last of a round has committed none.
         tapes_of_phase[:] = [tape if len(tape) else pooled for tape in tapes_of_phase]
-    begins_s = {worker: float(w.bounds[0, 0]) for worker, w in enumerate(workers) if w.bounds[0, 0] > 0}
+    begins_s = {worker: float(w.bounds[0, 0]) for worker, w in enumerate(present) if w.bounds[0, 0] > 0}
     tempos: dict[int, Tempo] = {}
     if order == "timed":
         tapes = [[tape.mean(keepdims=True) for tape in tapes_of_phase] for tapes_of_phase in tapes]
         means = np.array(tapes)[:, :, 0]
-        tempos = {worker: _tempo(w, means[:, worker]) for worker, w in enumerate(workers)}
+        tempos = {worker: _tempo(w, means[:, worker]) for worker, w in enumerate(present)}
     laws: dict[str, Any] = {
-        name: measured(times, "drawn" if order == "drawn" else "recorded")
+        name: measured([times[w % len(present)] for w in range(count)], "drawn" if order == "drawn" else "recorded")
         for name, times in zip(PHASES, tapes, strict=True)
     }
-    # A round of threads waits for workers that have not begun yet, one of a cluster does not.
-    return Cluster(**laws, joins_s={} if scheme == "synchronous" else begins_s, tempos=tempos)
+    # A round of threads waits for present that have not begun yet, one of a cluster does not; and when others than
+    # those of the run would begin is not known.
+    known = scheme != "synchronous" and complete and count == recorded
+    return Cluster(**laws, joins_s=begins_s if known else {}, tempos=tempos)
 
 
-def _worker(result: TrainResult, worker: int, *, attempts: bool) -> _Worker:
+def _worker(result: TrainResult, worker: int, *, attempts: bool) -> _Worker | None:
     ex, parts = result.execution, []
     late = ex.dropped.reason == DROP_REASONS.index("stale")
     for prefix, table, too_stale in (("", ex, False), ("dropped.", ex.dropped, late)):
@@ -121,7 +140,7 @@ def _worker(result: TrainResult, worker: int, *, attempts: bool) -> _Worker:
     rows = np.concatenate(parts)
     rows = rows[np.isfinite(rows).all(axis=1)]
     if not len(rows):
-        raise ValueError(f"every worker must have made a gradient, got none of worker {worker}")
+        return None
     rows = rows[np.argsort(rows[:, 0], kind="stable")]
     work = np.ascontiguousarray(rows[:, 4:])
     ends = np.cumsum(work).reshape(-1, len(PHASES))

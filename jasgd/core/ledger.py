@@ -127,7 +127,7 @@ class Ledger:
     def __init__(self, workers: int, *, limit: int | None = None, version: int = 0):
         self.workers = workers
         self.limit = limit
-        self.version = version
+        self.first_version = version
         self.offset_s = 0.0
         self.before = np.zeros(0, row_dtype(dropped=False))
         self._counts_before = 0, 0
@@ -282,6 +282,12 @@ class Ledger:
         if len(rows) < count and len(self.before):
             rows = np.concatenate([self.before[len(rows) - count :], rows])
         return rows
+
+    @property
+    def newest_version(self) -> int:
+        """Commits so far, by the newest row; one that has no row yet is not among them."""
+        last = self.recent(1)
+        return int(last["version"][-1]) + 1 if len(last) else self.first_version
 
     @property
     def counts(self) -> tuple[int, int]:

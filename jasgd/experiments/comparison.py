@@ -13,15 +13,16 @@ import optax
 from jasgd import rules, schemes
 from jasgd.callbacks.recent_progress import Progress
 from jasgd.experiments.arms import BASELINE, Arm, arms_of, check_arms, check_problem
-from jasgd.experiments.conclusions import counted, held_against
+from jasgd.experiments.conclusions import held_against
 from jasgd.experiments.measures import Spread, measures, shown_row, spread
 from jasgd.experiments.recipe import transformation
 from jasgd.inputs.checks import function, several
+from jasgd.inputs.defaults import WORKERS
 from jasgd.record.result import Outcome, TrainResult
 from jasgd.rules.damping import computed_constant
 from jasgd.rules.parsing import parse_rule
 from jasgd.schemes import SchemeFactory
-from jasgd.showing import Shown, tally
+from jasgd.showing import Shown, counted, tally
 from jasgd.training.interrupts import Interrupts
 from jasgd.training.options import check_options
 from jasgd.training.trainer import train
@@ -32,7 +33,7 @@ def compare(
     arms: Sequence[str | Arm],
     seeds: Sequence[int],
     *,
-    workers: int,
+    workers: int = WORKERS,
     learning_rate: float,
     scheme: str | SchemeFactory = "leashed",
     steps: int | None = None,
@@ -41,7 +42,8 @@ def compare(
     momentum: float = 0.0,
     optimizer: Literal["sgd", "adam"] = "sgd",
     law: Any = None,
-    evaluate_every_s: float = 1.0,
+    evaluate_every_s: float | None = None,
+    evaluate_every_steps: int | None = None,
     on_progress: Callable[[Arm, int, Progress], None] | None = None,
     on_result: Callable[[Arm, int, TrainResult], None] | None = None,
 ) -> Comparison:
@@ -58,7 +60,7 @@ def compare(
       seeds: integers ≥ 0; each once.
       workers: number of workers, ≥ 1.
       learning_rate: > 0.
-      scheme: see :func:`jasgd.train`, as are the three stop conditions and ``evaluate_every_s``.
+      scheme: see :func:`jasgd.train`, as are the three stop conditions and when to evaluate.
       steps: commits after which a run ends.
       time_limit_s: seconds after which a run ends.
       target_loss: test loss at which a run ends.
@@ -66,6 +68,7 @@ def compare(
       optimizer: ``"sgd"`` or ``"adam"``.
       law: an empty law or its text, for the rules that do not bring their own.
       evaluate_every_s: seconds between evaluations.
+      evaluate_every_steps: commits between evaluations.
       on_progress: called as ``on_progress(arm, seed, progress)``.
       on_result: called as ``on_result(arm, seed, result)`` after every run.
 
@@ -94,6 +97,7 @@ def compare(
         time_limit_s=time_limit_s,
         target_loss=target_loss,
         evaluate_every_s=evaluate_every_s,
+        evaluate_every_steps=evaluate_every_steps,
     )
     function("on_progress", on_progress, "arm, seed, progress", optional=True)
     function("on_result", on_result, "arm, seed, result", optional=True)
@@ -140,6 +144,7 @@ def compare(
                         target_loss=target_loss,
                         evaluate=task.evaluate,
                         evaluate_every_s=evaluate_every_s,
+                        evaluate_every_steps=evaluate_every_steps,
                         throw=False,
                         on_progress=None if on_progress is None else functools.partial(on_progress, arm, seed),
                         seed=seed,

@@ -57,8 +57,3 @@ def _apart(a: Spread, b: Spread) -> bool:
 
 def _figure(s: Spread) -> str:
     return f"{s.median:.4g} ({s.low:.4g}–{s.high:.4g})"
-
-
-def counted(count: int, noun: str) -> str:
-    """A count with its noun, as in "1 worker" and "2 workers"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

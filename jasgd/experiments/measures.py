@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jasgd.presenting.curves import committed, smoothed
 from jasgd.record.execution import Execution
 from jasgd.record.result import Outcome, TrainResult
 from jasgd.staleness import StalenessHistogram
 
 SHARES = (0.5, 0.25, 0.1, 0.05)  # of the initial training loss, whose reaching is measured
-SMOOTHED = 20  # gradients that a smoothed loss is a mean over
 
 
 class Spread(NamedTuple):
@@ -64,24 +64,6 @@ def reached(execution: Execution, share: float) -> tuple[float, float]:
     if len(rows) == 0:
         return math.nan, math.nan
     return float(execution.version[rows[0]] + 1), float(committed(execution)[rows[0]])
-
-
-def committed(execution: Execution) -> np.ndarray:
-    """When each gradient was committed, in seconds; shape and order kept, and never falling.
-
-    ``time_s`` is read after the commit, by a thread that may have had to wait for it, while others went on: then it
-    is later than the times of later versions.
-    """
-    return np.minimum.accumulate(execution.time_s[::-1])[::-1]
-
-
-def smoothed(losses: np.ndarray) -> np.ndarray:
-    """The mean over each gradient's loss and those of the 19 before it; NaN for the first 19. Shape and order kept."""
-    means = np.full(len(losses), np.nan)
-    if len(losses) >= SMOOTHED:
-        windows = np.lib.stride_tricks.sliding_window_view(losses.astype(np.float64), SMOOTHED)
-        means[SMOOTHED - 1 :] = windows.mean(axis=-1)
-    return means
 
 
 def spread(values: Sequence[float]) -> Spread:

@@ -12,14 +12,15 @@ from typing import Any, Literal
 from jasgd import rules
 from jasgd.cluster import Cluster, generate
 from jasgd.experiments.arms import BASELINE, Arm, arms_of, check_arms, check_problem
-from jasgd.experiments.conclusions import counted, held_against
+from jasgd.experiments.conclusions import held_against
 from jasgd.experiments.measures import Spread, measures, shown_row, spread
 from jasgd.experiments.recipe import transformation
 from jasgd.experiments.spectrum_jobs import Jobs, Point
 from jasgd.inputs.checks import described, function, integer, is_integer, real, several, switch
+from jasgd.inputs.defaults import WORKER_COUNTS
 from jasgd.record.result import Outcome, TrainResult
 from jasgd.rules.parsing import parse_rule
-from jasgd.showing import Shown, brief, tally
+from jasgd.showing import Shown, brief, counted, tally
 from jasgd.simulating.lanes import run_in_threads
 from jasgd.staleness import StalenessHistogram
 
@@ -122,7 +123,7 @@ def sweep(
     arms: Sequence[str | Arm],
     seeds: Sequence[int],
     *,
-    workers: Sequence[int],
+    workers: Sequence[int] = WORKER_COUNTS,
     clusters: Mapping[str, Cluster],
     learning_rates: Sequence[float],
     steps: int,

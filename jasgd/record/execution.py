@@ -7,15 +7,19 @@ import hashlib
 import io
 import json
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from jasgd.inputs.checks import switch
 from jasgd.record.row_hashes import row_hashes
 from jasgd.record.saving.arrays import SavedRunError, read_arrays, write_arrays
 from jasgd.record.saving.files import write_whole
 from jasgd.record.saving.manifest import located
 from jasgd.showing import Shown
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 #: column → dtype, in the order of the files; times in seconds, staleness in updates.
 COLUMNS: dict[str, type] = {
@@ -257,6 +261,36 @@ class Execution(Shown):
             cast[name] = np.ascontiguousarray(column, COLUMNS[name])
         other = dataclasses.replace(self, **cast)
         return dataclasses.replace(other, row_hash=row_hashes(getattr(other, name) for name in COLUMNS))
+
+    def to_pandas(self, *, dropped: bool = False) -> DataFrame:
+        """The gradients as a table of pandas, one a row.
+
+        Args:
+          dropped: whether to list the gradients that were dropped, with the ``reason`` in words, in place of those
+            that were applied.
+
+        Returns:
+          A ``pandas.DataFrame`` with the columns worker, ticket, version_read, version, staleness, factor, loss, tries
+          and time_s, in the order of versions.
+
+        Raises:
+          ImportError: without pandas, naming the extra.
+          TypeError: where ``dropped`` is not True or False.
+
+        Example:
+          >>> rows = np.zeros(2, row_dtype(dropped=False))
+          >>> rows["version"], rows["staleness"], rows["ticket"] = [0, 1], [0, 1], [0, 1]
+          >>> execution = Execution.from_rows(rows, np.zeros(0, row_dtype(dropped=True)), {"workers": 2})
+          >>> execution.to_pandas()["staleness"].tolist()
+          [0, 1]
+        """
+        from jasgd.presenting.dataframes import frame_of
+
+        table = self.dropped if switch("dropped", dropped) else self
+        columns = {name: getattr(table, name) for name in COLUMNS}
+        if dropped:
+            columns["reason"] = np.array(DROP_REASONS, object)[self.dropped.reason]
+        return frame_of(columns)
 
     def hashes(self) -> dict[str, str]:
         """SHA-256 of every column, those of the dropped gradients prefixed by ``dropped.``."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jasgd.presenting.summary import rounds_words, scheme_words, staleness_words, wrapped
 from jasgd.record.execution import DROP_REASONS, Execution
 from jasgd.record.remarks import state_remarks
 from jasgd.record.saving.arrays import SavedRunError
@@ -17,6 +18,11 @@ from jasgd.record.saving.manifest import VERSION, SavedFolder, read_whole
 from jasgd.record.trees import digest, load_tree, save_tree, to_json
 from jasgd.showing import Shown
 from jasgd.staleness import StalenessHistogram
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from jasgd.presenting.figures import Figures
 
 KIND = "run"
 BY_CTRL_C = "stopped by Ctrl-C"
@@ -146,28 +152,68 @@ class TrainResult(Shown):
         return state_remarks(self.opt_state, self.execution.commits)
 
     def summary(self) -> str:
-        """A few lines for people.
+        """A few lines for people, of 80 characters at most.
 
         Returns:
-          The outcome and the numbers that matter most.
+          The outcome, how fast and how stale the run was, whether its rounds were native, or why not, and its losses.
         """
         m = self.metrics
         lines = [
             f"{self.outcome}: {self.message}",
-            f"  {m['updates']} updates in {self.duration_s:.2f} s ({m['updates_per_s']:.0f}/s), "
-            f"{self.execution.metadata.get('scheme')}, {self.execution.workers} workers",
-            f"  loss {m['first_loss']:.4f} → {m['last_loss']:.4f}",
-            f"  staleness: mean {m['staleness_mean']:.2f}, max {m['staleness_max']}, Gini {m['staleness_gini']:.3f}; "
-            f"E[C] {m['mean_factor']:.3f}; dropped {len(self.execution.dropped)}",
+            f"{m['updates']} updates in {self.duration_s:.2f} s ({m['updates_per_s']:.0f}/s), "
+            f"{scheme_words(self.execution)}",
+            *filter(None, [rounds_words(self.execution.metadata)]),
+            f"loss {m['first_loss']:.4f} → {m['last_loss']:.4f}",
+            staleness_words(self.execution, m),
+            f"step size: E[C] {m['mean_factor']:.3f}; dropped {len(self.execution.dropped)}",
         ]
         if self.evaluations:
             last = {k: v for k, v in self.evaluations[-1].items() if k not in ("time_s", "version")}
-            lines.append("  evaluated: " + ", ".join(f"{name} {value:.4f}" for name, value in last.items()))
+            lines.append("evaluated: " + ", ".join(f"{name} {value:.4f}" for name, value in last.items()))
         if (shapes := self.execution.metadata.get("batch_shapes", 1)) > 1:
-            lines.append(f"  compiled for {shapes} shapes of mini-batches, all but the first during the run")
-        lines += [f"  {remark}" for remark in self.remarks]
-        lines += [f"  worker {w.worker} did not end" for w in self.stuck]
-        return "\n".join(lines)
+            lines.append(f"compiled for {shapes} shapes of mini-batches, all but the first during the run")
+        lines += self.remarks
+        lines += [f"worker {w.worker} did not end" for w in self.stuck]
+        return wrapped(lines)
+
+    def to_pandas(self, *, dropped: bool = False) -> DataFrame:
+        """The gradients as a table of pandas, one a row, with all that was kept of each.
+
+        Args:
+          dropped: whether to list the gradients that were dropped, with the ``reason`` in words, in place of those
+            that were applied.
+
+        Returns:
+          A ``pandas.DataFrame``: the columns of :meth:`jasgd.Execution.to_pandas`; of each scalar of aux a column with
+          the prefix ``aux.``, which dropped gradients do not have; and the ``timings`` in seconds.
+
+        Raises:
+          ImportError: without pandas, naming the extra.
+          TypeError: where ``dropped`` is not True or False.
+        """
+        from jasgd.presenting.dataframes import frame_of
+
+        rows = self.execution.to_pandas(dropped=dropped)
+        prefix, aux = ("dropped.", {}) if dropped else ("", self.aux)
+        timings = {name: column for name, column in self.timings.items() if name.startswith("dropped.") == dropped}
+        more = {f"aux.{name}": column for name, column in aux.items()}
+        more |= {name.removeprefix(prefix): column for name, column in timings.items()}
+        return rows.join(frame_of(more)) if more else rows
+
+    def plot(self) -> Figures:
+        """Draws the run; :func:`jasgd.report.plot` writes the same figures as files.
+
+        Returns:
+          The figures of Matplotlib by name, which a notebook shows: ``"loss"``, ``"staleness"`` with the nearest
+          model, and ``"step_size"``, the factors that were used. Each can be changed, or saved with ``savefig``. None
+          for a run that applied no gradient.
+
+        Raises:
+          ImportError: without Matplotlib, naming the extra.
+        """
+        from jasgd.presenting.run_figures import figures_of
+
+        return figures_of(self)
 
     def after_ctrl_c(self) -> TrainResult:
         """The same, of a run that Ctrl-C has ended, or that had ended by itself when it came.

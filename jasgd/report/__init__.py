@@ -15,7 +15,7 @@ def plot(result: TrainResult, folder: str | PathLike[str]) -> list[Path]:
     """Draws a run: its loss, the staleness with the nearest model, and the step-size function that was used.
 
     Args:
-      result: of :func:`jasgd.train`, however it ended.
+      result: of :func:`jasgd.train`, however it ended; the figures themselves are its :meth:`jasgd.TrainResult.plot`.
       folder: made if it does not exist; the files ``loss.png``, ``staleness.png`` and ``step_size.png`` are written.
 
     Returns:
@@ -35,10 +35,11 @@ def plot(result: TrainResult, folder: str | PathLike[str]) -> list[Path]:
       ...     [file.name for file in plot(result, folder)]
       ['loss.png', 'staleness.png', 'step_size.png']
     """
-    from jasgd.report import run_figures
-
     instance("result", result, TrainResult)
-    return run_figures.plot_run(result, Path(folder))
+    figures = result.plot()
+    from jasgd.presenting.figures import save
+
+    return save(figures, Path(folder)) if figures else []
 
 
 def plot_comparison(comparison: Comparison, folder: str | PathLike[str]) -> list[Path]:

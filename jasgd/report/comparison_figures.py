@@ -9,11 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from jasgd.experiments.comparison import Comparison
-from jasgd.experiments.conclusions import counted
-from jasgd.experiments.measures import SMOOTHED, committed, smoothed
-from jasgd.record.execution import Execution
-from jasgd.record.result import Outcome, TrainResult
-from jasgd.report.figures import (
+from jasgd.presenting.curves import SMOOTHED, committed, smoothed
+from jasgd.presenting.figures import (
     STYLE,
     Figure,
     Look,
@@ -32,6 +29,9 @@ from jasgd.report.figures import (
     scale_loss,
     wrapped,
 )
+from jasgd.record.execution import Execution
+from jasgd.record.result import Outcome, TrainResult
+from jasgd.showing import counted
 
 
 def plot_arms(comparison: Comparison, folder: Path) -> list[Path]:

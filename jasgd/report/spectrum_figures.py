@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from jasgd.experiments.conclusions import counted
 from jasgd.experiments.spectrum import Spectrum
-from jasgd.report.figures import INK, STYLE, columns_of, headline, looks_of, new_figure, rc_context, save
+from jasgd.presenting.figures import INK, STYLE, columns_of, headline, looks_of, new_figure, rc_context, save
+from jasgd.showing import counted
 
 
 def plot_spectrum(spectrum: Spectrum, folder: Path) -> list[Path]:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jasgd.experiments.comparison import Comparison
-from jasgd.experiments.conclusions import counted
 from jasgd.experiments.measures import SHARES, Spread
 from jasgd.experiments.spectrum import Spectrum
 from jasgd.fits import LawFit
 from jasgd.record.result import TrainResult
+from jasgd.showing import counted
 
 try:
     from rich import box

@@ -113,7 +113,7 @@ def lane_result(
     recorded = {k: value for k, value in execution.metadata.items() if k not in ("params_version", "divergence")}
     metadata = recorded | {
         "seed": lane.seed,
-        "step_size": lane.step_size,
+        "learning_rate": lane.learning_rate,
         "initial_params": digest(lane.params),
         "initial_opt_state": digest(lane.state),
         "environment": describe_environment(task.device),

@@ -77,12 +77,12 @@ class _Scans:
             tickets, workers = (np.concatenate([column[start:stop], idle]) for column in (plan.ticket, plan.worker))
             batch = batches.draw(lane.seed_index, tickets, workers)
             steps_of_lanes.append(steps_of(plan, start, stop, self.task.chunk, batch))
-        sizes = [lane.step_size for lane in self.lanes]  # Python's numbers, whose type is weak when traced
+        rates = [lane.learning_rate for lane in self.lanes]  # Python's numbers, whose type is weak when traced
         if self._vectorised:
             steps: Steps = _stacked(steps_of_lanes)
-            carry, outputs = program.run_lanes(carry, batches.shared, steps, _stacked(sizes), grouped=self._grouped)
+            carry, outputs = program.run_lanes(carry, batches.shared, steps, _stacked(rates), grouped=self._grouped)
         else:
-            carry, outputs = program.run(carry, batches.shared, steps_of_lanes[0], sizes[0], grouped=self._grouped)
+            carry, outputs = program.run(carry, batches.shared, steps_of_lanes[0], rates[0], grouped=self._grouped)
         outputs = jax.tree.map(np.asarray, outputs)  # waits
         for lane, (start, stop) in enumerate(spans):
             if keep:
@@ -201,7 +201,7 @@ def _run(
     scans = _Scans(task, lanes, tick, vectorised=vectorised)
     evaluations: list[list[dict[str, float]]] = [[] for _ in lanes]
     ends: list[tuple[Leaves, Leaves]] = [((), ()) for _ in lanes]
-    marks = [evaluation_marks(lane.execution.commits, task.evaluate_every) for lane in lanes]
+    marks = [evaluation_marks(lane.execution.commits, task.evaluate_every_steps) for lane in lanes]
 
     def evaluate(lane: int, version: int, params: Leaves, state: Leaves) -> None:
         ends[lane] = params, state

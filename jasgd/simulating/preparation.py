@@ -31,7 +31,7 @@ class SimulationTask:
     program: Program
     batches: ScanBatches
     evaluate: Callable[[Any], float | Mapping[str, float]] | None
-    evaluate_every: int | None
+    evaluate_every_steps: int | None
     check_finite: bool
     device: Any
     example_batch: Any
@@ -41,10 +41,10 @@ class SimulationTask:
 
 @dataclasses.dataclass(frozen=True)
 class Lane:
-    """One run: a seed and a step size, with the execution that it follows."""
+    """One run: a seed and a learning rate, with the execution that it follows."""
 
     seed: int
-    step_size: Any  # a pytree of numbers, what the program's tx takes; None where that takes none
+    learning_rate: Any  # a pytree of numbers, what the program's tx takes; None where that takes none
     seed_index: int  # of its mini-batches among those of the task
     execution: Execution
     plan: Schedule
@@ -83,13 +83,13 @@ class Preparation(Generic[Key]):
         self._batches: ScanBatches = batches_for_scans(list(batches.values()), longest)
         self._leaves: dict[int, Leaves] = {}  # by seed
 
-    def program(self, loss_fn: Any, tx: Any, step_size: Any = None, *, has_aux: bool = False) -> Program:
+    def program(self, loss_fn: Any, tx: Any, learning_rate: Any = None, *, has_aux: bool = False) -> Program:
         """The compiled scan of a training problem, its arguments checked as :func:`jasgd.train` checks them.
 
         Args:
           loss_fn: ``loss_fn(params, batch)``.
-          tx: an Optax transformation; where ``step_size`` is not None, a function from one to a transformation.
-          step_size: a number, or a pytree of numbers, that ``tx`` is checked with; None where it takes none.
+          tx: an Optax transformation; where ``learning_rate`` is not None, a function from one to a transformation.
+          learning_rate: a number, or a pytree of numbers, that ``tx`` is checked with; None where it takes none.
           has_aux: whether ``loss_fn`` returns ``(loss, aux)``.
 
         Returns:
@@ -98,7 +98,7 @@ class Preparation(Generic[Key]):
         Raises:
           TypeError, ValueError: as :func:`jasgd.core.admission.admit`.
         """
-        params, transformation = next(iter(self._trees.values())), tx if step_size is None else tx(step_size)
+        params, transformation = next(iter(self._trees.values())), tx if learning_rate is None else tx(learning_rate)
         if asks_for(loss_fn, "key") and not isinstance(self._batches, KeyedBatches):
             seeds = list(self._seed_indices)
             self._batches = KeyedBatches(self._batches, seeds)
@@ -106,16 +106,16 @@ class Preparation(Generic[Key]):
         compiled, _, _ = admit(
             with_key(loss_fn), params, transformation, self._example, has_aux=has_aux, device=self._device
         )
-        return Program(compiled, None if step_size is None else tx, self._batches.take)
+        return Program(compiled, None if learning_rate is None else tx, self._batches.take)
 
-    def lane(self, program: Program, key: Key, seed: int, step_size: Any = None) -> Lane:
-        """One run: the execution that it follows, its seed and its step size.
+    def lane(self, program: Program, key: Key, seed: int, learning_rate: Any = None) -> Lane:
+        """One run: the execution that it follows, its seed and its learning rate.
 
         Args:
           program: its scan.
           key: of its execution.
           seed: of its mini-batches and initial parameters.
-          step_size: what the program's transformation takes; None where it takes nothing.
+          learning_rate: what the program's transformation takes; None where it takes nothing.
 
         Returns:
           The run, with its initial optimizer state.
@@ -128,12 +128,12 @@ class Preparation(Generic[Key]):
         params = self._leaves[seed]
         return Lane(
             seed,
-            step_size,
+            learning_rate,
             self._seed_indices[seed],
             self._executions[key],
             self._schedules[key],
             params,
-            program.init(params, step_size),
+            program.init(params, learning_rate),
         )
 
     def task(
@@ -142,7 +142,7 @@ class Preparation(Generic[Key]):
         lanes: Sequence[Lane] | None = None,
         *,
         evaluate: Callable[[Any], float | Mapping[str, float]] | None = None,
-        evaluate_every: int | None = None,
+        evaluate_every_steps: int | None = None,
         check_finite: bool = True,
     ) -> SimulationTask:
         """The common part of runs of one program.
@@ -152,7 +152,7 @@ class Preparation(Generic[Key]):
           lanes: the runs, to whose lengths the calls of the scan are fitted; None for the longest calls, which are the
             same for all executions.
           evaluate: ``evaluate(params)``, or None.
-          evaluate_every: updates between evaluations, or None for the first and the last version only.
+          evaluate_every_steps: commits between evaluations, or None for the first and the last version only.
           check_finite: whether a run ends as diverged at a loss that is not finite.
 
         Returns:
@@ -163,12 +163,12 @@ class Preparation(Generic[Key]):
             program,
             self._batches,
             evaluate,
-            evaluate_every,
+            evaluate_every_steps,
             check_finite,
             self._device,
             self._example,
             slots=max(one.slots for one in self._schedules.values()),
-            chunk=longest if lanes is None else chunk_of(lanes, evaluate_every, longest),
+            chunk=longest if lanes is None else chunk_of(lanes, evaluate_every_steps, longest),
         )
 
 

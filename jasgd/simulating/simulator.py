@@ -1,4 +1,4 @@
-"""``simulate``: training under a model of a cluster, in one compiled scan for each seed and step size."""
+"""``simulate``: training under a model of a cluster, in one compiled scan for each seed and learning rate."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jasgd.cluster import Cluster, generate
+from jasgd.cluster import Cluster, generate, measured_from
+from jasgd.cluster.generation.scheme_names import of_recorded
 from jasgd.core.arguments import check_loss_fn, check_params, check_tx
 from jasgd.core.devices import as_device
 from jasgd.inputs.checks import chosen, described, function, integer, is_integer, several, switch
+from jasgd.inputs.defaults import WORKERS
 from jasgd.record.execution import Execution
 from jasgd.record.result import TrainResult
 from jasgd.showing import Shown, brief, tally
@@ -62,23 +64,23 @@ class Simulation(Shown):
 
     Attributes:
       seeds: the seeds that were run.
-      step_sizes: the step sizes that were run; (None,) where the transformation takes none.
-      results: the runs, by seed and step size.
+      learning_rates: the learning rates that were run; (None,) where the transformation takes none.
+      results: the runs, by seed and learning rate.
       scan_s: seconds that the scans took, compilation included.
     """
 
     seeds: tuple[int, ...]
-    step_sizes: tuple[float | None, ...]
+    learning_rates: tuple[float | None, ...]
     results: dict[tuple[int, float | None], TrainResult]
     scan_s: float
 
     def __getitem__(self, key: int | tuple[int, float]) -> TrainResult:
-        """The run of a seed, or of a seed and a step size."""
-        chosen = key if isinstance(key, tuple) else (key, self.step_sizes[0])
-        if not isinstance(key, tuple) and len(self.step_sizes) > 1:
-            raise KeyError(f"{len(self.step_sizes)} step sizes were simulated: ask for [seed, step_size]")
+        """The run of a seed, or of a seed and a learning rate."""
+        chosen = key if isinstance(key, tuple) else (key, self.learning_rates[0])
+        if not isinstance(key, tuple) and len(self.learning_rates) > 1:
+            raise KeyError(f"{len(self.learning_rates)} learning rates were simulated: ask for [seed, learning_rate]")
         if chosen not in self.results:
-            raise KeyError(f"seed and step size must be of {self.seeds} and {self.step_sizes}, got {chosen}")
+            raise KeyError(f"seed and learning rate must be of {self.seeds} and {self.learning_rates}, got {chosen}")
         return self.results[chosen]
 
     def __iter__(self) -> Iterator[TrainResult]:
@@ -93,7 +95,7 @@ class Simulation(Shown):
             "runs": len(self),
             "outcomes": tally(run.outcome for run in self),
             "seeds": self.seeds,
-            "step_sizes": None if self.step_sizes == (None,) else self.step_sizes,
+            "learning_rates": None if self.learning_rates == (None,) else self.learning_rates,
             "updates": None if execution is None else execution.commits,
             "workers": None if execution is None else execution.metadata.get("workers"),
             "scheme": None if execution is None else execution.metadata.get("scheme"),
@@ -101,7 +103,7 @@ class Simulation(Shown):
         }
 
     def _rows(self) -> list[dict[str, Any]]:
-        return [{"seed": seed, "step_size": size} | run._facts() for (seed, size), run in self.results.items()]
+        return [{"seed": seed, "learning_rate": rate} | run._facts() for (seed, rate), run in self.results.items()]
 
 
 def simulate(
@@ -110,15 +112,15 @@ def simulate(
     tx: Any,
     batches: Any,
     *,
-    cluster: Cluster | None = None,
-    scheme: Any = "leashed",
+    cluster: Cluster | TrainResult | None = None,
+    scheme: Any = None,
     workers: int | None = None,
     steps: int | None = None,
     execution: Execution | BySeed | None = None,
     seeds: Sequence[int] = (0,),
-    step_sizes: Sequence[float] | None = None,
+    learning_rates: Sequence[float] | None = None,
     evaluate: Callable[[Any], float | Mapping[str, float]] | None = None,
-    evaluate_every: int | None = None,
+    evaluate_every_steps: int | None = None,
     has_aux: bool = False,
     on_nonfinite: Literal["stop", "pass"] = "stop",
     on_progress: Callable[[int, int], None] | None = None,
@@ -136,23 +138,25 @@ def simulate(
     Args:
       loss_fn: see :func:`jasgd.train`.
       params: likewise; or :func:`by_seed`.
-      tx: any Optax transformation, see :func:`jasgd.train`; with ``step_sizes`` a function of a step size, which is
-        traced: ``lambda step_size: optax.chain(jasgd.staleness_adaptive(rule), optax.sgd(step_size))``.
+      tx: any Optax transformation, see :func:`jasgd.train`; with ``learning_rates`` a function of a learning rate,
+        which is traced: ``lambda rate: optax.chain(jasgd.staleness_adaptive(rule), optax.sgd(rate))``.
       batches: a pure function of a ticket; or :func:`by_seed`. The rows of :func:`jasgd.minibatches` are gathered by
         the scan; other functions are called ahead of it.
-      cluster: the model of the times.
+      cluster: the model of the times; or a recorded run, whose measured times are drawn from, for as many workers
+        as one likes: what they would do to the same model. See :func:`jasgd.cluster.measured_from`, ``order="drawn"``.
       scheme: a name (sequential, synchronous, locked, hogwild, leashed), with options as in
         ``"leashed:persistence=3"`` or ``jasgd.schemes.leashed(persistence=3)``, or one of
-        :mod:`jasgd.cluster`. Torn reads and lost updates of Hogwild are not simulated.
-      workers: number of workers, ≥ 1.
-      steps: commits, ≥ 1.
+        :mod:`jasgd.cluster`. None: leashed, or that of the recorded run. Torn reads and lost updates of Hogwild are not
+        simulated.
+      workers: number of workers, ≥ 1. None: 8, or as many as the recorded run had.
+      steps: commits, ≥ 1; None: as many as the recorded run took.
       execution: in place of the last four, an execution to follow: a recorded one, one that
         :func:`jasgd.cluster.independent` drew, or one :func:`by_seed`.
       seeds: of the cluster's times, and of every argument that is :func:`by_seed`; integers ≥ 0, each once.
-      step_sizes: simulated each with each seed; each once. None where ``tx`` is a transformation.
+      learning_rates: simulated each with each seed; each once. None where ``tx`` is a transformation.
       evaluate: ``evaluate(params)``, a loss or a mapping with the key ``loss``; called at the start and at the end, by
         several threads at once.
-      evaluate_every: updates between further evaluations, ≥ 1.
+      evaluate_every_steps: commits between further evaluations, ≥ 1; None for none.
       has_aux: whether ``loss_fn`` returns ``(loss, aux)``, see :func:`jasgd.train`.
       on_nonfinite: ``"stop"`` ends a run as diverged before the first commit of a gradient whose loss is not finite,
         ``"pass"`` goes on. A run whose parameters are not finite has diverged either way.
@@ -178,13 +182,13 @@ def simulate(
       >>> [(run.execution.commits, bool(run.execution.loss[-1] < 0.01)) for run in runs]
       [(200, True), (200, True)]
     """
-    seeds, sizes = _check(seeds, step_sizes, tx, evaluate_every, on_nonfinite, lanes)
-    _check_source(cluster, scheme, workers, steps, execution)
+    seeds, rates = _check(seeds, learning_rates, tx, evaluate_every_steps, on_nonfinite, lanes)
+    source = _source(cluster, scheme, workers, steps, execution)
     function("evaluate", evaluate, optional=True)
     function("on_progress", on_progress, optional=True)
     switch("has_aux", has_aux)
     check_loss_fn(loss_fn)
-    if sizes == (None,):
+    if rates == (None,):
         check_tx(tx)
     if not isinstance(params, BySeed):
         check_params(params)
@@ -193,29 +197,26 @@ def simulate(
     device = as_device(device)
 
     def execution_of(seed: int) -> Execution:
-        if execution is not None:
+        if source is None:
             return _followed(execution.of(seed) if isinstance(execution, BySeed) else execution)
-        assert cluster is not None
-        assert workers is not None
-        assert steps is not None
-        return generate(cluster, scheme=scheme, workers=workers, steps=steps, seed=seed)
+        return generate(**source, seed=seed)
 
     executions = {seed: execution_of(seed) for seed in seeds}
     drawn = {seed: _function(batches.of(seed) if isinstance(batches, BySeed) else batches) for seed in seeds}
     initial = {seed: params.of(seed) if isinstance(params, BySeed) else params for seed in seeds}
     preparation = Preparation(drawn, initial, executions, longest=LONGEST, device=device)
-    program = preparation.program(loss_fn, tx, sizes[0], has_aux=has_aux)
-    runs = [preparation.lane(program, seed, seed, size) for seed in seeds for size in sizes]
+    program = preparation.program(loss_fn, tx, rates[0], has_aux=has_aux)
+    runs = [preparation.lane(program, seed, seed, rate) for seed in seeds for rate in rates]
     task = preparation.task(
-        program, runs, evaluate=evaluate, evaluate_every=evaluate_every, check_finite=on_nonfinite == "stop"
+        program, runs, evaluate=evaluate, evaluate_every_steps=evaluate_every_steps, check_finite=on_nonfinite == "stop"
     )
     (platform,) = {one.platform for one in runs[0].params[0].devices()}
     vectorised = lanes == "vmap" or (lanes == "auto" and platform != "cpu")
     run = run_vectorised if vectorised and len(runs) > 1 else run_in_threads
     started = time.perf_counter()
     results = run([(task, lane) for lane in runs], on_progress)
-    keys = [(lane.seed, lane.step_size) for lane in runs]
-    return Simulation(seeds, sizes, dict(zip(keys, results, strict=True)), time.perf_counter() - started)
+    keys = [(lane.seed, lane.learning_rate) for lane in runs]
+    return Simulation(seeds, rates, dict(zip(keys, results, strict=True)), time.perf_counter() - started)
 
 
 def _followed(execution: Any) -> Execution:
@@ -233,38 +234,53 @@ def _function(batches: Any) -> Any:
 
 
 def _check(
-    seeds: Any, step_sizes: Any, tx: Any, evaluate_every: Any, on_nonfinite: Any, lanes: Any
+    seeds: Any, learning_rates: Any, tx: Any, evaluate_every_steps: Any, on_nonfinite: Any, lanes: Any
 ) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
     seeds = several("seeds", seeds)
     if not seeds or not all(map(is_integer, seeds)) or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise ValueError(f"seeds must be one or more integers ≥ 0, and each once, got {brief(seeds)}")
-    if evaluate_every is not None:
-        integer("evaluate_every", evaluate_every, 1, unit="in updates", optional=True)
+    if evaluate_every_steps is not None:
+        integer("evaluate_every_steps", evaluate_every_steps, 1)
     chosen("on_nonfinite", on_nonfinite, ("stop", "pass"))
     chosen("lanes", lanes, ("auto", "threads", "vmap"))
     is_transformation = callable(getattr(tx, "update", None))
-    if step_sizes is None:
+    if learning_rates is None:
         if callable(tx) and not is_transformation:
-            raise ValueError("step_sizes must be given where tx is a function of a step size, got None")
+            raise ValueError("learning_rates must be given where tx is a function of a learning rate, got None")
         return tuple(int(seed) for seed in seeds), (None,)
     if is_transformation:
-        raise TypeError("tx must be a function of a step size where step_sizes are given, got a transformation")
+        raise TypeError("tx must be a function of a learning rate where learning_rates are given, got a transformation")
     if not callable(tx):
-        raise TypeError(f"tx must be a function of a step size where step_sizes are given, got {type(tx).__name__}")
-    values = several("step_sizes", step_sizes)
-    sizes = tuple(float(size) for size in values if isinstance(size, (int, float, np.number)))
-    if not sizes or len(set(sizes)) < len(values) or not all(map(math.isfinite, sizes)):
-        raise ValueError(f"step_sizes must be one or more finite numbers, and each once, got {brief(values)}")
-    return tuple(int(seed) for seed in seeds), sizes
+        raise TypeError(
+            f"tx must be a function of a learning rate where learning_rates are given, got {type(tx).__name__}"
+        )
+    values = several("learning_rates", learning_rates)
+    rates = tuple(float(rate) for rate in values if isinstance(rate, (int, float, np.number)))
+    if not rates or len(set(rates)) < len(values) or not all(map(math.isfinite, rates)):
+        raise ValueError(f"learning_rates must be one or more finite numbers, and each once, got {brief(values)}")
+    return tuple(int(seed) for seed in seeds), rates
 
 
-def _check_source(cluster: Any, scheme: Any, workers: Any, steps: Any, execution: Any) -> None:
-    arguments = {"cluster": cluster, "workers": workers, "steps": steps}
+def _source(cluster: Any, scheme: Any, workers: Any, steps: Any, execution: Any) -> dict[str, Any] | None:
+    """What the executions are generated of; None where they are given."""
+    source = {"cluster": cluster, "scheme": scheme, "workers": workers, "steps": steps}
     if execution is not None:
-        arguments["scheme"] = (
-            None if isinstance(scheme, str) and scheme == "leashed" else scheme
-        )  # which is the default
-        if set_too := [name for name, value in arguments.items() if value is not None]:
+        if set_too := [name for name, value in source.items() if value is not None]:
             raise ValueError(f"{', '.join(set_too)} must be left out where an execution is given, which has its own")
-    elif missing := [name for name, value in arguments.items() if value is None]:
-        raise ValueError(f"{', '.join(missing)} must be given, or an execution")
+        return None
+    if isinstance(cluster, TrainResult):
+        recorded = cluster.execution
+        text = str(recorded.metadata.get("scheme"))
+        times = measured_from(cluster, workers=workers, order="drawn")
+        return {
+            "cluster": dataclasses.replace(times, joins_s={}),  # a prediction's workers begin at once
+            "scheme": of_recorded(text) if scheme is None else scheme,
+            "workers": recorded.workers if workers is None else workers,
+            "steps": recorded.commits if steps is None else steps,
+        }
+    if missing := [name for name in ("cluster", "steps") if source[name] is None]:
+        raise ValueError(f"{' and '.join(missing)} must be given, or an execution, or a recorded run as the cluster")
+    return source | {
+        "scheme": "leashed" if scheme is None else scheme,
+        "workers": WORKERS if workers is None else workers,
+    }

@@ -58,7 +58,7 @@ def settle(run: Run, initial: Leaves) -> Ending:
         _diverge(run, first.describe(run.paths()))
     if snapshot is None or first is not None or (run.outcome is Outcome.DIVERGED and run.good is not None):
         before = None if first is None else first.before
-        given = _newest_finite((run.good, before), initial, run.ledger.version)
+        given = _newest_finite((run.good, before), initial, run.ledger.first_version)
     else:
         given = View(snapshot.version, snapshot.params)
     return Ending(snapshot, error, given)

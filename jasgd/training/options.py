@@ -19,7 +19,8 @@ def check_options(
     steps: Any,
     time_limit_s: Any,
     target_loss: Any,
-    evaluate_every_s: Any,
+    evaluate_every_s: Any = None,
+    evaluate_every_steps: Any = None,
     on_nonfinite: Any = "stop",
     seed: Any = 0,
 ) -> SchemeFactory:
@@ -32,6 +33,7 @@ def check_options(
       time_limit_s: seconds after which it ends.
       target_loss: loss at which it ends.
       evaluate_every_s: seconds between evaluations.
+      evaluate_every_steps: commits between evaluations.
       on_nonfinite: ``"stop"`` or ``"pass"``.
       seed: an integer.
 
@@ -50,7 +52,10 @@ def check_options(
         positive("time_limit_s", time_limit_s)
     if target_loss is not None and not math.isfinite(real("target_loss", target_loss, "a finite number")):
         raise ValueError(f"target_loss must be a finite number, got {target_loss!r}")
-    positive("evaluate_every_s", evaluate_every_s, infinite=True)
+    if evaluate_every_s is not None:
+        positive("evaluate_every_s", evaluate_every_s, infinite=True)
+    if evaluate_every_steps is not None:
+        integer("evaluate_every_steps", evaluate_every_steps, 1)
     chosen("on_nonfinite", on_nonfinite, ("stop", "pass"))
     if not is_integer(seed):
         raise ValueError(f"seed must be an integer, got {brief(repr(seed))}")

@@ -22,6 +22,7 @@ from jasgd.core.scheme import NativeScheme, SchemeFactory, Setup
 from jasgd.data import Batches, as_batches, go_on_from
 from jasgd.inputs.asked import asks_for, drawn_for, with_key
 from jasgd.inputs.checks import function, integer, switch
+from jasgd.inputs.defaults import WORKERS
 from jasgd.jax_settings import warn_if_unconfigured
 from jasgd.record.checkpoints.options import Checkpoints
 from jasgd.record.environment import describe_dtypes, describe_environment
@@ -49,12 +50,13 @@ def train(
     batches: Batches | Iterable[Any],
     *,
     scheme: str | SchemeFactory = "leashed",
-    workers: int,
+    workers: int = WORKERS,
     steps: int | None = None,
     time_limit_s: float | None = None,
     target_loss: float | None = None,
     evaluate: Callable[[Any], float | Mapping[str, float]] | None = None,
-    evaluate_every_s: float = 1.0,
+    evaluate_every_s: float | None = None,
+    evaluate_every_steps: int | None = None,
     has_aux: bool = False,
     on_nonfinite: Literal["stop", "pass"] = "stop",
     throw: bool = True,
@@ -94,14 +96,17 @@ def train(
         ``"leashed:persistence=3"`` or ``jasgd.schemes.leashed(persistence=3)``; or one of your own. Small networks get
         native rounds under all but sequential where they can, as ``execution.metadata["native"]`` tells; see
         ``jasgd.schemes.leashed``.
-      workers: number of workers, ≥ 1.
+      workers: number of workers, ≥ 1, whatever the number of processors.
       steps: commits after which the run ends, exactly; ≥ 1. Of a run that is gone on with, all count.
       time_limit_s: seconds after which it ends, > 0; compilation is not counted. Likewise.
       target_loss: loss at which it ends as ``converged``: the one that ``evaluate`` gives, or without ``evaluate`` the
         mean over the last 100 applied gradients.
       evaluate: ``evaluate(params)`` on a snapshot, while the workers go on; gives a loss, or a mapping of names to
-        numbers with the key ``loss``. Called at the start, every ``evaluate_every_s`` seconds, and at the end.
-      evaluate_every_s: seconds between evaluations, > 0.
+        numbers with the key ``loss``. Called at the start, at the end, and between them as the next two say.
+      evaluate_every_s: seconds between evaluations, > 0; where both are None, 1.
+      evaluate_every_steps: commits between evaluations, ≥ 1: the newest parameters are evaluated soon after each
+        multiple of it, so their ``version``, which the evaluation has, may be a little higher. With both, whichever
+        comes first.
       has_aux: whether ``loss_fn`` returns aux.
       on_nonfinite: ``"stop"`` ends the run as ``diverged`` at the first loss that is not finite, with the last good
         parameters; ``"pass"`` goes on, for transformations such as ``optax.apply_if_finite``. Parameters that are not
@@ -157,6 +162,7 @@ def train(
         time_limit_s=time_limit_s,
         target_loss=target_loss,
         evaluate_every_s=evaluate_every_s,
+        evaluate_every_steps=evaluate_every_steps,
         on_nonfinite=on_nonfinite,
         seed=seed,
     )
@@ -219,15 +225,22 @@ def train(
     run.longest_s = [gradient_s * max(1.0, workers / (os.cpu_count() or 1))] * workers
     if has_aux:
         run.aux.warm_up(jax.eval_shape(compiled.gradient, leaves, first)[1])
-    conditions = Conditions(time_limit_s, target_loss, evaluate, evaluate_every_s)
+    conditions = Conditions(time_limit_s, target_loss, evaluate, evaluate_every_s, evaluate_every_steps)
     calls = CallbackCalls(callbacks, on_progress, run, options)
     with Interrupts() as interrupts:
         supervisor = Supervisor(run, conditions, calls, interrupts)
         saving = None
         if checkpoint is not None:
-            options = {"metadata": metadata, "evaluations": supervisor.evaluations, "state": begin.saved}
-            options |= {"first_ticket": begin.first_ticket, "device": device, "on_saved": calls.note_checkpoint}
-            saving = Checkpointing(run, checkpoint, **options)
+            saving = Checkpointing(
+                run,
+                checkpoint,
+                metadata=metadata,
+                evaluations=supervisor.evaluations,
+                state=begin.saved,
+                first_ticket=begin.first_ticket,
+                device=device,
+                on_saved=calls.note_checkpoint,
+            )
             saving.begin({} if initial.leaves is None else trees_of(compiled, initial.leaves), {})
             saving.start()
         stuck, ending = supervisor.supervise(WorkerThreads(run, device), leaves)

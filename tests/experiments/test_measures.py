@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.results import result_of, with_times
 
-from jasgd.experiments.measures import SHARES, SMOOTHED, Spread, committed, measures, reached, smoothed, spread
+from jasgd.experiments.measures import SHARES, Spread, measures, reached, spread
+from jasgd.presenting.curves import SMOOTHED, committed, smoothed
 from jasgd.record.result import Outcome
 
 

@@ -66,7 +66,7 @@ TX = {
     "state": (optax.sgd(0.1).init(jnp.zeros(2)), TypeError, "tx must be an Optax gradient transformation, got tuple"),
     "no init": (type("Tx", (), {"update": never})(), TypeError, "tx must be an Optax gradient transformation, got Tx"),
 }
-#: Where tx may be a function of a step size, functions are refused in other words.
+#: Where tx may be a function of a learning rate, functions are refused in other words.
 TX_FUNCTIONS = {
     "optimizer": (optax.sgd, TypeError, "got function sgd: call it, as in sgd(...)"),
     "adaptive": (jasgd.staleness_adaptive, TypeError, "call it, as in staleness_adaptive(...)"),
@@ -169,14 +169,16 @@ BAD = {
     jasgd.train: {
         "loss_fn": LOSS, "params": PARAMS, "tx": TX | TX_FUNCTIONS, "batches": BATCHES, "device": DEVICE,
         "scheme": SCHEME, "has_aux": SWITCH, "throw": SWITCH, "evaluate": CALLBACK, "on_progress": CALLBACK,
-        "evaluate_every_s": SECONDS, "time_limit_s": SECONDS, "workers": COUNT, "steps": COUNT, "on_nonfinite": CHOICE,
+        "evaluate_every_s": SECONDS, "evaluate_every_steps": COUNT,
+        "time_limit_s": SECONDS, "workers": COUNT, "steps": COUNT, "on_nonfinite": CHOICE,
         "target_loss": {"text": ("low", TypeError, "target_loss must be a finite number, got str 'low'")},
         "seed": {"half": (1.5, ValueError, "seed must be an integer, got 1.5")},
     },
     jasgd.simulate: {
         "loss_fn": LOSS, "params": PARAMS, "tx": TX, "batches": BATCHES, "device": DEVICE, "scheme": SCHEME,
         "has_aux": SWITCH, "evaluate": CALLBACK, "on_progress": CALLBACK, "workers": COUNT, "steps": COUNT,
-        "on_nonfinite": CHOICE, "seeds": SEEDS, "lanes": {"text": ("all", ValueError, "or 'vmap', got 'all'")},
+        "on_nonfinite": CHOICE, "seeds": SEEDS, "evaluate_every_steps": COUNT,
+        "lanes": {"text": ("all", ValueError, "or 'vmap', got 'all'")},
         "cluster": {"text": ("fast", TypeError, "cluster must be a jasgd.Cluster, got 'fast'")},
     },
     jasgd.replay: {
@@ -192,7 +194,8 @@ BAD = {
     jasgd.compare: {
         "problem": PROBLEM, "arms": ARMS, "seeds": SEEDS, "workers": COUNT, "learning_rate": RATE, "scheme": SCHEME,
         "steps": COUNT, "time_limit_s": SECONDS, "law": LAW, "on_progress": CALLBACK, "on_result": CALLBACK,
-        "evaluate_every_s": SECONDS, "momentum": {"one": (1.0, ValueError, "momentum must lie in [0, 1), got 1.0")},
+        "evaluate_every_s": SECONDS, "evaluate_every_steps": COUNT,
+        "momentum": {"one": (1.0, ValueError, "momentum must lie in [0, 1), got 1.0")},
         "optimizer": {"name": ("lion", ValueError, "optimizer must be sgd or adam, got 'lion'")},
     },
     jasgd.sweep: {
@@ -234,7 +237,7 @@ def test_a_bad_argument_is_refused_by_name_before_anything_is_called(function, a
 @pytest.mark.parametrize("function", BAD)
 def test_the_table_has_every_argument(function):
     taken = {*inspect.signature(function).parameters}
-    left = {"step_sizes", "execution", "evaluate_every", "evaluate"} if function is jasgd.simulate else {"target_loss"}
+    left = {"learning_rates", "execution", "evaluate"} if function is jasgd.simulate else {"target_loss"}
     assert taken - set(BAD[function]) <= left
 
 

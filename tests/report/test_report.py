@@ -19,10 +19,11 @@ from support.results import by_hand, result_of, with_times
 import jasgd
 from jasgd import report
 from jasgd.experiments.comparison import compare
-from jasgd.experiments.measures import committed
 from jasgd.fits import fit
+from jasgd.presenting import figures, run_figures
+from jasgd.presenting.curves import committed
 from jasgd.record.result import Outcome
-from jasgd.report import comparison_figures, figures, run_figures
+from jasgd.report import comparison_figures
 from jasgd.report.tables import comparison_table, run_table
 
 PLOTS = ["loss.png", "staleness.png", "step_size.png"]
@@ -343,10 +344,11 @@ def test_one_worker_and_one_seed_are_not_several():
 
 
 @pytest.mark.parametrize(
-    ("missing", "module"), [("matplotlib", "figures"), ("rich", "tables"), ("rich", "progress_bars")]
+    ("missing", "module"),
+    [("matplotlib", "presenting.figures"), ("rich", "report.tables"), ("rich", "report.progress_bars")],
 )
 def test_a_missing_extra_is_named(missing, module):
-    script = f"import sys; sys.modules[{missing!r}] = None\nimport jasgd.report.{module}"
+    script = f"import sys; sys.modules[{missing!r}] = None\nimport jasgd.{module}"
     process = run_python("-c", script, check=False)
     assert process.returncode == 1
     assert process.stderr.strip().splitlines()[-1].endswith('pip install "jasgd[cli]"')

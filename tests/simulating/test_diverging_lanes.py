@@ -28,8 +28,8 @@ def test_a_run_that_diverges_stops_at_its_last_good_version_and_leaves_others_al
             return 0.0
 
         options = {"problem": problem, "seeds": seeds, "lanes": lanes, "has_aux": True}
-        runs = simulated(**options, evaluate=evaluate, evaluate_every=every)
-        calm = simulated(**options | {"problem": diverging({})}, evaluate=evaluate, evaluate_every=every)
+        runs = simulated(**options, evaluate=evaluate, evaluate_every_steps=every)
+        calm = simulated(**options | {"problem": diverging({})}, evaluate=evaluate, evaluate_every_steps=every)
         assert np.isfinite(seen).all()
         for seed in seeds:
             run, whole = runs[seed], calm[seed].execution

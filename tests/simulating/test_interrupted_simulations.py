@@ -49,7 +49,7 @@ def raising(name, after):
 
         return failing
 
-    options = {"evaluate": lambda params: 0.0, "evaluate_every": 5, "on_progress": lambda done, of: None}
+    options = {"evaluate": lambda params: 0.0, "evaluate_every_steps": 5, "on_progress": lambda done, of: None}
     if name in options:
         options[name] = fail(options[name])
     problem = params, fail(loss_fn) if name == "loss_fn" else loss_fn, fail(batches) if name == "batches" else batches

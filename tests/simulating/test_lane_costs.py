@@ -42,7 +42,7 @@ class Compilations:
 
 
 @pytest.mark.parametrize("lanes", ["threads", full("vmap")])
-def test_seeds_step_sizes_and_evaluations_share_one_compilation(lanes):
+def test_seeds_learning_rates_and_evaluations_share_one_compilation(lanes):
     model = cluster.Cluster(compute_s=cluster.lognormal(1.0, 0.9), commit_s=0.1)
     settings = {"cluster": model, "scheme": jasgd.schemes.leashed(persistence=0), "workers": 9, "steps": 100}
     plans = [schedule(cluster.generate(**settings, seed=seed)) for seed in range(6)]
@@ -50,8 +50,8 @@ def test_seeds_step_sizes_and_evaluations_share_one_compilation(lanes):
     assert len({len(plan) for plan in plans}) > 1
     with Compilations() as compiled:
         simulated(
-            adaptive, **settings, seeds=range(6), step_sizes=[0.01, 0.02], lanes=lanes, evaluate=lambda params: 0.0,
-            evaluate_every=35,
+            adaptive, **settings, seeds=range(6), learning_rates=[0.01, 0.02], lanes=lanes, evaluate=lambda params: 0.0,
+            evaluate_every_steps=35,
         )  # fmt: skip
     assert compiled.scans == 1, compiled.names
 

@@ -22,7 +22,7 @@ def test_threads_and_vmap_agree():
         loss_of = smooth()[1]
         runs = {
             lanes: simulated(
-                adaptive, seeds=[5, 1, 3], step_sizes=[0.02, 0.04], lanes=lanes, evaluate_every=17,
+                adaptive, seeds=[5, 1, 3], learning_rates=[0.02, 0.04], lanes=lanes, evaluate_every_steps=17,
                 evaluate=lambda params: loss_of(params, smooth()[2](0)),
             )
             for lanes in ("threads", "vmap")
@@ -46,7 +46,7 @@ def test_lanes_of_other_lengths(lanes, every):
         params, loss_fn, batches = problem = smooth()
         runs = simulated(
             problem=problem, execution=jasgd.by_seed(of_other_lengths), seeds=[0, 1, 2], lanes=lanes,
-            evaluate=lambda params: float(params["offset"]), evaluate_every=every,
+            evaluate=lambda params: float(params["offset"]), evaluate_every_steps=every,
         )  # fmt: skip
         for seed in range(3):
             execution = of_other_lengths(seed)

@@ -35,7 +35,7 @@ def test_the_commit_and_the_leaf_are_named_and_what_is_given_back_is_finite(lane
 
     runs = simulated(
         TX, (PARAMS, root_of_zero, jasgd.by_seed(batches)), seeds=[0, 1, 2], lanes=lanes, steps=300,
-        on_nonfinite=on_nonfinite, evaluate=evaluate, evaluate_every=11,
+        on_nonfinite=on_nonfinite, evaluate=evaluate, evaluate_every_steps=11,
     )  # fmt: skip
     assert all(seen)
     assert [run.outcome for run in runs] == ["diverged", "finished", "diverged"]

@@ -48,7 +48,7 @@ def test_no_mini_batch_is_drawn_where_the_scan_gathers_rows(monkeypatch):
     calls = []
     draw = Minibatches.__call__
     monkeypatch.setattr(Minibatches, "__call__", lambda self, ticket: calls.append(ticket) or draw(self, ticket))
-    simulated(jasgd.minibatches(ARRAYS, 4), seeds=range(3), evaluate=lambda w: 0.0, evaluate_every=5, steps=100)
+    simulated(jasgd.minibatches(ARRAYS, 4), seeds=range(3), evaluate=lambda w: 0.0, evaluate_every_steps=5, steps=100)
     assert set(calls) == {0}  # at the door
     assert len(calls) <= 6
 
@@ -150,7 +150,7 @@ def test_a_run_of_several_calls_and_ones_that_evaluations_cut():
     with x64():
         for source in (batches, lambda ticket: batches(ticket)):
             (whole,) = simulated(source, jnp.zeros(3), steps=2500, evaluate=lambda w: 0.0)
-            (cut,) = simulated(source, jnp.zeros(3), steps=2500, evaluate=lambda w: 0.0, evaluate_every=391)
+            (cut,) = simulated(source, jnp.zeros(3), steps=2500, evaluate=lambda w: 0.0, evaluate_every_steps=391)
             assert_close(whole.params, cut.params)
             assert_close(whole.opt_state, cut.opt_state)
             np.testing.assert_allclose(whole.execution.loss, cut.execution.loss, rtol=1e-6)

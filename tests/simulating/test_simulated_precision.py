@@ -77,7 +77,7 @@ def test_a_step_size_has_the_precision_and_the_weak_type_of_pythons_numbers(lane
 
     with x64():
         params, loss_fn, batches = smooth()
-        runs = simulated(make, seeds=[4, 2], step_sizes=[0.04, 0.03], lanes=lanes)
+        runs = simulated(make, seeds=[4, 2], learning_rates=[0.04, 0.03], lanes=lanes)
         expected = follow(loss_fn, params, make(0.03), batches, runs[2, 0.03].execution)
         assert_close(runs[2, 0.03].params, expected.params[-1])
     dtypes = []
@@ -86,5 +86,5 @@ def test_a_step_size_has_the_precision_and_the_weak_type_of_pythons_numbers(lane
         dtypes.append((jnp.result_type(size * jnp.ones((), jnp.bfloat16)), jnp.result_type(size)))
         return optax.sgd(size)
 
-    simulated(noted, smooth(dtype=jnp.bfloat16), step_sizes=[0.1, 0.2], steps=3, lanes=lanes)
+    simulated(noted, smooth(dtype=jnp.bfloat16), learning_rates=[0.1, 0.2], steps=3, lanes=lanes)
     assert {dtype for dtype, _ in dtypes} == {jnp.dtype(jnp.bfloat16)}

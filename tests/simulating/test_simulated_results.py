@@ -1,4 +1,4 @@
-"""What a simulation returns: results by seed and step size, which are saved, replayed and the same bits again."""
+"""What a simulation returns: results by seed and learning rate, which are saved, replayed and the same bits again."""
 
 import dataclasses
 import json
@@ -33,7 +33,7 @@ def test_the_same_call_gives_the_same_bits_in_another_process_too(lanes):
     first = digests(lanes=lanes)
     assert first == json.loads(process.stdout)
     assert first == digests(lanes=lanes)
-    assert len({run[0] for run in first}) == 4  # each seed and step size has bits of its own
+    assert len({run[0] for run in first}) == 4  # each seed and learning rate has bits of its own
 
 
 def test_the_loss_that_evaluate_finds_is_that_of_its_version():
@@ -47,7 +47,7 @@ def test_the_loss_that_evaluate_finds_is_that_of_its_version():
             seen.append(params)
             return {"loss": loss_fn(params, batches(10**6)), "norm": optax.tree.norm(params)}
 
-        runs = simulated(tx, problem, workers=3, seeds=[5], evaluate=evaluate, evaluate_every=7)
+        runs = simulated(tx, problem, workers=3, seeds=[5], evaluate=evaluate, evaluate_every_steps=7)
         run = runs[5]
         expected = follow(loss_fn, params, tx, batches, run.execution)
         versions = [*range(0, STEPS, 7), STEPS]
@@ -62,7 +62,7 @@ def test_the_loss_that_evaluate_finds_is_that_of_its_version():
 
 def test_evaluations_of_hogwild_come_no_earlier_than_the_commits_before_them():
     slow = cluster.Cluster(compute_s=cluster.exponential(1.0), commit_s=cluster.exponential(3.0))
-    (run,) = simulated(optax.sgd(0.01), cluster=slow, scheme="hogwild", evaluate=lambda p: 0.0, evaluate_every=1)
+    (run,) = simulated(optax.sgd(0.01), cluster=slow, scheme="hogwild", evaluate=lambda p: 0.0, evaluate_every_steps=1)
     assert (np.diff(run.execution.time_s) < 0).any()  # commits end in another order than they begin
     times = [one["time_s"] for one in run.evaluations]
     assert times == sorted(times)
@@ -75,7 +75,7 @@ def test_a_simulated_result_is_a_result(execution, tmp_path):
         problem = with_aux()
         tx = OPTIMIZERS["momentum"](rules.inverse())
         options = {"steps": 20} if execution is None else {"execution": execution}
-        (run,) = simulated(tx, problem, has_aux=True, evaluate=lambda p: 1.0, evaluate_every=5, **options)
+        (run,) = simulated(tx, problem, has_aux=True, evaluate=lambda p: 1.0, evaluate_every_steps=5, **options)
         summary = run.summary()
         assert "finished: all 20 steps were taken" in summary
         assert "20 updates" in summary
@@ -108,21 +108,21 @@ def test_what_a_recorded_run_said_of_its_end_is_not_said_of_the_simulation():
 
 
 @pytest.mark.newest
-def test_results_come_by_seed_and_step_size():
+def test_results_come_by_seed_and_learning_rate():
     def make(size):
         return optax.sgd(size)
 
-    runs = simulated(make, seeds=[7, np.int64(2)], step_sizes=[0.1, np.float32(0.5)], steps=5)
-    assert (runs.seeds, runs.step_sizes) == ((7, 2), (0.1, 0.5))
+    runs = simulated(make, seeds=[7, np.int64(2)], learning_rates=[0.1, np.float32(0.5)], steps=5)
+    assert (runs.seeds, runs.learning_rates) == ((7, 2), (0.1, 0.5))
     assert len(runs) == 4
-    order = [(run.execution.metadata["seed"], run.execution.metadata["step_size"]) for run in runs]
+    order = [(run.execution.metadata["seed"], run.execution.metadata["learning_rate"]) for run in runs]
     assert order == [(7, 0.1), (7, 0.5), (2, 0.1), (2, 0.5)]
     assert runs[2, 0.5] is list(runs)[3]
-    with pytest.raises(KeyError, match=r"2 step sizes were simulated: ask for \[seed, step_size\]"):
+    with pytest.raises(KeyError, match=r"2 learning rates were simulated: ask for \[seed, learning_rate\]"):
         runs[7]
-    with pytest.raises(KeyError, match=r"seed and step size must be of \(7, 2\) and \(0.1, 0.5\), got \(7, 0.2\)"):
+    with pytest.raises(KeyError, match=r"seed and learning rate must be of \(7, 2\) and \(0.1, 0.5\), got \(7, 0.2\)"):
         runs[7, 0.2]
-    one = simulated(make, seeds=[7, 2], step_sizes=[0.1], steps=5)
+    one = simulated(make, seeds=[7, 2], learning_rates=[0.1], steps=5)
     assert one[7] is one[7, 0.1]
     assert [run.execution.metadata["seed"] for run in one] == [7, 2]
     with pytest.raises(KeyError, match="seed"):

@@ -167,7 +167,7 @@ def test_commits_of_hogwild_that_did_not_end_change_nothing(lost):
     whole = jasgd.cluster.generate(CLUSTER, scheme="hogwild", workers=3, steps=12, seed=1)
     cut = without(whole, list(lost))
     run, expected = held_against_the_loop(
-        tx, execution=cut, evaluate=lambda params: float(params["offset"]), evaluate_every=1,
+        tx, execution=cut, evaluate=lambda params: float(params["offset"]), evaluate_every_steps=1,
         on_progress=lambda *progress: done.append(progress),
     )  # fmt: skip
     assert run.execution.commits == 12

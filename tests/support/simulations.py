@@ -35,7 +35,7 @@ def digests(*, lanes="threads", seeds=(3, 1)):
     params, loss_fn, batches = smooth()
     runs = jasgd.simulate(
         loss_fn, params, lambda size: optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.sgd(size)),
-        batches, cluster=CLUSTER, workers=5, steps=80, seeds=seeds, step_sizes=[0.01, 0.03], lanes=lanes,
+        batches, cluster=CLUSTER, workers=5, steps=80, seeds=seeds, learning_rates=[0.01, 0.03], lanes=lanes,
     )  # fmt: skip
     return [[digest(run.params), digest(run.opt_state), *run.execution.hashes().values()] for run in runs]
 

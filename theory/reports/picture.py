@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+from jasgd.presenting.figures import DPI, GREY, STYLE, looks_of, new_figure, rc_context
 from jasgd.record.saving.files import write_whole
-from jasgd.report.figures import DPI, GREY, STYLE, looks_of, new_figure, rc_context
 from theory.analysis.pointwise import PointValues
 from theory.candidates.candidate import Candidate, CandidateError
 from theory.decisions.decision import question_about

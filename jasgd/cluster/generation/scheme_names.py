@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -60,3 +62,32 @@ def resolve(scheme: Any) -> tuple[str, Callable[[ClusterRun], SimulatedScheme]]:
     specs.check_complete(f"scheme {name!r}", options, parameters)
     options_text = ", ".join(f"{key}={value!r}" for key, value in options.items() if value is not None)
     return f"{name}({options_text})" if options_text else str(name), lambda run: kind(run, **options)
+
+
+def of_recorded(text: str) -> Callable[[ClusterRun], SimulatedScheme]:
+    """The simulated scheme of a recorded run.
+
+    Args:
+      text: ``execution.metadata["scheme"]``. Whether rounds were native is left out, since it decides times alone.
+
+    Returns:
+      What ``generate(scheme=...)`` takes.
+
+    Raises:
+      ValueError: for a scheme that is not simulated, such as one of the user's own.
+
+    Example:
+      >>> resolve(of_recorded("leashed(persistence=3, native=False)"))[0]
+      'leashed(persistence=3)'
+    """
+    name = text.partition("(")[0]
+    if name not in SIMULATED:
+        raise ValueError(
+            f"scheme must be given, one of {', '.join(SIMULATED)}: that of the run, {text}, is not simulated"
+        )
+    call = ast.parse(text, mode="eval").body
+    keywords = call.keywords if isinstance(call, ast.Call) else []
+    options = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in keywords}
+    if options.get("reading") == "carry":  # which copies as well, but in the commit, and so are its times
+        options["reading"] = "copy"
+    return functools.partial(SIMULATED[name], **{key: value for key, value in options.items() if key != "native"})

@@ -81,8 +81,8 @@ class Checkpointing:
                 self.history.append(self._unwritten[0])
         self._goes_on = link is not None or (state is not None and _same(state.folder, options.path))
         self._folder = CheckpointFolder(options.path, keep=options.keep, link=link)
-        self._sealed_to = run.ledger.version
-        self._tried = run.ledger.version
+        self._sealed_to = run.ledger.first_version
+        self._tried = run.ledger.first_version
         self.evaluated = 0
         self.warning: CheckpointWarning | None = None
         self._stop = threading.Event()
@@ -135,8 +135,7 @@ class Checkpointing:
                     next_s = time.perf_counter() + (every_s or 0.0)
 
     def _commits(self) -> int:
-        rows = self._run.ledger.recent(1)
-        return int(rows["version"][-1]) + 1 if len(rows) else self._run.ledger.version
+        return self._run.ledger.newest_version
 
     def _attempt(self, snapshot: Snapshot | None, *, ended: bool) -> None:
         """Saves; whatever keeps it from that is a warning, and the run goes on."""

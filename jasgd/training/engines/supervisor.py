@@ -15,6 +15,7 @@ from jasgd.training.ending import Ending, settle
 from jasgd.training.engines.stop_conditions import POLL_S, StopConditions, reaches, target_reached
 from jasgd.training.engines.threads import WorkerThreads
 from jasgd.training.evaluation import Evaluator
+from jasgd.training.evaluation_times import EvaluationTimes
 from jasgd.training.interrupts import Interrupts
 from jasgd.training.run import Run
 from jasgd.warning_types import BatchShapesWarning
@@ -31,7 +32,8 @@ class Conditions:
     time_limit_s: float | None
     target_loss: float | None
     evaluate: Callable[[Any], Any] | None
-    evaluate_every_s: float
+    evaluate_every_s: float | None
+    evaluate_every_steps: int | None
 
 
 class Supervisor:
@@ -120,16 +122,19 @@ class Supervisor:
                 run.message = f"{what}, at the end of the run"
 
     def _watch(self) -> None:
-        run, every_s = self._run, self._conditions.evaluate_every_s
-        next_evaluation, next_report = self._ledger.offset_s + every_s, 0.0
+        run, next_report = self._run, 0.0
+        times = EvaluationTimes(
+            self._conditions.evaluate_every_s, self._conditions.evaluate_every_steps, self._ledger.first_version
+        )
+        times.evaluated(self._ledger.offset_s, self._ledger.first_version)
         while True:
             with self._interrupts.taken():  # anew each time, as a callback may have taken the last Ctrl-C for itself
                 if run.over.wait(POLL_S):
                     return
                 now = self._ledger.now()
-                if self._conditions.evaluate is not None and now >= next_evaluation:
+                if self._conditions.evaluate is not None and times.is_due(now, self._ledger.newest_version):
                     self._evaluate(run.scheme.snapshot)
-                    next_evaluation = self._ledger.now() + every_s
+                    times.evaluated(self._ledger.now(), int(self.evaluations[-1]["version"]))
                 self._calls.checkpoints()
                 self._warn_of_shapes()
                 if now >= next_report:

@@ -1,4 +1,4 @@
-"""The common part of the plots of :mod:`jasgd.report`: their style, laws and step-size functions.
+"""The common part of all plots: their style, laws and step-size functions.
 
 They are drawn without pyplot, so that no state outlives a call. Matplotlib is imported through here, where the extra is
 named if it is missing.
@@ -6,6 +6,7 @@ named if it is missing.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import itertools
@@ -65,10 +66,24 @@ def save(figures: dict[str, Figure], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     with adding(folder) if located(folder / FILE).exists() else contextlib.nullcontext() as draft:
         for name, figure in figures.items():
-            picture = io.BytesIO()
-            figure.savefig(picture, dpi=DPI)
-            write_whole((draft.path if draft else folder) / f"{name}.png", picture.getvalue())
+            write_whole((draft.path if draft else folder) / f"{name}.png", _png(figure))
     return [folder / f"{name}.png" for name in figures]
+
+
+class Figures(dict[str, Figure]):
+    """Figures by name, each a ``matplotlib.figure.Figure``; notebooks show them all."""
+
+    def _repr_html_(self) -> str:
+        pictures = [base64.b64encode(_png(figure)).decode() for figure in self.values()]
+        shown = zip(self, pictures, strict=True)
+        return "".join(f'<img alt="{name}" src="data:image/png;base64,{png}">' for name, png in shown)
+
+
+def _png(figure: Figure) -> bytes:
+    picture = io.BytesIO()
+    with rc_context(STYLE):
+        figure.savefig(picture, format="png", dpi=DPI)
+    return picture.getvalue()
 
 
 def new_figure(rows: int, columns: int, size: tuple[float, float], **options: Any) -> tuple[Figure, np.ndarray]:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
-from jasgd.experiments.conclusions import counted
-from jasgd.experiments.measures import SMOOTHED, committed, smoothed
-from jasgd.record.execution import Execution
-from jasgd.record.result import TrainResult
-from jasgd.report.figures import (
+from jasgd.presenting.curves import SMOOTHED, committed, smoothed
+from jasgd.presenting.figures import (
     COLOURS,
     FAINT,
     GREY,
     STYLE,
     Figure,
+    Figures,
     MaxNLocator,
     draw_factors,
     draw_histogram,
@@ -28,22 +27,46 @@ from jasgd.report.figures import (
     pmf_of,
     rc_context,
     reach_of,
-    save,
     scale_loss,
 )
+from jasgd.record.execution import Execution
+from jasgd.showing import counted
 
 
-def plot_run(result: TrainResult, folder: Path) -> list[Path]:
-    """See :func:`jasgd.report.plot`."""
+class Run(Protocol):
+    """What is drawn of a run, such as a :class:`jasgd.TrainResult`."""
+
+    @property
+    def execution(self) -> Execution:
+        """Its record."""
+        ...
+
+    @property
+    def evaluations(self) -> Sequence[Mapping[str, float]]:
+        """What ``evaluate`` gave, each with ``time_s`` and ``version``."""
+        ...
+
+    @property
+    def duration_s(self) -> float:
+        """How long it took, in seconds."""
+        ...
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The run in numbers."""
+        ...
+
+
+def figures_of(result: Run) -> Figures:
+    """Draws a run, see :meth:`jasgd.TrainResult.plot`."""
     ex = result.execution
     if len(ex) == 0:
-        return []
+        return Figures()
     with rc_context(STYLE):
-        figures = {"loss": _loss(result), "staleness": _staleness(ex), "step_size": _step_size(ex)}
-        return save(figures, folder)
+        return Figures(loss=_loss(result), staleness=_staleness(ex), step_size=_step_size(ex))
 
 
-def _loss(result: TrainResult) -> Figure:
+def _loss(result: Run) -> Figure:
     ex = result.execution
     figure, ((left, right),) = new_figure(1, 2, (10, 4), sharey=True)
     means = smoothed(ex.loss)
