@@ -36,6 +36,7 @@ def compare(
     learning_rate: float,
     scheme: str | SchemeFactory = "leashed",
     steps: int | None = None,
+    epochs: int | None = None,
     time_limit_s: float | None = None,
     target_loss: float | None = None,
     momentum: float = 0.0,
@@ -58,8 +59,9 @@ def compare(
       seeds: integers ≥ 0; each once.
       workers: number of workers, ≥ 1.
       learning_rate: > 0.
-      scheme: see :func:`jasgd.train`, as are the three stop conditions and ``evaluate_every_s``.
+      scheme: see :func:`jasgd.train`, as are the four stop conditions and ``evaluate_every_s``.
       steps: commits after which a run ends.
+      epochs: passes over the batches after which a run ends.
       time_limit_s: seconds after which a run ends.
       target_loss: test loss at which a run ends.
       momentum: see :func:`transformation`, as is ``optimizer``.
@@ -91,6 +93,7 @@ def compare(
         scheme=scheme,
         workers=workers,
         steps=steps,
+        epochs=epochs,
         time_limit_s=time_limit_s,
         target_loss=target_loss,
         evaluate_every_s=evaluate_every_s,
@@ -111,6 +114,7 @@ def compare(
         "momentum": momentum,
         "optimizer": optimizer,
         "steps": steps,
+        "epochs": epochs,
         "time_limit_s": time_limit_s,
         "target_loss": target_loss,
     }
@@ -136,6 +140,7 @@ def compare(
                         scheme=factory,
                         workers=workers,
                         steps=steps,
+                        epochs=epochs,
                         time_limit_s=time_limit_s,
                         target_loss=target_loss,
                         evaluate=task.evaluate,

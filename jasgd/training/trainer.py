@@ -44,6 +44,7 @@ def train(
     scheme: str | SchemeFactory = "leashed",
     workers: int,
     steps: int | None = None,
+    epochs: int | None = None,
     time_limit_s: float | None = None,
     target_loss: float | None = None,
     evaluate: Callable[[Any], float | Mapping[str, float]] | None = None,
@@ -83,6 +84,11 @@ def train(
         ``jasgd.schemes.leashed``.
       workers: number of workers, ≥ 1.
       steps: commits after which the run ends, exactly; ≥ 1.
+      epochs: passes over the batches after which it ends, ≥ 1: it takes each of their mini-batches once, whatever
+        becomes of the gradient, and waits for all. An epoch of :func:`jasgd.minibatches` has ``batches_per_epoch`` of
+        them, as one of your own function has where you give it such an attribute; of a list or a data loader it is one
+        iteration, and an iterator has one. Where the last round of synchronous workers would have fewer gradients than
+        workers, they are not applied, and the message says so. Of several stop conditions the first to be met counts.
       time_limit_s: seconds after which it ends, > 0; compilation is not counted.
       target_loss: loss at which it ends as ``converged``: the one that ``evaluate`` gives, or without ``evaluate`` the
         mean over the last 100 applied gradients.
@@ -126,6 +132,7 @@ def train(
         scheme=scheme,
         workers=workers,
         steps=steps,
+        epochs=epochs,
         time_limit_s=time_limit_s,
         target_loss=target_loss,
         evaluate_every_s=evaluate_every_s,
@@ -137,7 +144,7 @@ def train(
     function("on_progress", on_progress, "a Progress", optional=True)
     check_functions(loss_fn, params, tx, has_aux=has_aux)
     device = as_device(device)
-    drawn = as_batches(batches)
+    drawn = as_batches(batches, epochs=None if epochs is None else int(epochs))
     workers, seed = int(workers), int(seed)  # NumPy's integers would not go into JSON
     steps = None if steps is None else int(steps)
     by_worker = asks_for(drawn, "worker")
