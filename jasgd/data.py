@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Literal
 
 import jax
@@ -14,12 +13,13 @@ from jasgd.aligned_memory import ALIGNMENT, aligned, aligned_copy, aligned_empty
 from jasgd.inputs.array_leaves import arrays_of
 from jasgd.inputs.asked import asks_for
 from jasgd.inputs.checks import is_integer
+from jasgd.inputs.iterables import Batch, BatchesExhausted, EpochsTaken, Pulled
+from jasgd.showing import brief
 
 MOST_AT_ONCE = 16  # tickets that are drawn together
 BYTES_AT_ONCE = 1 << 20  # and the most memory that they may take
 KEPT = 8  # how many such draws are kept for workers that have not yet asked
 
-Batch = Any
 Batches = Callable[[int], Batch]
 
 __all__ = [
@@ -32,10 +32,6 @@ __all__ = [
     "go_on_from",
     "minibatches",
 ]
-
-
-class BatchesExhausted(RuntimeError):
-    """What was given as ``batches`` ended before a stop condition of the run was met."""
 
 
 def minibatches(
@@ -118,6 +114,7 @@ class Minibatches:
     Attributes:
       arrays: what is drawn from, the leaves of a pytree.
       structure: that of the pytree, and so of a batch; None for a tuple.
+      batches_per_epoch: how many mini-batches an epoch has, B.
     """
 
     def __init__(self, arrays: tuple[np.ndarray, ...], batch_size: int, seed: int, shuffle: str, structure: Any = None):
@@ -127,7 +124,7 @@ class Minibatches:
         self.structure = None if plain else structure
         self._size, self._seed, self._shuffle = batch_size, seed, shuffle
         self._length = len(arrays[0])
-        self._per_epoch = self._length // batch_size
+        self.batches_per_epoch = self._length // batch_size
         self._orders: dict[int, np.ndarray] = {}
         bytes_of_one = max(1, sum(a[:1].nbytes for a in arrays) * batch_size)
         self._at_once = max(1, min(MOST_AT_ONCE, BYTES_AT_ONCE // bytes_of_one))
@@ -186,7 +183,7 @@ class Minibatches:
         """
         if ticket < 0:
             raise ValueError(f"ticket must be ≥ 0, got {ticket}")
-        epoch, position = divmod(ticket, self._per_epoch)
+        epoch, position = divmod(ticket, self.batches_per_epoch)
         rows = slice(position * self._size, (position + 1) * self._size)
         if self._shuffle == "never":
             return np.arange(self._length)[rows]
@@ -203,77 +200,6 @@ class Minibatches:
         return chosen
 
 
-class _Pulled:
-    """Item i of an iterator is ticket i, whichever worker asks first; of other iterables, item i of all their epochs.
-
-    Guarantees. Items are pulled and copied under a lock, by the worker that asks first for one that is not there yet.
-    An error of the iterable is raised again for every later ticket: a generator that raised is at its end, which would
-    else be taken for the end of an epoch.
-    """
-
-    def __init__(self, items: Iterable[Batch]):
-        self._iterable = items
-        self._items: Iterator[Batch] = iter(items)
-        self._again = self._items is not items  # an iterator is its own, and can be gone through once
-        self._lock = threading.Lock()
-        self._next = 0
-        self._epoch, self._first = 0, 0  # the present one, and its first ticket
-        self._waiting: dict[int, Batch] = {}
-        self._error: Exception | None = None
-
-    def __call__(self, ticket: int) -> Batch:
-        with self._lock:
-            while self._next <= ticket:
-                if self._error is not None:
-                    raise self._error
-                try:
-                    item = self._pull(ticket)
-                    # A copy, under the lock: the iterable may use its memory again for the next item.
-                    self._waiting[self._next] = jax.tree.map(aligned_copy, item)
-                except Exception as error:
-                    self._error = error
-                    raise
-                self._next += 1
-            if ticket not in self._waiting:
-                raise ValueError(f"ticket {ticket} was already taken; an iterator gives each of its items once")
-            return self._waiting.pop(ticket)
-
-    def go_on(self, pending: Collection[int], first: int) -> None:
-        """Draws up to where a run goes on, and keeps only what it still needs.
-
-        Args:
-          pending: tickets that are still to be asked for.
-          first: the first of those that no worker has asked for; all others below it are not asked for again.
-        """
-        needed = set(pending)
-        for ticket in range(self._next, first):
-            item = self(ticket)
-            if ticket in needed:
-                self._waiting[ticket] = item
-
-    def _pull(self, ticket: int) -> Batch:
-        while True:
-            try:
-                return next(self._items)
-            except StopIteration:
-                pass
-            if self._next == self._first or not self._again:
-                raise BatchesExhausted(self._end(ticket))
-            self._epoch, self._first = self._epoch + 1, self._next
-            self._items = iter(self._iterable)
-
-    def _end(self, ticket: int) -> str:
-        if not self._epoch:
-            end = f"the iterator ended after {self._next} items"
-        else:
-            epochs = "1 epoch" if self._epoch == 1 else f"{self._epoch} epochs"
-            end = f"the iterable gave {self._next} items in {epochs} and none in the next"
-        return (
-            f"batches ran out: {end}, and ticket {ticket} was asked for; give a longer iterator, a function of the "
-            f"ticket, or fewer steps"
-        )
-
-
 def go_on_from(drawn: Callable[..., Batch], pending: Collection[int], first: int) -> None:
     """Has what :func:`as_batches` made of an iterable go on where a run does; a function of a ticket needs nothing.
 
@@ -282,11 +208,11 @@ def go_on_from(drawn: Callable[..., Batch], pending: Collection[int], first: int
       pending: tickets below ``first`` that are still to be asked for.
       first: the first ticket that no worker has asked for.
     """
-    if isinstance(drawn, _Pulled):
+    if isinstance(drawn, Pulled):
         drawn.go_on(pending, first)
 
 
-def as_batches(batches: Callable[..., Batch] | Iterable[Batch]) -> Callable[..., Batch]:
+def as_batches(batches: Callable[..., Batch] | Iterable[Batch], *, epochs: int | None = None) -> Callable[..., Batch]:
     """Makes a function of a ticket of what can be iterated over, and batches whose NumPy arrays are aligned of either.
 
     Args:
@@ -294,15 +220,19 @@ def as_batches(batches: Callable[..., Batch] | Iterable[Batch]) -> Callable[...,
         any other iterable, such as a list or a data loader, is begun anew after each epoch, so that with n items an
         epoch item i of epoch e is ticket e·n + i. It is pulled and its arrays are copied under a lock, so it may use
         their memory again.
+      epochs: how many epochs there are, ≥ 1; None for as many as there are tickets. A function of a ticket says with
+        an attribute ``batches_per_epoch`` how many mini-batches an epoch has.
 
     Returns:
       A function from a ticket to a batch, aligned as by :func:`aligned`; of a ticket and ``worker`` where the function
       asks for one. That of an iterable gives each item once and
-      raises :class:`BatchesExhausted` after the last, or where an epoch has none.
+      raises :class:`BatchesExhausted` after the last, or where an epoch has none. After the last of ``epochs`` either
+      raises :class:`jasgd.inputs.iterables.EpochsTaken`.
 
     Raises:
       TypeError: where ``batches`` is neither callable nor iterable; for an array, a dict or a text, whose rows, keys or
         letters are no batches, and for a generator function that was not called.
+      ValueError: for ``epochs`` of a function that does not say how long one is, or more than one of an iterator.
 
     Example:
       >>> pulled = as_batches(["a", "b"])
@@ -310,18 +240,56 @@ def as_batches(batches: Callable[..., Batch] | Iterable[Batch]) -> Callable[...,
       ('b', 'a', 'a')
     """
     if type(batches) is Minibatches:  # aligned as they are; a class derived of it may do something else
-        return batches
+        return batches if epochs is None else _ending(batches, batches.batches_per_epoch, epochs)
     allowed = "batches must be a function of a ticket or an iterator of batches"
     if callable(batches):
         if inspect.isgeneratorfunction(batches):
             raise TypeError(f"{allowed}, got the generator function {batches.__name__}: call it")
         draw = batches  # else the checker forgets that it is callable
-        if asks_for(draw, "worker"):
-            return lambda ticket, worker: aligned(draw(ticket, worker=worker))
-        return lambda ticket: aligned(draw(ticket))
+        per_epoch = 0 if epochs is None else _batches_per_epoch(draw)
+        return _aligning(draw) if epochs is None else _ending(_aligning(draw), per_epoch, epochs)
     if isinstance(batches, (np.ndarray, jax.Array, Mapping)):
         kind = type(batches).__name__
         raise TypeError(f"{allowed}, one batch each, got {kind}: jasgd.minibatches(array, batch_size) draws rows")
     if isinstance(batches, Iterable) and not isinstance(batches, (str, bytes)):
-        return _Pulled(batches)
+        return Pulled(batches, epochs)
     raise TypeError(f"{allowed}, got {type(batches).__name__}")
+
+
+def _batches_per_epoch(draw: Callable[..., Batch]) -> int:
+    """How many mini-batches an epoch has, as a function of a ticket says; ValueError where it does not."""
+    found = getattr(draw, "batches_per_epoch", None)
+    if found is None:
+        raise ValueError(
+            "epochs must be None for batches that are a function of a ticket and do not say how long an epoch is: give "
+            "them an attribute batches_per_epoch, as in batches.batches_per_epoch = 125, or give steps instead"
+        )
+    if not is_integer(found) or found < 1:
+        raise ValueError(f"batches.batches_per_epoch must be an integer ≥ 1, got {brief(repr(found))}")
+    return int(found)
+
+
+def _aligning(draw: Callable[..., Batch]) -> Callable[..., Batch]:
+    """The same function, which gives NumPy arrays aligned."""
+    if asks_for(draw, "worker"):
+        return lambda ticket, worker: aligned(draw(ticket, worker=worker))
+    return lambda ticket: aligned(draw(ticket))
+
+
+def _ending(draw: Callable[..., Batch], per_epoch: int, epochs: int) -> Callable[..., Batch]:
+    """The same function, which has the tickets of so many epochs alone."""
+    tickets = per_epoch * epochs
+
+    def require(ticket: int) -> None:
+        if ticket >= tickets:
+            raise EpochsTaken(epochs, tickets)
+
+    def of_worker(ticket: int, worker: int) -> Batch:
+        require(ticket)
+        return draw(ticket, worker)
+
+    def of_ticket(ticket: int) -> Batch:
+        require(ticket)
+        return draw(ticket)
+
+    return of_worker if asks_for(draw, "worker") else of_ticket

@@ -107,6 +107,8 @@ class TrainingOptions(OutputOptions, ProblemOptions):
     """How the staleness distribution is measured: window:length=1024, decay:half_life=512, or cumulative."""
     steps: int | None = None
     """Commits after which a run ends; 1500 where no stop condition is given."""
+    epochs: int | None = None
+    """Passes over the training images after which a run ends."""
     time_limit_s: float | None = None
     """Seconds after which a run ends."""
     target_loss: float | None = None
@@ -129,5 +131,6 @@ class TrainingOptions(OutputOptions, ProblemOptions):
 
     def stops(self) -> dict[str, Any]:
         """The stop conditions, by name."""
-        stops = {"steps": self.steps, "time_limit_s": self.time_limit_s, "target_loss": self.target_loss}
+        names = ("steps", "epochs", "time_limit_s", "target_loss")
+        stops = {name: getattr(self, name) for name in names}
         return stops if any(value is not None for value in stops.values()) else stops | {"steps": STEPS}

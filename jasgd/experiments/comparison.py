@@ -37,6 +37,7 @@ def compare(
     learning_rate: float,
     scheme: str | SchemeFactory = "leashed",
     steps: int | None = None,
+    epochs: int | None = None,
     time_limit_s: float | None = None,
     target_loss: float | None = None,
     momentum: float = 0.0,
@@ -60,8 +61,9 @@ def compare(
       seeds: integers ≥ 0; each once.
       workers: number of workers, ≥ 1.
       learning_rate: > 0.
-      scheme: see :func:`jasgd.train`, as are the three stop conditions and when to evaluate.
+      scheme: see :func:`jasgd.train`, as are the four stop conditions and when to evaluate.
       steps: commits after which a run ends.
+      epochs: passes over the batches after which a run ends.
       time_limit_s: seconds after which a run ends.
       target_loss: test loss at which a run ends.
       momentum: see :func:`transformation`, as is ``optimizer``.
@@ -94,6 +96,7 @@ def compare(
         scheme=scheme,
         workers=workers,
         steps=steps,
+        epochs=epochs,
         time_limit_s=time_limit_s,
         target_loss=target_loss,
         evaluate_every_s=evaluate_every_s,
@@ -115,6 +118,7 @@ def compare(
         "momentum": momentum,
         "optimizer": optimizer,
         "steps": steps,
+        "epochs": epochs,
         "time_limit_s": time_limit_s,
         "target_loss": target_loss,
     }
@@ -140,6 +144,7 @@ def compare(
                         scheme=factory,
                         workers=workers,
                         steps=steps,
+                        epochs=epochs,
                         time_limit_s=time_limit_s,
                         target_loss=target_loss,
                         evaluate=task.evaluate,

@@ -12,7 +12,7 @@ import numpy as np
 
 from jasgd.core.compiled import Leaves
 from jasgd.record.checkpoints.segments import Segment
-from jasgd.record.execution import ExecutionError
+from jasgd.record.execution import Execution, ExecutionError
 from jasgd.record.result import Outcome, StuckWorker, TrainResult
 from jasgd.record.timings import PHASES
 from jasgd.record.trees import digest
@@ -98,7 +98,12 @@ def conclude(
         except ExecutionError as error:
             run.outcome, run.error = Outcome.FAILED, error
             run.message = f"the scheme {run.name!r} has recorded what cannot have happened: {error}; {run.message}"
-    message = run.message + _late(run) + "".join(f"; worker {w.worker} could not be stopped" for w in stuck)
+    message = (
+        run.message
+        + _left_out(run, execution)
+        + _late(run)
+        + "".join(f"; worker {w.worker} could not be stopped" for w in stuck)
+    )
     return TrainResult(
         params=jax.tree.unflatten(compiled.params_structure, given.params),
         opt_state=None if snapshot is None else jax.tree.unflatten(compiled.state_structure, state),
@@ -126,6 +131,15 @@ def _asked(run: Run, of_scheme: Callable[[], Any]) -> Any:
             run.outcome, run.error = Outcome.FAILED, error
             run.message = f"the scheme {run.name!r} raised {_words(error)}, when asked at the end; {run.message}"
         return None
+
+
+def _left_out(run: Run, execution: Execution) -> str:
+    """Says how many gradients of the epochs' last round were not applied, as there were fewer of them than workers."""
+    if run.outcome is not Outcome.FINISHED or run.epochs is None or not run.scheme.needs_every_worker:
+        return ""
+    left = run.epochs.tickets - len(execution) - len(execution.dropped)
+    which = "the last one was" if left == 1 else f"the last {left} were"
+    return f", of which {which} not applied: a round needs {run.workers}" if left > 0 else ""
 
 
 def _late(run: Run) -> str:

@@ -17,6 +17,7 @@ def check_options(
     scheme: Any,
     workers: Any,
     steps: Any,
+    epochs: Any = None,
     time_limit_s: Any,
     target_loss: Any,
     evaluate_every_s: Any = None,
@@ -30,6 +31,7 @@ def check_options(
       scheme: see :func:`jasgd.train`, as are all others.
       workers: number of workers.
       steps: commits after which the run ends.
+      epochs: epochs after which it ends.
       time_limit_s: seconds after which it ends.
       target_loss: loss at which it ends.
       evaluate_every_s: seconds between evaluations.
@@ -44,10 +46,12 @@ def check_options(
       TypeError, ValueError: naming the argument, its value and what is allowed.
     """
     workers = integer("workers", workers, 1)
-    if steps is None and time_limit_s is None and target_loss is None:
-        raise ValueError("a stop condition must be given: steps, time_limit_s or target_loss; got none")
+    if steps is None and epochs is None and time_limit_s is None and target_loss is None:
+        raise ValueError("a stop condition must be given: steps, epochs, time_limit_s or target_loss; got none")
     if steps is not None:
         integer("steps", steps, 1)
+    if epochs is not None:
+        integer("epochs", epochs, 1)
     if time_limit_s is not None:
         positive("time_limit_s", time_limit_s)
     if target_loss is not None and not math.isfinite(real("target_loss", target_loss, "a finite number")):

@@ -13,7 +13,7 @@ from jasgd.core.finiteness import paths_of
 from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Committed, Dropped, View
 from jasgd.core.scheme import Scheme
-from jasgd.data import BatchesExhausted
+from jasgd.inputs.iterables import BatchesExhausted, EpochsTaken
 from jasgd.record.result import BY_CTRL_C, Outcome
 from jasgd.record.timings import Phases
 from jasgd.training.aux_columns import AuxColumns
@@ -84,6 +84,8 @@ class Run:
         self.phases = Phases(self.workers)
         self._newest = [-1] * self.workers  # version of each worker's newest commit
         self._standing = [0] * self.workers  # its gradients since, which were committed at no newer one
+        self.epochs: EpochsTaken | None = None  # the end of the last one, where the run was to end with it
+        self._ran_out: BatchesExhausted | None = None
         self._without_batches = 0
         self._mutex = threading.Lock()
 
@@ -118,18 +120,26 @@ class Run:
         self.interrupted = True
         self._end(Outcome.STOPPED, BY_CTRL_C, None)
 
-    def leave(self, error: BatchesExhausted) -> None:
-        """Notes that a worker has no batch left; the run fails when no worker has one.
+    def leave(self, end: BatchesExhausted | EpochsTaken) -> None:
+        """Notes that a worker has no further batch; when no worker has one, the run ends.
 
-        The others may still take the last steps with theirs.
-
-        Where workers meet at a barrier, none can go on without it.
+        It has finished where it was to take so many epochs, and failed where batches ran out; the others may still
+        take the last steps with theirs. Where workers meet at a barrier, none can go on without it.
         """
         with self._mutex:
             self._without_batches += 1
             last = self._without_batches == self.workers
-        if last or self.scheme.needs_every_worker:
-            self._end(Outcome.FAILED, str(error), error)  # once the run is over, none is needed any more
+            if isinstance(end, EpochsTaken):
+                self.epochs = end
+            else:
+                self._ran_out = end
+            ran_out = self._ran_out
+        if not last and not self.scheme.needs_every_worker:
+            return
+        if ran_out is None:
+            self._end(Outcome.FINISHED, str(end), None)
+        else:
+            self._end(Outcome.FAILED, str(ran_out), ran_out)  # once the run is over, none is needed any more
 
     def require_progress(self, done: Committed | Dropped, worker: int) -> None:
         """Ends the run where a scheme commits and does not advance: a number of steps would never be reached.

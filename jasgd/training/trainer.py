@@ -52,6 +52,7 @@ def train(
     scheme: str | SchemeFactory = "leashed",
     workers: int = WORKERS,
     steps: int | None = None,
+    epochs: int | None = None,
     time_limit_s: float | None = None,
     target_loss: float | None = None,
     evaluate: Callable[[Any], float | Mapping[str, float]] | None = None,
@@ -98,7 +99,13 @@ def train(
         ``jasgd.schemes.leashed``.
       workers: number of workers, ≥ 1, whatever the number of processors.
       steps: commits after which the run ends, exactly; ≥ 1. Of a run that is gone on with, all count.
-      time_limit_s: seconds after which it ends, > 0; compilation is not counted. Likewise.
+      epochs: passes over the batches after which it ends, ≥ 1: it takes each of their mini-batches once, whatever
+        becomes of the gradient, and waits for all. An epoch of :func:`jasgd.minibatches` has ``batches_per_epoch`` of
+        them, as one of your own function has where you give it such an attribute; of a list or a data loader it is one
+        iteration, and an iterator has one. Where the last round of synchronous workers would have fewer gradients than
+        workers, they are not applied, and the message says so. Of several stop conditions the first to be met counts.
+      time_limit_s: seconds after which it ends, > 0; compilation is not counted. Of a run that is
+        gone on with, all count.
       target_loss: loss at which it ends as ``converged``: the one that ``evaluate`` gives, or without ``evaluate`` the
         mean over the last 100 applied gradients.
       evaluate: ``evaluate(params)`` on a snapshot, while the workers go on; gives a loss, or a mapping of names to
@@ -159,6 +166,7 @@ def train(
         scheme=scheme,
         workers=workers,
         steps=steps,
+        epochs=epochs,
         time_limit_s=time_limit_s,
         target_loss=target_loss,
         evaluate_every_s=evaluate_every_s,
@@ -177,7 +185,7 @@ def train(
     if resume is not None and (opt_state is not None or first_ticket):
         raise ValueError("opt_state and first_ticket must be left out with resume, which has them")
     device = as_device(device)
-    drawn = as_batches(batches)
+    drawn = as_batches(batches, epochs=None if epochs is None else int(epochs))
     workers, seed = int(workers), int(seed)  # NumPy's integers would not go into JSON
     steps = None if steps is None else int(steps)
     by_worker = asks_for(drawn, "worker")
@@ -189,7 +197,7 @@ def train(
         state = placed(jax.tree.leaves(given), state)
     anew = Beginning.anew(leaves, state, first_ticket)
     begin = anew.or_resumed(resume, checkpoint, compiled, seed=seed)
-    if begin.is_over(steps=steps, time_limit_s=time_limit_s, target_loss=target_loss):
+    if begin.is_over(steps=steps, epochs=epochs, time_limit_s=time_limit_s, target_loss=target_loss):
         return begin.result(compiled)
     leaves, state, initial = begin.leaves, begin.state, begin.initial
     ledger = Ledger(workers, limit=steps, version=begin.version)
@@ -244,6 +252,8 @@ def train(
             saving.begin({} if initial.leaves is None else trees_of(compiled, initial.leaves), {})
             saving.start()
         stuck, ending = supervisor.supervise(WorkerThreads(run, device), leaves)
+        if run.epochs is not None:
+            metadata["epochs_taken"] = run.epochs.epochs
         if saving is not None:
             saving.close(ending.snapshot)
         before, evaluations = begin.before(saving, supervisor.evaluations)

@@ -54,6 +54,18 @@ def test_json_is_one_strict_object_and_the_same_as_in_the_folder(capsys, tmp_pat
     assert printed["metrics"]["accuracy"] == printed["evaluations"][-1]["accuracy"]
 
 
+def test_epochs_end_a_run_and_then_no_number_of_steps_does(capsys, tmp_path):
+    options = ["--workers", 2, "--batch-size", 8, "--epochs", 2, "--evaluate-every-s", 60, "--no-plots", "--json"]
+    code, out, _ = run(capsys, "train", *options, "--out", tmp_path)
+    assert code == 0
+    printed = json.loads(out)
+    gradients = printed["metrics"]["gradients"] + printed["metrics"]["dropped_contended"]
+    assert printed["message"] == f"all 2 epochs were taken ({gradients} gradients)"
+    assert gradients == 2 * (1437 // 8)
+    assert printed["settings"]["steps"] is None
+    assert printed["settings"]["epochs"] == 2
+
+
 def test_the_seed_decides_the_run(capsys, tmp_path):
     same = [*TRAIN, "--workers", 1, "--no-plots"]
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):

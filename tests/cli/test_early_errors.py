@@ -28,6 +28,7 @@ BAD = {
     "momentum": (["train", "--momentum", "1"], "momentum must lie in [0, 1), got 1.0"),
     "adam": (["train", "--optimizer", "adam", "--momentum", "0.5"], "momentum goes with the optimizer sgd"),
     "steps": (["train", "--steps", "0"], "steps must be an integer ≥ 1, got 0"),
+    "epochs": (["train", "--epochs", "0"], "epochs must be an integer ≥ 1, got 0"),
     "time": (["train", "--time-limit-s", "nan"], "time_limit_s must be > 0 seconds, got nan"),
     "target": (["train", "--target-loss", "inf"], "target_loss must be a finite number, got inf"),
     "evaluations": (["train", "--evaluate-every-s", "0"], "evaluate_every_s must be > 0 seconds, got 0.0"),

@@ -31,7 +31,11 @@ GOOD = {
 BAD = {
     "no workers": ({"workers": 0}, ValueError, "workers must be an integer ≥ 1, got 0"),
     "half a worker": ({"workers": 1.5}, ValueError, "workers must be an integer ≥ 1, got 1.5"),
-    "no stop": ({"steps": None}, ValueError, "a stop condition must be given: steps, time_limit_s or target_loss"),
+    "no stop": (
+        {"steps": None},
+        ValueError,
+        "a stop condition must be given: steps, epochs, time_limit_s or target_loss",
+    ),
     "no steps": ({"steps": 0}, ValueError, "steps must be an integer ≥ 1, got 0"),
     "no time": ({"time_limit_s": 0}, ValueError, "time_limit_s must be > 0 seconds, got 0"),
     "NaN target": ({"target_loss": float("nan")}, ValueError, "target_loss must be a finite number, got nan"),

@@ -171,6 +171,9 @@ BAD = {
         "scheme": SCHEME, "has_aux": SWITCH, "throw": SWITCH, "evaluate": CALLBACK, "on_progress": CALLBACK,
         "evaluate_every_s": SECONDS, "evaluate_every_steps": COUNT,
         "time_limit_s": SECONDS, "workers": COUNT, "steps": COUNT, "on_nonfinite": CHOICE,
+        "epochs": COUNT | {
+            "function": (2, ValueError, "epochs must be None for batches that are a function of a ticket and do not"),
+        },
         "target_loss": {"text": ("low", TypeError, "target_loss must be a finite number, got str 'low'")},
         "seed": {"half": (1.5, ValueError, "seed must be an integer, got 1.5")},
     },
@@ -193,8 +196,8 @@ BAD = {
     },
     jasgd.compare: {
         "problem": PROBLEM, "arms": ARMS, "seeds": SEEDS, "workers": COUNT, "learning_rate": RATE, "scheme": SCHEME,
-        "steps": COUNT, "time_limit_s": SECONDS, "law": LAW, "on_progress": CALLBACK, "on_result": CALLBACK,
-        "evaluate_every_s": SECONDS, "evaluate_every_steps": COUNT,
+        "steps": COUNT, "epochs": COUNT, "time_limit_s": SECONDS, "law": LAW, "on_progress": CALLBACK,
+        "on_result": CALLBACK, "evaluate_every_s": SECONDS, "evaluate_every_steps": COUNT,
         "momentum": {"one": (1.0, ValueError, "momentum must lie in [0, 1), got 1.0")},
         "optimizer": {"name": ("lion", ValueError, "optimizer must be sgd or adam, got 'lion'")},
     },

@@ -161,9 +161,18 @@ def check_same_run(state: SavedState, *, seed: int) -> None:
         raise ValueError(f"seed must be that of the run that is gone on with, {recorded}, got {seed}")
 
 
-def is_over(state: SavedState, *, steps: int | None, time_limit_s: float | None, target_loss: float | None) -> bool:
+def is_over(
+    state: SavedState,
+    *,
+    steps: int | None,
+    epochs: int | None,
+    time_limit_s: float | None,
+    target_loss: float | None,
+) -> bool:
     """Whether a stop condition of the run that would go on has been met."""
     if steps is not None and state.version >= steps:
+        return True
+    if epochs is not None and state.metadata.get("epochs_taken", 0) >= epochs:
         return True
     if time_limit_s is not None and state.time_s >= time_limit_s:
         return True

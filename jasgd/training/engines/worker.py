@@ -10,7 +10,7 @@ import numpy as np
 
 from jasgd.core.messages import Closed, Gradient
 from jasgd.core.scheme import NativeScheme
-from jasgd.data import BatchesExhausted
+from jasgd.inputs.iterables import BatchesExhausted, EpochsTaken
 from jasgd.training.run import Run
 
 
@@ -24,8 +24,8 @@ def work(worker: int, run: Run) -> None:
             began = advance(worker, run, began)
     except Closed:
         pass  # the run is over, and the thread that ended it has said why
-    except BatchesExhausted as error:
-        run.leave(error)
+    except (BatchesExhausted, EpochsTaken) as end:
+        run.leave(end)
 
 
 def step(worker: int, run: Run, began: float) -> float:
