@@ -12,7 +12,7 @@ import numpy as np
 
 from jasgd.aligned_memory import ALIGNMENT, aligned, aligned_copy, aligned_empty
 from jasgd.inputs.array_leaves import arrays_of
-from jasgd.inputs.asked import asks_for
+from jasgd.inputs.asked import asks_for, check_draw
 from jasgd.inputs.checks import is_integer
 
 MOST_AT_ONCE = 16  # tickets that are drawn together
@@ -281,6 +281,7 @@ def as_batches(batches: Callable[..., Batch] | Iterable[Batch]) -> Callable[...,
     if callable(batches):
         if inspect.isgeneratorfunction(batches):
             raise TypeError(f"{allowed}, got the generator function {batches.__name__}: call it")
+        check_draw(batches)
         draw = batches  # else the checker forgets that it is callable
         if asks_for(draw, "worker"):
             return lambda ticket, worker: aligned(draw(ticket, worker=worker))

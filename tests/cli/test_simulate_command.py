@@ -93,9 +93,9 @@ def test_ten_thousand_workers_in_one_call(tmp_path):
         (["--joins", "9=1"], "joins_s must name workers in 0…"),
         (["--scheme", "k_of_n"], "needs the option k"),
         (["--arms", "tail", "tail"], "each once"),
-        (["--steps", "0"], "steps must be an integer ≥ 1"),
-        (["--learning-rates", "-1"], "learning_rates must be one or more finite numbers > 0"),
-        (["--law", "nonsense"], "law must be one of"),
+        (["--steps", "0"], "--steps must be an integer ≥ 1"),
+        (["--learning-rates", "-1"], "--learning-rates must be one or more finite numbers > 0"),
+        (["--law", "nonsense"], "--law must be one of"),
     ],
 )
 def test_bad_input_is_told_in_one_line_and_leaves_no_folder(options, message, tmp_path, capsys):
