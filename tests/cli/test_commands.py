@@ -131,7 +131,7 @@ BAD = {
     "scheme": (["--scheme", "hogwyld"], "--scheme must be one of sequential, .*, got 'hogwyld'"),
     "scheme option": (["--scheme", "leashed:patience=1"], "'leashed' has the options persistence.*got 'patience'"),
     "scheme value": (["--scheme", "leashed:persistence=-1"], "persistence must be an integer ≥ 0.*got -1"),
-    "rule": (["--rule", "tale"], "--rule must be one of constant, .*, got 'tale'"),
+    "rule": (["--rule", "tale"], "rule must be one of constant, .*, got 'tale'"),
     "rule option": (["--rule", "tail:cfd=mid"], "'tail' has the options .*got 'cfd'"),
     "rule value": (["--rule", "tail:cdf=middle"], "cdf must be .*got 'middle'"),
     "law": (["--law", "windows"], "--law must be one of window, .*, got 'windows'"),

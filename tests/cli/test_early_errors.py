@@ -20,7 +20,7 @@ BAD = {
     "native": (["train", "--scheme", "hogwild:native=maybe"], "native must be true, false or none"),
     "native value": (["train", "--scheme", "hogwild:native=true,max_staleness=-1"], "max_staleness must be an integer"),
     "sequential": (["train", "--scheme", "sequential", "--workers", "2"], "--workers must be 1 for the scheme"),
-    "rule": (["train", "--rule", "nonsense"], "--rule must be one of constant, "),
+    "rule": (["train", "--rule", "nonsense"], "rule must be one of constant, "),
     "rule option": (["train", "--rule", "tail:cfd=mid"], "got 'cfd'"),
     "rule value": (["train", "--rule", "tail:cdf=middle"], "cdf must be "),
     "law": (["train", "--law", "window:length=0"], "length must be an integer ≥ 1"),
