@@ -11,7 +11,7 @@ import numpy as np
 
 from jasgd.aligned_memory import ALIGNMENT, aligned, aligned_copy, aligned_empty
 from jasgd.inputs.array_leaves import arrays_of
-from jasgd.inputs.asked import asks_for
+from jasgd.inputs.asked import asks_for, check_draw
 from jasgd.inputs.checks import is_integer
 from jasgd.inputs.iterables import Batch, BatchesExhausted, EpochsTaken, Pulled
 from jasgd.showing import brief
@@ -245,6 +245,7 @@ def as_batches(batches: Callable[..., Batch] | Iterable[Batch], *, epochs: int |
     if callable(batches):
         if inspect.isgeneratorfunction(batches):
             raise TypeError(f"{allowed}, got the generator function {batches.__name__}: call it")
+        check_draw(batches)
         draw = batches  # else the checker forgets that it is callable
         per_epoch = 0 if epochs is None else _batches_per_epoch(draw)
         return _aligning(draw) if epochs is None else _ending(_aligning(draw), per_epoch, epochs)

@@ -94,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
         applicable = [theorem for theorem in chosen if not theorem.missing(numbers)]
         lacking = {t.key: t.missing(numbers) for t in chosen if t not in applicable}
         if lacking and (not applicable or "all" not in (options.theorem or ["all"])):
-            raise ValueError("; ".join(_needs(key, names) for key, names in lacking.items()))
+            raise ValueError(_needs_of_all(lacking))
         candidate = with_parameters(load(options.candidate), options)
         law = _law(candidate, options.distribution)
         with precision(BITS):
@@ -202,6 +202,22 @@ def _chosen(keys: Sequence[str]) -> list[Theorem]:
         if key not in THEOREMS and key != "all":
             raise ValueError(f"--theorem {key}: the keys are all, {', '.join(THEOREMS)}")
     return list(THEOREMS.values()) if "all" in keys else [THEOREMS[key] for key in dict.fromkeys(keys)]
+
+
+def _needs_of_all(lacking: Mapping[str, list[str]]) -> str:
+    """What theorems lack: a line each, and then what the numbers are; of a single theorem one sentence."""
+    if len(lacking) == 1:
+        ((key, names),) = lacking.items()
+        return _needs(key, names)
+    lines = ["numbers are missing: give those of a theorem, or choose one with --theorem"]
+    for key, names in lacking.items():
+        what = "an execution, not a law" if "execution" in names else " ".join(f"--{name}" for name in names)
+        lines.append(f"  {key:<20} needs {what}")
+    lines.append("where")
+    for name in NUMBERS:
+        if any(name in names for names in lacking.values()) and name != "execution":
+            lines.append(f"  --{name:<11} {NUMBERS[name].partition(';')[0]}")
+    return "\n".join(lines)
 
 
 def _needs(key: str, names: Sequence[str]) -> str:

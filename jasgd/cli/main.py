@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 
 from jasgd.cli.compare import Compare
 from jasgd.cli.datasets import Datasets
+from jasgd.cli.messages import as_typed
 from jasgd.cli.output import BAD_INPUT, INTERRUPTED
 from jasgd.cli.replay import Replay
 from jasgd.cli.simulate import Simulate
@@ -81,7 +82,7 @@ def _run(argv: Sequence[str] | None) -> int:
         # Runs report their errors in their result, so what arrives here is about the input, or a missing extra.
         if isinstance(error, ImportError) and "pip install" not in str(error):
             raise
-        return _refuse("; ".join([str(error), *getattr(error, "__notes__", [])]))
+        return _refuse("; ".join([as_typed(str(error), chosen), *getattr(error, "__notes__", [])]))
 
 
 def _refuse(message: str) -> int:

@@ -13,6 +13,7 @@ from jasgd.core.finiteness import require_finite
 from jasgd.inputs.array_leaves import refuse_lossy
 from jasgd.inputs.asked import asks_for
 from jasgd.inputs.checks import described, function, switch
+from jasgd.rules.shown import LibraryRule
 
 
 def check_functions(loss_fn: Any, params: Any, tx: Any, *, has_aux: Any = False) -> None:
@@ -115,6 +116,8 @@ def _tx_hint(tx: Any) -> str:
         return "chain them, as in optax.chain(one, two)"
     if isinstance(tx, (int, float)) and not isinstance(tx, bool):
         return f"give it to an optimizer, as in optax.sgd({tx})"
+    if isinstance(tx, LibraryRule):
+        return "a rule goes into jasgd.staleness_adaptive(rule), which is chained with an optimizer"
     if not inspect.isroutine(tx) and not isinstance(tx, type):
         return "pass one such as optax.sgd(0.1)"
     name = tx.__name__

@@ -42,6 +42,32 @@ def asks_for(function: Any, name: str) -> bool:
     return name in parameters and parameters[name].kind in by_name
 
 
+def check_draw(batches: Callable[..., Any]) -> None:
+    """Refuses a function that cannot be called with a ticket, and with ``worker=`` where it asks for that.
+
+    Args:
+      batches: a function of a ticket, as :func:`jasgd.train` takes.
+
+    Raises:
+      TypeError: naming its arguments, and the way out.
+
+    Example:
+      >>> check_draw(lambda ticket, worker: ticket)
+    """
+    try:
+        signature = inspect.signature(batches)
+    except (TypeError, ValueError):  # some built-ins have no signature
+        return
+    try:
+        signature.bind(0, **({"worker": 0} if asks_for(batches, "worker") else {}))
+    except TypeError:
+        name = getattr(batches, "__name__", type(batches).__name__)
+        raise TypeError(
+            f"batches must be a function of a ticket, or of (ticket, worker), got {name}{signature}: give it all else "
+            f"beforehand, as with functools.partial"
+        ) from None
+
+
 def seed_words(seed: int) -> np.ndarray:
     """The data of the key of a seed; those of ``jax.random.key(seed)`` for 0 ≤ seed < 2³².
 

@@ -24,8 +24,8 @@ def wrapped(lines: Iterable[str]) -> str:
     Example:
       >>> print(wrapped(["finished", "a line " * 12]))
       finished
-        a line a line a line a line a line a line a line a line a line a line a line
-          a line
+        a line a line a line a line a line a line a line a line a line a line a line a
+          line
     """
     first, *others = [part for line in lines for part in (line.splitlines() or [""])]
     options = {"width": WIDTH, "subsequent_indent": 4 * " ", "break_long_words": False, "break_on_hyphens": False}

@@ -7,8 +7,10 @@ from typing import Any
 
 from jasgd.rules.namespace import jnp
 from jasgd.rules.protocol import Rule
+from jasgd.rules.shown import shown
 
 
+@shown
 def constant(factor: float = 1.0) -> Rule:
     r""":math:`C(\tau) = c`: plain asynchronous SGD, at ``c`` times the step size.
 
@@ -37,6 +39,7 @@ def constant(factor: float = 1.0) -> Rule:
     return rule
 
 
+@shown
 def inverse() -> Rule:
     r""":math:`C(\tau) = 1 / (1 + \tau)`.
 
@@ -59,6 +62,7 @@ def inverse() -> Rule:
     return rule
 
 
+@shown
 def power(exponent: float = 0.5) -> Rule:
     r""":math:`C(\tau) = (1 + \tau)^{-a}`; a = 1/2 is FedBuff's.
 
@@ -87,6 +91,7 @@ def power(exponent: float = 0.5) -> Rule:
     return rule
 
 
+@shown
 def hinge(grace: float = 4.0, slope: float = 1.0) -> Rule:
     r""":math:`C(\tau) = 1 / (a \max(\tau - b, 0) + 1)`: full steps up to a staleness of b, then damped ones.
 
@@ -115,6 +120,7 @@ def hinge(grace: float = 4.0, slope: float = 1.0) -> Rule:
     return rule
 
 
+@shown
 def exponential(beta: float | None = None, *, staleness_threshold: float | None = None) -> Rule:
     r""":math:`C(\tau) = e^{-\beta\tau}`, with :math:`\beta = \frac{2}{s}\ln(1 + \frac{s}{2})` for a threshold s.
 
@@ -154,6 +160,7 @@ def exponential(beta: float | None = None, *, staleness_threshold: float | None 
     return rule
 
 
+@shown
 def threshold(bound: float = 16.0) -> Rule:
     r""":math:`C(\tau) = 1` where :math:`\tau < R`, else 0.
 

@@ -11,8 +11,10 @@ from typing import Any, Literal
 
 from jasgd.rules.namespace import jnp
 from jasgd.rules.protocol import Rule
+from jasgd.rules.shown import shown
 
 
+@shown
 def mishchenko(
     learning_rate: float,
     smoothness: float,
@@ -80,6 +82,7 @@ def mishchenko(
     return rule
 
 
+@shown
 def koloskova(learning_rate: float, smoothness: float, concurrency: float, *, drop: bool = False) -> Rule:
     r""":math:`\gamma(\tau) = \eta` where :math:`\tau \le \tau_C`, else :math:`\min\{\eta, \frac{1}{4L\tau}\}`, or 0.
 
@@ -115,6 +118,7 @@ def koloskova(learning_rate: float, smoothness: float, concurrency: float, *, dr
     return rule
 
 
+@shown
 def adadelay(learning_rate: float, smoothness: float = 1.0, scale: float = 1.0) -> Rule:
     r""":math:`\gamma(t, \tau) = 1 / (L + c\sqrt{t + \tau})`: decays with the update t and, slightly, with staleness.
 

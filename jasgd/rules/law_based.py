@@ -8,8 +8,10 @@ from typing import Any
 from jasgd.inputs.cdf_kinds import CDF_KINDS, CDFKind
 from jasgd.rules.namespace import jnp
 from jasgd.rules.protocol import Rule, evaluate
+from jasgd.rules.shown import shown
 
 
+@shown
 def tail(amplitude: float = 1.0, cdf: CDFKind = "mid") -> Rule:
     r"""TAIL-τ: :math:`C(\tau) = 1 + A\,(1 - 2F(\tau))`, F the distribution function of the measured staleness.
 
@@ -50,6 +52,7 @@ def tail(amplitude: float = 1.0, cdf: CDFKind = "mid") -> Rule:
     return rule
 
 
+@shown
 def normalized(rule: Rule) -> Rule:
     r""":math:`C(\tau) / E[C]` under the measured law: the same shape, with the overall step size preserved.
 

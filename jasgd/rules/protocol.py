@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jasgd.rules.namespace import jnp
+from jasgd.rules.shown import LibraryRule
 
 if TYPE_CHECKING:
     import jax
@@ -86,7 +87,7 @@ def evaluate(rule: Rule, staleness: Any, law: Any, *, xp: Any = jnp) -> Any:
     """
     arguments = (staleness, law) if reads_law(rule) else (staleness,)
     factor = rule(*arguments, xp=xp) if _takes_namespace(rule) else rule(*arguments)
-    if inspect.isroutine(factor):
+    if inspect.isroutine(factor) or isinstance(factor, LibraryRule):
         name = getattr(rule, "__name__", rule)
         raise TypeError(f"rule must return a factor, got a function from {name}: call it, as in {name}()")
     return factor

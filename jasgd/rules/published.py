@@ -7,8 +7,10 @@ from typing import Any, Literal
 from jasgd.inputs.checks import integer
 from jasgd.rules.namespace import jnp
 from jasgd.rules.protocol import Rule
+from jasgd.rules.shown import shown
 
 
+@shown
 def tail_published(
     workers: int, mode: Literal["async", "hogwild", "leashed"] = "async", amplitude: float = 1.0
 ) -> Rule:

@@ -14,6 +14,7 @@ from jasgd.cluster import Cluster, generate, measured_from
 from jasgd.cluster.generation.scheme_names import of_recorded
 from jasgd.core.arguments import check_loss_fn, check_params, check_tx
 from jasgd.core.devices import as_device
+from jasgd.inputs.asked import check_draw
 from jasgd.inputs.checks import chosen, described, function, integer, is_integer, several, switch
 from jasgd.inputs.defaults import WORKERS
 from jasgd.record.execution import Execution
@@ -230,6 +231,7 @@ def _followed(execution: Any) -> Execution:
 def _function(batches: Any) -> Any:
     if not callable(batches):
         raise TypeError(f"batches must be a function of a ticket, or by_seed of such, got {described(batches)}")
+    check_draw(batches)
     return batches
 
 

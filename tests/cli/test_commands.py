@@ -138,26 +138,26 @@ def test_a_diverged_run_exits_with_1_and_is_written(capsys, tmp_path):
 
 
 BAD = {
-    "workers": (["--workers", "0"], "workers must be an integer ≥ 1, got 0"),
-    "sequential": (["--scheme", "sequential"], "workers must be 1 for the scheme 'sequential', got 2"),
-    "scheme": (["--scheme", "hogwyld"], "scheme must be one of sequential, .*, got 'hogwyld'"),
+    "workers": (["--workers", "0"], "--workers must be an integer ≥ 1, got 0"),
+    "sequential": (["--scheme", "sequential"], "--workers must be 1 for the scheme 'sequential', got 2"),
+    "scheme": (["--scheme", "hogwyld"], "--scheme must be one of sequential, .*, got 'hogwyld'"),
     "scheme option": (["--scheme", "leashed:patience=1"], "'leashed' has the options persistence.*got 'patience'"),
     "scheme value": (["--scheme", "leashed:persistence=-1"], "persistence must be an integer ≥ 0.*got -1"),
     "rule": (["--rule", "tale"], "rule must be one of constant, .*, got 'tale'"),
     "rule option": (["--rule", "tail:cfd=mid"], "'tail' has the options .*got 'cfd'"),
     "rule value": (["--rule", "tail:cdf=middle"], "cdf must be .*got 'middle'"),
-    "law": (["--law", "windows"], "law must be one of window, .*, got 'windows'"),
-    "data set": (["--dataset", "cifar11"], "dataset must be one of .*, got 'cifar11'"),
-    "model": (["--model", "resnet"], "model must be one of .*, got 'resnet'"),
-    "rate": (["--learning-rate", "nan"], "learning_rate must be a finite number > 0, got nan"),
-    "steps": (["--steps", "0"], "steps must be an integer ≥ 1, got 0"),
-    "time": (["--time-limit-s", "-1"], "time_limit_s must be > 0 seconds, got -1.0"),
-    "batch": (["--batch-size", "1438"], "batch_size must be an integer in 1…1437, got 1438"),
+    "law": (["--law", "windows"], "--law must be one of window, .*, got 'windows'"),
+    "data set": (["--dataset", "cifar11"], "--dataset must be one of .*, got 'cifar11'"),
+    "model": (["--model", "resnet"], "--model must be one of .*, got 'resnet'"),
+    "rate": (["--learning-rate", "nan"], "--learning-rate must be a finite number > 0, got nan"),
+    "steps": (["--steps", "0"], "--steps must be an integer ≥ 1, got 0"),
+    "time": (["--time-limit-s", "-1"], "--time-limit-s must be > 0 seconds, got -1.0"),
+    "batch": (["--batch-size", "1438"], "--batch-size must be an integer in 1…1437, got 1438"),
     "data dir": (
         ["--dataset", "mnist", "--data-dir", "/nonexistent", "--no-download"],
         "mnist was not found: .*/nonex",
     ),
-    "adam": (["--optimizer", "adam", "--momentum", "0.5"], "momentum goes with the optimizer sgd.*0.5"),
+    "adam": (["--optimizer", "adam", "--momentum", "0.5"], "--momentum goes with the optimizer sgd.*0.5"),
 }
 
 
@@ -215,10 +215,10 @@ def test_that_an_arm_diverges_is_a_finding_of_a_comparison(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--arms", "tail", "tail"], "arms must be one or more, and each once"),
+        (["--arms", "tail", "tail"], "--arms must be one or more, and each once"),
         (["--arms", "constant@tail"], "constant@tail needs the arm tail"),
         (["--arms", "tail@inverse"], "a control is written constant@RULE"),
-        (["--seeds", "1", "1"], "seeds must be one or more integers ≥ 0, and each once"),
+        (["--seeds", "1", "1"], "--seeds must be one or more integers ≥ 0, and each once"),
     ],
 )
 def test_a_comparison_that_cannot_work_exits_with_2(capsys, tmp_path, arguments, message):

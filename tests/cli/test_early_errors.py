@@ -12,50 +12,50 @@ import jasgd.problems.problem
 from jasgd.cli.main import main
 
 BAD = {
-    "workers": (["train", "--workers", "0"], "workers must be an integer ≥ 1, got 0"),
-    "scheme": (["train", "--scheme", "leash"], "scheme must be one of sequential, "),
+    "workers": (["train", "--workers", "0"], "--workers must be an integer ≥ 1, got 0"),
+    "scheme": (["train", "--scheme", "leash"], "--scheme must be one of sequential, "),
     "scheme option": (["train", "--scheme", "leashed:foo=1"], "got 'foo'"),
     "scheme value": (["train", "--scheme", "leashed:persistence=-1"], "persistence must be an integer ≥ 0"),
     "scheme reading": (["train", "--scheme", "locked:reading=view"], "reading must be 'copy', "),
     "native": (["train", "--scheme", "hogwild:native=maybe"], "native must be true, false or none"),
     "native value": (["train", "--scheme", "hogwild:native=true,max_staleness=-1"], "max_staleness must be an integer"),
-    "sequential": (["train", "--scheme", "sequential", "--workers", "2"], "workers must be 1 for the scheme"),
+    "sequential": (["train", "--scheme", "sequential", "--workers", "2"], "--workers must be 1 for the scheme"),
     "rule": (["train", "--rule", "nonsense"], "rule must be one of constant, "),
     "rule option": (["train", "--rule", "tail:cfd=mid"], "got 'cfd'"),
     "rule value": (["train", "--rule", "tail:cdf=middle"], "cdf must be "),
     "law": (["train", "--law", "window:length=0"], "length must be an integer ≥ 1"),
-    "rate": (["train", "--learning-rate", "nan"], "learning_rate must be a finite number > 0, got nan"),
-    "momentum": (["train", "--momentum", "1"], "momentum must lie in [0, 1), got 1.0"),
-    "adam": (["train", "--optimizer", "adam", "--momentum", "0.5"], "momentum goes with the optimizer sgd"),
-    "steps": (["train", "--steps", "0"], "steps must be an integer ≥ 1, got 0"),
-    "epochs": (["train", "--epochs", "0"], "epochs must be an integer ≥ 1, got 0"),
-    "time": (["train", "--time-limit-s", "nan"], "time_limit_s must be > 0 seconds, got nan"),
-    "target": (["train", "--target-loss", "inf"], "target_loss must be a finite number, got inf"),
-    "evaluations": (["train", "--evaluate-every-s", "0"], "evaluate_every_s must be > 0 seconds, got 0.0"),
-    "batch": (["train", "--batch-size", "0"], "batch_size must be an integer ≥ 1, got 0"),
-    "seed": (["train", "--seed", "-1"], "seed must be an integer ≥ 0, got -1"),
-    "test images": (["train", "--test-examples", "0"], "test_examples must be an integer ≥ 1, got 0"),
-    "compare workers": (["compare", "--workers", "0"], "workers must be an integer ≥ 1, got 0"),
+    "rate": (["train", "--learning-rate", "nan"], "--learning-rate must be a finite number > 0, got nan"),
+    "momentum": (["train", "--momentum", "1"], "--momentum must lie in [0, 1), got 1.0"),
+    "adam": (["train", "--optimizer", "adam", "--momentum", "0.5"], "--momentum goes with the optimizer sgd"),
+    "steps": (["train", "--steps", "0"], "--steps must be an integer ≥ 1, got 0"),
+    "epochs": (["train", "--epochs", "0"], "--epochs must be an integer ≥ 1, got 0"),
+    "time": (["train", "--time-limit-s", "nan"], "--time-limit-s must be > 0 seconds, got nan"),
+    "target": (["train", "--target-loss", "inf"], "--target-loss must be a finite number, got inf"),
+    "evaluations": (["train", "--evaluate-every-s", "0"], "--evaluate-every-s must be > 0 seconds, got 0.0"),
+    "batch": (["train", "--batch-size", "0"], "--batch-size must be an integer ≥ 1, got 0"),
+    "seed": (["train", "--seed", "-1"], "--seed must be an integer ≥ 0, got -1"),
+    "test images": (["train", "--test-examples", "0"], "--test-examples must be an integer ≥ 1, got 0"),
+    "compare workers": (["compare", "--workers", "0"], "--workers must be an integer ≥ 1, got 0"),
     "compare scheme": (["compare", "--scheme", "leashed:persistence=-1"], "persistence must be an integer ≥ 0"),
     "compare arm": (["compare", "--arms", "tail", "nonsense"], "rule must be one of constant, "),
     "compare twice": (["compare", "--arms", "tail", "tail"], "each once"),
-    "compare seeds": (["compare", "--seeds", "-1"], "seeds must be one or more integers ≥ 0"),
-    "compare law": (["compare", "--law", "windows"], "law must be one of window, "),
+    "compare seeds": (["compare", "--seeds", "-1"], "--seeds must be one or more integers ≥ 0"),
+    "compare law": (["compare", "--law", "windows"], "--law must be one of window, "),
     "cluster": (["simulate", "--compute", "nonsense"], "a duration must be a number of seconds or one of"),
     "speeds": (["simulate", "--speeds", "gamma:mean_s=2,shape=1"], "speeds must have mean 1"),
     "simulate arm": (["simulate", "--arms", "tail:cdf=middle"], "cdf must be "),
     "simulate scheme": (["simulate", "--scheme", "k_of_n"], "needs the option k"),
-    "simulate workers": (["simulate", "--workers", "0"], "workers must be one or more integers ≥ 1"),
-    "simulate steps": (["simulate", "--steps", "0"], "steps must be an integer ≥ 1, got 0"),
-    "simulate batch": (["simulate", "--batch-size", "0"], "batch_size must be an integer ≥ 1, got 0"),
-    "simulate momentum": (["simulate", "--momentum", "-1"], "momentum must lie in [0, 1), got -1.0"),
+    "simulate workers": (["simulate", "--workers", "0"], "--workers must be one or more integers ≥ 1"),
+    "simulate steps": (["simulate", "--steps", "0"], "--steps must be an integer ≥ 1, got 0"),
+    "simulate batch": (["simulate", "--batch-size", "0"], "--batch-size must be an integer ≥ 1, got 0"),
+    "simulate momentum": (["simulate", "--momentum", "-1"], "--momentum must lie in [0, 1), got -1.0"),
     "replay": (["replay", "nowhere"], "folder must be one of a run of jasgd train or compare, got nowhere"),
 }  # fmt: skip
 
 #: Refused by ``compare`` itself, in the same order.
 LATE = {
     "compare rule value": (["compare", "--arms", "tail:cdf=middle"], "cdf must be "),
-    "compare rate": (["compare", "--learning-rate", "-1"], "learning_rate must be a finite number > 0, got -1.0"),
+    "compare rate": (["compare", "--learning-rate", "-1"], "--learning-rate must be a finite number > 0, got -1.0"),
 }
 
 SCRIPT = """
@@ -108,7 +108,7 @@ def test_what_is_wrong_with_the_folder_of_a_run_is_said_before_the_data_set_is_l
     capsys.readouterr()
     monkeypatch.setattr(jasgd.problems.problem, "load_dataset", lambda *_: pytest.fail("the data set was loaded"))
     assert main(["replay", str(run), "--upto", "4"]) == 2
-    assert "upto must be an integer in 0…3" in capsys.readouterr().err
+    assert "--upto must be an integer in 0…3" in capsys.readouterr().err
     (run / "execution.npz").unlink()
     assert main(["replay", str(run)]) == 2
     assert "execution.npz" in capsys.readouterr().err

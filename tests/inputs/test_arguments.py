@@ -93,6 +93,14 @@ PARAMS = {
 BATCHES = {
     "number": (3, TypeError, "batches must be a function of a ticket"),
     "none": (None, TypeError, "batches must be a function of a ticket"),
+    "index": (
+        lambda ticket, index: never(),
+        TypeError,
+        "(ticket, worker), got <lambda>(ticket, index): give",
+    ),
+    "worker, index": (lambda ticket, worker, index: never(), TypeError, "got <lambda>(ticket, worker, index): give it"),
+    "forced": (lambda ticket, *, epoch: never(), TypeError, "got <lambda>(ticket, *, epoch): give it all else"),
+    "nothing": (lambda: never(), TypeError, "batches must be a function of a ticket, or of (ticket, worker), got"),
 }
 DEVICE = {
     "platform": (
@@ -144,7 +152,11 @@ SEEDS = {
 }
 ARMS = {
     "text": ("tail", TypeError, "arms must be a sequence of texts such as 'tail', got 'tail'"),
-    "rule": ([jasgd.rules.tail()], TypeError, "arms must be texts such as 'tail', or of jasgd.Arm, got function"),
+    "rule": (
+        [jasgd.rules.tail()],
+        TypeError,
+        "arms must be texts such as 'tail', or of jasgd.Arm, got LibraryRule",
+    ),
     "name": (["tale"], ValueError, "rule must be one of constant, "),
     "value": (["tail:cdf=middle"], ValueError, "cdf must be one of mid, strict, inclusive, got 'middle'"),
 }
@@ -328,7 +340,7 @@ NOTED = {
         "traced, before the run, with params {'b': 'float32[]', 'w': 'float32[3]'} and the batch float32[3]",
     ),
     "numbers": ({"loss_fn": lambda p, b: float(loss(p, b))}, "loss_fn(params, batch) failed while it was traced"),
-    "batches without a ticket": ({"batches": lambda: np.ones(3)}, "batches must be a function of a ticket, or an "),
+    "batches": ({"batches": lambda ticket: [np.ones(3)][1]}, "batches must be a function of a ticket, or an "),
     "mask": ({"tx": optax.masked(optax.sgd(0.1), {"x": True})}, "tx.init(params) failed before the run, with params"),
 }  # fmt: skip
 

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from theory import bounds
+from theory.convergence.theorem import NUMBERS
+from theory.convergence.theorems import THEOREMS
 
 TAIL = "def step_size(tau, F): return 2 - 2*F\n"
 GIVEN = ["--L", "1", "--mu", "0.1", "--sigma", "1", "--delta", "1", "--steps", "1000"]
@@ -115,3 +117,17 @@ def test_beside_tails_best_amplitude_stands_the_best_truncated_line(candidate, c
     # 1/20 with E[τ] = 7: constant has V = 1.7
     assert "the truncated line (1 − τ/θ)₊/E[(1 − T/θ)₊] with θ ≈ 35.3776 has the least: ≈ 1.6089505" in out
     assert "94.64 % of the constant's" in out
+
+
+def test_without_numbers_each_theorem_says_in_a_line_what_it_needs_and_each_number_once_what_it_is(candidate, capsys):
+    assert bounds.main([candidate, "--distribution", "poisson:8"]) == 3
+    text = capsys.readouterr().err
+    assert max(map(len, text.splitlines())) <= 100
+    needs, _, meanings = text.partition("where\n")
+    for key, theorem in THEOREMS.items():
+        (line,) = [line for line in needs.splitlines() if line.split()[0] == key]
+        named = {word.removeprefix("--") for word in line.split() if word.startswith("--")}
+        assert named == {name for name in theorem.missing({}) if "execution" not in theorem.missing({})}
+    assert meanings.count("smoothness L") == 1
+    options = [line.split()[0] for line in meanings.splitlines()]
+    assert options == [f"--{name}" for name in NUMBERS if name != "execution"]
