@@ -63,15 +63,14 @@ def test_the_code_of_the_readme_runs(capsys):
 
 def test_the_code_of_the_page_on_callbacks_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    level, filters = logging.getLogger("jasgd").level, warnings.filters[:]
-    names = {}
+    level, names = logging.getLogger("jasgd").level, {}
     try:
-        for block in blocks(ROOT / "docs" / "callbacks.md", "python"):
-            exec(block, names)
-            assert names["result"].outcome == "stopped", names["result"].message
+        with warnings.catch_warnings():
+            for block in blocks(ROOT / "docs" / "callbacks.md", "python"):
+                exec(block, names)
+                assert names["result"].outcome == "stopped", names["result"].message
     finally:
         logging.getLogger("jasgd").setLevel(level)
-        warnings.filters[:] = filters
     assert "stopped the loss has not fallen below" in capsys.readouterr().out
     assert (tmp_path / "log.jsonl").read_text().count("\n") > 10
     assert list((tmp_path / "logs" / "one").iterdir())
@@ -80,7 +79,7 @@ def test_the_code_of_the_page_on_callbacks_runs(tmp_path, monkeypatch, capsys):
     assert [set(numbers) for _, numbers in names["seen"] if "train/loss" in numbers][-1] == named
     methods = re.findall(r"^\| `(check|on_\w+)\(", page, re.MULTILINE)
     assert methods == [name for name in vars(jasgd.callbacks.Callback) if not name.startswith("_")]
-    assert all(f"`{name}" in page for name in vars(warning_types) if name.endswith("Warning"))
+    assert all(f"{name}`" in page for name in vars(warning_types) if name.endswith("Warning"))
 
 
 def test_the_commands_of_the_readme_are_commands():

@@ -82,7 +82,7 @@ class Rerun:
             warning = "this is not what the run was made with: " + "; ".join(map(str, self.environment))
             if strict:
                 raise ReplayError(f"{warning}. Give strict=False to replay it all the same, perhaps to other bits")
-            warnings.warn(warning, ReplayEnvironmentWarning, stacklevel=4)
+            warnings.warn(warning, ReplayEnvironmentWarning, stacklevel=3)  # the caller of replay
         scheme = str(metadata["scheme"])
         self.is_hogwild = scheme.partition("(")[0] == "hogwild"
         self._store = (
