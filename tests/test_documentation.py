@@ -1,8 +1,10 @@
 """What README and docstrings say is true, and complete."""
 
 import inspect
+import logging
 import re
 import threading
+import warnings
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -11,7 +13,7 @@ import optax
 import pytest
 
 import jasgd
-from jasgd import cluster, data, fits, problems, report, rules, schemes, staleness
+from jasgd import cluster, data, fits, problems, report, rules, schemes, staleness, warning_types
 from jasgd.cluster import parsing
 from jasgd.experiments import arms, comparison, conclusions, spectrum
 from jasgd.inputs import specs
@@ -57,6 +59,27 @@ def test_the_code_of_the_readme_runs(capsys):
     exec(loop, names)
     np.testing.assert_allclose(names["params"], 1 - 0.01 * 2 * np.ones(3), rtol=1e-6)
     assert int(names["state"][0].law.values[0]) == 3
+
+
+def test_the_code_of_the_page_on_callbacks_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    level, names = logging.getLogger("jasgd").level, {}
+    try:
+        with warnings.catch_warnings():
+            for block in blocks(ROOT / "docs" / "callbacks.md", "python"):
+                exec(block, names)
+                assert names["result"].outcome == "stopped", names["result"].message
+    finally:
+        logging.getLogger("jasgd").setLevel(level)
+    assert "stopped the loss has not fallen below" in capsys.readouterr().out
+    assert (tmp_path / "log.jsonl").read_text().count("\n") > 10
+    assert list((tmp_path / "logs" / "one").iterdir())
+    page = (ROOT / "docs" / "callbacks.md").read_text()
+    named = {name for name in re.findall(r"`((?:train|staleness|timings)/\w+)`", page)}
+    assert [set(numbers) for _, numbers in names["seen"] if "train/loss" in numbers][-1] == named
+    methods = re.findall(r"^\| `(check|on_\w+)\(", page, re.MULTILINE)
+    assert methods == [name for name in vars(jasgd.callbacks.Callback) if not name.startswith("_")]
+    assert all(f"{name}`" in page for name in vars(warning_types) if name.endswith("Warning"))
 
 
 def test_the_commands_of_the_readme_are_commands():

@@ -115,6 +115,22 @@ def shows_simulated_cluster(out):
     assert sum(losses["tail"][:3]) < sum(losses["constant"][:3])
 
 
+def shows_early_stopping(out):
+    first, best, second, losses, staleness = filter(None, out.splitlines())
+    accuracy = float(re.fullmatch(r"stopped: accuracy ([\d.]+) is good enough, at version \d+", first)[1])
+    assert accuracy >= 0.9
+    assert float(re.search(r"read ([\d.]+)% of", best)[1]) >= 100 * accuracy - 0.06
+    told = r"stopped: the loss has not fallen below ([\d.]+) since version \d+ \([\d.]+ s\): 5 evaluations in a row "
+    reason = re.fullmatch(told + r"were no better, the last was ([\d.]+)", second)
+    lowest, last = map(float, reason.groups())
+    assert last >= lowest
+    count, at_first, at_best = map(float, re.findall(r"[\d.]+\d|\d", losses))
+    assert count >= 6 + 1  # the one at the end included
+    assert at_first > at_best
+    assert at_best <= lowest + 1e-3  # the last evaluation, of the run's end, may be better
+    assert int(re.search(r"at most (\d+) updates", staleness)[1]) >= 0
+
+
 SHOWS = {
     "quickstart": shows_quickstart,
     "own_loss_and_data": shows_own_loss_and_data,
@@ -122,6 +138,7 @@ SHOWS = {
     "adam_after_leashed": shows_adam_after_leashed,
     "own_scheme": shows_own_scheme,
     "simulated_cluster": shows_simulated_cluster,
+    "early_stopping": shows_early_stopping,
 }
 
 

@@ -83,7 +83,7 @@ class Rerun:
             warning = "this is not what the run was made with: " + "; ".join(map(str, self.environment))
             if strict:
                 raise ReplayError(f"{warning}. Give strict=False to replay it all the same, perhaps to other bits")
-            warnings.warn(warning, ReplayEnvironmentWarning, stacklevel=4)
+            warnings.warn(warning, ReplayEnvironmentWarning, stacklevel=3)  # the caller of replay
         parts = parts_of(metadata)
         self.is_hogwild = any(_is_hogwild(part) for part in parts)
         self._later = {int(part["from_version"]): part for part in parts[1:]}

@@ -270,16 +270,16 @@ def test_python_m_jasgd_starts_jax_configured_and_gives_its_exit_code(tmp_path):
 def test_ctrl_c_exits_with_130_and_writes_what_was_learned(tmp_path):
 
     script = (
-        "import os, signal, threading, jasgd.callbacks.bars as bars\n"
+        "import os, signal, threading, jasgd.callbacks.progress_display as display\n"
         "from jasgd.cli.main import main\n"
-        "show = bars.TrainingBar.show\n"
+        "show = display.Progress.on_progress\n"
         "pressed = []\n"
-        "def interrupt(self, name, progress, eta_s):\n"
-        "    show(self, name, progress, eta_s)\n"
-        "    if progress.updates > 20 and not pressed:\n"
+        "def interrupt(self, state):\n"
+        "    show(self, state)\n"
+        "    if state.version > 20 and not pressed:\n"
         "        pressed.append(True)\n"
         "        os.kill(os.getpid(), signal.SIGINT)\n"
-        "bars.TrainingBar.show = interrupt\n"
+        "display.Progress.on_progress = interrupt\n"
         "raise SystemExit(main(['train', '--workers', '2', '--time-limit-s', '100', '--out', 'run', '--no-plots']))\n"
     )
     process = in_a_home_of_its_own(tmp_path, "-c", script, cwd=tmp_path, check=False)

@@ -32,10 +32,10 @@ SIMULATE = [
 ]
 
 DATA = "jasgd.cli.options.ProblemOptions.problem"
-COMPILING = "jasgd.training.trainer._warm_up"
-TRAINING = "jasgd.callbacks.bars.TrainingBar.show"
+COMPILING = "jasgd.training.trainer.warm_up"
+TRAINING = "jasgd.callbacks.progress_display.Progress.on_progress"
 CONCLUDING = "jasgd.training.trainer.conclude"
-LINE = "jasgd.callbacks.bars.TrainingBar.finish"
+LINE = "jasgd.callbacks.progress_display.Progress.on_end"
 SAVING = "jasgd.record.result.TrainResult.write"
 PUBLISHING = "jasgd.record.saving.folder.commit"
 SIMULATING = "jasgd.experiments.spectrum.run_in_threads"
@@ -102,7 +102,7 @@ def test_train_stops_and_reports(command):
 
 @pytest.mark.parametrize(
     ("where", "after", "options"),
-    [(CONCLUDING, False, []), (LINE, False, []), (SAVING, False, ["--no-plots"]), (PUBLISHING, True, [])],
+    [(CONCLUDING, False, []), (SAVING, False, ["--no-plots"]), (PUBLISHING, True, [])],
 )
 def test_what_comes_once_there_is_a_result_is_held_until_that_is_saved(command, where, after, options):
     folder, out, err = command([*TRAIN, *options], where, after=after)
@@ -111,6 +111,13 @@ def test_what_comes_once_there_is_a_result_is_held_until_that_is_saved(command, 
     assert "Ctrl-C: " in err  # why it does not end at once
     assert json.loads((folder / "metrics.json").read_text())["plots"] == []
     assert not list(folder.glob("*.png"))
+
+
+def test_one_that_comes_while_the_end_of_a_run_is_said_stops_the_command_once_the_run_is_saved(command):
+    folder, out, err = command(TRAIN, LINE)
+    result = whole(folder)
+    assert (result.outcome, result.message) == ("stopped", "all 4 steps were taken, then stopped by Ctrl-C")
+    assert (out, err.splitlines()[-1]) == ("", f"jasgd: stopped by Ctrl-C; the run is in {folder}")
 
 
 def test_plots_are_left_out_where_it_comes_while_they_are_drawn(command):

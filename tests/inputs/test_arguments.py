@@ -188,6 +188,11 @@ BAD = {
         },
         "target_loss": {"text": ("low", TypeError, "target_loss must be a finite number, got str 'low'")},
         "seed": {"half": (1.5, ValueError, "seed must be an integer, got 1.5")},
+        "callbacks": {
+            "one": (jasgd.callbacks.Callback(), TypeError, "callbacks must be a sequence of jasgd.callbacks.Callback"),
+            "function": ([never], TypeError, "callbacks must be objects of jasgd.callbacks.Callback, got function"),
+            "class": ([jasgd.callbacks.Callback], TypeError, "pass an object, not its class"),
+        },
     },
     jasgd.simulate: {
         "loss_fn": LOSS, "params": PARAMS, "tx": TX, "batches": BATCHES, "device": DEVICE, "scheme": SCHEME,

@@ -22,6 +22,18 @@ SCHEMES = list(jasgd.schemes.SCHEMES)
 COLUMNS = [*PHASES, *(f"dropped.{name}" for name in PHASES)]
 
 
+def test_the_newest_phases_are_those_that_ended_last_whoever_made_them():
+    phases = Phases(workers=2)
+    assert all(len(column) == 0 for column in phases.newest(3).values())
+    for ticket in range(10):
+        end = float(ticket if ticket % 2 else 2 * ticket)
+        phases.note(ticket % 2, ticket, end - 4, end - 3, end - 2, end - 1, end - ticket / 16)
+    ends = sorted((float(k if k % 2 else 2 * k) - k / 16, k) for k in range(10))
+    newest = phases.newest(3)
+    assert list(newest) == list(PHASES)
+    np.testing.assert_allclose(newest["commit_s"], [1 - k / 16 for _, k in ends[-3:]])
+
+
 def quadratic(w, b):
     return jnp.mean((w - b) ** 2)
 

@@ -5,6 +5,7 @@
 
 import sys
 
+from jasgd.callbacks import Progress
 from jasgd.callbacks.bars import TrainingBar
 from jasgd.cli.main import main
 from jasgd.training.engines.supervisor import Supervisor
@@ -15,7 +16,7 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def waiting(holder, name):
+def waiting(holder, name, called=None):
     function, waited = getattr(holder, name), []
 
     def wait(*args):
@@ -23,7 +24,7 @@ def waiting(holder, name):
         if not waited:
             waited.append(True)
             try:  # what is said is answered by Ctrl-C at once, which may come before print returns
-                say(f"in {name}")
+                say(f"in {called or name}")
                 sys.stdin.readline()
             except KeyboardInterrupt:
                 say("cut short")
@@ -35,6 +36,7 @@ def waiting(holder, name):
 
 if __name__ == "__main__":
     place, *arguments = sys.argv[1:]
-    waiting(TrainingBar, "show")
+    waiting(TrainingBar, "show")  # of comparisons
+    waiting(Progress, "on_progress", "show")
     waiting(WorkerThreads if hasattr(WorkerThreads, place) else Supervisor, place)
     raise SystemExit(main(arguments))

@@ -135,6 +135,27 @@ def test_a_state_is_for_its_call_and_does_not_keep_the_run():
             use(kept[0])
 
 
+def test_a_checkpoint_is_told_with_what_it_holds(monkeypatch, tmp_path):
+    """The hook is for the code that writes checkpoints; here a test stands for it."""
+    from jasgd.training.engines.supervisor import Supervisor
+
+    seen, report = [], Supervisor._close
+
+    def close(self, ending):
+        self._calls.checkpoint(tmp_path, ending.snapshot)
+        report(self, ending)
+
+    monkeypatch.setattr(Supervisor, "_close", close)
+
+    def look(state):
+        seen.append((state.checkpoint, state.version, state.params_version, np.asarray(state.params).tolist()))
+
+    noting = Noting(look, "on_checkpoint")
+    last = Noting(lambda state: seen.append(state.checkpoint), "on_end")
+    result = train(callbacks=[noting, last])
+    assert seen == [(tmp_path, 40, 40, np.asarray(result.params).tolist()), tmp_path]
+
+
 # --- what a callback may do
 
 
@@ -233,7 +254,8 @@ def test_a_callback_that_takes_long_delays_no_stop_condition(condition, where):
 
     def wait(*_):
         if not waited:
-            waited.append(over.wait(60))
+            waited.append(True)
+            assert over.wait(60), "the condition waits for what waits for it"  # which fails the run, and so ends it
 
     def evaluate(w):
         if begun:
@@ -255,7 +277,10 @@ def test_a_callback_that_takes_long_delays_no_stop_condition(condition, where):
 
 
 def test_workers_that_all_end_end_the_run_while_a_callback_takes_long():
-    over, waited = threading.Event(), []
+    over = threading.Event()
+
+    def wait(state):
+        assert over.wait(60)
 
     class Closing(jasgd.schemes.Leashed):
         def commit(self, gradient):
@@ -265,9 +290,8 @@ def test_workers_that_all_end_end_the_run_while_a_callback_takes_long():
             super().close(reason)
             over.set()
 
-    result = train(scheme=Closing, callbacks=[Noting(lambda state: waited.append(over.wait(60)))])
+    result = train(scheme=Closing, callbacks=[Noting(wait)])
     assert result.message == "every worker ended, as the scheme took no more gradients"
-    assert waited[0]
 
 
 def test_what_goes_wrong_in_the_thread_that_watches_fails_the_run(monkeypatch):

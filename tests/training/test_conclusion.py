@@ -222,6 +222,33 @@ def test_aux_does_not_keep_arrays_of_jax():
     np.testing.assert_array_equal(columns.of(np.arange(300))["0"], np.arange(300))
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("gradients", [1, 99, 100, TOGETHER * 3, 1000])
+def test_aux_of_the_newest_gradients_is_that_of_the_last_tickets(workers, gradients):
+    columns = AuxColumns(workers)
+    assert columns.newest(100) == {}
+    for ticket in range(gradients):
+        columns.note(ticket % workers, ticket, {"a": jnp.int32(ticket), "b": jnp.float32(np.nan)})
+    newest = columns.newest(100)
+    np.testing.assert_array_equal(newest["a"], np.arange(gradients)[-100:])
+    assert np.isnan(newest["b"]).all()  # what is NaN is shown as it is
+
+
+def test_aux_that_is_put_together_meanwhile_is_there_once(monkeypatch):
+    """Between the two, the gradients are in both lists, as a reader in another thread may find them."""
+    columns, found = AuxColumns(1), []
+
+    class Noted(list):
+        def append(self, part):
+            super().append(part)
+            found.append(columns.newest(TOGETHER))
+
+    columns._noted[0] = Noted()
+    for ticket in range(TOGETHER):
+        columns.note(0, ticket, jnp.int32(ticket))
+    np.testing.assert_array_equal(found[0]["aux"], np.arange(TOGETHER))
+
+
 def test_aux_of_other_dtypes_and_of_missing_gradients():
     columns = AuxColumns(2)
     columns.note(0, 4, {"a": jnp.float32(0.5), "b": jnp.int32(7)})

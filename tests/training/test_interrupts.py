@@ -106,6 +106,27 @@ def test_a_context_that_held_nothing_leaves_the_outer_one_nothing():
             press()
 
 
+def test_what_follows_a_result_is_cut_short_and_what_was_held_stays_held():
+    with Interrupts() as outer:
+        with Interrupts() as interrupts:
+            press()
+            reached = []
+            for _ in range(2):
+                with interrupts.cut_short():
+                    reached.append("begun")  # though one was held
+                    press()
+                    reached.append("not cut short")
+            with interrupts.cut_short():
+                swallowed()
+                reached.append("swallowed")
+            with pytest.raises(ValueError, match="at fault"), interrupts.cut_short():
+                raise ValueError("at fault")
+            press()
+            assert interrupts.held == 5
+            assert reached == ["begun", "begun", "swallowed"]
+        assert outer.held == 5
+
+
 def test_a_handler_of_the_caller_s_own_that_raises_nothing_at_first_may_raise_later():
     pressed = []
 
