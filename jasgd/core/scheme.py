@@ -32,6 +32,7 @@ class Setup(Shown):
       at_point: called as ``at_point(point, worker)`` where an interleaving matters; tests wait in it, see
         :mod:`jasgd.testing`.
       batch: a mini-batch, for what is traced with one.
+      devices: the jax devices that compute, where it is not only the one of the parameters; else empty.
       why_not_native: why the workers' rounds are not native, where the caller left that open; the selection writes it.
     """
 
@@ -42,6 +43,7 @@ class Setup(Shown):
     workers: int
     at_point: Callable[[str, int], None] = unwatched
     batch: Any = None
+    devices: tuple[Any, ...] = ()
     why_not_native: str = ""
 
     def _facts(self) -> dict[str, Any]:

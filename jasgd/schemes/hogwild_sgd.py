@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from typing import NamedTuple, final
 
-import jax
 import numpy as np
 
 from jasgd.core.buffers import Buffers
@@ -133,10 +132,7 @@ class Hogwild(Scheme):
     def snapshot(self) -> Snapshot:
         """A copy, torn where an add is under way."""
         version = self._claimed
-        params = tuple(
-            jax.device_put(leaf) for leaf in self._shared.copy()
-        )  # over that memory, which nothing else uses
-        return Snapshot(version, params, self._state.leaves)
+        return Snapshot(version, self._shared.snapshot(), self._state.leaves)
 
     @property
     def unfinished(self) -> frozenset[int]:

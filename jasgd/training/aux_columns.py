@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -36,10 +37,12 @@ class AuxColumns:
         self._noted: list[list[tuple[list[int], list[np.ndarray]]]] = [[] for _ in range(workers)]
         self._like: Any = None  # any aux, for the names
 
-    def warm_up(self, like: Any) -> None:
-        """Compiles what puts scalars like these together; once in a process for each dtype."""
+    def warm_up(self, like: Any, devices: Sequence[Any] = (None,)) -> None:
+        """Compiles what puts scalars like these together, on each of the devices; None is JAX's default."""
         for dtype in {leaf.dtype for leaf in jax.tree.leaves(like)}:
-            _stacked(*[jnp.zeros((), dtype)] * TOGETHER)
+            for device in devices:
+                scalar = jnp.zeros((), dtype)
+                _stacked(*[scalar if device is None else jax.device_put(scalar, device)] * TOGETHER)
 
     def note(self, worker: int, ticket: int, aux: Any) -> None:
         """Notes what the loss function gave for one gradient.

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jasgd.core.compiled import Compiled
+from jasgd.core.devices import Placement
 from jasgd.core.finiteness import paths_of
 from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Committed, Dropped, View
@@ -46,6 +47,7 @@ class Run:
         self.limit = ledger.limit
         self.check_finite = check_finite
         self.name = name  # of the scheme
+        self.placement: Placement | None = None  # where workers compute, where some do not where the parameters are
         self.tickets = itertools.count()
         self.over = threading.Event()
         self.interrupted = False  # whether Ctrl-C came, before the run ended or after

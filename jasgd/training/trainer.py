@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
@@ -13,7 +12,7 @@ import jax
 from jasgd import schemes
 from jasgd.core.admission import admit, first_batch
 from jasgd.core.arguments import check_functions
-from jasgd.core.devices import as_device
+from jasgd.core.devices import as_placement, computing_on
 from jasgd.core.freed_memory import give_back
 from jasgd.core.ledger import Ledger
 from jasgd.core.scheme import NativeScheme, SchemeFactory, Setup
@@ -54,6 +53,7 @@ def train(
     throw: bool = True,
     on_progress: Callable[[Progress], None] | None = None,
     device: Any = None,
+    devices: Sequence[Any] | None = None,
     seed: int = 0,
 ) -> TrainResult:
     r"""Trains with parallel workers that compute gradients on parameters which others meanwhile change.
@@ -103,6 +103,9 @@ def train(
       on_progress: called about ten times a second with a :class:`Progress`, by the thread that called ``train``.
       device: a jax device for parameters and gradients, or its platform and index, as in ``"gpu:0"``; None for JAX's
         default.
+      devices: jax devices, or what ``device`` takes, in its place: worker k computes on device k mod n. Parameters and
+        optimizer state live on the first, where commits are made; what a worker reads and its mini-batch are put on its
+        device, and its gradient comes back. See docs/devices.md.
       seed: decides the ``key`` of a loss that asks for one, and is recorded in the execution; give the same to what
         draws your batches and initial parameters.
 
@@ -143,16 +146,18 @@ def train(
     function("evaluate", evaluate, "params", optional=True)
     function("on_progress", on_progress, "a Progress", optional=True)
     check_functions(loss_fn, params, tx, has_aux=has_aux)
-    device = as_device(device)
+    home, placement = as_placement(device, devices, int(workers))
     drawn = as_batches(batches, epochs=None if epochs is None else int(epochs))
     workers, seed = int(workers), int(seed)  # NumPy's integers would not go into JSON
     steps = None if steps is None else int(steps)
     by_worker = asks_for(drawn, "worker")
     draw = drawn_for(loss_fn, drawn, seed)
-    first = first_batch(draw)
-    compiled, leaves, state = admit(with_key(loss_fn), params, tx, first, has_aux=has_aux, device=device)
+    with computing_on(home):
+        first = first_batch(draw)
+    compiled, leaves, state = admit(with_key(loss_fn), params, tx, first, has_aux=has_aux, device=home)
     ledger = Ledger(workers, limit=steps)
-    setup = Setup(leaves, state, compiled, ledger, workers, batch=first)
+    used = (home,) if placement is None else placement.used
+    setup = Setup(leaves, state, compiled, ledger, workers, batch=first, devices=used if len(used) > 1 else ())
     running = make(factory, setup)
     running.reuse_memory()  # only workers and this module see what it gives out
     warn_if_unconfigured(workers)
@@ -163,25 +168,30 @@ def train(
         "seed": seed,
         "initial_params": digest(leaves),
         "initial_opt_state": digest(state),
-        "environment": describe_environment(device),
+        "environment": describe_environment(home),
         "has_aux": bool(has_aux),
         "dtypes": describe_dtypes(params=leaves, opt_state=state, batch=first),
     }
-    with contextlib.nullcontext() if device is None else jax.default_device(device):
-        gradient_s = warm_up(compiled, running, ledger, leaves, first)
+    if placement is not None:
+        metadata |= {"devices": placement.names, "device_kinds": placement.kinds}
+    spread = placement if len(used) > 1 else None
+    with computing_on(home):
+        gradient_s = warm_up(compiled, running, ledger, leaves, first, spread)
 
     def batch_of(ticket: int, worker: int) -> Any:
         return first if ticket == 0 and not by_worker else draw(ticket, worker)
 
     finite, name = on_nonfinite == "stop", schemes.describe(factory)
     run = Run(running, compiled, ledger, batch_of, check_finite=finite, name=name)
+    run.placement = spread
     run.longest_s = [gradient_s * max(1.0, workers / (os.cpu_count() or 1))] * workers
     if has_aux:
-        run.aux.warm_up(jax.eval_shape(compiled.gradient, leaves, first)[1])
+        with computing_on(home):
+            run.aux.warm_up(jax.eval_shape(compiled.gradient, leaves, first)[1], used)
     conditions = Conditions(time_limit_s, target_loss, evaluate, evaluate_every_s, on_progress)
     with Interrupts() as interrupts:
         supervisor = Supervisor(run, conditions, interrupts)
-        stuck, ending = supervisor.supervise(WorkerThreads(run, device), leaves)
+        stuck, ending = supervisor.supervise(WorkerThreads(run, home), leaves)
         result = conclude(run, leaves, metadata, supervisor.evaluations, stuck, ending)
         interrupted = run.interrupted
         # The copies of parameters that the scheme has, before memory is given back.

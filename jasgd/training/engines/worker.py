@@ -46,7 +46,10 @@ def step(worker: int, run: Run, began: float) -> float:
     viewed = time.perf_counter()
     if not run.scheme.checks_commits and not run.admits(view):
         return viewed
-    loss, aux, grads = run.compiled.gradient(view.params, batch)
+    if run.placement is None:
+        loss, aux, grads = run.compiled.gradient(view.params, batch)
+    else:
+        loss, aux, grads = run.placement.gradient(run.compiled.gradient, worker, view.params, batch)
     loss_value = float(np.asarray(loss))  # waits for the computation; float(loss) costs several times as much
     computed = time.perf_counter()
     run.longest_s[worker] = max(run.longest_s[worker], computed - viewed)
