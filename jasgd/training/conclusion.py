@@ -43,7 +43,7 @@ def conclude(
     if unfinished := sorted(_asked(run, lambda: run.scheme.unfinished) or ()):
         metadata["unfinished"] = unfinished
     if (shapes := len(compiled.batch_shapes)) > 1:  # each was compiled while the run went on
-        metadata["batch_shapes"] = shapes
+        metadata |= {"batch_shapes": shapes, "batch_shapes_waited_s": run.new_shapes.waited_s}
     counters = dict(_asked(run, lambda: run.scheme.counters) or {})
     if snapshot is None or run.outcome is Outcome.DIVERGED or given.version != snapshot.version:
         metadata["params_version"] = given.version

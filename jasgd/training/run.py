@@ -17,6 +17,7 @@ from jasgd.inputs.iterables import BatchesExhausted, EpochsTaken
 from jasgd.record.result import BY_CTRL_C, Outcome
 from jasgd.record.timings import Phases
 from jasgd.training.aux_columns import AuxColumns
+from jasgd.training.engines.new_shapes import NewShapes
 
 NOT_FINITE = "a commit made parameters not finite"  # until it is known which was the first
 STANDING = 100  # gradients of one worker in a row that may be committed without a newer version
@@ -59,6 +60,7 @@ class Run:
         self.good: View | None = None  # newest view that a finite loss was computed on
         self.longest_s = [0.0] * self.workers  # each worker's longest gradient, which it alone writes
         self.aux = AuxColumns(self.workers)
+        self.new_shapes = NewShapes(compiled, self.workers)
         self.phases = Phases(self.workers)
         self._newest = [-1] * self.workers  # version of each worker's newest commit
         self._standing = [0] * self.workers  # its gradients since, which were committed at no newer one

@@ -184,6 +184,7 @@ def train(
     finite, name = on_nonfinite == "stop", schemes.describe(factory)
     run = Run(running, compiled, ledger, batch_of, check_finite=finite, name=name)
     run.placement = spread
+    run.new_shapes.expect(first, None if spread is None else spread.of_worker)
     run.longest_s = [gradient_s * max(1.0, workers / (os.cpu_count() or 1))] * workers
     if has_aux:
         with computing_on(home):

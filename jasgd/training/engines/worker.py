@@ -53,6 +53,7 @@ def step(worker: int, run: Run, began: float) -> float:
     loss_value = float(np.asarray(loss))  # waits for the computation; float(loss) costs several times as much
     computed = time.perf_counter()
     run.longest_s[worker] = max(run.longest_s[worker], computed - viewed)
+    run.new_shapes.note(worker, batch, viewed, computed)
     if run.check_finite:
         if not math.isfinite(loss_value):
             run.diverge(view.version, ticket, worker, loss_value)
@@ -77,6 +78,7 @@ def native_step(scheme: NativeScheme, worker: int, run: Run, began: float) -> fl
     result = scheme.round(worker, ticket, batch, run.check_finite)
     committed = time.perf_counter()
     run.longest_s[worker] = max(run.longest_s[worker], result.computed_s - result.read_s)
+    run.new_shapes.note(worker, batch, drawn, result.read_s)  # a round is compiled before it reads
     if result.done is None:
         run.diverge(result.version_read, ticket, worker, result.loss_value)
         return committed
