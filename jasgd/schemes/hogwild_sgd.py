@@ -120,6 +120,7 @@ class Hogwild(Scheme):
     def warm_up(self, gradient: Gradient) -> None:
         """Compiles what commits call; changes nothing."""
         compiled, grads = self._compiled, gradient.grads
+        self._ledger.health.look(self._shared.leaves)  # compiled for arrays of NumPy, where it is compiled by JAX
         private = self._shared.read() if self.reuses_memory else self._shared.copy()
         rest = compiled.staleness_array(0), gradient.loss, compiled.asked(private, gradient.worker)
         updates, _, _ = compiled.update(private, self._state.leaves, grads, *rest)
