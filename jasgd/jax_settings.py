@@ -18,7 +18,8 @@ def configure_cpu(*, threads_per_worker: int | None = 1) -> None:
 
     Two settings, both read once, when JAX creates its CPU client, which this call therefore does. Asynchronous dispatch
     is switched off: with it on, all computations queue for a pool of JAX's own, and workers only hand work over. And
-    that pool, from which a computation takes helpers, is limited to ``threads_per_worker``. Where JAX has started with
+    that pool, from which a computation takes helpers, is limited to ``threads_per_worker``; with several CPU devices
+    it has a thread for each of them all the same, and one computation uses them all. Where JAX has started with
     the same two settings, as in a cell of a notebook that is run again, this call does nothing.
 
     Args:
@@ -82,13 +83,23 @@ def started() -> bool:
 def threads_per_computation() -> int | None:
     """Threads among which JAX's CPU client may split one computation; None where that is not known.
 
-    The split decides in which order a sum is taken, and so its bits.
+    The split decides in which order a sum is taken, and so its bits. The client has at least a thread for each of its
+    devices, and one pool of them for all.
     """
     if _configured is not None and _configured[0] is not None:
-        return _configured[0]
-    if os.environ.get("NPROC", "").isdigit():
-        return int(os.environ["NPROC"])
-    return processors()
+        limit = _configured[0]
+    elif os.environ.get("NPROC", "").isdigit():
+        limit = int(os.environ["NPROC"])
+    else:
+        limit = processors()
+    return max(limit, _cpu_devices())
+
+
+def _cpu_devices() -> int:
+    try:
+        return len(jax.local_devices(backend="cpu"))
+    except RuntimeError:  # as where JAX was told to start for GPUs alone
+        return 1
 
 
 def processors() -> int:

@@ -82,6 +82,14 @@ def test_the_code_of_the_page_on_callbacks_runs(tmp_path, monkeypatch, capsys):
     assert all(f"{name}`" in page for name in vars(warning_types) if name.endswith("Warning"))
 
 
+def test_the_code_of_the_devices_page_runs(capsys):
+    names = {}
+    for block in blocks(ROOT / "docs" / "devices.md", "python"):
+        exec(block, names)
+        comments = re.findall(r"print\(.*\)  # (all .*)", block)
+        assert capsys.readouterr().out.splitlines()[-1:] == comments
+
+
 def test_the_commands_of_the_readme_are_commands():
     from jasgd.cli.compare import Compare
     from jasgd.cli.datasets import Datasets

@@ -10,6 +10,7 @@ import pytest
 import jasgd
 from jasgd import BatchesExhausted
 from jasgd.data import as_batches
+from jasgd.inputs.iterables import EpochsTaken
 
 
 class Loader:
@@ -33,6 +34,34 @@ def test_an_iterable_is_begun_anew_each_epoch_from_any_thread():
     with pytest.raises(BatchesExhausted):
         pulled(5)
     assert loader.begun == 3  # and it does not go on without end
+
+
+def test_a_loader_that_resets_its_one_iterator_each_epoch_is_begun_anew():
+    """As PyTorch's with ``persistent_workers=True``."""
+
+    class Items:
+        def __init__(self):
+            self.left = []
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            if not self.left:
+                raise StopIteration
+            return self.left.pop(0)
+
+    class Persistent:
+        items = Items()
+
+        def __iter__(self):
+            self.items.left = ["a", "b"]
+            return self.items
+
+    pulled = as_batches(Persistent(), epochs=3)
+    assert [pulled(ticket) for ticket in range(6)] == ["a", "b"] * 3
+    with pytest.raises(EpochsTaken, match=r"all 3 epochs were taken \(6 gradients\)"):
+        pulled(6)
 
 
 def test_an_iterable_of_a_spent_iterator_ends():

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from jasgd.aligned_memory import ALIGNMENT, aligned_empty
+from jasgd.core.devices import putting_like
 from jasgd.core.recycling import Copies
 
 
@@ -20,7 +21,7 @@ class Buffers:
     """Leaves that lie in one block, each aligned, so that copying all of them is one copy.
 
     Args:
-      leaves: arrays whose values, shapes and dtypes are taken over.
+      leaves: arrays whose values, shapes and dtypes are taken over; jax arrays are put where these lie.
       workers: how many may read, ≥ 1.
     """
 
@@ -36,6 +37,7 @@ class Buffers:
         for view, array in zip(self.leaves, arrays, strict=True):
             np.copyto(view, array)
         self._copies: Copies[np.ndarray] = Copies(workers)
+        self._put = putting_like(leaves[0] if leaves else None)
 
     def copy(self) -> tuple[np.ndarray, ...]:
         """A copy of all leaves, in memory that nothing else ever writes; concurrent writes may tear it."""
@@ -56,10 +58,14 @@ class Buffers:
         self._copies.keep(block, leaves)
         return leaves
 
+    def snapshot(self) -> tuple[jax.Array, ...]:
+        """A copy of all leaves as jax arrays, over memory that nothing else ever writes."""
+        return tuple(map(self._put, self.copy()))
+
     def _fresh(self) -> tuple[np.ndarray, tuple[Any, ...]]:
         block = aligned_empty(self._block.shape, np.uint8)
         views = self._views(block)
-        leaves = tuple(jax.device_put(view) for view in views)
+        leaves = tuple(map(self._put, views))
         seen = all(a.unsafe_buffer_pointer() == v.ctypes.data for a, v in zip(leaves, views, strict=True) if v.nbytes)
         return block, leaves if seen else views  # where JAX has copied, it receives the memory at every call
 

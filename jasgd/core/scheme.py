@@ -32,6 +32,7 @@ class Setup(Shown):
       at_point: called as ``at_point(point, worker)`` where an interleaving matters; tests wait in it, see
         :mod:`jasgd.testing`.
       batch: a mini-batch, for what is traced with one.
+      devices: the jax devices that compute, where it is not only the one of the parameters; else empty.
       why_not_native: why the workers' rounds are not native, where the caller left that open; the selection writes it.
       version: that parameters and state are of; 0 but for a run that is gone on with.
     """
@@ -43,6 +44,7 @@ class Setup(Shown):
     workers: int
     at_point: Callable[[str, int], None] = unwatched
     batch: Any = None
+    devices: tuple[Any, ...] = ()
     why_not_native: str = ""
     version: int = 0
 

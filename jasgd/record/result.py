@@ -171,7 +171,9 @@ class TrainResult(Shown):
             last = {k: v for k, v in self.evaluations[-1].items() if k not in ("time_s", "version")}
             lines.append("evaluated: " + ", ".join(f"{name} {value:.4f}" for name, value in last.items()))
         if (shapes := self.execution.metadata.get("batch_shapes", 1)) > 1:
-            lines.append(f"compiled for {shapes} shapes of mini-batches, all but the first during the run")
+            waited_s = self.execution.metadata.get("batch_shapes_waited_s")
+            took = "" if waited_s is None else f": workers waited {waited_s:.2f} s in all for it"
+            lines.append(f"compiled for {shapes} shapes of mini-batches, all but the first during the run{took}")
         lines += self.remarks
         lines += [f"worker {w.worker} did not end" for w in self.stuck]
         return wrapped(lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import numpy as np
 from jasgd.core.admission import admit, first_batch
 from jasgd.core.arguments import check_loss_fn, check_tx
 from jasgd.core.compiled import Leaves
-from jasgd.core.devices import as_device
+from jasgd.core.devices import Placement, as_device, computing_on, name_of
 from jasgd.data import as_batches
 from jasgd.inputs.asked import asks_for, drawn_for, with_key
 from jasgd.inputs.checks import instance, is_integer, switch
@@ -56,15 +55,16 @@ class Rerun:
         strict = switch("strict", strict)
         check_loss_fn(loss_fn)
         check_tx(tx)
-        device = as_device(device)
+        as_device(device)  # refused before anything is read of the result
         drawn = as_batches(batches)
         self.result, self.execution = result, result.execution
         self.execution.validate()
         self.execution.unaltered()
         self.upto = check_upto(upto, self.execution.commits)
         self.differences: dict[int, str] = {}
-        self._device = device
         metadata = self.execution.metadata
+        self._placement, elsewhere = _placed(metadata, device)
+        device = self._device = as_device(device) if self._placement is None else self._placement.home
         if result.initial_params is None:
             raise ReplayError("result must have initial_params to be replayed, got None")
         if _is_by_path(result.initial_params):
@@ -72,13 +72,14 @@ class Rerun:
         if digest(result.initial_params) != metadata["initial_params"]:
             raise ReplayError("initial_params of the result must be those that the run began with, and were altered")
         draw = drawn_for(loss_fn, drawn, int(metadata["seed"]))
-        first = first_batch(draw)
+        with computing_on(device):
+            first = first_batch(draw)
         by_worker = asks_for(drawn, "worker")
         self._batch_of = lambda ticket, worker: first if ticket == 0 and not by_worker else draw(ticket, worker)
         self.compiled, params, state = admit(
             with_key(loss_fn), result.initial_params, tx, first, has_aux=metadata["has_aux"], device=device
         )
-        self.environment = _differences(metadata, device, params=params, opt_state=state, batch=first)
+        self.environment = elsewhere + _differences(metadata, device, params=params, opt_state=state, batch=first)
         if self.environment:
             warning = "this is not what the run was made with: " + "; ".join(map(str, self.environment))
             if strict:
@@ -96,7 +97,7 @@ class Rerun:
         stops = np.searchsorted(ex.version, versions, side="right").tolist()
         waiting = Counter(ex.version_read[: stops[-1] if stops else 0].tolist())
         kept: dict[int, Leaves] = {}  # only the versions that a gradient still to come was computed on
-        with contextlib.nullcontext() if self._device is None else jax.default_device(self._device):
+        with computing_on(self._device):
             for version, start, stop in zip(versions.tolist(), starts, stops, strict=True):
                 if version in self._later:  # where another part of the run began, perhaps with another scheme
                     self._store = self._made(self._later[version], *self._store.now())
@@ -111,7 +112,7 @@ class Rerun:
                     version_read = int(ex.version_read[row])
                     worker = int(ex.worker[row])
                     batch = self._batch_of(int(ex.ticket[row]), worker)
-                    gradient = self.compiled.gradient(kept[version_read], batch)
+                    gradient = self._gradient(worker, kept[version_read], batch)
                     computed.append(Computed(worker, kept[version_read], *gradient))
                     waiting[version_read] -= 1
                     if not waiting[version_read]:
@@ -145,9 +146,15 @@ class Rerun:
         Returns:
           The loss, and the gradient as a pytree like the parameters.
         """
-        with contextlib.nullcontext() if self._device is None else jax.default_device(self._device):
-            loss, _, grads = self.compiled.gradient(self._store.now()[0], self._batch_of(ticket, worker))
+        with computing_on(self._device):
+            loss, _, grads = self._gradient(worker, self._store.now()[0], self._batch_of(ticket, worker))
         return float(loss), jax.tree.unflatten(self.compiled.params_structure, grads)
+
+    def _gradient(self, worker: int, leaves: Leaves, batch: Any) -> tuple[Any, Any, Leaves]:
+        """A gradient on its worker's device."""
+        if self._placement is None:
+            return self.compiled.gradient(leaves, batch)
+        return self._placement.gradient(self.compiled.gradient, worker, leaves, batch)
 
     def _compare(self, row: int, computed: Computed, factor: Any) -> None:
         ex = self.execution
@@ -189,6 +196,28 @@ def _is_by_path(tree: Any) -> bool:
         isinstance(leaf, np.ndarray) and isinstance(path, str) and path[:1] in ("", "[", ".")
         for path, leaf in tree.items()
     )
+
+
+def _placed(metadata: dict[str, Any], device: Any) -> tuple[Placement | None, tuple[Mismatch, ...]]:
+    """Where each worker of the run has computed; else None, and what is not as it was."""
+    names = metadata.get("devices")
+    if names is None:
+        return None, ()
+    if device is not None and {name_of(as_device(device))} != {*names}:
+        return None, (Mismatch("device", f"devices {_brief(names)}", name_of(as_device(device))),)
+    try:
+        placement = Placement([as_device(name) for name in names], len(names))
+    except ValueError:
+        there = [name_of(one) for one in jax.local_devices()]
+        return None, (Mismatch("devices", _brief(names), _brief(there)),)
+    kinds = metadata["device_kinds"]
+    if placement.kinds != kinds:
+        return placement, (Mismatch("device_kinds", kinds, placement.kinds),)
+    return placement, ()
+
+
+def _brief(names: list[str]) -> str:
+    return brief(", ".join(dict.fromkeys(names)))
 
 
 def _differences(metadata: dict[str, Any], device: Any, **trees: Any) -> tuple[Mismatch, ...]:

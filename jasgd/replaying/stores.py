@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from jasgd.core.buffers import Buffers
@@ -68,7 +67,7 @@ class Shared:
 
     def now(self) -> tuple[Leaves, Leaves]:
         """Parameters and optimizer state, valid until the next commit."""
-        return tuple(jax.numpy.asarray(leaf) for leaf in self._buffers.copy()), self._state
+        return self._buffers.snapshot(), self._state
 
     def commit(self, computed: list[Computed], staleness: int) -> Any:
         """Adds the update to the shared buffers; returns the factor."""

@@ -6,7 +6,6 @@ import threading
 import time
 from typing import NamedTuple, final
 
-import jax
 import numpy as np
 
 from jasgd.core.buffers import Buffers
@@ -135,6 +134,7 @@ class Hogwild(Scheme):
     def warm_up(self, gradient: Gradient) -> None:
         """Compiles what commits call; changes nothing."""
         compiled, grads = self._compiled, gradient.grads
+        self._ledger.health.look(self._shared.leaves)  # compiled for arrays of NumPy, where it is compiled by JAX
         private = self._shared.read() if self.reuses_memory else self._shared.copy()
         rest = compiled.staleness_array(0), gradient.loss, compiled.asked(private, gradient.worker)
         updates, _, _ = compiled.update(private, self._state.leaves, grads, *rest)
@@ -147,10 +147,7 @@ class Hogwild(Scheme):
     def snapshot(self) -> Snapshot:
         """A copy, torn where an add is under way."""
         version = self._claimed
-        params = tuple(
-            jax.device_put(leaf) for leaf in self._shared.copy()
-        )  # over that memory, which nothing else uses
-        return Snapshot(version, params, self._state.leaves)
+        return Snapshot(version, self._shared.snapshot(), self._state.leaves)
 
     def whole_snapshot(self) -> Snapshot:
         """A copy with all commits that were claimed, while no other is; TimeoutError where one of them does not end."""

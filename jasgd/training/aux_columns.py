@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -40,10 +41,12 @@ class AuxColumns:
         self._taken: set[int] = set()  # tickets that were taken and still wait to be put together
         self.earlier: tuple[np.ndarray, dict[str, np.ndarray]] | None = None  # tickets and columns of before
 
-    def warm_up(self, like: Any) -> None:
-        """Compiles what puts scalars like these together; once in a process for each dtype."""
+    def warm_up(self, like: Any, devices: Sequence[Any] = (None,)) -> None:
+        """Compiles what puts scalars like these together, on each of the devices; None is JAX's default."""
         for dtype in {leaf.dtype for leaf in jax.tree.leaves(like)}:
-            _stacked(*[jnp.zeros((), dtype)] * TOGETHER)
+            for device in devices:
+                scalar = jnp.zeros((), dtype)
+                _stacked(*[scalar if device is None else jax.device_put(scalar, device)] * TOGETHER)
 
     def note(self, worker: int, ticket: int, aux: Any) -> None:
         """Notes what the loss function gave for one gradient.

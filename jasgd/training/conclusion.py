@@ -78,7 +78,7 @@ def conclude(
     if unfinished := sorted({*before.unfinished, *(_asked(run, lambda: run.scheme.unfinished) or ())}):
         metadata["unfinished"] = unfinished
     if (shapes := len(compiled.batch_shapes)) > 1:  # each was compiled while the run went on
-        metadata["batch_shapes"] = shapes
+        metadata |= {"batch_shapes": shapes, "batch_shapes_waited_s": run.new_shapes.waited_s}
     counters = dict(before.counters)
     for name, count in dict(_asked(run, lambda: run.scheme.counters) or {}).items():
         counters[name] = count + counters.get(name, 0)

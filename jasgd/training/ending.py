@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jasgd.aligned_memory import aligned_copy
 from jasgd.core.compiled import Leaves
+from jasgd.core.devices import putting_like
 from jasgd.core.finiteness import first_nonfinite_leaf
 from jasgd.core.messages import Snapshot, View
 from jasgd.core.scheme import NativeScheme
@@ -77,7 +79,8 @@ def _newest_finite(candidates: tuple[Any, ...], initial: Leaves, version: int) -
     """The first of the candidates whose parameters are finite, else the initial ones; copied to memory of their own."""
     for one in candidates:
         if one is not None and one.params and first_nonfinite_leaf(one.params) is None:
-            return View(one.version, tuple(jnp.asarray(np.array(leaf)) for leaf in one.params))
+            put = putting_like(initial[0])
+            return View(one.version, tuple(put(aligned_copy(np.asarray(leaf))) for leaf in one.params))
     return View(version, jax.tree.map(jnp.copy, initial))
 
 

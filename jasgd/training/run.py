@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from jasgd.core.compiled import Compiled
+from jasgd.core.devices import Placement
 from jasgd.core.finiteness import paths_of
 from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Committed, Dropped, View
@@ -17,6 +18,7 @@ from jasgd.inputs.iterables import BatchesExhausted, EpochsTaken
 from jasgd.record.result import BY_CTRL_C, Outcome
 from jasgd.record.timings import Phases
 from jasgd.training.aux_columns import AuxColumns
+from jasgd.training.engines.new_shapes import NewShapes
 
 NOT_FINITE = "a commit made parameters not finite"  # until it is known which was the first
 
@@ -69,6 +71,7 @@ class Run:
         self.limit = ledger.limit
         self.check_finite = check_finite
         self.name = name  # of the scheme
+        self.placement: Placement | None = None  # where workers compute, where some do not where the parameters are
         self.tickets: Iterator[int] = itertools.count()
         self.over = threading.Event()
         self.evaluates_first = True  # whether what it begins with is evaluated
@@ -81,6 +84,7 @@ class Run:
         self.good: View | None = None  # newest view that a finite loss was computed on
         self.longest_s = [0.0] * self.workers  # each worker's longest gradient, which it alone writes
         self.aux = AuxColumns(self.workers)
+        self.new_shapes = NewShapes(compiled, self.workers)
         self.phases = Phases(self.workers)
         self._newest = [-1] * self.workers  # version of each worker's newest commit
         self._standing = [0] * self.workers  # its gradients since, which were committed at no newer one

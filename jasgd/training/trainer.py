@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +14,7 @@ from jasgd.callbacks.callback import Callback, RunOptions
 from jasgd.callbacks.recent_progress import Progress
 from jasgd.core.admission import admit, first_batch
 from jasgd.core.arguments import check_functions
-from jasgd.core.devices import as_device
+from jasgd.core.devices import as_placement, computing_on
 from jasgd.core.freed_memory import give_back
 from jasgd.core.ledger import Ledger
 from jasgd.core.scheme import NativeScheme, SchemeFactory, Setup
@@ -69,6 +68,7 @@ def train(
     first_ticket: int = 0,
     sigterm: bool = False,
     device: Any = None,
+    devices: Sequence[Any] | None = None,
     seed: int = 0,
 ) -> TrainResult:
     r"""Trains with parallel workers that compute gradients on parameters which others meanwhile change.
@@ -135,6 +135,9 @@ def train(
       sigterm: whether SIGTERM ends the run as Ctrl-C does; only in the main thread.
       device: a jax device for parameters and gradients, or its platform and index, as in ``"gpu:0"``; None for JAX's
         default.
+      devices: jax devices, or what ``device`` takes, in its place: worker k computes on device k mod n. Parameters and
+        optimizer state live on the first, where commits are made; what a worker reads and its mini-batch are put on its
+        device, and its gradient comes back. See docs/devices.md.
       seed: decides the ``key`` of a loss that asks for one, and is recorded in the execution; give the same to what
         draws your batches and initial parameters.
 
@@ -184,14 +187,15 @@ def train(
     first_ticket = integer("first_ticket", first_ticket, 0)
     if resume is not None and (opt_state is not None or first_ticket):
         raise ValueError("opt_state and first_ticket must be left out with resume, which has them")
-    device = as_device(device)
+    home, placement = as_placement(device, devices, int(workers))
     drawn = as_batches(batches, epochs=None if epochs is None else int(epochs))
     workers, seed = int(workers), int(seed)  # NumPy's integers would not go into JSON
     steps = None if steps is None else int(steps)
     by_worker = asks_for(drawn, "worker")
     draw = drawn_for(loss_fn, drawn, seed)
-    first = first_batch(draw)
-    compiled, leaves, state = admit(with_key(loss_fn), params, tx, first, has_aux=has_aux, device=device)
+    with computing_on(home):
+        first = first_batch(draw)
+    compiled, leaves, state = admit(with_key(loss_fn), params, tx, first, has_aux=has_aux, device=home)
     if opt_state is not None:
         given = put_into("opt_state", opt_state, jax.tree.unflatten(compiled.state_structure, state))
         state = placed(jax.tree.leaves(given), state)
@@ -202,7 +206,17 @@ def train(
     leaves, state, initial = begin.leaves, begin.state, begin.initial
     ledger = Ledger(workers, limit=steps, version=begin.version)
     go_on_from(drawn, begin.pending, begin.next_ticket)
-    setup = Setup(leaves, state, compiled, ledger, workers, batch=first, version=begin.version)
+    used = (home,) if placement is None else placement.used
+    setup = Setup(
+        leaves,
+        state,
+        compiled,
+        ledger,
+        workers,
+        batch=first,
+        devices=used if len(used) > 1 else (),
+        version=begin.version,
+    )
     running = make(factory, setup)
     if begin.version and (shown := running.snapshot().version) != begin.version:
         name = schemes.describe(factory)
@@ -216,23 +230,29 @@ def train(
         "seed": seed,
         "initial_params": initial.params,
         "initial_opt_state": initial.opt_state,
-        "environment": describe_environment(device),
+        "environment": describe_environment(home),
         "has_aux": bool(has_aux),
         "dtypes": describe_dtypes(params=leaves, opt_state=state, batch=first),
     }
+    if placement is not None:
+        metadata |= {"devices": placement.names, "device_kinds": placement.kinds}
     metadata |= begin.more_metadata(metadata | {"workers": workers})
-    with contextlib.nullcontext() if device is None else jax.default_device(device):
-        gradient_s = warm_up(compiled, running, ledger, leaves, first)
+    spread = placement if len(used) > 1 else None
+    with computing_on(home):
+        gradient_s = warm_up(compiled, running, ledger, leaves, first, spread)
 
     def batch_of(ticket: int, worker: int) -> Any:
         return first if ticket == 0 and not by_worker else draw(ticket, worker)
 
     finite, name = on_nonfinite == "stop", schemes.describe(factory)
     run = Run(running, compiled, ledger, batch_of, check_finite=finite, name=name)
+    run.placement = spread
+    run.new_shapes.expect(first, None if spread is None else spread.of_worker)
     begin.prepare(run)
     run.longest_s = [gradient_s * max(1.0, workers / (os.cpu_count() or 1))] * workers
     if has_aux:
-        run.aux.warm_up(jax.eval_shape(compiled.gradient, leaves, first)[1])
+        with computing_on(home):
+            run.aux.warm_up(jax.eval_shape(compiled.gradient, leaves, first)[1], used)
     conditions = Conditions(time_limit_s, target_loss, evaluate, evaluate_every_s, evaluate_every_steps)
     calls = CallbackCalls(callbacks, on_progress, run, options)
     with Interrupts() as interrupts:
@@ -246,12 +266,12 @@ def train(
                 evaluations=supervisor.evaluations,
                 state=begin.saved,
                 first_ticket=begin.first_ticket,
-                device=device,
+                device=home,
                 on_saved=calls.note_checkpoint,
             )
             saving.begin({} if initial.leaves is None else trees_of(compiled, initial.leaves), {})
             saving.start()
-        stuck, ending = supervisor.supervise(WorkerThreads(run, device), leaves)
+        stuck, ending = supervisor.supervise(WorkerThreads(run, home), leaves)
         if run.epochs is not None:
             metadata["epochs_taken"] = run.epochs.epochs
         if saving is not None:

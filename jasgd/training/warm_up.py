@@ -2,29 +2,58 @@
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
 
 from jasgd.core.compiled import Compiled, Leaves
+from jasgd.core.devices import Placement
 from jasgd.core.finiteness import are_finite
 from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Gradient, View
 from jasgd.core.scheme import NativeScheme, Scheme
 
 
-def warm_up(compiled: Compiled, scheme: Scheme, ledger: Ledger, leaves: Leaves, batch: Any) -> float:
-    """Compiles before the clock starts, since every worker would compile at once; gives a gradient's time in s."""
+def warm_up(
+    compiled: Compiled, scheme: Scheme, ledger: Ledger, leaves: Leaves, batch: Any, placement: Placement | None = None
+) -> float:
+    """Compiles before the clock starts, since every worker would compile at once; gives a gradient's time in s.
+
+    Args:
+      compiled: the traced functions.
+      scheme: what commits.
+      ledger: the bookkeeping.
+      leaves: initial leaves of the parameters.
+      batch: a mini-batch.
+      placement: where workers compute, where some do not where the parameters are.
+
+    Returns:
+      The time of a gradient, on the slowest device, in seconds.
+    """
     if isinstance(scheme, NativeScheme):
         return scheme.rehearse()
     from jasgd.schemes.native.finite import native_look  # imported only where it is needed
 
-    loss, _, grads = jax.block_until_ready(compiled.gradient(leaves, batch))
-    scheme.warm_up(Gradient(0, 0, View(0, leaves), grads, loss, float(loss)))
-    del grads  # before the next ones are there
-    started = time.perf_counter()
-    jax.block_until_ready(compiled.gradient(leaves, batch))
-    gradient_s = time.perf_counter() - started
-    ledger.health.adapt(leaves, ledger.workers, native_look(leaves) or are_finite, gradient_s)
+    ledger.health.look = native_look(leaves) or are_finite  # which a scheme may call to have it compiled
+    # One worker on each device; JAX compiles for each.
+    on_each = range(1) if placement is None else [placement.of_worker.index(device) for device in placement.used]
+    gradient_s = 0.0
+    for worker in on_each:
+        compute = _computing(compiled, placement, worker)
+        loss, _, grads = jax.block_until_ready(compute(leaves, batch))
+        scheme.warm_up(Gradient(worker, 0, View(0, leaves), grads, loss, float(loss)))
+        del grads  # before the next ones are there
+        started = time.perf_counter()
+        jax.block_until_ready(compute(leaves, batch))
+        gradient_s = max(gradient_s, time.perf_counter() - started)
+    ledger.health.adapt(leaves, ledger.workers, ledger.health.look, gradient_s)
     return gradient_s
+
+
+def _computing(compiled: Compiled, placement: Placement | None, worker: int) -> Callable[..., Any]:
+    if placement is None:
+        return compiled.gradient
+    return functools.partial(placement.gradient, compiled.gradient, worker)

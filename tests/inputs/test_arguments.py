@@ -183,6 +183,11 @@ BAD = {
         "scheme": SCHEME, "has_aux": SWITCH, "throw": SWITCH, "evaluate": CALLBACK, "on_progress": CALLBACK,
         "evaluate_every_s": SECONDS, "evaluate_every_steps": COUNT,
         "time_limit_s": SECONDS, "workers": COUNT, "steps": COUNT, "on_nonfinite": CHOICE,
+        "devices": {
+            "none": ([], ValueError, "devices must be one or more, as jax.devices() gives, got none; there are cpu:0"),
+            "text": ("cpu", TypeError, "devices must be a sequence, as jax.devices() gives, got str 'cpu': give one"),
+            "beyond": (["cpu:99"], ValueError, "devices[0] must be a jax device, a platform such as 'cpu' or 'gpu:0',"),
+        },
         "epochs": COUNT | {
             "function": (2, ValueError, "epochs must be None for batches that are a function of a ticket and do not"),
         },

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.core.compiled import Leaves
+from jasgd.core.devices import name_of, putting_like
 from jasgd.core.health import NonFiniteCommit
 from jasgd.core.messages import Gradient, Snapshot, View
 from jasgd.core.scheme import NativeScheme, Setup, unwatched
@@ -196,11 +197,7 @@ class NativeStore(NativeScheme):
 
     def _put(self, array: np.ndarray) -> jax.Array:
         """Where the parameters are, and committed to be there where they are."""
-        (device,) = self._setup.params[0].devices()
-        if self._setup.params[0].committed:
-            return jax.device_put(array, device)
-        with jax.default_device(device):
-            return jax.device_put(array)
+        return putting_like(self._setup.params[0])(array)
 
     def _offer(self, store: int, worker: int, gradient: Gradient) -> None:
         """Leaves a gradient with a worker, as its round would."""
@@ -243,9 +240,10 @@ def _require_plain(setup: Setup, name: str, adds: bool) -> None:
     if config.jax_debug_nans or config.jax_debug_infs:
         raise Unfit("native must be False with jax_debug_nans or jax_debug_infs, which look at gradients")
     leaves = setup.params + setup.state
-    devices = {device for leaf in leaves for device in leaf.devices()}
+    devices = {device for leaf in leaves for device in leaf.devices()} | {*setup.devices}
     if len(devices) > 1 or {device.platform for device in devices} != {"cpu"}:
-        raise Unfit(f"device must be one CPU for native=True, got {', '.join(sorted(map(str, devices)))}")
+        names = ", ".join(sorted(map(name_of, devices)))
+        raise Unfit(f"{'devices' if setup.devices else 'device'} must be one CPU for native=True, got {names}")
     for leaf in leaves:
         if leaf.dtype != jnp.bfloat16 and getattr(leaf.dtype, "char", "no") not in _PLAIN:
             raise Unfit(f"native must be False for arrays of dtype {leaf.dtype}")

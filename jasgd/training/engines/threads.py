@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import threading
 import time
 import traceback
 from typing import Any
 
-import jax
-
+from jasgd.core.devices import computing_on
 from jasgd.record.result import Outcome, StuckWorker
 from jasgd.thread_context import inherited
 from jasgd.training.engines.worker import work
@@ -24,7 +22,7 @@ class WorkerThreads:
 
     Args:
       run: the run that the workers share.
-      device: a jax device for what the workers compute; None for JAX's default.
+      device: the jax device of the parameters; None for JAX's default.
     """
 
     def __init__(self, run: Run, device: Any):
@@ -44,8 +42,7 @@ class WorkerThreads:
             self._ended[worker].set()
 
     def _work(self, worker: int) -> None:
-        device = contextlib.nullcontext() if self._device is None else jax.default_device(self._device)
-        with device:
+        with computing_on(self._device):
             work(worker, self._run)
 
     def start(self) -> None:

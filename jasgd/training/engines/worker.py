@@ -46,10 +46,14 @@ def step(worker: int, run: Run, began: float) -> float:
     viewed = time.perf_counter()
     if not run.scheme.checks_commits and not run.admits(view):
         return viewed
-    loss, aux, grads = run.compiled.gradient(view.params, batch)
+    if run.placement is None:
+        loss, aux, grads = run.compiled.gradient(view.params, batch)
+    else:
+        loss, aux, grads = run.placement.gradient(run.compiled.gradient, worker, view.params, batch)
     loss_value = float(np.asarray(loss))  # waits for the computation; float(loss) costs several times as much
     computed = time.perf_counter()
     run.longest_s[worker] = max(run.longest_s[worker], computed - viewed)
+    run.new_shapes.note(worker, batch, viewed, computed)
     if run.check_finite:
         if not math.isfinite(loss_value):
             run.diverge(view.version, ticket, worker, loss_value)
@@ -74,6 +78,7 @@ def native_step(scheme: NativeScheme, worker: int, run: Run, began: float) -> fl
     result = scheme.round(worker, ticket, batch, run.check_finite)
     committed = time.perf_counter()
     run.longest_s[worker] = max(run.longest_s[worker], result.computed_s - result.read_s)
+    run.new_shapes.note(worker, batch, drawn, result.read_s)  # a round is compiled before it reads
     if result.done is None:
         run.diverge(result.version_read, ticket, worker, result.loss_value)
         return committed
