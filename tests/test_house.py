@@ -21,7 +21,7 @@ FLOORS = {
     "jasgd": [
         ["inputs", "showing", "staleness_values", "law", "aligned_memory", "jax_settings", "thread_context"],
         ["staleness", "data", "rules"],
-        ["transforms", "fits", "record"],
+        ["transforms", "fits", "record", "model_state"],
         ["core"],
         ["schemes", "testing"],
         ["training", "cluster", "replaying", "problems"],

@@ -21,6 +21,8 @@ from jasgd.data import Batches, as_batches
 from jasgd.inputs.asked import asks_for, drawn_for, with_key
 from jasgd.inputs.checks import function, switch
 from jasgd.jax_settings import warn_if_unconfigured
+from jasgd.model_state.arguments import check_evaluate
+from jasgd.model_state.merging import described_merge
 from jasgd.record.environment import describe_dtypes, describe_environment
 from jasgd.record.result import Outcome, TrainingError, TrainResult
 from jasgd.record.trees import digest
@@ -46,9 +48,11 @@ def train(
     steps: int | None = None,
     time_limit_s: float | None = None,
     target_loss: float | None = None,
-    evaluate: Callable[[Any], float | Mapping[str, float]] | None = None,
+    evaluate: Callable[..., float | Mapping[str, float]] | None = None,
     evaluate_every_s: float = 1.0,
     has_aux: bool = False,
+    model_state: Any = None,
+    merge: Callable[..., Any] | None = None,
     on_nonfinite: Literal["stop", "pass"] = "stop",
     throw: bool = True,
     on_progress: Callable[[Progress], None] | None = None,
@@ -67,7 +71,7 @@ def train(
         ``(loss, aux)``, aux a pytree of scalars that ``result.aux`` keeps for every applied gradient, under names such
         as ``"accuracy"``, ``"norms/0"``, or ``"aux"`` for one bare scalar. Where it has an argument ``key``, it is
         given ``jax.random.fold_in(jax.random.key(seed), ticket)`` by that name, for dropout and the like: the same
-        under every scheme, in a replay and in a simulation.
+        under every scheme, in a replay and in a simulation. For one with an argument ``model_state`` see there.
       params: pytree of floating-point arrays; not changed.
       tx: any Optax transformation. It is given the extra arguments ``staleness`` (int32, in updates) and ``value``
         (the loss), and where it asks for them ``read_params`` and ``worker`` (int32; -1 for the mean of several
@@ -87,9 +91,22 @@ def train(
       target_loss: loss at which it ends as ``converged``: the one that ``evaluate`` gives, or without ``evaluate`` the
         mean over the last 100 applied gradients.
       evaluate: ``evaluate(params)`` on a snapshot, while the workers go on; gives a loss, or a mapping of names to
-        numbers with the key ``loss``. Called at the start, every ``evaluate_every_s`` seconds, and at the end.
+        numbers with the key ``loss``. Called at the start, every ``evaluate_every_s`` seconds, and at the end. Where it
+        has arguments ``model_state`` or ``opt_state``, it is given those of the snapshot: some transformations keep
+        the parameters that are to be evaluated in their state, such as averages of them.
       evaluate_every_s: seconds between evaluations, > 0.
       has_aux: whether ``loss_fn`` returns aux.
+      model_state: pytree of arrays that the loss makes anew, such as BatchNorm's statistics; not changed. The loss is
+        given the one that was read with the parameters, as ``model_state``, and returns ``(loss, new_state)``, or with
+        ``has_aux`` ``(loss, (new_state, aux))``. The state is published with the parameters, under their version: in
+        floating leaves the worker's new state replaces the published one, to integer leaves its change is added, and
+        others (truth values, keys) are replaced; synchronous workers' floating leaves are averaged and their changes
+        added. So a counter counts every gradient (under ``hogwild`` additions may be lost), but what others did to a
+        floating leaf since the read is forgotten: of a moving average with decay β the initial value fades as
+        :math:`\beta^{n/(\tau+1)}`. Only parameters are looked at for numbers that are not finite.
+      merge: pure function ``merge(published, new)`` that gives the next model state instead, a pytree like both; where
+        it has an argument ``read``, it is given the state that the worker read. :func:`jasgd.moving_averages` forgets
+        nothing. Where several gradients share a commit, it is called once, with what they are together.
       on_nonfinite: ``"stop"`` ends the run as ``diverged`` at the first loss that is not finite, with the last good
         parameters; ``"pass"`` goes on, for transformations such as ``optax.apply_if_finite``. Parameters that are not
         finite end it either way.
@@ -133,9 +150,9 @@ def train(
         seed=seed,
     )
     throw = switch("throw", throw)
-    function("evaluate", evaluate, "params", optional=True)
+    check_evaluate(evaluate, model_state)
     function("on_progress", on_progress, "a Progress", optional=True)
-    check_functions(loss_fn, params, tx, has_aux=has_aux)
+    check_functions(loss_fn, params, tx, has_aux=has_aux, model_state=model_state, merge=merge)
     device = as_device(device)
     drawn = as_batches(batches)
     workers, seed = int(workers), int(seed)  # NumPy's integers would not go into JSON
@@ -143,23 +160,32 @@ def train(
     by_worker = asks_for(drawn, "worker")
     draw = drawn_for(loss_fn, drawn, seed)
     first = first_batch(draw)
-    compiled, leaves, state = admit(with_key(loss_fn), params, tx, first, has_aux=has_aux, device=device)
+    options: dict[str, Any] = {"has_aux": has_aux, "model_state": model_state, "merge": merge, "device": device}
+    compiled, leaves, state = admit(with_key(loss_fn), params, tx, first, **options)
+    initial_params, initial_model_state = compiled.parted(leaves)
     ledger = Ledger(workers, limit=steps)
+    ledger.health.count = len(initial_params)
     setup = Setup(leaves, state, compiled, ledger, workers, batch=first)
     running = make(factory, setup)
     running.reuse_memory()  # only workers and this module see what it gives out
     warn_if_unconfigured(workers)
-    metadata = {
+    metadata: dict[str, Any] = {
         "scheme": schemes.describe(factory),
         "native": isinstance(running, NativeScheme),
         "why_not_native": setup.why_not_native,
         "seed": seed,
-        "initial_params": digest(leaves),
+        "initial_params": digest(initial_params),
         "initial_opt_state": digest(state),
         "environment": describe_environment(device),
         "has_aux": bool(has_aux),
-        "dtypes": describe_dtypes(params=leaves, opt_state=state, batch=first),
+        "dtypes": describe_dtypes(params=initial_params, opt_state=state, batch=first),
     }
+    if compiled.model_state is not None:
+        metadata |= {
+            "initial_model_state": digest(initial_model_state),
+            "merge": described_merge(merge),
+        }
+        metadata["dtypes"] |= describe_dtypes(model_state=initial_model_state)
     with contextlib.nullcontext() if device is None else jax.default_device(device):
         gradient_s = warm_up(compiled, running, ledger, leaves, first)
 

@@ -26,5 +26,6 @@ def warm_up(compiled: Compiled, scheme: Scheme, ledger: Ledger, leaves: Leaves, 
     started = time.perf_counter()
     jax.block_until_ready(compiled.gradient(leaves, batch))
     gradient_s = time.perf_counter() - started
-    ledger.health.adapt(leaves, ledger.workers, native_look(leaves) or are_finite, gradient_s)
+    params, _ = compiled.parted(leaves)
+    ledger.health.adapt(params, ledger.workers, native_look(params) or are_finite, gradient_s)
     return gradient_s
