@@ -52,7 +52,8 @@ class TrainResult(Shown):
     Attributes:
       params: the parameters at the end, in the structure that they came in; where those are not finite, and for
         ``diverged``, the last good ones: the newest that a finite loss was computed on, or else some from before the
-        commit that made them not finite. All finite.
+        commit that made them not finite. All finite. They are those that the transformation updates: where it keeps
+        others to evaluate, such as an average, ``summary`` says where.
       opt_state: the optimizer state at the end; of a run that diverged it may hold numbers that are not finite:
         to go on with ``params``, make a new one.
       execution: which version each applied gradient was computed on, and everything else per gradient.
@@ -148,7 +149,7 @@ class TrainResult(Shown):
 
     @property
     def remarks(self) -> list[str]:
-        """What the optimizer state adds, in sentences: what τ counts where gradients are accumulated, what was cut."""
+        """What the optimizer state adds, in sentences: what τ counts, what was cut, and where other parameters are."""
         return state_remarks(self.opt_state, self.execution.commits)
 
     def summary(self) -> str:

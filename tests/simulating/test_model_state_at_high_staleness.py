@@ -1,4 +1,4 @@
-"""Moving averages of momentum 0.9 at the staleness of 32 and of 256 workers: stable, and what they forget is as stated."""
+"""Moving averages of momentum 0.9 at the staleness of 32 and of 256 workers are stable, and forget what is stated."""
 
 import jax.numpy as jnp
 import numpy as np

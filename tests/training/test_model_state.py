@@ -18,6 +18,7 @@ CONSISTENT = {name: EVERY[name] for name in ("sequential", "synchronous", "locke
 }
 ALL = CONSISTENT | {"hogwild": EVERY["hogwild"]}
 
+
 def run(scheme, *, steps=40, workers=None, **options):
     params, model_state, loss_fn, batches = normalized()
     workers = (1 if scheme == "sequential" else 3) if workers is None else workers
