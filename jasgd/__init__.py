@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jasgd.experiments.comparison import Comparison, compare
     from jasgd.experiments.spectrum import Spectrum, sweep
     from jasgd.jax_settings import configure_cpu
+    from jasgd.model_state.merging import moving_averages
     from jasgd.record.checkpoints.options import Checkpoints
     from jasgd.record.execution import Execution, ExecutionError
     from jasgd.record.result import Outcome, TrainingError, TrainResult
@@ -62,6 +63,7 @@ _WHERE = {
     "delay_compensated": "jasgd.transforms",
     "fits": "jasgd.fits",
     "minibatches": "jasgd.data",
+    "moving_averages": "jasgd.model_state.merging",
     "problems": "jasgd.problems",
     "replay": "jasgd.replaying.replayer",
     "report": "jasgd.report",

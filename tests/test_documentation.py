@@ -187,3 +187,18 @@ def test_every_public_function_says_what_it_takes_gives_and_shows(name):
     assert missing == []
     assert "Returns:" in text
     assert "Example:" in text
+
+
+def test_the_code_of_the_page_on_models_runs(capsys):
+    names = {}
+    for code in blocks(ROOT / "docs" / "models.md", "python"):
+        exec(code, names)
+    assert (
+        names["result"].remarks[0].startswith("params are those that the optimizer updates; others are in opt_state[2]")
+    )
+    assert [int(names[name].model_state["count"]) for name in ("result", "averaged")] == [1000, 1000]
+    first, last = names["result"].evaluations[0], names["result"].evaluations[-1]
+    assert last["loss"] < 0.05 * first["loss"]
+    assert last["newest"] != last["loss"]
+    assert int(names["trained"].model_state["calls"]) == 50
+    assert "1000\n" in capsys.readouterr().out

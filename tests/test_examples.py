@@ -131,6 +131,21 @@ def shows_early_stopping(out):
     assert int(re.search(r"at most (\d+) updates", staleness)[1]) >= 0
 
 
+def shows_batchnorm_dropout_nnx(out):
+    without, reseeded = map(int, re.search(r"Masks in 8 gradients: (\d+) without a key, (\d+) with one", out).groups())
+    assert (without, reseeded) == (1, 8)
+    initial, trained = map(float, re.findall(r"Test accuracy with the \w+ statistics: ([\d.]+)", out))
+    assert initial < trained
+    assert trained > 0.6
+    assert "the same bits (300 gradients, final parameters and model state and optimizer state)" in out
+
+
+def shows_batchnorm_dropout_equinox(out):
+    assert "counted 300, 300 gradients" in out
+    assert float(re.search(r"accuracy ([\d.]+)", out)[1]) > 0.6
+    assert "the same bits (300 gradients, final parameters and model state and optimizer state)" in out
+
+
 SHOWS = {
     "quickstart": shows_quickstart,
     "own_loss_and_data": shows_own_loss_and_data,
@@ -139,6 +154,8 @@ SHOWS = {
     "own_scheme": shows_own_scheme,
     "simulated_cluster": shows_simulated_cluster,
     "early_stopping": shows_early_stopping,
+    "batchnorm_dropout_nnx": shows_batchnorm_dropout_nnx,
+    "batchnorm_dropout_equinox": shows_batchnorm_dropout_equinox,
 }
 
 

@@ -18,14 +18,24 @@ from jasgd.core.compiled import Compiled, Leaves
 from jasgd.data import BatchesExhausted
 from jasgd.inputs.array_leaves import refuse_batch
 from jasgd.inputs.asked import asks_for
+from jasgd.model_state.leaves import ModelState
+from jasgd.model_state.returned import admit_model_state, without_new_state
 from jasgd.rules.protocol import evaluate
 from jasgd.showing import brief
 
 
 def admit(
-    loss_fn: Any, params: Any, tx: Any, batch: Any, *, has_aux: bool = False, device: Any = None
+    loss_fn: Any,
+    params: Any,
+    tx: Any,
+    batch: Any,
+    *,
+    has_aux: bool = False,
+    model_state: Any = None,
+    merge: Any = None,
+    device: Any = None,
 ) -> tuple[Compiled, Leaves, Leaves]:
-    """Checks a run's functions on shapes alone, and flattens parameters and optimizer state.
+    """Checks a run's functions on shapes alone, and flattens parameters, model state and optimizer state.
 
     Args:
       loss_fn: ``loss_fn(params, batch) -> loss``, or ``(loss, aux)`` with ``has_aux``.
@@ -33,23 +43,29 @@ def admit(
       tx: an Optax transformation.
       batch: any batch of the run.
       has_aux: whether ``loss_fn`` returns aux.
-      device: where parameters and optimizer state are put, None for JAX's default.
+      model_state: pytree of arrays that the loss makes anew, None for none.
+      merge: as of :func:`jasgd.train`.
+      device: where all leaves are put, None for JAX's default.
 
     Returns:
-      The functions to trace, the leaves of the parameters, the leaves of the optimizer state.
+      The functions to trace, the leaves of the parameters with those of the model state behind them, the leaves of the
+      optimizer state.
 
     Raises:
       TypeError: for a leaf that is no floating-point array, a batch that has a masked array, SciPy's sparse one or a
-        text, a loss that is no floating-point scalar, an aux that is no scalar, a transformation that is none, or that
-        loses or refuses ``staleness`` and ``value``; for one that raises a TypeError when it is traced, which is the
-        cause. Other errors are noted with where they came about.
+        text, a loss that is no floating-point scalar, an aux that is no scalar, a new model state that is not like the
+        given one, a transformation that is none, or that loses or refuses ``staleness`` and ``value``; for one that
+        raises a TypeError when it is traced, which is the cause. Other errors are noted with where they came about.
       ValueError: for parameters without leaves, or that are not finite, or two aux of one name.
     """
-    check_functions(loss_fn, params, tx, has_aux=has_aux)
+    check_functions(loss_fn, params, tx, has_aux=has_aux, model_state=model_state, merge=merge)
     leaves, params_structure = _flatten(params, device)
+    about, model_leaves = None, ()
+    if model_state is not None:
+        about, model_leaves = admit_model_state(model_state, merge, device)
     # The private copy keeps the caller's arrays from being donated or shared.
     params = jax.tree.unflatten(params_structure, leaves)
-    _check_loss(loss_fn, params, batch, has_aux)
+    _check_loss(loss_fn, params, batch, has_aux, about, model_leaves)
     tx = with_extras(tx)
     try:
         state = tx.init(params)
@@ -63,10 +79,11 @@ def admit(
         state_leaves = tuple(jax.device_put(leaf, device) for leaf in state_leaves)
     asked, needs_params = _try_update(tx, params, jax.tree.unflatten(state_structure, state_leaves))
     wants_read_params, wants_worker = "read_params" in asked, "worker" in asked
+    needs_params |= merge is not None  # which takes the published model state, read together with them
     compiled = Compiled(
-        loss_fn, tx, params_structure, state_structure, has_aux, wants_read_params, needs_params, wants_worker
+        loss_fn, tx, params_structure, state_structure, has_aux, wants_read_params, needs_params, wants_worker, about
     )
-    return compiled, leaves, state_leaves
+    return compiled, leaves + model_leaves, state_leaves
 
 
 def first_batch(batches: Callable[..., Any]) -> Any:
@@ -88,15 +105,27 @@ def _flatten(params: Any, device: Any) -> tuple[Leaves, Any]:
     return tuple(arrays if device is None else [jax.device_put(a, device) for a in arrays]), structure
 
 
-def _check_loss(loss_fn: Any, params: Any, batch: Any, has_aux: bool) -> None:
+def _check_loss(
+    loss_fn: Any, params: Any, batch: Any, has_aux: bool, about: ModelState | None, model_leaves: Leaves
+) -> None:
     refuse_batch(batch, "batches(0)")
     try:
-        out = jax.eval_shape(loss_fn, params, batch)
+        if about is None:
+            out = jax.eval_shape(loss_fn, params, batch)
+        else:
+            out = jax.eval_shape(
+                lambda params, batch, leaves: loss_fn(params, batch, model_state=about.tree(leaves)),
+                params,
+                batch,
+                model_leaves,
+            )
     except Exception as error:
         # What the user's own code says seldom shows which argument was which.
         shapes = f"params {_short(params)} and the batch {_short(batch)}"
         error.add_note(f"loss_fn(params, batch) failed while it was traced, before the run, with {shapes}")
         raise
+    if about is not None:
+        out = without_new_state(about, model_leaves, out, has_aux=has_aux)
     if has_aux:
         if not (isinstance(out, tuple) and len(out) == 2):
             hint = ": leave has_aux out, or return both" if _is_loss(out) else ""

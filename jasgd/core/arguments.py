@@ -13,10 +13,15 @@ from jasgd.core.finiteness import require_finite
 from jasgd.inputs.array_leaves import refuse_lossy
 from jasgd.inputs.asked import asks_for
 from jasgd.inputs.checks import described, function, switch
+from jasgd.model_state.arguments import check_model_state, module_hint, refuse_whole_module
 from jasgd.rules.shown import LibraryRule
 
+ASKED = ("key", "model_state")  # what a loss may ask for by name
 
-def check_functions(loss_fn: Any, params: Any, tx: Any, *, has_aux: Any = False) -> None:
+
+def check_functions(
+    loss_fn: Any, params: Any, tx: Any, *, has_aux: Any = False, model_state: Any = None, merge: Any = None
+) -> None:
     """Refuses what can be seen to be wrong before a batch is drawn, anything is traced, or any array is copied.
 
     Args:
@@ -24,6 +29,8 @@ def check_functions(loss_fn: Any, params: Any, tx: Any, *, has_aux: Any = False)
       params: a pytree of floating-point arrays.
       tx: an Optax transformation.
       has_aux: True or False.
+      model_state: a pytree of arrays, or None.
+      merge: a function, or None.
 
     Returns:
       None.
@@ -34,6 +41,7 @@ def check_functions(loss_fn: Any, params: Any, tx: Any, *, has_aux: Any = False)
     switch("has_aux", has_aux)
     check_loss_fn(loss_fn)
     check_params(params)
+    check_model_state(loss_fn, model_state, merge)
     check_tx(tx)
 
 
@@ -45,7 +53,7 @@ def check_loss_fn(loss_fn: Any) -> None:
     except (TypeError, ValueError):  # some built-ins have no signature
         return
     try:
-        signature.bind(None, None, **({"key": None} if asks_for(loss_fn, "key") else {}))
+        signature.bind(None, None, **{name: None for name in ASKED if asks_for(loss_fn, name)})
     except TypeError:
         name = getattr(loss_fn, "__name__", type(loss_fn).__name__)
         hint = _arguments_hint(signature)
@@ -67,6 +75,7 @@ def check_params(params: Any) -> None:
     with_paths = jax.tree_util.tree_leaves_with_path(params)
     if not with_paths:
         raise ValueError("params must have at least one array, got an empty pytree")
+    refuse_whole_module(params)
     for path, leaf in with_paths:
         where = "params" + jax.tree_util.keystr(path)
         if isinstance(leaf, jax.core.Tracer):
@@ -86,6 +95,8 @@ def check_params(params: Any) -> None:
 def _leaf_hint(params: Any, leaf: Any) -> str:
     if isinstance(leaf, (int, float)) and not isinstance(leaf, bool):
         return f": wrap it, as in jnp.array({float(leaf)})"
+    if hint := module_hint(params):
+        return hint
     if leaf is params and callable(leaf):
         return ": pass its parameters, a pytree of arrays"
     if hasattr(leaf, "shape"):

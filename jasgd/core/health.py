@@ -80,27 +80,32 @@ class Health:
 
     Attributes:
       first: that commit, None while all are finite.
-      look: whether all numbers of leaves are finite.
+      count: how many of the leaves, from the first on, are parameters, None for all: a model state behind them may hold
+        what it likes, such as the infinity that a smallest value begins with.
     """
 
     def __init__(self) -> None:
         self.first: NonFiniteCommit | None = None
-        self.look: Look = are_finite
+        self.count: int | None = None
+        self._look: Look = are_finite
         self._every, self._keeps = 1, False
         self._kept: collections.deque[Made] = collections.deque(maxlen=EVERY)
         self._known_good = -1  # version of a commit up to which what was made was finite
         self._mutex = threading.Lock()
 
-    def adapt(self, leaves: Leaves, workers: int, look: Look, gradient_s: float) -> None:
+    def look_with(self, look: Look) -> None:
+        """Sets what looks at the parameters' leaves; a scheme may call :meth:`look` to have it compiled."""
+        self._look = look
+
+    def adapt(self, leaves: Leaves, workers: int, gradient_s: float) -> None:
         """Chooses how many commits are looked at.
 
         Args:
           leaves: of parameters.
           workers: number of workers, ≥ 1.
-          look: whether all numbers of leaves like these are finite.
           gradient_s: how long a gradient takes, in seconds.
         """
-        self.look = look
+        look = self._look
         look(leaves)  # compiles it
         started = time.perf_counter()
         look(leaves)
@@ -108,6 +113,14 @@ class Health:
         self._keeps = sum(leaf.nbytes for leaf in leaves) < SMALL
         self._every = EVERY if self._keeps or costs else 1
         self._kept = collections.deque(maxlen=EVERY + workers)  # as commits may be noted in another order
+
+    def look(self, leaves: Leaves) -> bool:
+        """Whether all numbers of the parameters among leaves are finite."""
+        return self._look(leaves[: self.count])
+
+    def first_bad(self, leaves: Leaves) -> int | None:
+        """The number of the first leaf of the parameters that is not finite, or None."""
+        return first_nonfinite_leaf(leaves[: self.count])
 
     def check(self, made: Made, *, in_place: bool = False, newest: Callable[[], int] | None = None) -> None:
         """Takes what a commit has made, and looks at it or keeps it.
@@ -154,7 +167,7 @@ class Health:
         self, leaves: Leaves, version: int, worker: int = -1, ticket: int = -1, before: View | Snapshot | None = None
     ) -> None:
         """Notes the commit that made these leaves, where they are not finite; see :class:`NonFiniteCommit`."""
-        leaf = first_nonfinite_leaf(leaves)
+        leaf = self.first_bad(leaves)
         if leaf is not None:
             self.note(NonFiniteCommit(version, leaf, False, worker, ticket, before))
 
@@ -183,7 +196,7 @@ class Health:
             made = kept.get(version)
             if made is None:
                 all_known = False
-            elif (leaf := first_nonfinite_leaf(made.leaves)) is not None:
+            elif (leaf := self.first_bad(made.leaves)) is not None:
                 self.first = NonFiniteCommit(version, leaf, all_known, made.worker, made.ticket, made.before)
                 return self.first
         self.first = dataclasses.replace(first, exact=all_known)

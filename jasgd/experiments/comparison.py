@@ -55,8 +55,9 @@ def compare(
     until then are returned.
 
     Args:
-      problem: a function from a seed to an object with name, loss_fn, params, batches and evaluate, see
-        :func:`jasgd.train`; for instance ``lambda seed: problems.load("digits", "mlp", seed=seed)``.
+      problem: a function from a seed to an object with name, loss_fn, params, batches and evaluate, and with
+        model_state and merge where the loss needs them, see :func:`jasgd.train`; for instance
+        ``lambda seed: problems.load("digits", "mlp", seed=seed)``.
       arms: the rules, see :meth:`Arm.parse`; each once.
       seeds: integers ≥ 0; each once.
       workers: number of workers, ≥ 1.
@@ -150,6 +151,8 @@ def compare(
                         evaluate=task.evaluate,
                         evaluate_every_s=evaluate_every_s,
                         evaluate_every_steps=evaluate_every_steps,
+                        model_state=getattr(task, "model_state", None),
+                        merge=getattr(task, "merge", None),
                         throw=False,
                         on_progress=None if on_progress is None else functools.partial(on_progress, arm, seed),
                         seed=seed,

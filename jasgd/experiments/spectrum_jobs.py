@@ -33,7 +33,7 @@ class Jobs:
     """The simulated runs of arms; what several of them share is made once.
 
     Args:
-      problems: for each seed what has loss_fn, params, batches and evaluate.
+      problems: for each seed what has loss_fn, params, batches and evaluate, and model_state and merge where needed.
       executions: by label of the cluster, number of workers and seed.
       make: from a rule and a learning rate to a transformation.
       learning_rates: each is run.
@@ -52,7 +52,8 @@ class Jobs:
         self._learning_rates, self._evaluate = learning_rates, evaluate
         batches = {seed: problem.batches for seed, problem in problems.items()}
         params = {seed: problem.params for seed, problem in problems.items()}
-        self._preparation = Preparation(batches, params, executions, longest=CHUNK)
+        states = {seed: getattr(problem, "model_state", None) for seed, problem in problems.items()}
+        self._preparation = Preparation(batches, params, executions, longest=CHUNK, model_states=states)
 
     def of(
         self, arms: Sequence[Arm], runs: Mapping[Point, Mapping[str, Any]]
@@ -89,8 +90,8 @@ class Jobs:
                 computed_constant(step["factor"]) if arm.rule == BASELINE else rule, step["learning_rate"]
             )
 
-        loss_fn = next(iter(self._problems.values())).loss_fn
-        return self._preparation.program(loss_fn, tx, {"factor": 1.0, "learning_rate": learning_rate})
+        problem, step = next(iter(self._problems.values())), {"factor": 1.0, "learning_rate": learning_rate}
+        return self._preparation.program(problem.loss_fn, tx, step, merge=getattr(problem, "merge", None))
 
 
 def _needs(rule: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""What the functions of a run may ask for by name: a loss for its ``key``, mini-batches for the ``worker``.
+"""What the functions of a run may ask for by name: a loss for its ``key``, mini-batches for the ``worker``, and more.
 
 They ask by having an argument of that name. A key travels with the mini-batch, so that every scheme, the replay and the
 simulator hand it on without knowing of it.
@@ -68,6 +68,24 @@ def check_draw(batches: Callable[..., Any]) -> None:
         ) from None
 
 
+def called_with_asked(function: Callable[..., Any], *arguments: Any, **offered: Callable[[], Any]) -> Any:
+    """Calls a function with what it asks for by name.
+
+    Args:
+      function: the function.
+      *arguments: what it is given in any case.
+      **offered: by name, what makes what it is given where it has an argument of that name.
+
+    Returns:
+      What the function returns.
+
+    Example:
+      >>> called_with_asked(lambda x, b: x + b, 1, a=lambda: 10, b=lambda: 20)
+      21
+    """
+    return function(*arguments, **{name: make() for name, make in offered.items() if asks_for(function, name)})
+
+
 def seed_words(seed: int) -> np.ndarray:
     """The data of the key of a seed; those of ``jax.random.key(seed)`` for 0 ≤ seed < 2³².
 
@@ -87,11 +105,14 @@ def with_key(loss_fn: Callable[..., Any]) -> Callable[..., Any]:
     if not asks_for(loss_fn, "key"):
         return loss_fn
 
-    def keyed(params: Any, both: Keyed) -> Any:
+    def keyed(params: Any, both: Keyed, **more: Any) -> Any:
         key = jax.random.fold_in(jax.random.wrap_key_data(both.seed), both.ticket)
-        return loss_fn(params, both.batch, key=key)
+        return loss_fn(params, both.batch, key=key, **more)
 
     keyed.__name__ = getattr(loss_fn, "__name__", type(loss_fn).__name__)
+    signature = inspect.signature(loss_fn)
+    rest = [parameter for name, parameter in signature.parameters.items() if name != "key"]
+    vars(keyed)["__signature__"] = signature.replace(parameters=rest)  # so that it asks for what else the loss asks for
     return keyed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jax
@@ -9,13 +10,20 @@ import numpy as np
 
 from jasgd.staleness import StalenessHistogram
 
+SCHEDULE_FREE = (
+    "params are those that gradients are computed on; to evaluate, take "
+    "optax.contrib.schedule_free_eval_params(opt_state, params)"
+)
+
 
 def state_remarks(opt_state: Any, commits: int) -> list[str]:
     """Sentences on the optimizer state at the end of a run; none where there is nothing to know.
 
     They say how many commits made one change of the parameters, where gradients were accumulated by
-    ``optax.MultiSteps`` or ``optax.apply_every``: the staleness counts commits all the same. And how much of the
-    staleness lay beyond the bound of a law that has one.
+    ``optax.MultiSteps`` or ``optax.apply_every``: the staleness counts commits all the same. How much of the
+    staleness lay beyond the bound of a law that has one. And where the state has parameters of its own, such as an
+    average, that those are others than the result's: it is known of ``optax.contrib.schedule_free``, and of any state
+    with a field whose name ends in ``params``.
 
     Args:
       opt_state: as training leaves it, or a dict by path, as it is loaded without a structure; laws are then not seen.
@@ -45,6 +53,13 @@ def state_remarks(opt_state: Any, commits: int) -> list[str]:
             said.append(f"the parameters changed {often} (optax.MultiSteps): the staleness counts commits")
         if name == "count" and any(other.startswith(f"{where}.grad_acc") for other in leaves):
             said.append("gradients were accumulated (optax.apply_every): the staleness counts commits, not changes")
+        if name.startswith("z") and {f"{where}.weight_sum", f"{where}.b1"} <= set(leaves):
+            said.append(SCHEDULE_FREE)
+        if field := re.search(r"\.(\w*params)(?=[.\[]|$)", path):
+            said.append(
+                f"params are those that the optimizer updates; others are in opt_state{path[: field.end()]}: "
+                f"evaluate(params, opt_state) can take them"
+            )
     for law in jax.tree.leaves(opt_state, is_leaf=_is_law):
         if _is_law(law) and law.bins is not None and law.weights.ndim == 1:
             beyond = law.statistics()["overflow"]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 KIND = "run"
 BY_CTRL_C = "stopped by Ctrl-C"
 RESULT, EXECUTION, INITIAL = "result.json", "execution.npz", "initial_params.npz"
+STATE, INITIAL_STATE = "model_state.npz", "initial_model_state.npz"  # there is none of a run without model state
 
 
 class Outcome(enum.StrEnum):
@@ -57,7 +58,8 @@ class TrainResult(Shown):
     Attributes:
       params: the parameters at the end, in the structure that they came in; where those are not finite, and for
         ``diverged``, the last good ones: the newest that a finite loss was computed on, or else some from before the
-        commit that made them not finite. All finite.
+        commit that made them not finite. All finite. They are those that the transformation updates: where it keeps
+        others to evaluate, such as an average, ``summary`` says where.
       opt_state: the optimizer state at the end; of a run that diverged it may hold numbers that are not finite:
         to go on with ``params``, make a new one.
       execution: which version each applied gradient was computed on, and everything else per gradient.
@@ -70,6 +72,8 @@ class TrainResult(Shown):
       error: the exception of a failed run, or one that a worker raised when the run had ended; or None.
       traceback: that exception as text, empty without one.
       stuck: workers that did not end.
+      model_state: what the loss made beside the parameters, as it was published with them; None where there is none.
+      initial_model_state: what it was at the beginning.
       initial_params: the parameters that the run began with, which :func:`jasgd.replay` begins with as well; None where
         they were not kept.
       timings: how long each gradient took in seconds, float64: ``batch_s`` from the end of the worker's gradient before
@@ -95,6 +99,8 @@ class TrainResult(Shown):
     initial_params: Any = None
     timings: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     interrupted: bool = False
+    model_state: Any = None
+    initial_model_state: Any = None
 
     def _facts(self) -> dict[str, Any]:
         losses, staleness = self.execution.loss, self.execution.staleness
@@ -111,6 +117,7 @@ class TrainResult(Shown):
             "evaluation": {k: v for k, v in last.items() if k not in ("time_s", "version")} or None,
             "duration_s": self.duration_s,
             "params": self.params,
+            "model_state": self.model_state,
         }
 
     @property
@@ -148,7 +155,7 @@ class TrainResult(Shown):
 
     @property
     def remarks(self) -> list[str]:
-        """What the optimizer state adds, in sentences: what τ counts where gradients are accumulated, what was cut."""
+        """What the optimizer state adds, in sentences: what τ counts, what was cut, and where other parameters are."""
         return state_remarks(self.opt_state, self.execution.commits)
 
     def summary(self) -> str:
@@ -233,9 +240,10 @@ class TrainResult(Shown):
         """Writes the result into a folder: arrays as .npz, everything else as JSON; nothing is pickled.
 
         The folder holds the old result or the new one whole, at whatever point the process is killed. ``params.npz``,
-        ``opt_state.npz`` and ``initial_params.npz`` have their leaves under their paths: ``np.load(file)[path]`` is a
-        leaf in its dtype; one that NumPy does not have, such as bfloat16, is bytes of that size until ``.view(dtype)``.
-        ``manifest.json`` has the dtypes, shapes and digests of all.
+        ``opt_state.npz``, ``initial_params.npz``, and ``model_state.npz`` and ``initial_model_state.npz`` of a run with
+        a model state, have their leaves under their paths: ``np.load(file)[path]`` is a leaf in its dtype; one that
+        NumPy does not have, such as bfloat16, is bytes of that size until ``.view(dtype)``. ``manifest.json`` has the
+        dtypes, shapes and digests of all.
 
         Args:
           folder: made if it does not exist.
@@ -262,8 +270,10 @@ class TrainResult(Shown):
         self.execution.save(draft.path / EXECUTION)
         for name, tree in (("params", self.params), ("opt_state", self.opt_state)):
             save_tree(draft, f"{name}.npz", tree)
-        if self.initial_params is not None:
-            save_tree(draft, INITIAL, self.initial_params)
+        kept = ((INITIAL, self.initial_params), (STATE, self.model_state), (INITIAL_STATE, self.initial_model_state))
+        for name, tree in kept:
+            if tree is not None:
+                save_tree(draft, name, tree)
         draft.arrays("aux.npz", self.aux)
         draft.arrays("timings.npz", self.timings)
         record = {
@@ -282,7 +292,9 @@ class TrainResult(Shown):
         draft.json(RESULT, to_json(record))
 
     @classmethod
-    def load(cls, folder: str | Path, *, params_like: Any = None, opt_state_like: Any = None) -> TrainResult:
+    def load(
+        cls, folder: str | Path, *, params_like: Any = None, opt_state_like: Any = None, model_state_like: Any = None
+    ) -> TrainResult:
         """Reads what :meth:`save` wrote, in this version or an earlier one.
 
         Leaves go by their paths into the given structures, whose shapes and dtypes they must have: nothing is cast.
@@ -292,6 +304,7 @@ class TrainResult(Shown):
           params_like: a pytree in whose structure the parameters are put, the initial ones too; its leaves may be
             ``jax.ShapeDtypeStruct``. Without it they are a dict of NumPy arrays by path.
           opt_state_like: the same for the optimizer state, for instance ``tx.init(params)``.
+          model_state_like: the same for the model state, the initial one too.
 
         Returns:
           The result; ``error`` is None, what it said is in ``traceback``.
@@ -301,12 +314,12 @@ class TrainResult(Shown):
           SavedRunError: where a file is missing, or damaged; it names the file.
           ExecutionError: where the execution was altered.
           ValueError: where a given structure has other leaves, or of other shapes or dtypes, or nodes of other types;
-            it names the leaf or the node.
+            it names the leaf or the node; or where it is one of a model state, and the run has none.
         """
-        return read_whole(folder, lambda saved: _read(saved, params_like, opt_state_like))
+        return read_whole(folder, lambda saved: _read(saved, params_like, opt_state_like, model_state_like))
 
 
-def _read(saved: SavedFolder, params_like: Any, opt_state_like: Any) -> TrainResult:
+def _read(saved: SavedFolder, params_like: Any, opt_state_like: Any, model_state_like: Any) -> TrainResult:
     path = saved.folder / RESULT
     if saved.kind not in (None, KIND):
         raise SavedRunError(f"{saved.folder} is no run, a {saved.kind} was saved there")
@@ -318,6 +331,8 @@ def _read(saved: SavedFolder, params_like: Any, opt_state_like: Any) -> TrainRes
         saved.verify(EXECUTION, file)
     if saved.manifest is None:
         _check_digests(saved, execution.metadata)
+    if model_state_like is not None and STATE not in saved:
+        raise ValueError(f"model_state_like must be left out for {saved.folder}, which has no model state")
     trees = {"params": params_like, "opt_state": opt_state_like}
     try:
         fields = {
@@ -338,6 +353,8 @@ def _read(saved: SavedFolder, params_like: Any, opt_state_like: Any) -> TrainRes
         # Version 1 had a prefix, for names that NumPy takes for its own arguments.
         aux={k.removeprefix("aux.") if saved.manifest is None else k: v for k, v in saved.arrays("aux.npz").items()},
         initial_params=load_tree(saved, INITIAL, params_like) if INITIAL in saved else None,
+        model_state=load_tree(saved, STATE, model_state_like) if STATE in saved else None,
+        initial_model_state=load_tree(saved, INITIAL_STATE, model_state_like) if INITIAL_STATE in saved else None,
         timings=saved.arrays("timings.npz") if "timings.npz" in saved else {},
         **fields,
     )

@@ -59,6 +59,7 @@ def first_nonfinite(
     tx: Any,
     batches: Batches | Iterable[Any],
     *,
+    merge: Any = None,
     upto: int | None = None,
     strict: bool = True,
     device: Any = None,
@@ -70,6 +71,7 @@ def first_nonfinite(
       loss_fn: that of the run.
       tx: the Optax transformation.
       batches: a function of a ticket, or an iterator.
+      merge: that of the run, None where it had none.
       upto: commits to look at, None for all.
       strict: as of :func:`jasgd.replay`.
       device: a jax device; None for JAX's default.
@@ -90,7 +92,7 @@ def first_nonfinite(
       >>> first_nonfinite(result, loss_fn, tx, jnp.float32)
       NonFinite(version=1, row=1, where=('params',), gradient=False)
     """
-    rerun = Rerun(result, loss_fn, tx, batches, upto=upto, strict=strict, device=device)
+    rerun = Rerun(result, loss_fn, tx, batches, upto=upto, strict=strict, device=device, merge=merge)
 
     @jax.jit
     def all_finite(tree: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -35,9 +35,10 @@ class Replay(Shown):
       max_difference: largest absolute difference of a final parameter from the recorded one; NaN where the replay
         ended before it.
       relative_difference: Euclidean norm of the difference of the final parameters over that of the recorded ones.
-      compared: what was compared with the record at the end: params, opt_state, both, or neither.
+      compared: what was compared with the record at the end: some of params, model_state and opt_state.
       irreproducible: for Hogwild, counts of what the record does not hold, by name.
       environment: what differs from where the run was made; empty but for ``strict=False``.
+      model_state: the model state after ``version`` commits; None where the run has none.
     """
 
     params: Any
@@ -52,6 +53,7 @@ class Replay(Shown):
     compared: tuple[str, ...]
     irreproducible: dict[str, int]
     environment: tuple[Mismatch, ...] = ()
+    model_state: Any = None
 
     def _facts(self) -> dict[str, Any]:
         return {
@@ -70,7 +72,8 @@ class Replay(Shown):
         Returns:
           Whether the bits are the same, and else where they part and how far.
         """
-        end = " and ".join({"params": "parameters", "opt_state": "optimizer state"}[name] for name in self.compared)
+        words = {"params": "parameters", "model_state": "model state", "opt_state": "optimizer state"}
+        end = " and ".join(words[name] for name in self.compared)
         what = f"{self.rows} gradients" + (f", final {end}" if end else "")
         lines = [f"version {self.version}: {'the same bits' if self.exact else 'differs'} ({what})"]
         if not self.exact:
@@ -93,6 +96,7 @@ def replay(
     tx: Any,
     batches: Batches | Iterable[Any],
     *,
+    merge: Callable[..., Any] | None = None,
     upto: int | None = None,
     strict: bool = True,
     device: Any = None,
@@ -108,23 +112,25 @@ def replay(
     :func:`jasgd.configure_cpu` first where the run did.
 
     Args:
-      result: of :func:`jasgd.train`, or loaded with ``TrainResult.load(folder, params_like=params)``.
+      result: of :func:`jasgd.train`, or loaded with ``TrainResult.load(folder, params_like=params)``, and of a run with
+        a model state with ``model_state_like`` as well.
       loss_fn: that of the run, as are ``tx``, ``batches`` and ``device``.
       tx: the Optax transformation.
       batches: a function of a ticket, or an iterable that gives the run's batches in their order, epoch after epoch;
         a loader that shuffles anew does not.
+      merge: that of the run, None where it had none; the initial model state is the result's.
       upto: commits after which to stop, 0 … all; None for all.
       strict: whether what decides bits (versions, flags, dtypes, processor) and is not as it was is refused; else it is
         a warning.
       device: a jax device; None for JAX's default.
 
     Returns:
-      Parameters and optimizer state after ``upto`` commits, and whether all has the recorded bits.
+      Parameters, model state and optimizer state after ``upto`` commits, and whether all has the recorded bits.
 
     Raises:
       ExecutionError: where the rows contradict each other, or were altered; it names the first one.
       ReplayError: a ValueError; where the run kept no initial parameters, began with others, or with another optimizer
-        state than ``tx`` has, and, with ``strict``, for another environment.
+        state than ``tx`` has, or had another ``merge``, and, with ``strict``, for another environment.
       TypeError, ValueError: for arguments that cannot work.
 
     Example:
@@ -139,15 +145,15 @@ def replay(
       >>> jasgd.replay(result, loss_fn, tx, jnp.float32, upto=20).version
       20
     """
-    rerun = Rerun(result, loss_fn, tx, batches, upto=upto, strict=strict, device=device)
+    rerun = Rerun(result, loss_fn, tx, batches, upto=upto, strict=strict, device=device, merge=merge)
     metadata, commits = result.execution.metadata, result.execution.commits
     params_version = metadata.get("params_version", commits)  # a diverged run gives parameters from before its end
     final = _Final(result)
     if params_version == 0:
-        final.compare_params(rerun.now()[0])
+        final.compare_leaves(rerun)
     for commit in rerun.commits():
         if commit.version + 1 == params_version:
-            final.compare_params(rerun.now()[0])
+            final.compare_leaves(rerun)
     params, opt_state = rerun.now()
     if rerun.upto == commits:
         final.compare_opt_state(opt_state)
@@ -169,9 +175,10 @@ def replay(
         compared=tuple(final.compared),
         irreproducible=irreproducible,
         environment=rerun.environment,
+        model_state=rerun.model_state_now(),
     )
     del rerun, final  # the versions that they hold
-    give_back(jax.tree.leaves((params, opt_state)))
+    give_back(jax.tree.leaves((params, opt_state, again.model_state)))
     return again
 
 
@@ -184,7 +191,12 @@ class _Final:
         self.compared: list[str] = []
         self.max_difference = self.relative_difference = math.nan
 
-    def compare_params(self, params: Any) -> None:
+    def compare_leaves(self, rerun: Rerun) -> None:
+        self._compare_params(rerun.now()[0])
+        if (model_state := rerun.model_state_now()) is not None:
+            self._compare("model_state", model_state, self._result.model_state)
+
+    def _compare_params(self, params: Any) -> None:
         leaves, recorded = self._compare("params", params, self._result.params)
         if recorded is None:
             return

@@ -17,6 +17,7 @@ from jasgd.core.devices import Placement, as_device, computing_on, name_of
 from jasgd.data import as_batches
 from jasgd.inputs.asked import asks_for, drawn_for, with_key
 from jasgd.inputs.checks import instance, is_integer, switch
+from jasgd.model_state.merging import described_merge
 from jasgd.record.checkpoints.state import parts_of
 from jasgd.record.environment import Mismatch, describe_dtypes, describe_environment, mismatches
 from jasgd.record.result import TrainResult
@@ -48,7 +49,16 @@ class Rerun:
     """
 
     def __init__(
-        self, result: TrainResult, loss_fn: Any, tx: Any, batches: Any, *, upto: int | None, strict: bool, device: Any
+        self,
+        result: TrainResult,
+        loss_fn: Any,
+        tx: Any,
+        batches: Any,
+        *,
+        upto: int | None,
+        strict: bool,
+        device: Any,
+        merge: Any = None,
     ):
         hint = "ask it for one of its runs, as in simulation[0]" if hasattr(result, "results") else ""
         instance("result", result, TrainResult, hint)
@@ -71,15 +81,27 @@ class Rerun:
             raise ReplayError("result must be loaded with params_like to be replayed: its parameters have no structure")
         if digest(result.initial_params) != metadata["initial_params"]:
             raise ReplayError("initial_params of the result must be those that the run began with, and were altered")
+        model_state = _model_state(result, merge)
         draw = drawn_for(loss_fn, drawn, int(metadata["seed"]))
         with computing_on(device):
             first = first_batch(draw)
         by_worker = asks_for(drawn, "worker")
         self._batch_of = lambda ticket, worker: first if ticket == 0 and not by_worker else draw(ticket, worker)
-        self.compiled, params, state = admit(
-            with_key(loss_fn), result.initial_params, tx, first, has_aux=metadata["has_aux"], device=device
+        self.compiled, leaves, state = admit(
+            with_key(loss_fn),
+            result.initial_params,
+            tx,
+            first,
+            has_aux=metadata["has_aux"],
+            model_state=model_state,
+            merge=merge,
+            device=device,
         )
-        self.environment = elsewhere + _differences(metadata, device, params=params, opt_state=state, batch=first)
+        params, model_leaves = self.compiled.parted(leaves)
+        trees: dict[str, Any] = {"params": params, "opt_state": state, "batch": first}
+        if model_state is not None:
+            trees["model_state"] = model_leaves
+        self.environment = elsewhere + _differences(metadata, device, **trees)
         if self.environment:
             warning = "this is not what the run was made with: " + "; ".join(map(str, self.environment))
             if strict:
@@ -88,7 +110,7 @@ class Rerun:
         parts = parts_of(metadata)
         self.is_hogwild = any(_is_hogwild(part) for part in parts)
         self._later = {int(part["from_version"]): part for part in parts[1:]}
-        self._store = self._made(parts[0], params, state)
+        self._store = self._made(parts[0], leaves, state)
 
     def commits(self) -> Iterator[Commit]:
         """Runs one commit after another; between two, :meth:`now` gives the state that the first of them made."""
@@ -120,21 +142,23 @@ class Rerun:
                 factor = self._store.commit(computed, version - int(ex.version_read[start]))
                 for row, one in zip(rows, computed, strict=True):
                     self._compare(row, one, factor)
-                grads, reads = tuple(one.grads for one in computed), tuple(one.read for one in computed)
+                grads = tuple(self.compiled.parted(one.grads)[0] for one in computed)
+                reads = tuple(self.compiled.parted(one.read)[0] for one in computed)
                 yield Commit(version, rows, grads, reads)
 
-    def _made(self, part: dict[str, Any], params: Leaves, state: Leaves) -> Shared | Versions:
+    def _made(self, part: dict[str, Any], leaves: Leaves, state: Leaves) -> Shared | Versions:
         """The store of a part of the run."""
         kind = Shared if _is_hogwild(part) else Versions
-        return kind(self.compiled, params, state, str(part["scheme"]))
+        return kind(self.compiled, leaves, state, str(part["scheme"]))
 
     def now(self) -> tuple[Any, Any]:
         """Parameters and optimizer state; valid until the next commit, which may take their memory over."""
-        params, state = self._store.now()
-        compiled = self.compiled
-        return jax.tree.unflatten(compiled.params_structure, params), jax.tree.unflatten(
-            compiled.state_structure, state
-        )
+        leaves, state = self._store.now()
+        return self.compiled.params_of(leaves), jax.tree.unflatten(self.compiled.state_structure, state)
+
+    def model_state_now(self) -> Any:
+        """The model state, likewise; None where the run has none."""
+        return self.compiled.model_state_of(self._store.now()[0])
 
     def gradient_now(self, ticket: int, worker: int) -> tuple[float, Any]:
         """Loss and gradient of a ticket's mini-batch on the parameters now; changes nothing.
@@ -148,7 +172,7 @@ class Rerun:
         """
         with computing_on(self._device):
             loss, _, grads = self._gradient(worker, self._store.now()[0], self._batch_of(ticket, worker))
-        return float(loss), jax.tree.unflatten(self.compiled.params_structure, grads)
+        return float(loss), self.compiled.params_of(grads)
 
     def _gradient(self, worker: int, leaves: Leaves, batch: Any) -> tuple[Any, Any, Leaves]:
         """A gradient on its worker's device."""
@@ -188,6 +212,24 @@ def check_upto(upto: Any, commits: int) -> int:
             f"upto must be an integer in 0…{commits} (the run's commits), or None for all, got {brief(repr(upto))}"
         )
     return int(upto)
+
+
+def _model_state(result: TrainResult, merge: Any) -> Any:
+    """The model state that a run began with, None where it had none; ReplayError where it is not that of the record."""
+    recorded = result.execution.metadata
+    initial = result.initial_model_state
+    if "initial_model_state" not in recorded:
+        return None
+    if initial is None:
+        raise ReplayError("result must have initial_model_state to be replayed, got None")
+    if _is_by_path(initial) and initial:
+        raise ReplayError("result must be loaded with model_state_like to be replayed: its state has no structure")
+    if digest(initial) != recorded["initial_model_state"]:
+        raise ReplayError("initial_model_state of the result must be that which the run began with, and was altered")
+    if described_merge(merge) != recorded["merge"]:
+        ran, given = recorded["merge"] or "no merge", described_merge(merge) or "none"
+        raise ReplayError(f"merge must be that of the run, which was made with {ran}; got {given}")
+    return initial
 
 
 def _is_by_path(tree: Any) -> bool:

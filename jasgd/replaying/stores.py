@@ -77,6 +77,9 @@ class Shared:
             current, self._state, one.grads, np.int32(staleness), one.loss, compiled.asked(one.read, one.worker)
         )
         with np.errstate(all="ignore"):  # of a run that diverged
-            for shared, update in zip(self._buffers.leaves, updates, strict=True):
-                np.add(shared, np.asarray(update), out=shared, casting="unsafe")
+            for shared, update, adds in zip(self._buffers.leaves, updates, compiled.adds, strict=True):
+                if adds:
+                    np.add(shared, np.asarray(update), out=shared, casting="unsafe")
+                else:
+                    np.copyto(shared, np.asarray(update))
         return factor

@@ -29,10 +29,11 @@ class Hogwild(Scheme):
     """A worker copies the parameters while others write, and adds its update component by component, without a lock.
 
     The optimizer state is one immutable reference, replaced without a lock: the last writer wins, and the updates of
-    the state that are lost so are counted.
+    the state that are lost so are counted. Of a model state, integer leaves are added likewise, and others overwritten.
 
     Guarantees. τ is exact: a commit claims its version index before it adds, and a read takes the number of claims
-    before it copies. No crash. Nothing else: torn reads and lost adds are the scheme's nature. Counters: reads during
+    before it copies. No crash. Nothing else: torn reads and lost adds are the scheme's nature, and of a model state
+    leaves of different commits, or parts of them, may come to stand side by side. Counters: reads during
     which an add was under way (``overlapped_reads``) and updates of the optimizer state that were overwritten
     (``lost_state_updates``). A mutex guards the two integers of claimed and finished adds, since CPython has no atomic
     ones; never a parameter. NumPy releases the GIL for adds of more than some hundred elements; smaller leaves are
@@ -117,9 +118,12 @@ class Hogwild(Scheme):
         self._at_point("state", worker)
         self._state = _State(state, base.commits + 1)
         with np.errstate(all="ignore"):  # sums that are not finite are said below, with their commit
-            for i, (shared, update) in enumerate(zip(self._shared.leaves, updates, strict=True)):
+            for i, (shared, update, adds) in enumerate(zip(self._shared.leaves, updates, compiled.adds, strict=True)):
                 self._at_point(f"add {i}", worker)
-                np.add(shared, np.asarray(update), out=shared, casting="unsafe")
+                if adds:
+                    np.add(shared, np.asarray(update), out=shared, casting="unsafe")
+                else:
+                    np.copyto(shared, np.asarray(update))
                 self._at_point(f"added {i}", worker)
         ledger.check_made(gradient, version, self._shared.leaves, gradient.view, in_place=True, newest=self._newest)
         with self._count_mutex:
@@ -138,9 +142,8 @@ class Hogwild(Scheme):
         private = self._shared.read() if self.reuses_memory else self._shared.copy()
         rest = compiled.staleness_array(0), gradient.loss, compiled.asked(private, gradient.worker)
         updates, _, _ = compiled.update(private, self._state.leaves, grads, *rest)
-        if self.reuses_memory and all(
-            kind_of(u) == kind_of(g) and u is not g for u, g in zip(updates, grads, strict=True)
-        ):
+        alike = list(map(kind_of, updates)) == list(map(kind_of, grads))
+        if self.reuses_memory and alike and all(u is not g for u, g in zip(updates, grads, strict=True)):
             compiled.update_in_place(private, self._state.leaves, updates, *rest)
             self._in_place = True
 

@@ -11,6 +11,7 @@ import numpy as np
 from jasgd.core.admission import aux_names
 from jasgd.core.compiled import Leaves
 from jasgd.core.health import NonFiniteCommit
+from jasgd.model_state.merging import described_merge
 from jasgd.record.environment import describe_dtypes, describe_environment
 from jasgd.record.execution import Execution
 from jasgd.record.result import Outcome, TrainResult
@@ -94,7 +95,7 @@ def lane_result(
       lane: the run.
       computed: the execution with losses and factors, and the aux of its rows.
       divergence: how it came not to be finite, or None.
-      end: parameters and optimizer state at the end.
+      end: leaves of parameters and model state, and of the optimizer state, at the end.
       evaluations: with ``time_s`` and ``version``.
 
     Returns:
@@ -111,14 +112,21 @@ def lane_result(
         more = {"params_version": divergence.good, "divergence": divergence.recorded}
     # How a recorded run diverged, and where it took its parameters from, does not hold for these.
     recorded = {k: value for k, value in execution.metadata.items() if k not in ("params_version", "divergence")}
+    (initial, initial_state), (params, model_state) = compiled.parted(lane.params), compiled.parted(params)
+    for name in ("initial_model_state", "final_model_state", "merge"):
+        recorded.pop(name, None)
+    if (about := compiled.model_state) is not None:
+        more |= {"initial_model_state": digest(initial_state), "final_model_state": digest(model_state)}
+        more["merge"] = described_merge(about.merge)
     metadata = recorded | {
         "seed": lane.seed,
         "learning_rate": lane.learning_rate,
-        "initial_params": digest(lane.params),
+        "initial_params": digest(initial),
         "initial_opt_state": digest(lane.state),
         "environment": describe_environment(task.device),
         "has_aux": compiled.has_aux,
-        "dtypes": describe_dtypes(params=lane.params, opt_state=lane.state, batch=task.example_batch),
+        "dtypes": describe_dtypes(params=initial, opt_state=lane.state, batch=task.example_batch)
+        | ({} if about is None else describe_dtypes(model_state=initial_state)),
         "simulated": True,
         "final_params": digest(params),
         "final_opt_state": digest(state),
@@ -137,5 +145,7 @@ def lane_result(
         aux=columns,
         counters={},
         duration_s=float(execution.time_s.max()) if len(execution) else 0.0,
-        initial_params=jax.tree.unflatten(compiled.params_structure, lane.params),
+        initial_params=jax.tree.unflatten(compiled.params_structure, initial),
+        model_state=compiled.model_state_of(end[0]),
+        initial_model_state=compiled.model_state_of(lane.params),
     )

@@ -206,11 +206,11 @@ def _run(
     def evaluate(lane: int, version: int, params: Leaves, state: Leaves) -> None:
         ends[lane] = params, state
         is_bad = task.check_finite and scans.bad[lane] < version
-        if task.evaluate is not None and not is_bad and first_nonfinite_leaf(params) is None:
+        if task.evaluate is not None and not is_bad and _first_nonfinite(task, params) is None:
             before = lanes[lane].execution.time_s[lanes[lane].execution.version < version]
             when = {"time_s": float(before.max()) if len(before) else 0.0, "version": version}
-            tree = jax.tree.unflatten(task.program.compiled.params_structure, params)
-            evaluations[lane].append(when | named_numbers(task.evaluate(tree), set(when)))
+            given = task.program.compiled.evaluated(task.evaluate, params, state)
+            evaluations[lane].append(when | named_numbers(given, set(when)))
 
     scans.run(marks, evaluate, keep=True)
     outputs = [jax.tree.map(lambda *leaves: np.concatenate(leaves), *of_lane) for of_lane in scans.outputs]
@@ -229,6 +229,11 @@ def _run(
     ]
 
 
+def _first_nonfinite(task: SimulationTask, leaves: Leaves) -> int | None:
+    """The number of the first leaf of the parameters that is not finite, or None; a model state is not looked at."""
+    return first_nonfinite_leaf(task.program.compiled.parted(leaves)[0])
+
+
 def _divergences(scans: _Scans, executions: list[Execution], ends: list[Leaves]) -> list[Divergence | None]:
     """How each lane came not to be finite, None where it is: by a loss, or before that by a commit.
 
@@ -241,10 +246,10 @@ def _divergences(scans: _Scans, executions: list[Execution], ends: list[Leaves])
         row = first_nonfinite(execution) if scans.task.check_finite else None
         by_losses[lane] = by_loss(execution, row) if row is not None else None
     finite, bad = [0 for _ in lanes], [(0, -1) for _ in lanes]  # versions between which it is; the latter with its leaf
-    suspects = [lane for lane in lanes if first_nonfinite_leaf(ends[lane]) is not None]
+    suspects = [lane for lane in lanes if _first_nonfinite(scans.task, ends[lane]) is not None]
 
     def look(lane: int, version: int, params: Leaves, state: Leaves) -> None:
-        leaf = first_nonfinite_leaf(params)
+        leaf = _first_nonfinite(scans.task, params)
         if leaf is None:
             finite[lane] = max(finite[lane], version)
         elif version < bad[lane][0]:

@@ -16,6 +16,7 @@ from jasgd.core.compiled import Leaves
 from jasgd.core.finiteness import paths_of, require_finite
 from jasgd.data import Batches
 from jasgd.inputs.asked import Keyed, asks_for, seed_words, with_key
+from jasgd.model_state.returned import admit_model_state, require_alike
 from jasgd.record.execution import Execution
 from jasgd.simulating.scan import Program
 from jasgd.simulating.scan_batches import KeyedBatches, ScanBatches, batches_for_scans
@@ -30,7 +31,7 @@ class SimulationTask:
 
     program: Program
     batches: ScanBatches
-    evaluate: Callable[[Any], float | Mapping[str, float]] | None
+    evaluate: Callable[..., float | Mapping[str, float]] | None
     evaluate_every_steps: int | None
     check_finite: bool
     device: Any
@@ -61,6 +62,7 @@ class Preparation(Generic[Key]):
       executions: the executions to follow, by a key of the caller's choice.
       longest: steps of one call of a scan, at most.
       device: a jax device; None for JAX's default.
+      model_states: a pytree of the initial model state for each seed, likewise; None for none.
 
     Raises:
       ExecutionError: for an execution that contradicts itself or was altered.
@@ -75,15 +77,19 @@ class Preparation(Generic[Key]):
         *,
         longest: int,
         device: Any = None,
+        model_states: Mapping[int, Any] | None = None,
     ):
         self._executions, self._trees, self._device = executions, params, device
+        self._model_states = {seed: None for seed in params} if model_states is None else model_states
         self._schedules = {key: schedule(execution) for key, execution in executions.items()}
         self._seed_indices = {seed: index for index, seed in enumerate(batches)}
         self._example = aligned(first_batch(next(iter(batches.values()))))
         self._batches: ScanBatches = batches_for_scans(list(batches.values()), longest)
         self._leaves: dict[int, Leaves] = {}  # by seed
 
-    def program(self, loss_fn: Any, tx: Any, learning_rate: Any = None, *, has_aux: bool = False) -> Program:
+    def program(
+        self, loss_fn: Any, tx: Any, learning_rate: Any = None, *, has_aux: bool = False, merge: Any = None
+    ) -> Program:
         """The compiled scan of a training problem, its arguments checked as :func:`jasgd.train` checks them.
 
         Args:
@@ -91,6 +97,7 @@ class Preparation(Generic[Key]):
           tx: an Optax transformation; where ``learning_rate`` is not None, a function from one to a transformation.
           learning_rate: a number, or a pytree of numbers, that ``tx`` is checked with; None where it takes none.
           has_aux: whether ``loss_fn`` returns ``(loss, aux)``.
+          merge: as of :func:`jasgd.train`.
 
         Returns:
           The scan.
@@ -104,7 +111,14 @@ class Preparation(Generic[Key]):
             self._batches = KeyedBatches(self._batches, seeds)
             self._example = Keyed(self._example, seed_words(seeds[0]), np.uint32(0))
         compiled, _, _ = admit(
-            with_key(loss_fn), params, transformation, self._example, has_aux=has_aux, device=self._device
+            with_key(loss_fn),
+            params,
+            transformation,
+            self._example,
+            has_aux=has_aux,
+            model_state=next(iter(self._model_states.values())),
+            merge=merge,
+            device=self._device,
         )
         return Program(compiled, None if learning_rate is None else tx, self._batches.take)
 
@@ -125,6 +139,10 @@ class Preparation(Generic[Key]):
         """
         if seed not in self._leaves:
             self._leaves[seed] = _leaves(self._trees[seed], next(iter(self._trees.values())), self._device)
+            if (about := program.compiled.model_state) is not None:
+                states = self._model_states
+                require_alike(states[seed], next(iter(states.values())))
+                self._leaves[seed] += admit_model_state(states[seed], about.merge, self._device)[1]
         params = self._leaves[seed]
         return Lane(
             seed,
@@ -141,7 +159,7 @@ class Preparation(Generic[Key]):
         program: Program,
         lanes: Sequence[Lane] | None = None,
         *,
-        evaluate: Callable[[Any], float | Mapping[str, float]] | None = None,
+        evaluate: Callable[..., float | Mapping[str, float]] | None = None,
         evaluate_every_steps: int | None = None,
         check_finite: bool = True,
     ) -> SimulationTask:
@@ -151,7 +169,7 @@ class Preparation(Generic[Key]):
           program: their scan.
           lanes: the runs, to whose lengths the calls of the scan are fitted; None for the longest calls, which are the
             same for all executions.
-          evaluate: ``evaluate(params)``, or None.
+          evaluate: ``evaluate(params)``, which may ask for more; or None.
           evaluate_every_steps: commits between evaluations, or None for the first and the last version only.
           check_finite: whether a run ends as diverged at a loss that is not finite.
 

@@ -19,7 +19,7 @@ from jasgd.simulating.schedule import NOTHING, Schedule
 class Carry(NamedTuple):
     """The state that one step of the scan hands to the next."""
 
-    params: Leaves
+    params: Leaves  # with those of the model state
     state: Leaves
     grads: Leaves  # of the gradients that wait, [slots + 1, ...]; the last one is for steps that compute nothing
     losses: jax.Array  # theirs, [slots + 1]
@@ -67,19 +67,20 @@ class Program:
         """The carry of the first step; its arrays are its own, so that they may be donated.
 
         Args:
-          params: leaves of the initial parameters.
+          params: leaves of the initial parameters, and of the model state behind them.
           state: leaves of the initial optimizer state.
           slots: as of the schedule.
 
         Returns:
           The carry.
         """
-        return _begin(params, state, slots, self.compiled.wants_read_params)
+        like = tuple(jax.ShapeDtypeStruct(g.shape, g.dtype) for g in self.compiled.gradient_like(params))
+        reads = self.compiled.parted(params)[0] if self.compiled.wants_read_params else ()
+        return _begin(params, state, slots, like, tuple(jax.ShapeDtypeStruct(r.shape, r.dtype) for r in reads))
 
     def init(self, params: Leaves, step_size: Any) -> Leaves:
         """Leaves of the optimizer state that a step size begins with."""
-        tree = jax.tree.unflatten(self.compiled.params_structure, params)
-        leaves = jax.tree.leaves(self._with(step_size).tx.init(tree))
+        leaves = jax.tree.leaves(self._with(step_size).tx.init(self.compiled.params_of(params)))
         return tuple(jnp.array(leaf, dtype=jnp.result_type(leaf)) for leaf in leaves)  # no weak types, as in admit
 
     @functools.cached_property
@@ -118,7 +119,7 @@ class Program:
 
             shapes = jax.eval_shape(gradient, carry.params)
             carry, factor = _commit(compiled, carry, now, grouped, shapes[0].dtype)
-            return _compute(carry, now, grouped, gradient, shapes, factor)
+            return _compute(compiled, carry, now, grouped, gradient, shapes, factor)
 
         return jax.lax.scan(step, carry, steps)
 
@@ -157,15 +158,18 @@ def steps_of(plan: Schedule, start: int, stop: int, length: int, batch: Any) -> 
     )
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def _begin(params: Leaves, state: Leaves, slots: int, wants_read_params: bool) -> Carry:
-    empty = tuple(jnp.zeros((slots + 1, *leaf.shape), leaf.dtype) for leaf in params)
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
+def _begin(params: Leaves, state: Leaves, slots: int, grads: Leaves, reads: Leaves) -> Carry:
+    """The first carry; ``grads`` and ``reads`` are shapes of one slot's."""
+    empty, no_reads = (
+        tuple(jnp.zeros((slots + 1, *leaf.shape), leaf.dtype) for leaf in part) for part in (grads, reads)
+    )
     return Carry(
         tuple(map(jnp.copy, params)),
         tuple(map(jnp.copy, state)),
         empty,
         jnp.zeros(slots + 1, jnp.result_type(float)),
-        tuple(map(jnp.copy, empty)) if wants_read_params else (),
+        no_reads,
     )
 
 
@@ -180,7 +184,8 @@ def _commit(compiled: Compiled, carry: Carry, now: Steps, grouped: bool, dtype: 
         grads, read = jax.tree.map(lambda leaf: _at(leaf, now.commit_slot), (carry.grads, carry.reads))
         loss = carry.losses[now.commit_slot]
         if grouped:
-            grads = tuple(leaf / now.gradients.astype(leaf.dtype) for leaf in grads)
+            pairs = zip(compiled.combining, grads, strict=True)
+            grads = tuple(g / now.gradients.astype(g.dtype) if how == "mean" else g for how, g in pairs)
             loss = loss / now.gradients.astype(loss.dtype)
         loss = loss.astype(dtype)  # that of the loss, as the trainer passes it to the transformation
         asked = Asked(read, now.worker) if compiled.wants_worker else read
@@ -193,20 +198,28 @@ def _commit(compiled: Compiled, carry: Carry, now: Steps, grouped: bool, dtype: 
 
 
 def _compute(
-    carry: Carry, now: Steps, grouped: bool, gradient: Callable[[Leaves], Any], shapes: Any, factor: jax.Array
+    compiled: Compiled,
+    carry: Carry,
+    now: Steps,
+    grouped: bool,
+    gradient: Callable[[Leaves], Any],
+    shapes: Any,
+    factor: jax.Array,
 ) -> tuple[Carry, StepOutputs]:
     """Computes a gradient on the newest parameters and puts it into its slot."""
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     loss, aux, grads = jax.lax.cond(now.computes, lambda: gradient(carry.params), lambda: nothing)
     waiting = loss.astype(carry.losses.dtype)
     if grouped:
-        pairs = zip(carry.grads, grads, strict=True)
-        grads = tuple(jnp.where(now.fresh, g, _at(slots, now.slot) + g) for slots, g in pairs)
+        three = zip(compiled.combining, carry.grads, grads, strict=True)
+        grads = tuple(
+            g if how == "last" else jnp.where(now.fresh, g, _at(slots, now.slot) + g) for how, slots, g in three
+        )
         waiting = jnp.where(now.fresh, waiting, carry.losses[now.slot] + waiting)
     carry = carry._replace(
         grads=_put(carry.grads, grads, now.slot),
         losses=carry.losses.at[now.slot].set(waiting),
-        reads=_put(carry.reads, carry.params, now.slot) if carry.reads else (),
+        reads=_put(carry.reads, compiled.parted(carry.params)[0], now.slot) if carry.reads else (),
     )
     return carry, StepOutputs(loss.astype(jnp.float32), aux, factor)
 

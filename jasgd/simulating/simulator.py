@@ -17,6 +17,7 @@ from jasgd.core.devices import as_device
 from jasgd.inputs.asked import check_draw
 from jasgd.inputs.checks import chosen, described, function, integer, is_integer, several, switch
 from jasgd.inputs.defaults import WORKERS
+from jasgd.model_state.arguments import check_evaluate, check_model_state
 from jasgd.record.execution import Execution
 from jasgd.record.result import TrainResult
 from jasgd.showing import Shown, brief, tally
@@ -120,9 +121,11 @@ def simulate(
     execution: Execution | BySeed | None = None,
     seeds: Sequence[int] = (0,),
     learning_rates: Sequence[float] | None = None,
-    evaluate: Callable[[Any], float | Mapping[str, float]] | None = None,
+    evaluate: Callable[..., float | Mapping[str, float]] | None = None,
     evaluate_every_steps: int | None = None,
     has_aux: bool = False,
+    model_state: Any = None,
+    merge: Callable[..., Any] | None = None,
     on_nonfinite: Literal["stop", "pass"] = "stop",
     on_progress: Callable[[int, int], None] | None = None,
     lanes: Literal["auto", "threads", "vmap"] = "auto",
@@ -156,9 +159,11 @@ def simulate(
       seeds: of the cluster's times, and of every argument that is :func:`by_seed`; integers ≥ 0, each once.
       learning_rates: simulated each with each seed; each once. None where ``tx`` is a transformation.
       evaluate: ``evaluate(params)``, a loss or a mapping with the key ``loss``; called at the start and at the end, by
-        several threads at once.
+        several threads at once. It may ask for ``model_state`` and ``opt_state``, see :func:`jasgd.train`.
       evaluate_every_steps: commits between further evaluations, ≥ 1; None for none.
       has_aux: whether ``loss_fn`` returns ``(loss, aux)``, see :func:`jasgd.train`.
+      model_state: see :func:`jasgd.train`; or :func:`by_seed`.
+      merge: see :func:`jasgd.train`.
       on_nonfinite: ``"stop"`` ends a run as diverged before the first commit of a gradient whose loss is not finite,
         ``"pass"`` goes on. A run whose parameters are not finite has diverged either way.
       on_progress: called as ``on_progress(done, all)``, in updates of all runs together, by the caller's thread.
@@ -185,7 +190,7 @@ def simulate(
     """
     seeds, rates = _check(seeds, learning_rates, tx, evaluate_every_steps, on_nonfinite, lanes)
     source = _source(cluster, scheme, workers, steps, execution)
-    function("evaluate", evaluate, optional=True)
+    check_evaluate(evaluate, model_state)
     function("on_progress", on_progress, optional=True)
     switch("has_aux", has_aux)
     check_loss_fn(loss_fn)
@@ -193,6 +198,7 @@ def simulate(
         check_tx(tx)
     if not isinstance(params, BySeed):
         check_params(params)
+    check_model_state(loss_fn, model_state.of(seeds[0]) if isinstance(model_state, BySeed) else model_state, merge)
     if not isinstance(batches, BySeed):
         _function(batches)
     device = as_device(device)
@@ -205,8 +211,9 @@ def simulate(
     executions = {seed: execution_of(seed) for seed in seeds}
     drawn = {seed: _function(batches.of(seed) if isinstance(batches, BySeed) else batches) for seed in seeds}
     initial = {seed: params.of(seed) if isinstance(params, BySeed) else params for seed in seeds}
-    preparation = Preparation(drawn, initial, executions, longest=LONGEST, device=device)
-    program = preparation.program(loss_fn, tx, rates[0], has_aux=has_aux)
+    states = {seed: model_state.of(seed) if isinstance(model_state, BySeed) else model_state for seed in seeds}
+    preparation = Preparation(drawn, initial, executions, longest=LONGEST, device=device, model_states=states)
+    program = preparation.program(loss_fn, tx, rates[0], has_aux=has_aux, merge=merge)
     runs = [preparation.lane(program, seed, seed, rate) for seed in seeds for rate in rates]
     task = preparation.task(
         program, runs, evaluate=evaluate, evaluate_every_steps=evaluate_every_steps, check_finite=on_nonfinite == "stop"

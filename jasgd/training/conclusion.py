@@ -62,7 +62,7 @@ def conclude(
 
     Args:
       run: the run.
-      initial: the parameters that it began with; None where they are not known any more.
+      initial: the leaves that it began with; None where they are not known any more.
       metadata: what the execution records besides; completed here.
       evaluations: what ``evaluate`` gave.
       stuck: workers that did not end.
@@ -86,7 +86,10 @@ def conclude(
         metadata["params_version"] = given.version
     if run.outcome is Outcome.DIVERGED:
         metadata["divergence"] = described_divergence(run)
-    metadata |= {"final_params": digest(given.params), "final_opt_state": digest(state)}
+    given_params, given_model_state = compiled.parted(given.params)
+    metadata |= {"final_params": digest(given_params), "final_opt_state": digest(state)}
+    if compiled.model_state is not None:
+        metadata["final_model_state"] = digest(given_model_state)
     execution = run.ledger.execution(metadata, before.rows)
     if before.sealed is not None:
         sealed = before.sealed
@@ -105,7 +108,7 @@ def conclude(
         + "".join(f"; worker {w.worker} could not be stopped" for w in stuck)
     )
     return TrainResult(
-        params=jax.tree.unflatten(compiled.params_structure, given.params),
+        params=compiled.params_of(given.params),
         opt_state=None if snapshot is None else jax.tree.unflatten(compiled.state_structure, state),
         execution=execution,
         outcome=run.outcome or Outcome.FAILED,
@@ -117,8 +120,10 @@ def conclude(
         error=run.error,
         traceback="".join(traceback.format_exception(run.error)) if run.error is not None else "",
         stuck=stuck,
-        initial_params=None if initial is None else jax.tree.unflatten(compiled.params_structure, initial),
+        initial_params=None if initial is None else compiled.params_of(initial),
         timings=run.phases.columns(execution),
+        model_state=compiled.model_state_of(given.params),
+        initial_model_state=None if initial is None else compiled.model_state_of(initial),
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from jasgd.aligned_memory import aligned_copy
 from jasgd.core.compiled import Leaves
 from jasgd.core.devices import putting_like
-from jasgd.core.finiteness import first_nonfinite_leaf
+from jasgd.core.health import Health
 from jasgd.core.messages import Snapshot, View
 from jasgd.core.scheme import NativeScheme
 from jasgd.record.result import Outcome
@@ -60,7 +60,7 @@ def settle(run: Run, initial: Leaves) -> Ending:
         _diverge(run, first.describe(run.paths()))
     if snapshot is None or first is not None or (run.outcome is Outcome.DIVERGED and run.good is not None):
         before = None if first is None else first.before
-        given = _newest_finite((run.good, before), initial, run.ledger.first_version)
+        given = _newest_finite((run.good, before), initial, health, run.ledger.first_version)
     else:
         given = View(snapshot.version, snapshot.params)
     return Ending(snapshot, error, given)
@@ -75,10 +75,10 @@ def _diverge(run: Run, text: str) -> None:
         run.message += f"; {text}"
 
 
-def _newest_finite(candidates: tuple[Any, ...], initial: Leaves, version: int) -> View:
+def _newest_finite(candidates: tuple[Any, ...], initial: Leaves, health: Health, version: int) -> View:
     """The first of the candidates whose parameters are finite, else the initial ones; copied to memory of their own."""
     for one in candidates:
-        if one is not None and one.params and first_nonfinite_leaf(one.params) is None:
+        if one is not None and one.params and health.first_bad(one.params) is None:
             put = putting_like(initial[0])
             return View(one.version, tuple(put(aligned_copy(np.asarray(leaf))) for leaf in one.params))
     return View(version, jax.tree.map(jnp.copy, initial))

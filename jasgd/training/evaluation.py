@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
-
 from jasgd.core.messages import Snapshot
 from jasgd.record.evaluations import named_numbers
 from jasgd.training.run import Run
@@ -35,8 +33,8 @@ class Evaluator:
             return
         snapshot = snapshot_of()
         time_s = self._run.ledger.now()
-        params = jax.tree.unflatten(self._run.compiled.params_structure, snapshot.params)
-        numbers = named_numbers(self._function(params), {"time_s", "version"})
+        given = self._run.compiled.evaluated(self._function, snapshot.params, snapshot.state)
+        numbers = named_numbers(given, {"time_s", "version"})
         if "loss" not in numbers and self._needs_loss:
             raise ValueError(f"evaluate must give a 'loss' for target_loss to be reached, got {sorted(numbers)}")
         self.evaluations.append({"time_s": time_s, "version": snapshot.version, **numbers})

@@ -23,6 +23,8 @@ from jasgd.inputs.asked import asks_for, drawn_for, with_key
 from jasgd.inputs.checks import function, integer, switch
 from jasgd.inputs.defaults import WORKERS
 from jasgd.jax_settings import warn_if_unconfigured
+from jasgd.model_state.arguments import check_evaluate
+from jasgd.model_state.merging import described_merge
 from jasgd.record.checkpoints.options import Checkpoints
 from jasgd.record.environment import describe_dtypes, describe_environment
 from jasgd.record.result import Outcome, TrainingError, TrainResult
@@ -54,10 +56,12 @@ def train(
     epochs: int | None = None,
     time_limit_s: float | None = None,
     target_loss: float | None = None,
-    evaluate: Callable[[Any], float | Mapping[str, float]] | None = None,
+    evaluate: Callable[..., float | Mapping[str, float]] | None = None,
     evaluate_every_s: float | None = None,
     evaluate_every_steps: int | None = None,
     has_aux: bool = False,
+    model_state: Any = None,
+    merge: Callable[..., Any] | None = None,
     on_nonfinite: Literal["stop", "pass"] = "stop",
     throw: bool = True,
     on_progress: Callable[[Progress], None] | None = None,
@@ -83,7 +87,7 @@ def train(
         ``(loss, aux)``, aux a pytree of scalars that ``result.aux`` keeps for every applied gradient, under names such
         as ``"accuracy"``, ``"norms/0"``, or ``"aux"`` for one bare scalar. Where it has an argument ``key``, it is
         given ``jax.random.fold_in(jax.random.key(seed), ticket)`` by that name, for dropout and the like: the same
-        under every scheme, in a replay and in a simulation.
+        under every scheme, in a replay and in a simulation. For one with an argument ``model_state`` see there.
       params: pytree of floating-point arrays; not changed.
       tx: any Optax transformation. It is given the extra arguments ``staleness`` (int32, in updates) and ``value``
         (the loss), and where it asks for them ``read_params`` and ``worker`` (int32; -1 for the mean of several
@@ -109,12 +113,25 @@ def train(
       target_loss: loss at which it ends as ``converged``: the one that ``evaluate`` gives, or without ``evaluate`` the
         mean over the last 100 applied gradients.
       evaluate: ``evaluate(params)`` on a snapshot, while the workers go on; gives a loss, or a mapping of names to
-        numbers with the key ``loss``. Called at the start, at the end, and between them as the next two say.
+        numbers with the key ``loss``. Called at the start, at the end, and between them as the next two say. Where it
+        has arguments ``model_state`` or ``opt_state``, it is given those of the snapshot: some transformations keep
+        the parameters that are to be evaluated in their state, such as averages of them.
       evaluate_every_s: seconds between evaluations, > 0; where both are None, 1.
       evaluate_every_steps: commits between evaluations, ≥ 1: the newest parameters are evaluated soon after each
         multiple of it, so their ``version``, which the evaluation has, may be a little higher. With both, whichever
         comes first.
       has_aux: whether ``loss_fn`` returns aux.
+      model_state: pytree of arrays that the loss makes anew, such as BatchNorm's statistics; not changed. The loss is
+        given the one that was read with the parameters, as ``model_state``, and returns ``(loss, new_state)``, or with
+        ``has_aux`` ``(loss, (new_state, aux))``. The state is published with the parameters, under their version: in
+        floating leaves the worker's new state replaces the published one, to integer leaves its change is added, and
+        others (truth values, keys) are replaced; synchronous workers' floating leaves are averaged and their changes
+        added. So a counter counts every gradient (under ``hogwild`` additions may be lost), but what others did to a
+        floating leaf since the read is forgotten: of a moving average with decay β the initial value fades as
+        :math:`\beta^{n/(\tau+1)}`. Only parameters are looked at for numbers that are not finite.
+      merge: pure function ``merge(published, new)`` that gives the next model state instead, a pytree like both; where
+        it has an argument ``read``, it is given the state that the worker read. :func:`jasgd.moving_averages` forgets
+        nothing. Where several gradients share a commit, it is called once, with what they are together.
       on_nonfinite: ``"stop"`` ends the run as ``diverged`` at the first loss that is not finite, with the last good
         parameters; ``"pass"`` goes on, for transformations such as ``optax.apply_if_finite``. Parameters that are not
         finite end it either way.
@@ -178,11 +195,11 @@ def train(
         seed=seed,
     )
     throw = switch("throw", throw)
-    function("evaluate", evaluate, "params", optional=True)
+    check_evaluate(evaluate, model_state)
     function("on_progress", on_progress, "a Progress", optional=True)
     options = RunOptions(steps, time_limit_s, target_loss, evaluate is not None)
     callbacks = check_callbacks(callbacks, options)
-    check_functions(loss_fn, params, tx, has_aux=has_aux)
+    check_functions(loss_fn, params, tx, has_aux=has_aux, model_state=model_state, merge=merge)
     check_resume(resume, checkpoint)
     first_ticket = integer("first_ticket", first_ticket, 0)
     if resume is not None and (opt_state is not None or first_ticket):
@@ -195,16 +212,18 @@ def train(
     draw = drawn_for(loss_fn, drawn, seed)
     with computing_on(home):
         first = first_batch(draw)
-    compiled, leaves, state = admit(with_key(loss_fn), params, tx, first, has_aux=has_aux, device=home)
+    more: dict[str, Any] = {"has_aux": has_aux, "model_state": model_state, "merge": merge, "device": home}
+    compiled, leaves, state = admit(with_key(loss_fn), params, tx, first, **more)
     if opt_state is not None:
         given = put_into("opt_state", opt_state, jax.tree.unflatten(compiled.state_structure, state))
         state = placed(jax.tree.leaves(given), state)
-    anew = Beginning.anew(leaves, state, first_ticket)
+    anew = Beginning.anew(compiled, leaves, state, first_ticket)
     begin = anew.or_resumed(resume, checkpoint, compiled, seed=seed)
     if begin.is_over(steps=steps, epochs=epochs, time_limit_s=time_limit_s, target_loss=target_loss):
         return begin.result(compiled)
     leaves, state, initial = begin.leaves, begin.state, begin.initial
     ledger = Ledger(workers, limit=steps, version=begin.version)
+    ledger.health.count = compiled.params_structure.num_leaves
     go_on_from(drawn, begin.pending, begin.next_ticket)
     used = (home,) if placement is None else placement.used
     setup = Setup(
@@ -223,7 +242,7 @@ def train(
         raise ValueError(f"scheme {name!r} must begin with setup.version, {begin.version}, and begins with {shown}")
     running.reuse_memory()  # only workers and this module see what it gives out
     warn_if_unconfigured(workers)
-    metadata = {
+    metadata: dict[str, Any] = {
         "scheme": schemes.describe(factory),
         "native": isinstance(running, NativeScheme),
         "why_not_native": setup.why_not_native,
@@ -232,8 +251,11 @@ def train(
         "initial_opt_state": initial.opt_state,
         "environment": describe_environment(home),
         "has_aux": bool(has_aux),
-        "dtypes": describe_dtypes(params=leaves, opt_state=state, batch=first),
+        "dtypes": describe_dtypes(params=compiled.parted(leaves)[0], opt_state=state, batch=first),
     }
+    if compiled.model_state is not None:
+        metadata |= {"initial_model_state": initial.model_state, "merge": described_merge(merge)}
+        metadata["dtypes"] |= describe_dtypes(model_state=compiled.parted(leaves)[1])
     if placement is not None:
         metadata |= {"devices": placement.names, "device_kinds": placement.kinds}
     metadata |= begin.more_metadata(metadata | {"workers": workers})

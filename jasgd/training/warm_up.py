@@ -37,7 +37,8 @@ def warm_up(
         return scheme.rehearse()
     from jasgd.schemes.native.finite import native_look  # imported only where it is needed
 
-    ledger.health.look = native_look(leaves) or are_finite  # which a scheme may call to have it compiled
+    params, _ = compiled.parted(leaves)
+    ledger.health.look_with(native_look(params) or are_finite)
     # One worker on each device; JAX compiles for each.
     on_each = range(1) if placement is None else [placement.of_worker.index(device) for device in placement.used]
     gradient_s = 0.0
@@ -49,7 +50,7 @@ def warm_up(
         started = time.perf_counter()
         jax.block_until_ready(compute(leaves, batch))
         gradient_s = max(gradient_s, time.perf_counter() - started)
-    ledger.health.adapt(leaves, ledger.workers, ledger.health.look, gradient_s)
+    ledger.health.adapt(params, ledger.workers, gradient_s)
     return gradient_s
 
 

@@ -22,8 +22,8 @@ from jasgd.record.saving.pending import clear_drafts, settled
 KIND = "checkpoint"
 FOLDER_KIND = CHECKPOINTS
 STATE = "checkpoint.json"
-#: files of pytrees in a checkpoint; ``shared.npz`` has leaves that schemes share beside the parameters
-PARAMS, SHARED, OPT_STATE = "params.npz", "shared.npz", "opt_state.npz"
+#: files of pytrees in a checkpoint
+PARAMS, MODEL_STATE, OPT_STATE = "params.npz", "model_state.npz", "opt_state.npz"
 INITIAL = "initial_"  # prefix of the files with what a run began with
 _NAME = re.compile(r"checkpoint-(\d{6,})")
 _IN_A_FOLDER = 1000  # segments, since a save lists the folder that it writes to
@@ -90,7 +90,7 @@ def segments_above(folder: Path, number: int) -> list[str]:
 
 
 def _files_of(path: Path) -> set[str]:
-    known = {STATE, PARAMS, SHARED, OPT_STATE, FILE}
+    known = {STATE, PARAMS, MODEL_STATE, OPT_STATE, FILE}
     with contextlib.suppress(SavedRunError, OSError):
         known |= set(SavedFolder(path).manifest or ())
     return known

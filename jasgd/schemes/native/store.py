@@ -239,6 +239,8 @@ def _require_plain(setup: Setup, name: str, adds: bool) -> None:
     config: Any = jax.config
     if config.jax_debug_nans or config.jax_debug_infs:
         raise Unfit("native must be False with jax_debug_nans or jax_debug_infs, which look at gradients")
+    if setup.compiled.model_state is not None:
+        raise Unfit("native rounds carry no model_state")
     leaves = setup.params + setup.state
     devices = {device for leaf in leaves for device in leaf.devices()} | {*setup.devices}
     if len(devices) > 1 or {device.platform for device in devices} != {"cpu"}:

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from jasgd.core.compiled import Compiled, Leaves
-from jasgd.record.checkpoints.layout import OPT_STATE, PARAMS
+from jasgd.record.checkpoints.layout import OPT_STATE
 from jasgd.record.checkpoints.options import Checkpoints
 from jasgd.record.checkpoints.state import SavedState, part, parts_of
 from jasgd.record.result import TrainResult
@@ -33,14 +33,16 @@ class Initial:
     """What a whole run began with.
 
     Attributes:
-      leaves: of the parameters, and of what else schemes share; None where they are not known any more.
-      params: digest of them.
+      leaves: of the parameters, and of the model state; None where they are not known any more.
+      params: digest of the parameters.
       opt_state: digest of the optimizer state.
+      model_state: digest of the model state; None without one.
     """
 
     leaves: Leaves | None
     params: str
     opt_state: str
+    model_state: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,10 +66,11 @@ class Beginning:
     saved: SavedState | None = None
 
     @classmethod
-    def anew(cls, leaves: Leaves, state: Leaves, first_ticket: int) -> Beginning:
+    def anew(cls, compiled: Compiled, leaves: Leaves, state: Leaves, first_ticket: int) -> Beginning:
         """The beginning of a new run.
 
         Args:
+          compiled: the traced functions.
           leaves: of the parameters, and of what else schemes share.
           state: of the optimizer state.
           first_ticket: of its mini-batches.
@@ -75,7 +78,7 @@ class Beginning:
         Returns:
           The beginning.
         """
-        return cls(leaves, state, Initial(leaves, digest(leaves), digest(state)), first_ticket)
+        return cls(leaves, state, Initial(leaves, *_digests(compiled, leaves, state)), first_ticket)
 
     def or_resumed(
         self,
@@ -101,16 +104,20 @@ class Beginning:
         if saved is None:
             return self
         check_same_run(saved, seed=seed)
-        recorded = saved.metadata["initial_params"]
-        kept = None
-        if recorded == self.initial.params:
-            kept = leaves
-        elif saved.initial and digest(found := leaves_of(saved.initial, leaves)) == recorded:
-            kept = found
+        initial = Initial(
+            None,
+            saved.metadata["initial_params"],
+            saved.metadata["initial_opt_state"],
+            saved.metadata.get("initial_model_state"),
+        )
+        if _begins_with(initial, compiled, leaves):
+            initial = dataclasses.replace(initial, leaves=leaves)
+        elif saved.initial and _begins_with(initial, compiled, found := leaves_of(compiled, saved.initial, leaves)):
+            initial = dataclasses.replace(initial, leaves=found)
         return Beginning(
-            leaves_of(saved.trees, leaves),
+            leaves_of(compiled, saved.trees, leaves),
             placed(jax.tree.leaves(saved.trees[OPT_STATE]), state),
-            Initial(kept, recorded, saved.metadata["initial_opt_state"]),
+            initial,
             saved.metadata.get("first_ticket", 0),
             saved.version,
             saved,
@@ -133,8 +140,12 @@ class Beginning:
     def result(self, compiled: Compiled) -> TrainResult:
         """The result of a run that has ended already."""
         assert self.saved is not None
-        initial = None if self.initial.leaves is None else trees_of(compiled, self.initial.leaves)[PARAMS]
-        return result_of(self.saved, initial)
+        initial = {} if self.initial.leaves is None else trees_of(compiled, self.initial.leaves)
+        params, opt_state, model_state = _digests(compiled, self.leaves, self.state)
+        digests = {"final_params": params, "final_opt_state": opt_state}
+        if model_state is not None:
+            digests["final_model_state"] = model_state
+        return result_of(self.saved, initial, digests)
 
     def more_metadata(self, metadata: dict[str, Any]) -> dict[str, Any]:
         """What the execution's metadata are to have beside those of this part.
@@ -180,3 +191,15 @@ class Beginning:
         saved = self.saved
         counters, unfinished = ({}, ()) if saved is None else (saved.counters, saved.metadata.get("unfinished", ()))
         return Before(sealed, counters, unfinished), [*sealed.evaluations, *new]
+
+
+def _digests(compiled: Compiled, leaves: Leaves, state: Leaves) -> tuple[str, str, str | None]:
+    """Of parameters, optimizer state and model state."""
+    params, model_state = compiled.parted(leaves)
+    return digest(params), digest(state), None if compiled.model_state is None else digest(model_state)
+
+
+def _begins_with(initial: Initial, compiled: Compiled, leaves: Leaves) -> bool:
+    """Whether these are what a run began with."""
+    params, _, model_state = _digests(compiled, leaves, ())
+    return (params, model_state) == (initial.params, initial.model_state)

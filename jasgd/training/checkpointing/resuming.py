@@ -14,7 +14,7 @@ import numpy as np
 
 from jasgd.core.compiled import Compiled, Leaves
 from jasgd.record.checkpoints.history import History
-from jasgd.record.checkpoints.layout import OPT_STATE, PARAMS, SHARED
+from jasgd.record.checkpoints.layout import MODEL_STATE, OPT_STATE, PARAMS
 from jasgd.record.checkpoints.options import Checkpoints
 from jasgd.record.checkpoints.reading import is_checkpoints, newest
 from jasgd.record.checkpoints.segments import Segment
@@ -22,7 +22,7 @@ from jasgd.record.checkpoints.state import SavedState
 from jasgd.record.execution import COLUMNS, Execution, row_dtype
 from jasgd.record.result import Outcome, TrainResult
 from jasgd.record.saving.ownership import entries_of
-from jasgd.record.trees import digest, put_into
+from jasgd.record.trees import put_into
 
 LOGGER = logging.getLogger("jasgd")
 
@@ -47,17 +47,17 @@ def trees_of(compiled: Compiled, leaves: Leaves, state: Leaves | None = None) ->
     Returns:
       The pytrees.
     """
-    count = compiled.params_structure.num_leaves
-    trees = {PARAMS: jax.tree.unflatten(compiled.params_structure, leaves[:count])}
-    if len(leaves) > count:
-        trees[SHARED] = tuple(leaves[count:])
+    trees = {PARAMS: compiled.params_of(leaves)}
+    if compiled.model_state is not None:
+        trees[MODEL_STATE] = compiled.model_state_of(leaves)
     return trees if state is None else trees | {OPT_STATE: jax.tree.unflatten(compiled.state_structure, state)}
 
 
-def leaves_of(trees: Mapping[str, Any], like: Leaves) -> Leaves:
-    """The leaves of parameters and of what else is shared, on the devices of others and in memory of their own."""
-    leaves = (*jax.tree.leaves(trees[PARAMS]), *jax.tree.leaves(trees.get(SHARED, ())))
-    return placed(leaves, like)
+def leaves_of(compiled: Compiled, trees: Mapping[str, Any], like: Leaves) -> Leaves:
+    """What schemes share, of :func:`trees_of`, on the devices of others and in memory of its own."""
+    state = compiled.model_state
+    more = () if state is None else state.leaves_of(trees[MODEL_STATE])
+    return placed((*jax.tree.leaves(trees[PARAMS]), *more), like)
 
 
 def placed(leaves: Any, like: Leaves) -> Leaves:
@@ -101,7 +101,8 @@ def saved_state(
     if not folder.exists() or (folder.is_dir() and not entries_of(folder)):
         LOGGER.warning("there is nothing in %s to go on with: the run begins anew", folder)
         return None
-    return _of_result(TrainResult.load(folder, params_like=like[PARAMS], opt_state_like=like[OPT_STATE]), like)
+    structures = {f"{file.removesuffix('.npz')}_like": tree for file, tree in like.items()}
+    return _of_result(TrainResult.load(folder, **structures), like)
 
 
 def _of_result(result: TrainResult, like: Mapping[str, Any]) -> SavedState:
@@ -118,11 +119,14 @@ def _of_result(result: TrainResult, like: Mapping[str, Any]) -> SavedState:
         PARAMS: put_into("params of the result", result.params, like[PARAMS]),
         OPT_STATE: put_into("opt_state of the result", result.opt_state, like[OPT_STATE]),
     }
-    if SHARED in like:
-        trees[SHARED] = put_into("model_state of the result", result.model_state, like[SHARED])  # type: ignore[attr]
+    if MODEL_STATE in like:
+        trees[MODEL_STATE] = put_into("model_state of the result", result.model_state, like[MODEL_STATE])
     initial = None
     if result.initial_params is not None:
         initial = {PARAMS: put_into("initial_params of the result", result.initial_params, like[PARAMS])}
+        if MODEL_STATE in like:
+            of_result = result.initial_model_state
+            initial[MODEL_STATE] = put_into("initial_model_state of the result", of_result, like[MODEL_STATE])
     history = History()
     history.tickets.begin(metadata.get("first_ticket", 0))
     history.append(_segment(result))
@@ -186,12 +190,13 @@ def _target(state: SavedState, target_loss: float) -> bool:
     return reached <= target_loss
 
 
-def result_of(state: SavedState, initial: Any) -> TrainResult:
+def result_of(state: SavedState, initial: Mapping[str, Any], digests: Mapping[str, str]) -> TrainResult:
     """The result of a run that has ended, from what was saved of it.
 
     Args:
       state: what was saved at its end.
-      initial: the parameters that it began with, a pytree; None where they are not known.
+      initial: what it began with, of :func:`trees_of`; empty where that is not known.
+      digests: of what it ended with, for the metadata.
 
     Returns:
       The result.
@@ -199,21 +204,19 @@ def result_of(state: SavedState, initial: Any) -> TrainResult:
     whole = state.history.whole()
     trees = state.trees
     opt_state = trees[OPT_STATE]
-    metadata = state.metadata | {
-        "final_params": digest([*jax.tree.leaves(trees[PARAMS]), *jax.tree.leaves(trees.get(SHARED, ()))]),
-        "final_opt_state": digest(opt_state),
-    }
     ended_well = state.outcome in (Outcome.FINISHED, Outcome.CONVERGED)
     return TrainResult(
         params=trees[PARAMS],
         opt_state=opt_state,
-        execution=Execution.from_rows(whole.applied, whole.dropped, {"in_flight": []} | metadata),
+        execution=Execution.from_rows(whole.applied, whole.dropped, {"in_flight": []} | state.metadata | digests),
         outcome=Outcome(str(state.outcome)) if ended_well else Outcome.FINISHED,
         message=state.message if ended_well else f"all {state.version} steps were taken",
         evaluations=whole.evaluations,
         aux=whole.aux,
         counters=state.counters,
         duration_s=float(whole.applied["time_s"].max()) if len(whole.applied) else 0.0,
-        initial_params=initial,
+        initial_params=initial.get(PARAMS),
         timings=whole.timings,
+        model_state=trees.get(MODEL_STATE),
+        initial_model_state=initial.get(MODEL_STATE),
     )
