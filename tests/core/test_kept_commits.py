@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from jasgd.core.finiteness import are_finite
 from jasgd.core.health import EVERY, Health, Made
 
 
@@ -14,7 +13,7 @@ def leaves(version, bad):
 def test_what_has_to_make_room_is_looked_at_when_nobody_looks():
     workers, bad = 2, EVERY + 3
     health = Health()
-    health.adapt(leaves(0, bad), workers, are_finite, gradient_s=1.0)
+    health.adapt(leaves(0, bad), workers, gradient_s=1.0)
     late = []
     for version in range(4 * EVERY):
         made = Made(version, leaves(version, bad), 0, version, None)
@@ -31,7 +30,7 @@ def test_what_has_to_make_room_is_looked_at_when_nobody_looks():
 def test_what_is_kept_is_bounded():
     workers = 3
     health = Health()
-    health.adapt(leaves(0, 10**9), workers, are_finite, gradient_s=1.0)
+    health.adapt(leaves(0, 10**9), workers, gradient_s=1.0)
     for version in range(10 * EVERY):
         if (version + 1) % EVERY:
             health.check(Made(version, leaves(version, 10**9), 0, version, None))
@@ -55,7 +54,7 @@ def test_what_is_kept_is_bounded():
 def test_the_first_commit_is_exact_only_where_all_before_it_are_known(unknown, good, found, exact):
     """The fifth made parameters not finite, and the last one of these is looked at."""
     health = Health()
-    health.adapt(leaves(0, 5), 1, are_finite, gradient_s=1.0)
+    health.adapt(leaves(0, 5), 1, gradient_s=1.0)
     for version in range(EVERY):
         health.check(Made(version, leaves(version, 5), 0, version, None), in_place=version in unknown)
     if good is not None:

@@ -33,7 +33,7 @@ def simulated(tau, **options):
     cluster = jasgd.Cluster(compute_s=1.0)
     (run,) = jasgd.simulate(loss_fn, jnp.zeros(()), optax.sgd(0.001), lambda ticket: DATA[ticket % COMMITS],
                             cluster=cluster, scheme="leashed", workers=tau + 1, steps=COMMITS, model_state=STATE,
-                            evaluate=evaluate, evaluate_every=50, **options)  # fmt: skip
+                            evaluate=evaluate, evaluate_every_steps=50, **options)  # fmt: skip
     assert np.median(run.execution.staleness) == tau
     assert min(lowest) > 0
     assert int(run.model_state["count"]) == COMMITS

@@ -190,7 +190,7 @@ def _target(state: SavedState, target_loss: float) -> bool:
     return reached <= target_loss
 
 
-def result_of(state: SavedState, initial: Mapping[str, Any], digests: Mapping[str, str]) -> TrainResult:
+def result_of(state: SavedState, initial: Mapping[str, Any], digests: dict[str, str]) -> TrainResult:
     """The result of a run that has ended, from what was saved of it.
 
     Args:
