@@ -23,7 +23,7 @@ from jasgd.inputs.checks import function, integer, switch
 from jasgd.jax_settings import warn_if_unconfigured
 from jasgd.record.checkpoints.options import Checkpoints
 from jasgd.record.environment import describe_dtypes, describe_environment
-from jasgd.record.result import Outcome, TrainingError, TrainResult
+from jasgd.record.result import BY_CTRL_C, Outcome, TrainingError, TrainResult
 from jasgd.record.trees import put_into
 from jasgd.schemes.selection import make
 from jasgd.training.checkpointing.beginning import Beginning
@@ -32,7 +32,7 @@ from jasgd.training.checkpointing.saving import Checkpointing
 from jasgd.training.conclusion import conclude
 from jasgd.training.engines.supervisor import Conditions, Supervisor
 from jasgd.training.engines.threads import WorkerThreads
-from jasgd.training.interrupts import Interrupts
+from jasgd.training.interrupts import BY_SIGTERM, Interrupts, Terminations
 from jasgd.training.options import check_options
 from jasgd.training.progress import Progress
 from jasgd.training.run import Run
@@ -157,7 +157,8 @@ def train(
     function("on_progress", on_progress, "a Progress", optional=True)
     check_functions(loss_fn, params, tx, has_aux=has_aux)
     check_resume(resume, checkpoint)
-    first_ticket = integer("first_ticket", first_ticket, 0)
+    first_ticket, sigterm = integer("first_ticket", first_ticket, 0), switch("sigterm", sigterm)
+    Terminations(sigterm)  # raises in a thread that no signal comes to
     if resume is not None and (opt_state is not None or first_ticket):
         raise ValueError("opt_state and first_ticket must be left out with resume, which has them")
     device = as_device(device)
@@ -210,15 +211,17 @@ def train(
     if has_aux:
         run.aux.warm_up(jax.eval_shape(compiled.gradient, leaves, first)[1])
     conditions = Conditions(time_limit_s, target_loss, evaluate, evaluate_every_s, on_progress)
-    with Interrupts() as interrupts:
+    with Terminations(sigterm) as terminations, Interrupts() as interrupts:
         supervisor = Supervisor(run, conditions, interrupts)
         saving = None
         if checkpoint is not None:
             options = {"metadata": metadata, "evaluations": supervisor.evaluations, "state": begin.saved}
             saving = Checkpointing(run, checkpoint, **options, first_ticket=begin.first_ticket, device=device)
-            saving.begin({} if initial.leaves is None else trees_of(compiled, initial.leaves), {})
+            saving.begin({} if initial.leaves is None else trees_of(compiled, initial.leaves))
             saving.start()
         stuck, ending = supervisor.supervise(WorkerThreads(run, device), leaves)
+        if terminations.came:
+            run.message = run.message.replace(BY_CTRL_C, BY_SIGTERM)
         if saving is not None:
             saving.close(ending.snapshot)
         before, evaluations = begin.before(saving, supervisor.evaluations)
@@ -229,7 +232,7 @@ def train(
         del run, running, supervisor, setup, ending, saving, before
         give_back((*leaves, *state))
     if interrupted or interrupts.held:
-        result = result.after_ctrl_c()
+        result = result.after_ctrl_c(BY_SIGTERM if terminations.came else BY_CTRL_C)
     if throw and result.outcome in (Outcome.FAILED, Outcome.DIVERGED):
         raise TrainingError(result) from result.error
     if throw and failure is not None:  # where warnings are errors

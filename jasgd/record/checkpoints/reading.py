@@ -38,6 +38,11 @@ def is_checkpoints(folder: Path) -> bool:
     return saved.kind == FOLDER_KIND or (saved.manifest is not None and RUN in saved)
 
 
+def notes_in(folder: Path) -> dict[str, Any]:
+    """The notes of :class:`jasgd.Checkpoints` in a folder; SavedRunError where they are damaged."""
+    return read_whole(folder, lambda saved: saved.json(RUN))["notes"]
+
+
 def newest(folder: Path, like: Mapping[str, Any], *, rows_on_disk: bool = False) -> SavedState | None:
     """The newest checkpoint in a folder that is whole; of each damaged one that is newer, a warning names the file.
 

@@ -53,13 +53,12 @@ class CheckpointFolder:
         self._path, self._keep = path, keep
         self.link = link
 
-    def begin(self, trees: Mapping[str, Any], record: dict[str, Any], files: Mapping[str, Any]) -> None:
+    def begin(self, trees: Mapping[str, Any], record: dict[str, Any]) -> None:
         """Writes what the run began with, before it begins.
 
         Args:
           trees: pytrees by the name of their file, the initial parameters.
           record: what else is to be known, values that JSON can hold.
-          files: JSON files besides, by name.
 
         Raises:
           FileExistsError: where the folder has the checkpoints of another run, or files that jasgd did not save.
@@ -74,8 +73,6 @@ class CheckpointFolder:
             for name, tree in trees.items():
                 save_tree(draft, name, tree)
             draft.json(RUN, to_json(record))
-            for name, content in files.items():
-                draft.json(name, content)
 
     def save(self, segment: Segment, save: Save) -> None:
         """Writes a segment and the checkpoint that ends with it, and removes old checkpoints.

@@ -85,17 +85,17 @@ class Checkpointing:
         self._under = inherited()
         self._thread = threading.Thread(target=self._under, args=(self._watch,), name="jasgd-checkpoints", daemon=True)
 
-    def begin(self, initial: Mapping[str, Any], files: Mapping[str, Any]) -> None:
+    def begin(self, initial: Mapping[str, Any]) -> None:
         """Writes what the run begins with; raises what keeps it from being written, before anything is trained.
 
         Args:
           initial: pytrees by the name of their file.
-          files: JSON files to keep beside, by name.
         """
         if self._goes_on:  # in the same folder
             return
         record = {"seed": self._metadata["seed"], "initial_params": self._metadata["initial_params"]}
-        self._folder.begin({INITIAL + name: tree for name, tree in initial.items()}, record, files)
+        record["notes"] = dict(self._options.notes or {})
+        self._folder.begin({INITIAL + name: tree for name, tree in initial.items()}, record)
 
     def start(self) -> None:
         """Starts the thread that saves."""
