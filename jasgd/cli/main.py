@@ -84,7 +84,7 @@ def _run(argv: Sequence[str] | None) -> int:
             # A scan's work wanders to JAX's pool, where the scans of several runs would queue for its only thread.
             configure_cpu(threads_per_worker=None if isinstance(chosen, Simulate) else 1)
         if isinstance(chosen, Train):
-            chosen.given = given_options(sys.argv[1:] if argv is None else argv)
+            vars(chosen)["given"] = given_options(sys.argv[1:] if argv is None else argv)
         return chosen.run()
     except (ValueError, ImportError, OSError) as error:
         # Runs report their errors in their result, so what arrives here is about the input, or a missing extra.

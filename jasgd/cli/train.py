@@ -80,7 +80,7 @@ class Train(TrainingOptions):
                             throw=False,
                             on_progress=lambda progress: bar.show(problem.name, progress),
                             checkpoint=checkpoints,
-                            resume=self.going_on and self.going_on.begin,
+                            resume=None if self.going_on is None else self.going_on.begin,
                             sigterm=threading.current_thread() is threading.main_thread(),
                             seed=self.seed,
                             **stops,

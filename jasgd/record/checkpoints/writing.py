@@ -14,8 +14,10 @@ from jasgd.record.checkpoints.layout import (
     name_of,
     next_number,
     remove_old,
+    remove_segments,
     saves_in,
     segment_file,
+    segments_above,
 )
 from jasgd.record.checkpoints.segments import Link, Segment, write_segment
 from jasgd.record.saving.folder import replacing
@@ -69,7 +71,10 @@ class CheckpointFolder:
                 f"folder {self._path} has the checkpoints of a run: resume={str(self._path)!r} goes on with it; give "
                 f"another folder to begin anew"
             )
-        with replacing(self._path, kind=FOLDER_KIND, overwrite=(self._path / RUN).exists()) as draft:
+        ours = (self._path / RUN).exists()  # of a run that was killed within its first save
+        if ours:
+            remove_segments(self._path, segments_above(self._path, 0))
+        with replacing(self._path, kind=FOLDER_KIND, overwrite=ours) as draft:
             for name, tree in trees.items():
                 save_tree(draft, name, tree)
             draft.json(RUN, to_json(record))
