@@ -132,7 +132,7 @@ def last_part(say, scheme, folder):
     versions = [evaluation["version"] for evaluation in result.evaluations]
     assert versions == sorted(set(versions)), versions
     assert (np.diff([evaluation["time_s"] for evaluation in result.evaluations]) >= 0).all()
-    assert 1 <= len(layout.saves_in(folder)) <= 2
+    assert 1 <= len(layout.saves_in(folder)) <= 3  # one too many, where it was killed before it removed that
     if "hogwild" not in scheme:
         again = jasgd.replay(result, loss_fn, tx(), batches)
         assert again.exact, again.summary()
