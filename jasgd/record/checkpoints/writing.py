@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from jasgd.record.checkpoints.layout import (
 )
 from jasgd.record.checkpoints.segments import Link, Segment, write_segment
 from jasgd.record.saving.folder import replacing
+from jasgd.record.saving.manifest import located
 from jasgd.record.saving.ownership import RUN
 from jasgd.record.trees import save_tree, to_json
 
@@ -49,10 +50,11 @@ class CheckpointFolder:
       path: the folder.
       keep: how many checkpoints stay.
       link: to the last segment that the next one follows; None for the first.
+      damaged: checkpoints there that cannot be used, and do not count among those that stay.
     """
 
-    def __init__(self, path: Path, *, keep: int, link: Link | None = None):
-        self._path, self._keep = path, keep
+    def __init__(self, path: Path, *, keep: int, link: Link | None = None, damaged: Collection[Path] = ()):
+        self._path, self._keep, self._damaged = path, keep, damaged
         self.link = link
 
     def begin(self, trees: Mapping[str, Any], record: dict[str, Any]) -> None:
@@ -71,7 +73,7 @@ class CheckpointFolder:
                 f"folder {self._path} has the checkpoints of a run: resume={str(self._path)!r} goes on with it; give "
                 f"another folder to begin anew"
             )
-        ours = (self._path / RUN).exists()  # of a run that was killed within its first save
+        ours = located(self._path / RUN).exists()  # of a run that was killed within its first save
         if ours:
             remove_segments(self._path, segments_above(self._path, 0))
         with replacing(self._path, kind=FOLDER_KIND, overwrite=ours) as draft:
@@ -98,4 +100,4 @@ class CheckpointFolder:
             for name, tree in save.trees.items():
                 save_tree(draft, name, tree)
             draft.json(STATE, to_json(save.record | {"format": VERSION, "version": save.version, "rows": link}))
-        remove_old(self._path, self._keep)
+        remove_old(self._path, self._keep, self._damaged)

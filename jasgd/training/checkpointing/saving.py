@@ -67,16 +67,17 @@ class Checkpointing:
         self.history = History(options.path, on_disk=options.rows_on_disk)
         self.history.tickets.begin(first_ticket)
         self._unwritten: list[Segment] = []
-        link, self._version, self._counters = None, -1, {}
+        link, damaged, self._version, self._counters = None, (), -1, {}
         if state is not None:
             self._counters = dict(state.counters)
             if _same(state.folder, options.path):
                 self.history, link, self._version = state.history, state.link, state.version
+                damaged = state.damaged
             else:
                 self._unwritten.append(state.history.whole())
                 self.history.append(self._unwritten[0])
         self._goes_on = link is not None or (state is not None and _same(state.folder, options.path))
-        self._folder = CheckpointFolder(options.path, keep=options.keep, link=link)
+        self._folder = CheckpointFolder(options.path, keep=options.keep, link=link, damaged=damaged)
         self._sealed_to = run.ledger.version
         self._tried = run.ledger.version
         self.evaluated = 0
