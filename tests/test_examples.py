@@ -115,6 +115,19 @@ def shows_simulated_cluster(out):
     assert sum(losses["tail"][:3]) < sum(losses["constant"][:3])
 
 
+def shows_resumed(out):
+    killed, terminated = out.split("A run that SIGTERM ends")
+    assert "it said: there is nothing in the folder to go on with: the run begins anew" in killed
+    assert "killed, with the exit code -9" in killed
+    assert "replayed from its beginning: the same bits" in killed
+    assert "stopped: stopped by SIGTERM; " in terminated
+    assert re.findall(r"taken twice: (\d+)", out) == ["0"] * 3
+    ends = re.findall(r"finished: all 1500 steps were taken; 1500 updates, .* versions \[0, (\d+)\]", out)
+    assert len(ends) == 2
+    assert all(0 < int(end) < 1500 for end in ends)
+    assert f"SIGTERM; {ends[1]} updates" in terminated  # none of them was lost
+
+
 SHOWS = {
     "quickstart": shows_quickstart,
     "own_loss_and_data": shows_own_loss_and_data,
@@ -122,6 +135,7 @@ SHOWS = {
     "adam_after_leashed": shows_adam_after_leashed,
     "own_scheme": shows_own_scheme,
     "simulated_cluster": shows_simulated_cluster,
+    "resumed": shows_resumed,
 }
 
 

@@ -124,8 +124,9 @@ def test_initial_parameters_that_are_given_anew_take_the_place_of_damaged_ones(f
 )
 def test_what_contradicts_the_run_is_refused_by_name(folder, options, message):
     def go_on(seed=0, resume=folder, **others):
-        jasgd.train(lambda w, b: w.sum(), jnp.zeros(5), optax.sgd(0.1, momentum=0.9), lambda t: 0, workers=1, steps=50, seed=seed,
-                    resume=resume, **others)  # fmt: skip
+        tx = optax.sgd(0.1, momentum=0.9)
+        jasgd.train(lambda w, b: w.sum(), jnp.zeros(5), tx, lambda t: 0, workers=1, steps=50, seed=seed, resume=resume,
+                    **others)  # fmt: skip
 
     with pytest.raises(ValueError, match=message):
         go_on(**options)
