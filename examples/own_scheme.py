@@ -41,7 +41,7 @@ class StaleSynchronous(Scheme):
             raise ValueError(f"slack must be an integer ≥ 0 in gradients, got {slack!r}")
         super().__init__(setup)
         self._slack = slack
-        self._current = Snapshot(0, setup.params, setup.state)
+        self._current = Snapshot(setup.version, setup.params, setup.state)
         self._counts = [0] * setup.workers
         self._changed = threading.Condition()  # the mutex, and where workers wait that are too far ahead
         self._waits = 0

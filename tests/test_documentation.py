@@ -112,6 +112,18 @@ def test_the_commands_of_the_readme_are_commands():
     assert targets == ["demo", "test"]
 
 
+def test_the_page_on_checkpoints_runs(tmp_path, monkeypatch, capsys, caplog):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for code in blocks(ROOT / "docs" / "checkpoints.md", "python"):
+        exec(code.replace("jasgd.configure_cpu()", "pass"), names)  # the tests are configured already
+    assert capsys.readouterr().out == "[0, 1000]\n"
+    assert "there is nothing in runs/mine to go on with: the run begins anew" in caplog.text
+    assert names["longer"].execution.commits == 1500
+    assert names["by_hand"].execution.ticket.min() == 1000
+    assert jasgd.Checkpoints("runs/mine").path.is_dir()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_to_a_file_leads_to_it(page):
     targets = [t for t in re.findall(r"\]\(([^)#]+)\)", page.read_text()) if "://" not in t]

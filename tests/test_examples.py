@@ -146,6 +146,19 @@ def shows_batchnorm_dropout_equinox(out):
     assert "the same bits (300 gradients, final parameters and model state and optimizer state)" in out
 
 
+def shows_resumed(out):
+    killed, terminated = out.split("A run that SIGTERM ends")
+    assert "it said: there is nothing in the folder to go on with: the run begins anew" in killed
+    assert "killed, with the exit code -9" in killed
+    assert "replayed from its beginning: the same bits" in killed
+    assert "stopped: stopped by SIGTERM; " in terminated
+    assert re.findall(r"taken twice: (\d+)", out) == ["0"] * 3
+    ends = re.findall(r"finished: all 1500 steps were taken; 1500 updates, .* versions \[0, (\d+)\]", out)
+    assert len(ends) == 2
+    assert all(0 < int(end) < 1500 for end in ends)
+    assert f"SIGTERM; {ends[1]} updates" in terminated  # none of them was lost
+
+
 SHOWS = {
     "quickstart": shows_quickstart,
     "own_loss_and_data": shows_own_loss_and_data,
@@ -156,6 +169,7 @@ SHOWS = {
     "early_stopping": shows_early_stopping,
     "batchnorm_dropout_nnx": shows_batchnorm_dropout_nnx,
     "batchnorm_dropout_equinox": shows_batchnorm_dropout_equinox,
+    "resumed": shows_resumed,
 }
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
 from jasgd.cli.compare import Compare
 from jasgd.cli.datasets import Datasets
 from jasgd.cli.messages import as_typed
-from jasgd.cli.output import BAD_INPUT, INTERRUPTED
+from jasgd.cli.output import BAD_INPUT, INTERRUPTED, TERMINATED
 from jasgd.cli.replay import Replay
+from jasgd.cli.resumption import given_options
 from jasgd.cli.simulate import Simulate
 from jasgd.cli.train import Train
 
@@ -28,20 +30,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
       0 where runs ended as they should; 1 where one failed or, in ``train``, diverged, where a replay comes to other
       bits, or a data set's files are wrong; 2 for bad input, a run that cannot be replayed here among it; 130 after
-      Ctrl-C. After it ``train`` and ``compare`` write the results until then, with plots and tables; after another one,
-      or one that comes while they are saved, without these, as ``simulate`` does for a simulation that had ended. A
-      simulation that has not ended leaves nothing.
+      Ctrl-C, 143 after SIGTERM, which does the same. After it ``train`` and ``compare`` write the results until then,
+      with plots and tables; after another one, or one that comes while they are saved, without these, as ``simulate``
+      does for a simulation that had ended. A simulation that has not ended leaves nothing.
 
     Example:
       >>> main(["train", "--workers", "0"])
       2
     """
-    try:
-        return _run(argv)
-    except KeyboardInterrupt as interrupt:
-        with contextlib.suppress(OSError):  # where nobody reads it
-            print(f"jasgd: stopped by Ctrl-C{'; ' if str(interrupt) else ''}{interrupt}", file=sys.stderr)
-        return INTERRUPTED
+    from jasgd.training.interrupts import Terminations
+
+    with Terminations(threading.current_thread() is threading.main_thread()) as terminations:
+        try:
+            code = _run(argv)
+        except KeyboardInterrupt as interrupt:
+            with contextlib.suppress(OSError):  # where nobody reads it
+                signal = "SIGTERM" if terminations.came else "Ctrl-C"
+                print(f"jasgd: stopped by {signal}{'; ' if str(interrupt) else ''}{interrupt}", file=sys.stderr)
+            code = INTERRUPTED
+    return TERMINATED if terminations.came and code == INTERRUPTED else code
 
 
 def command() -> NoReturn:
@@ -51,7 +58,7 @@ def command() -> NoReturn:
     down meanwhile can end in a segmentation fault. All is saved by then, so it ends at once.
     """
     code = main()
-    if code == INTERRUPTED:
+    if code in (INTERRUPTED, TERMINATED):
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):  # closed, or a pipe that nobody reads
                 stream.flush()
@@ -77,6 +84,8 @@ def _run(argv: Sequence[str] | None) -> int:
         if not started():  # a process that calls this function twice has it configured
             # A scan's work wanders to JAX's pool, where the scans of several runs would queue for its only thread.
             configure_cpu(threads_per_worker=None if isinstance(chosen, Simulate) else 1)
+        if isinstance(chosen, Train):
+            vars(chosen)["given"] = given_options(sys.argv[1:] if argv is None else argv)
         return chosen.run()
     except (ValueError, ImportError, OSError) as error:
         # Runs report their errors in their result, so what arrives here is about the input, or a missing extra.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from jasgd.record.saving.folder import Draft
     from jasgd.training.interrupts import Interrupts
 
-SUCCEEDED, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+SUCCEEDED, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 LEAVING = "leaving, with no file half written"  # said where Ctrl-C has to wait
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import sys
+import threading
+from pathlib import Path
+from typing import ClassVar
 
-from jasgd.cli.options import OutputOptions, TrainingOptions
+from jasgd.cli.options import TrainingOptions
 from jasgd.cli.output import LEAVING, draw, exit_code, print_files, stdout, write_json
+from jasgd.cli.resumption import GoingOn, checkpoints_of, resumed, settings_of
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -18,6 +22,16 @@ class Train(TrainingOptions):
     """Step-size function, with options as in exponential:beta=0.1,normalized=true."""
     seed: int = 0
     """Seed of the initial parameters and of the order of mini-batches."""
+    checkpoint_every_s: float | None = None
+    """Seconds between saves of a run that goes on, into the folder checkpoints within that of the results."""
+    checkpoint_every_steps: int | None = None
+    """Commits between such saves."""
+    keep: int = 2
+    """Number of checkpoints that stay, the newest."""
+    resume: Path | None = None
+    """Folder of a run that was killed, stopped or finished, to go on with; with a new one the run begins there."""
+    given: ClassVar[frozenset[str] | None] = None  # which options were written, None where that is not known
+    going_on: ClassVar[GoingOn | None] = None
 
     def run(self) -> int:
         """Trains, writes the run folder, prints a table."""
@@ -27,10 +41,14 @@ class Train(TrainingOptions):
         from jasgd.training.interrupts import Interrupts
         from jasgd.training.trainer import train
 
-        folder = self.folder("train")
+        if self.resume is not None:
+            return resumed(self).run()
+        folder = self.folder("train") if self.going_on is None else self.going_on.folder
+        checkpoints = checkpoints_of(self, folder)
         self.check_problem(self.seed)
         scheme = self.check_run()
-        rule = parse_rule(self.rule, workers=self.workers, learning_rate=self.learning_rate)
+        rule_workers = self.workers if self.going_on is None else self.going_on.rule_workers
+        rule = parse_rule(self.rule, workers=rule_workers, learning_rate=self.learning_rate)
         law = None if self.law is None else parse_law(self.law)
         tx = transformation(
             rule, learning_rate=self.learning_rate, momentum=self.momentum, optimizer=self.optimizer, law=law
@@ -44,7 +62,8 @@ class Train(TrainingOptions):
 
         stops = self.stops()
         with Interrupts(LEAVING) as interrupts:
-            with replacing(folder, kind="run", overwrite=self.overwrite, keep=True) as draft:
+            overwrite = self.overwrite or self.going_on is not None
+            with replacing(folder, kind="run", overwrite=overwrite, keep=True) as draft:
                 with interrupts.taken():  # and once there is a result, it is held until that was saved
                     problem = self.problem(self.seed)  # which takes seconds, so all else that can fail comes before
                     with Progress(problem.name) as progress:  # which pulses while the model is compiled
@@ -59,18 +78,19 @@ class Train(TrainingOptions):
                             **self.evaluations(),
                             throw=False,
                             callbacks=[progress],
+                            checkpoint=checkpoints,
+                            resume=None if self.going_on is None else self.going_on.begin,
+                            sigterm=threading.current_thread() is threading.main_thread(),
                             seed=self.seed,
                             **stops,
                         )
                 result.write(draft)
-                Recipe.of(self).write(draft)
+                Recipe.of(self, workers=rule_workers).write(draft)
             fits = fit(result.law) if len(result.execution) else []
-            output = {f.name for f in dataclasses.fields(OutputOptions)}
-            settings = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in output}
             numbers = {
                 "outcome": str(result.outcome),
                 "message": result.message,
-                "settings": settings | stops | {"data_dir": self.data_dir and str(self.data_dir)},
+                "settings": settings_of(self),
                 "metrics": result.metrics,
                 "evaluations": result.evaluations,
                 "fits": [{"model": f.model, "parameters": f.parameters, "distance": f.distance} for f in fits],

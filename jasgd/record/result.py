@@ -224,16 +224,22 @@ class TrainResult(Shown):
 
         return figures_of(self)
 
-    def after_ctrl_c(self) -> TrainResult:
+    def after_ctrl_c(self, by: str = BY_CTRL_C) -> TrainResult:
         """The same, of a run that Ctrl-C has ended, or that had ended by itself when it came.
 
         One that had ended well is ``stopped``; one that failed or diverged stays so.
+
+        Args:
+          by: how its message says that, where it was another signal.
+
+        Returns:
+          The result.
         """
         outcome, message = self.outcome, self.message
         if outcome in (Outcome.FINISHED, Outcome.CONVERGED):
-            outcome, message = Outcome.STOPPED, f"{message}, then {BY_CTRL_C}"
-        elif BY_CTRL_C not in message:
-            message += "; then Ctrl-C came"
+            outcome, message = Outcome.STOPPED, f"{message}, then {by}"
+        elif by not in message:
+            message += f"; then {by.rpartition(' ')[2]} came"
         return dataclasses.replace(self, outcome=outcome, message=message, interrupted=True)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:

@@ -1,4 +1,7 @@
-"""Ctrl-C while a run ends: the first ends the run, and what comes later is held until the result exists."""
+"""Ctrl-C while a run ends: the first ends the run, and what comes later is held until the result exists.
+
+SIGTERM, with which a process is asked to end, can be made to do what Ctrl-C does.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+BY_SIGTERM = "stopped by SIGTERM"
 KEPT = "the run has ended, and what there is of it is being kept"
 
 
@@ -137,3 +141,64 @@ class Interrupts:
             self._takes, self._raised = True, False
         else:
             self._hook(unraisable)
+
+
+class Terminations:
+    """A context in which SIGTERM does what Ctrl-C does, whatever that is at present; within the main thread alone.
+
+    Where Ctrl-C is ignored, as in a job that a shell has put into the background, it stays so, and SIGTERM raises
+    KeyboardInterrupt where Ctrl-C would. The handlers that were there before are put back at the end.
+
+    Args:
+      active: whether it does anything.
+
+    Attributes:
+      came: whether there was a SIGTERM.
+
+    Raises:
+      ValueError: in a thread that no signal comes to.
+
+    Example:
+      >>> with Terminations() as terminations:
+      ...     try:
+      ...         signal.raise_signal(signal.SIGTERM)
+      ...     except KeyboardInterrupt:
+      ...         print("stopped", terminations.came)
+      stopped True
+    """
+
+    def __init__(self, active: bool = True):
+        if active and threading.current_thread() is not threading.main_thread():
+            raise ValueError("sigterm must be False in a thread that is not the main one, as no signal comes to it")
+        self.came = False
+        self._active, self._handling = active, False
+        self._previous: Any = None
+        self._ignored: Any = None
+
+    def __enter__(self) -> Terminations:
+        if self._active:
+            if not callable(signal.getsignal(signal.SIGINT)):
+                self._ignored = signal.signal(signal.SIGINT, self._while_ignored)
+            self._previous = signal.signal(signal.SIGTERM, self._handle)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._active:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL if self._previous is None else self._previous)
+            if self._ignored is not None:
+                signal.signal(signal.SIGINT, self._ignored)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.came = self._handling = True
+        outer = getattr(self._previous, "__self__", None)
+        if isinstance(outer, Terminations):
+            outer.came = True
+        try:
+            handler: Any = signal.getsignal(signal.SIGINT)
+            handler(signal.SIGINT, frame)
+        finally:
+            self._handling = False
+
+    def _while_ignored(self, number: int, frame: FrameType | None) -> None:
+        if self._handling:
+            raise KeyboardInterrupt

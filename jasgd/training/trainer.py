@@ -27,7 +27,7 @@ from jasgd.model_state.arguments import check_evaluate
 from jasgd.model_state.merging import described_merge
 from jasgd.record.checkpoints.options import Checkpoints
 from jasgd.record.environment import describe_dtypes, describe_environment
-from jasgd.record.result import Outcome, TrainingError, TrainResult
+from jasgd.record.result import BY_CTRL_C, Outcome, TrainingError, TrainResult
 from jasgd.record.trees import put_into
 from jasgd.schemes.selection import make
 from jasgd.training.callback_calls import CallbackCalls, check_callbacks
@@ -37,7 +37,7 @@ from jasgd.training.checkpointing.saving import Checkpointing
 from jasgd.training.conclusion import conclude
 from jasgd.training.engines.supervisor import Conditions, Supervisor
 from jasgd.training.engines.threads import WorkerThreads
-from jasgd.training.interrupts import Interrupts
+from jasgd.training.interrupts import BY_SIGTERM, Interrupts, Terminations
 from jasgd.training.options import check_options
 from jasgd.training.run import Run
 from jasgd.training.warm_up import warm_up
@@ -201,7 +201,8 @@ def train(
     callbacks = check_callbacks(callbacks, options)
     check_functions(loss_fn, params, tx, has_aux=has_aux, model_state=model_state, merge=merge)
     check_resume(resume, checkpoint)
-    first_ticket = integer("first_ticket", first_ticket, 0)
+    first_ticket, sigterm = integer("first_ticket", first_ticket, 0), switch("sigterm", sigterm)
+    Terminations(sigterm)  # raises in a thread that no signal comes to
     if resume is not None and (opt_state is not None or first_ticket):
         raise ValueError("opt_state and first_ticket must be left out with resume, which has them")
     home, placement = as_placement(device, devices, int(workers))
@@ -277,7 +278,7 @@ def train(
             run.aux.warm_up(jax.eval_shape(compiled.gradient, leaves, first)[1], used)
     conditions = Conditions(time_limit_s, target_loss, evaluate, evaluate_every_s, evaluate_every_steps)
     calls = CallbackCalls(callbacks, on_progress, run, options)
-    with Interrupts() as interrupts:
+    with Terminations(sigterm) as terminations, Interrupts() as interrupts:
         supervisor = Supervisor(run, conditions, calls, interrupts)
         saving = None
         if checkpoint is not None:
@@ -291,23 +292,27 @@ def train(
                 device=home,
                 on_saved=calls.note_checkpoint,
             )
-            saving.begin({} if initial.leaves is None else trees_of(compiled, initial.leaves), {})
+            saving.begin({} if initial.leaves is None else trees_of(compiled, initial.leaves))
             saving.start()
         stuck, ending = supervisor.supervise(WorkerThreads(run, home), leaves)
         if run.epochs is not None:
             metadata["epochs_taken"] = run.epochs.epochs
+        if terminations.came:
+            run.message = run.message.replace(BY_CTRL_C, BY_SIGTERM)
         if saving is not None:
             saving.close(ending.snapshot)
         before, evaluations = begin.before(saving, supervisor.evaluations)
         result = conclude(run, initial.leaves, metadata, evaluations, stuck, ending, before)
         interrupted = run.interrupted or interrupts.held
-        result = calls.end(result.after_ctrl_c() if interrupted else result, interrupts)
+        by = BY_SIGTERM if terminations.came else BY_CTRL_C
+        result = calls.end(result.after_ctrl_c(by) if interrupted else result, interrupts)
         # The copies of parameters that the scheme has, before memory is given back.
         failure = None if saving is None else saving.warning
         del run, running, supervisor, setup, ending, saving, before, calls
         give_back((*leaves, *state))
+    by = BY_SIGTERM if terminations.came else BY_CTRL_C
     if interrupts.held and not result.interrupted:
-        result = result.after_ctrl_c()
+        result = result.after_ctrl_c(by)
     if throw and result.outcome in (Outcome.FAILED, Outcome.DIVERGED):
         raise TrainingError(result) from result.error
     if throw and failure is not None:  # where warnings are errors

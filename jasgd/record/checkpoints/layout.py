@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from jasgd.record.saving.arrays import SavedRunError
@@ -56,9 +56,12 @@ def next_number(folder: Path) -> int:
     return max(numbers, default=0) + 1
 
 
-def remove_old(folder: Path, keep: int) -> None:
-    """Removes all checkpoints but so many, the newest, and what killed saves have left; never a file of others'."""
-    kept = [path for _, path in saves_in(folder)[:keep]]
+def remove_old(folder: Path, keep: int, damaged: Collection[Path] = ()) -> None:
+    """Removes all checkpoints but so many, the newest that are not damaged, and what killed saves have left.
+
+    A file that jasgd did not save is never removed, nor a checkpoint that has one.
+    """
+    kept = [path for _, path in saves_in(folder) if path not in damaged][:keep]
     for name in _names(folder):
         path = folder / name
         if not _NAME.fullmatch(name) or path in kept or path.is_symlink():

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from jasgd.inputs.checks import integer, positive, switch
+from jasgd.showing import brief
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +29,8 @@ class Checkpoints:
       keep: how many checkpoints stay there, the newest, ≥ 1. Where one is damaged, the one before it is used.
       rows_on_disk: whether rows that were saved are no longer kept in memory: a gradient takes some 100 bytes. The
         result reads them back at the end.
+      notes: what else is to be kept in the folder, for who goes on with the run, such as how a program was called: a
+        dict that JSON can hold, in ``run.json``; None for nothing.
 
     Raises:
       TypeError, ValueError: for what is none of this.
@@ -39,6 +45,7 @@ class Checkpoints:
     every_steps: int | None = None
     keep: int = 2
     rows_on_disk: bool = False
+    notes: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.folder, (str, os.PathLike)) or not os.fspath(self.folder):
@@ -49,6 +56,12 @@ class Checkpoints:
             integer("every_steps", self.every_steps, 1, optional=True)
         integer("keep", self.keep, 1)
         switch("rows_on_disk", self.rows_on_disk)
+        try:
+            json.dumps(dict(self.notes or {}))
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"notes must be a dict that JSON can hold, got {brief(repr(self.notes))}: {error}"
+            ) from None
 
     @property
     def path(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,6 +39,11 @@ def is_checkpoints(folder: Path) -> bool:
     return saved.kind == FOLDER_KIND or (saved.manifest is not None and RUN in saved)
 
 
+def notes_in(folder: Path) -> dict[str, Any]:
+    """The notes of :class:`jasgd.Checkpoints` in a folder; SavedRunError where they are damaged."""
+    return read_whole(folder, lambda saved: saved.json(RUN))["notes"]
+
+
 def newest(folder: Path, like: Mapping[str, Any], *, rows_on_disk: bool = False) -> SavedState | None:
     """The newest checkpoint in a folder that is whole; of each damaged one that is newer, a warning names the file.
 
@@ -53,21 +59,21 @@ def newest(folder: Path, like: Mapping[str, Any], *, rows_on_disk: bool = False)
       SavedRunError: where there are some, and each is damaged.
       ValueError: where a leaf is missing or too many, or of another shape or dtype; it names the leaf.
     """
-    errors: list[Exception] = []
+    errors: dict[Path, Exception] = {}
     for number, path in saves_in(folder):
         try:
             state, segments = _read(folder, path, like, rows_on_disk=rows_on_disk)
         except (SavedRunError, OSError) as error:
-            errors.append(error)
+            errors[path] = error
             continue
-        for error in errors:
+        for error in errors.values():
             _warn(f"{error}; the checkpoint before it is used, {path}, of version {state.version}")
         if not errors:  # else they may belong to one that can be mended
             remove_segments(folder, [file for file in segments_above(folder, number) if file not in segments])
-        return state
+        return dataclasses.replace(state, damaged=tuple(errors))
     if errors:
-        reasons = "; ".join(map(str, errors))
-        raise SavedRunError(f"no checkpoint in {folder} is whole: {reasons}") from errors[0]
+        reasons = "; ".join(map(str, errors.values()))
+        raise SavedRunError(f"no checkpoint in {folder} is whole: {reasons}") from next(iter(errors.values()))
     return None
 
 

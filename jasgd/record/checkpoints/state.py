@@ -26,6 +26,7 @@ class SavedState:
       message: the same in a sentence.
       folder: of the checkpoints that it was read from; None for a result.
       link: to the last segment there.
+      damaged: newer checkpoints there that could not be used.
     """
 
     version: int
@@ -39,6 +40,7 @@ class SavedState:
     message: str
     folder: Path | None = None
     link: Link | None = None
+    damaged: tuple[Path, ...] = ()
 
 
 def parts_of(metadata: dict[str, Any]) -> list[dict[str, Any]]:

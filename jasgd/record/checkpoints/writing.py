@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ from jasgd.record.checkpoints.layout import (
     name_of,
     next_number,
     remove_old,
+    remove_segments,
     saves_in,
     segment_file,
+    segments_above,
 )
 from jasgd.record.checkpoints.segments import Link, Segment, write_segment
 from jasgd.record.saving.folder import replacing
+from jasgd.record.saving.manifest import located
 from jasgd.record.saving.ownership import RUN
 from jasgd.record.trees import save_tree, to_json
 
@@ -47,19 +50,19 @@ class CheckpointFolder:
       path: the folder.
       keep: how many checkpoints stay.
       link: to the last segment that the next one follows; None for the first.
+      damaged: checkpoints there that cannot be used, and do not count among those that stay.
     """
 
-    def __init__(self, path: Path, *, keep: int, link: Link | None = None):
-        self._path, self._keep = path, keep
+    def __init__(self, path: Path, *, keep: int, link: Link | None = None, damaged: Collection[Path] = ()):
+        self._path, self._keep, self._damaged = path, keep, damaged
         self.link = link
 
-    def begin(self, trees: Mapping[str, Any], record: dict[str, Any], files: Mapping[str, Any]) -> None:
+    def begin(self, trees: Mapping[str, Any], record: dict[str, Any]) -> None:
         """Writes what the run began with, before it begins.
 
         Args:
           trees: pytrees by the name of their file, the initial parameters.
           record: what else is to be known, values that JSON can hold.
-          files: JSON files besides, by name.
 
         Raises:
           FileExistsError: where the folder has the checkpoints of another run, or files that jasgd did not save.
@@ -70,12 +73,13 @@ class CheckpointFolder:
                 f"folder {self._path} has the checkpoints of a run: resume={str(self._path)!r} goes on with it; give "
                 f"another folder to begin anew"
             )
-        with replacing(self._path, kind=FOLDER_KIND, overwrite=(self._path / RUN).exists()) as draft:
+        ours = located(self._path / RUN).exists()  # of a run that was killed within its first save
+        if ours:
+            remove_segments(self._path, segments_above(self._path, 0))
+        with replacing(self._path, kind=FOLDER_KIND, overwrite=ours) as draft:
             for name, tree in trees.items():
                 save_tree(draft, name, tree)
             draft.json(RUN, to_json(record))
-            for name, content in files.items():
-                draft.json(name, content)
 
     def save(self, segment: Segment, save: Save) -> Path:
         """Writes a segment and the checkpoint that ends with it, and removes old checkpoints.
@@ -100,5 +104,5 @@ class CheckpointFolder:
             for name, tree in save.trees.items():
                 save_tree(draft, name, tree)
             draft.json(STATE, to_json(save.record | {"format": VERSION, "version": save.version, "rows": link}))
-        remove_old(self._path, self._keep)
+        remove_old(self._path, self._keep, self._damaged)
         return folder

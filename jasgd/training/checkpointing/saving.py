@@ -71,16 +71,17 @@ class Checkpointing:
         self.history = History(options.path, on_disk=options.rows_on_disk)
         self.history.tickets.begin(first_ticket)
         self._unwritten: list[Segment] = []
-        link, self._version, self._counters = None, -1, {}
+        link, damaged, self._version, self._counters = None, (), -1, {}
         if state is not None:
             self._counters = dict(state.counters)
             if _same(state.folder, options.path):
                 self.history, link, self._version = state.history, state.link, state.version
+                damaged = state.damaged
             else:
                 self._unwritten.append(state.history.whole())
                 self.history.append(self._unwritten[0])
         self._goes_on = link is not None or (state is not None and _same(state.folder, options.path))
-        self._folder = CheckpointFolder(options.path, keep=options.keep, link=link)
+        self._folder = CheckpointFolder(options.path, keep=options.keep, link=link, damaged=damaged)
         self._sealed_to = run.ledger.first_version
         self._tried = run.ledger.first_version
         self.evaluated = 0
@@ -89,17 +90,17 @@ class Checkpointing:
         self._under = inherited()
         self._thread = threading.Thread(target=self._under, args=(self._watch,), name="jasgd-checkpoints", daemon=True)
 
-    def begin(self, initial: Mapping[str, Any], files: Mapping[str, Any]) -> None:
+    def begin(self, initial: Mapping[str, Any]) -> None:
         """Writes what the run begins with; raises what keeps it from being written, before anything is trained.
 
         Args:
           initial: pytrees by the name of their file.
-          files: JSON files to keep beside, by name.
         """
         if self._goes_on:  # in the same folder
             return
         record = {"seed": self._metadata["seed"], "initial_params": self._metadata["initial_params"]}
-        self._folder.begin({INITIAL + name: tree for name, tree in initial.items()}, record, files)
+        record["notes"] = dict(self._options.notes or {})
+        self._folder.begin({INITIAL + name: tree for name, tree in initial.items()}, record)
 
     def start(self) -> None:
         """Starts the thread that saves."""
