@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from jasgd.data import BatchesExhausted, minibatches
     from jasgd.experiments.arms import Arm
     from jasgd.experiments.comparison import Comparison, compare
-    from jasgd.experiments.spectrum import Spectrum, sweep
+    from jasgd.experiments.spectrum import Spectrum
+    from jasgd.experiments.sweeping import sweep
     from jasgd.jax_settings import configure_cpu
     from jasgd.record.execution import Execution, ExecutionError
     from jasgd.record.result import Outcome, TrainingError, TrainResult
@@ -61,7 +62,7 @@ _WHERE = {
     "schemes": "jasgd.schemes",
     "simulate": "jasgd.simulating.simulator",
     "staleness_adaptive": "jasgd.transforms",
-    "sweep": "jasgd.experiments.spectrum",
+    "sweep": "jasgd.experiments.sweeping",
     "testing": "jasgd.testing",
     "train": "jasgd.training.trainer",
 }

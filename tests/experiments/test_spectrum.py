@@ -8,7 +8,8 @@ import pytest
 
 from jasgd import cluster, problems, report
 from jasgd.experiments.arms import Arm
-from jasgd.experiments.spectrum import Spectrum, sweep
+from jasgd.experiments.spectrum import Spectrum
+from jasgd.experiments.sweeping import sweep
 from jasgd.experiments.spectrum_jobs import Point
 
 EQUAL = {"equal": cluster.Cluster(compute_s=cluster.gamma(1.0, 4))}
