@@ -183,7 +183,7 @@ def _clause(test: PairedTest) -> str:
     ties = f" and equal in {equal}" if equal else ""
     size = _shown(test.difference, test.relative)
     if not math.isnan(test.low):
-        size += f", 95% interval {_shown(test.low, test.relative)} to {_shown(test.high, test.relative)}"
+        size += f", 95% bootstrap interval {_shown(test.low, test.relative)} to {_shown(test.high, test.relative)}"
     return f"{side} in {count} of {counted(test.pairs, 'seed')}{ties} (p = {test.p:.2g}; {size})"
 
 
