@@ -29,7 +29,7 @@ class Simulate(OutputOptions, ProblemOptions):
     arms: tuple[str, ...] = ("constant", "tail", "inverse")
     """Step-size functions; constant@RULE is the control of RULE, a constant step of the mean length it took, and is
     added by itself where a claim can be made."""
-    workers: tuple[int, ...] = (1, 4, 16, 64)
+    workers: tuple[int, ...] = (1, 8, 32)
     """Numbers of workers, each of which is simulated."""
     scheme: str = "leashed"
     """Scheme by which workers share parameters, with options: sequential, synchronous, locked, hogwild, leashed,
@@ -56,12 +56,12 @@ class Simulate(OutputOptions, ProblemOptions):
     """Number of processors that the workers share; by default each has one."""
     nodes: str | None = None
     """NUMA nodes, as in count=2,remote=1.5: reads and commits from another node take so many times as long."""
-    steps: int = 400
+    steps: int = 800
     """Number of commits of each run."""
     seeds: tuple[int, ...] = tuple(range(10))
     """Seeds that step-size functions are judged on, each with its own times, initial parameters and mini-batches; with
     fewer than six no difference can be claimed."""
-    learning_rates: tuple[float, ...] = (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
+    learning_rates: tuple[float, ...] = (0.00125, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
     """Learning rates to try; each step-size function is judged with its best at each number of workers."""
     tuning_seeds: tuple[int, ...] | None = None
     """Other seeds, on which the learning rates are chosen; by default the four that follow the largest of the seeds."""
