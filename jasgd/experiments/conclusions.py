@@ -190,9 +190,12 @@ def _clause(test: PairedTest) -> str:
 def _shown(difference: float, relative: bool) -> str:
     if not math.isfinite(difference):
         return "without bound, as runs diverged"
-    return f"{100 * difference:+.2g}%" if relative and abs(difference) < 10 else (
-        f"{1 + difference:.2g} times" if relative else f"{difference:+.2g}"
-    )  # fmt: skip
+    if not relative:
+        return f"{difference:+.2g}"
+    if difference >= 10:
+        return f"{1 + difference:.0f} times"
+    percent = 100 * difference
+    return f"{percent:+.0f}%" if abs(percent) >= 10 else f"{percent:+.2g}%"
 
 
 def _remarks(one: Conclusion) -> list[str]:

@@ -117,6 +117,13 @@ def test_divergence_is_counted_and_infinity_is_in_words():
     assert "without bound, as runs diverged" in text
 
 
+@pytest.mark.parametrize(("factor", "size"), [(0.47, "-53%"), (0.96, "-4%"), (3.2, "+220%"), (40, "40 times")])
+def test_the_size_is_a_percentage_without_an_exponent(factor, size):
+    assert f"(p = 0.0078; {size}, 95% bootstrap interval {size} to {size})" in said(
+        constant=CONSTANT, tail=[factor * loss for loss in CONSTANT]
+    )
+
+
 def test_the_mean_step_is_said_over_the_whole_run_and_after_the_start():
     text = sentences(
         list(judged(constant=CONSTANT, tail=AHEAD, control=CONSTANT).values()), factors={"tail": (0.654, 0.802)}
