@@ -231,10 +231,11 @@ class Comparison(Shown):
         where = f"On {self.problem} with {counted(self.settings['workers'], 'worker')}, {self.settings['scheme']}"
         if not self.conclusions:
             return f"{where}: nothing to compare, as no rule was run beside {BASELINE}."
-        rate = self.settings.get("learning_rate")
+        rate, targeted = self.settings.get("learning_rate"), self.settings.get("target_loss") is not None
         lines = sentences(
             self.conclusions,
-            what="final training loss" if self.settings.get("target_loss") is None else "updates to the target loss",
+            what="number of updates to the target loss" if targeted else "final training loss",
+            lost="did not reach it" if targeted else "diverged",
             factors={row["arm"]: tuple(row[name].median for name in FACTORS) for row in self.rows if FACTORS[0] in row},
             shared="The two runs of a pair share mini-batches and initial parameters, but not the execution: which "
             "gradients were stale, the machine decided in each anew."

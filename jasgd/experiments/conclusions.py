@@ -105,6 +105,7 @@ def sentences(
     *,
     shared: str = "",
     what: str = "final training loss",
+    lost: str = "diverged",
     factors: Mapping[str, tuple[float, float]] | None = None,
     staleness: Mapping[str, Mapping[int, float]] | None = None,
 ) -> list[str]:
@@ -114,6 +115,7 @@ def sentences(
       conclusions: of :func:`conclude`.
       shared: what the two runs of a pair share, in a sentence; left out where empty.
       what: is compared, with its unit.
+      lost: what a run did whose value is infinite.
       factors: the realised E[C] of rules over the whole run and after its start, by label of the arm.
       staleness: the mean τ of each run, by label of the arm and seed, where the runs of a pair can differ in it.
 
@@ -131,7 +133,10 @@ def sentences(
     """
     if not conclusions:
         return []
-    lines = [_sentence(one, what, (factors or {}).get(one.arm), _shift(one, staleness)) for one in conclusions]
+    lines = []
+    for one in conclusions:
+        facts = [_sentence(one, what, (factors or {}).get(one.arm)), *_remarks(one, lost), *_shift(one, staleness)]
+        lines.append(". ".join(facts) + ".")
     pairs, rules = min(one.constant.pairs for one in conclusions), len(conclusions)
     lines += [shared] if shared else []
     if pairs >= FEWEST_PAIRS:
@@ -155,9 +160,9 @@ def _shift(one: Conclusion, staleness: Mapping[str, Mapping[int, float]] | None)
     return [f"Their staleness differed too: {means} (p = {test.p:.2g})"]
 
 
-def _sentence(one: Conclusion, what: str, factors: tuple[float, float] | None, shift: list[str]) -> str:
+def _sentence(one: Conclusion, what: str, factors: tuple[float, float] | None) -> str:
     if one.verdict is Verdict.UNKNOWN:
-        return f"{one.arm} and {BASELINE} cannot be compared, as not all of their runs ended."
+        return f"{one.arm} and {BASELINE} cannot be compared, as not all of their runs ended"
     control = f"{BASELINE}@{one.arm}"
     head = {
         Verdict.AHEAD: f"is ahead of {BASELINE} and of {control}",
@@ -171,7 +176,7 @@ def _sentence(one: Conclusion, what: str, factors: tuple[float, float] | None, s
     if one.control is not None and one.control.pairs:
         mean = "" if factors is None else f", E[C] = {factors[0]:.2f}, after the start {factors[1]:.2f}"
         text += f"; against {control}, a constant step of the same mean{mean}, it is {_clause(one.control)}"
-    return ". ".join([text, *_remarks(one), *shift]) + "."
+    return text
 
 
 def _clause(test: PairedTest) -> str:
@@ -189,7 +194,7 @@ def _clause(test: PairedTest) -> str:
 
 def _shown(difference: float, relative: bool) -> str:
     if not math.isfinite(difference):
-        return "without bound, as runs diverged"
+        return "without bound"
     if not relative:
         return f"{difference:+.2g}"
     if difference >= 10:
@@ -198,12 +203,14 @@ def _shown(difference: float, relative: bool) -> str:
     return f"{percent:+.0f}%" if abs(percent) >= 10 else f"{percent:+.2g}%"
 
 
-def _remarks(one: Conclusion) -> list[str]:
+def _remarks(one: Conclusion, lost: str) -> list[str]:
     """What kept a claim from being made, and what the numbers leave out."""
     test, control, remarks = one.constant, one.control, []
+    if one.verdict is Verdict.UNKNOWN:
+        return []
     if test.infinite or test.other_infinite:
-        runs = f"Of its runs {test.infinite} diverged, of {BASELINE}'s {test.other_infinite}"
-        remarks.append(f"{runs}: a run that diverged loses its pair")
+        runs = f"Of its runs {test.infinite} {lost}, of {BASELINE}'s {test.other_infinite}"
+        remarks.append(f"{runs}: such a run loses its pair")
     if test.left_out:
         remarks.append(f"Not all runs ended, so {counted(test.left_out, 'seed')} had to be left out")
     if one.verdict is not Verdict.UNCLEAR:
