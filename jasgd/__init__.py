@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from jasgd.data import BatchesExhausted, minibatches
     from jasgd.experiments.arms import Arm
     from jasgd.experiments.comparison import Comparison, compare
-    from jasgd.experiments.spectrum import Spectrum, sweep
+    from jasgd.experiments.spectrum import Spectrum
+    from jasgd.experiments.sweeping import sweep
     from jasgd.jax_settings import configure_cpu
     from jasgd.model_state.merging import moving_averages
     from jasgd.record.checkpoints.options import Checkpoints
@@ -71,7 +72,7 @@ _WHERE = {
     "schemes": "jasgd.schemes",
     "simulate": "jasgd.simulating.simulator",
     "staleness_adaptive": "jasgd.transforms",
-    "sweep": "jasgd.experiments.spectrum",
+    "sweep": "jasgd.experiments.sweeping",
     "testing": "jasgd.testing",
     "train": "jasgd.training.trainer",
     "warning_types": "jasgd.warning_types",

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from jasgd.experiments.paired_tests import FEWEST_PAIRS
 from jasgd.inputs.checks import described, is_integer, several
 from jasgd.rules.parsing import canonical
 from jasgd.showing import brief
@@ -79,6 +80,33 @@ def arms_of(arms: Any) -> tuple[Arm, ...]:
         if not isinstance(arm, (str, Arm)):
             raise TypeError(f"arms must be texts such as 'tail', or of jasgd.Arm, got {described(arm)}")
     return tuple(Arm.parse(arm) if isinstance(arm, str) else arm for arm in chosen)
+
+
+def with_controls(arms: Sequence[Arm], seeds: Sequence[int]) -> tuple[Arm, ...]:
+    """The arms, with the control of each rule where a claim can be made, which needs it.
+
+    Args:
+      arms: the arms of a comparison.
+      seeds: its seeds.
+
+    Returns:
+      The same where the constant step is none of them, or the seeds are too few for any claim; else each rule is
+      followed by its control, unless that is among the arms already.
+
+    Example:
+      >>> [arm.label for arm in with_controls(arms_of(["constant", "tail"]), range(8))]
+      ['constant', 'tail', 'constant@tail']
+    """
+    labels = [arm.label for arm in arms]
+    if BASELINE not in labels or len(seeds) < FEWEST_PAIRS:
+        return tuple(arms)
+    controlled = {arm.mean_of for arm in arms}
+    completed: list[Arm] = []
+    for arm in arms:
+        completed.append(arm)
+        if arm.mean_of is None and arm.label != BASELINE and arm.label not in controlled:
+            completed.append(Arm(f"{BASELINE}@{arm.label}", BASELINE, arm.label))
+    return tuple(completed)
 
 
 def check_arms(arms: Sequence[Arm], seeds: Sequence[int]) -> None:

@@ -12,9 +12,9 @@ import optax
 
 from jasgd import rules, schemes
 from jasgd.callbacks.recent_progress import Progress
-from jasgd.experiments.arms import BASELINE, Arm, arms_of, check_arms, check_problem
-from jasgd.experiments.conclusions import held_against
-from jasgd.experiments.measures import Spread, measures, shown_row, spread
+from jasgd.experiments.arms import BASELINE, Arm, arms_of, check_arms, check_problem, with_controls
+from jasgd.experiments.conclusions import Conclusion, conclude, sentences
+from jasgd.experiments.measures import FACTORS, Spread, measures, shown_row, spread
 from jasgd.experiments.recipe import transformation
 from jasgd.inputs.checks import function, several
 from jasgd.inputs.defaults import WORKERS
@@ -51,15 +51,16 @@ def compare(
     """Trains every arm with every seed, so that nothing but the rule differs.
 
     Seeds are the outer loop, so that a machine which gets slower meanwhile does so for every arm. The arms take turns
-    in coming first, but a control comes after the arm that it is the control of. Ctrl-C ends the comparison; the runs
-    until then are returned.
+    in coming first, but a control comes after the arm that it is the control of. With six seeds or more and the
+    constant step among the arms, each rule's control is added, since no claim is made without it. Ctrl-C ends the
+    comparison; the runs until then are returned.
 
     Args:
       problem: a function from a seed to an object with name, loss_fn, params, batches and evaluate, and with
         model_state and merge where the loss needs them, see :func:`jasgd.train`; for instance
         ``lambda seed: problems.load("digits", "mlp", seed=seed)``.
       arms: the rules, see :meth:`Arm.parse`; each once.
-      seeds: integers ≥ 0; each once.
+      seeds: integers ≥ 0; each once; with fewer than six no difference can be claimed.
       workers: number of workers, ≥ 1.
       learning_rate: > 0.
       scheme: see :func:`jasgd.train`, as are the four stop conditions and when to evaluate.
@@ -93,6 +94,7 @@ def compare(
     chosen, seeds = arms_of(arms), several("seeds", seeds)
     check_arms(chosen, seeds)
     seeds = tuple(int(seed) for seed in seeds)
+    chosen = with_controls(chosen, seeds)
     factory = check_options(
         scheme=scheme,
         workers=workers,
@@ -223,31 +225,40 @@ class Comparison(Shown):
             table.append({"arm": arm.label, "outcomes": outcomes} | spreads)
         return table
 
-    def reading(self) -> str:
-        """One sentence that reads the table, and claims a difference only where the ranges over seeds lie apart.
+    @functools.cached_property
+    def conclusions(self) -> list[Conclusion]:
+        """How each rule did beside the constant step, see :func:`jasgd.experiments.conclusions.conclude`.
 
-        Every rule is compared with the constant step, and with its control where there is one: by the updates to the
-        least share of the initial loss that all runs of both have reached, or else by the final training loss.
+        What is compared is the final training loss; with a target loss it is the number of updates until that was
+        reached, which is infinite for a run that ended otherwise.
         """
-        rows = {row["arm"]: row for row in self.rows if "final_loss" in row}
-        controls = {arm.mean_of: arm.label for arm in self.arms if arm.mean_of is not None}
-        sentences, claims = [], []
-        for arm in self.arms:
-            if arm.mean_of is None and arm.label != BASELINE and arm.label in rows:
-                for other in (BASELINE, controls.get(arm.label, "")):
-                    if other in rows:
-                        sentence, ways = held_against(rows[arm.label], rows[other])
-                        sentences.append(sentence)
-                        claims += [] if ways is None else [ways]
+        targeted = self.settings.get("target_loss") is not None
+        values = {
+            label: {seed: _updates(run) if targeted else measures(run)["final_loss"] for seed, run in by_seed.items()}
+            for label, by_seed in self.runs.items()
+        }
+        return conclude(values, self.arms)
+
+    def reading(self) -> str:
+        """The conclusions in sentences, one or two a line: a verdict per rule, what pairs share, and the power."""
         where = f"On {self.problem} with {counted(self.settings['workers'], 'worker')}, {self.settings['scheme']}"
-        if not sentences:
-            return f"{where}: nothing to compare, as no rule was run beside {BASELINE} or a control."
-        runs = max(row["final_loss"].runs for row in rows.values())
-        if claims:
-            sentences.append(f"over {runs} seeds, ranges lie apart by chance alone in 1 of {min(claims)}")
-        elif runs == 1:
-            sentences.append("one seed cannot tell a difference from chance")
-        return f"{where}: {'; '.join(sentences)}."
+        if not self.conclusions:
+            return f"{where}: nothing to compare, as no rule was run beside {BASELINE}."
+        rate, targeted = self.settings.get("learning_rate"), self.settings.get("target_loss") is not None
+        lines = sentences(
+            self.conclusions,
+            what="number of updates to the target loss" if targeted else "final training loss",
+            lost="did not reach it" if targeted else "diverged",
+            factors={row["arm"]: tuple(row[name].median for name in FACTORS) for row in self.rows if FACTORS[0] in row},
+            shared="The two runs of a pair share mini-batches and initial parameters, but not the execution: which "
+            "gradients were stale, the machine decided in each anew."
+            + ("" if rate is None else f" All took the learning rate {rate:g}, which was tuned for none."),
+            staleness={
+                label: {seed: measures(run)["staleness_mean"] for seed, run in by_seed.items()}
+                for label, by_seed in self.runs.items()
+            },
+        )
+        return "\n".join([f"{where}: {lines[0]}", *lines[1:]])
 
     def record(self) -> dict[str, Any]:
         """Everything but parameters and executions, as values that :func:`jasgd.record.trees.to_json` takes."""
@@ -258,4 +269,12 @@ class Comparison(Shown):
             for seed, r in by_seed.items()
         ]
         summary = {"problem": self.problem, "seeds": self.seeds, "settings": self.settings, "reading": self.reading()}
-        return summary | {"table": table, "runs": runs}
+        conclusions = [one.record() for one in self.conclusions]
+        return summary | {"conclusions": conclusions, "table": table, "runs": runs}
+
+
+def _updates(result: TrainResult) -> float:
+    """The updates of a run until it reached its target loss: infinite where it never did, NaN where it was cut off."""
+    if result.outcome is Outcome.CONVERGED:
+        return float(result.execution.commits)
+    return math.inf if result.outcome in (Outcome.FINISHED, Outcome.DIVERGED) else math.nan

@@ -15,6 +15,7 @@ from jasgd.record.result import Outcome, TrainResult
 from jasgd.staleness import StalenessHistogram
 
 SHARES = (0.5, 0.25, 0.1, 0.05)  # of the initial training loss, whose reaching is measured
+FACTORS = ("mean_factor", "mean_factor_after_start")  # E[C] over the whole run, and after its start
 
 
 class Spread(NamedTuple):
@@ -45,7 +46,7 @@ def measures(result: TrainResult) -> dict[str, float]:
             (math.inf, math.inf) if diverged else reached(result.execution, share)
         )
     any_applied = len(result.execution) > 0
-    for name in ("updates_per_s", "staleness_mean", "staleness_gini", "mean_factor"):
+    for name in ("updates_per_s", "staleness_mean", "staleness_gini", *FACTORS):
         numbers[name] = m[name] if any_applied else math.nan
     return numbers | {"dropped": float(len(result.execution.dropped))}
 
@@ -82,7 +83,8 @@ def spread(values: Sequence[float]) -> Spread:
 def shown_row(row: Mapping[str, Any]) -> dict[str, str]:
     """What a notebook shows of a table's row: the arm, its outcomes, and medians with their ranges over seeds."""
     shown = {"arm": row["arm"], "outcomes": ", ".join(f"{count} {name}" for name, count in row["outcomes"].items())}
-    for name in ("final_loss", "updates_to_50%", "updates_to_10%", "staleness_mean", "mean_factor", "test_accuracy"):
+    names = ("final_loss", "updates_to_50%", "updates_to_10%", "staleness_mean", *FACTORS, "test_accuracy")
+    for name in names:
         if name in row and row[name].count:
             shown[name] = f"{row[name].median:.4g} ({row[name].low:.4g} … {row[name].high:.4g})"
     return shown

@@ -1,28 +1,19 @@
-"""``sweep``: what step-size functions do to training over a range of worker counts, on simulated clusters."""
+"""The result of a sweep: runs over numbers of workers, clusters and rules, and the conclusions from them."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
-from jasgd import rules
-from jasgd.cluster import Cluster, generate
-from jasgd.experiments.arms import BASELINE, Arm, arms_of, check_arms, check_problem
-from jasgd.experiments.conclusions import held_against
-from jasgd.experiments.measures import Spread, measures, shown_row, spread
-from jasgd.experiments.recipe import transformation
-from jasgd.experiments.spectrum_jobs import Jobs, Point
-from jasgd.inputs.checks import described, function, integer, is_integer, real, several, switch
-from jasgd.inputs.defaults import WORKER_COUNTS
-from jasgd.record.result import Outcome, TrainResult
-from jasgd.rules.parsing import parse_rule
-from jasgd.showing import Shown, brief, counted, tally
-from jasgd.simulating.lanes import run_in_threads
-from jasgd.staleness import StalenessHistogram
+from jasgd.experiments.arms import BASELINE, Arm
+from jasgd.experiments.conclusions import Conclusion, conclude, sentences
+from jasgd.experiments.measures import FACTORS, Spread, shown_row, spread
+from jasgd.experiments.spectrum_jobs import Point
+from jasgd.experiments.tuning import Cell, at_the_edge
+from jasgd.record.result import Outcome
+from jasgd.showing import Shown, counted, tally
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -32,12 +23,15 @@ class Spectrum(Shown):
     Attributes:
       problem: name of the training problem.
       arms: the arms that were compared.
-      seeds: the seeds that each was run with.
+      seeds: the seeds that each was judged on.
       workers: the numbers of workers.
       clusters: labels of the clusters.
       settings: the options that all runs share.
-      learning_rates: the learning rates that each was run with.
-      runs: :func:`jasgd.experiments.measures.measures` of each run, and its ``outcome``.
+      learning_rates: the learning rates that were tried.
+      runs: :func:`jasgd.experiments.measures.measures` of each run that an arm is judged by, and its ``outcome``; at
+        the learning rate that is the arm's best on the tuning seeds.
+      tuning_seeds: the seeds that learning rates were chosen on; none where there is one learning rate.
+      tuning_runs: the same numbers of the runs that the learning rates were chosen by.
     """
 
     problem: str
@@ -48,6 +42,8 @@ class Spectrum(Shown):
     learning_rates: tuple[float, ...]
     settings: dict[str, Any]
     runs: dict[Point, dict[str, Any]]
+    tuning_seeds: tuple[int, ...] = ()
+    tuning_runs: dict[Point, dict[str, Any]] = dataclasses.field(default_factory=dict)
 
     def _facts(self) -> dict[str, Any]:
         return {
@@ -63,182 +59,104 @@ class Spectrum(Shown):
 
     def _rows(self) -> list[dict[str, Any]]:
         keys = ("cluster", "workers", "learning_rate")
-        return [{key: row[key] for key in keys} | shown_row(row) for row in self.best]
+        return [{key: row[key] for key in keys} | shown_row(row) for row in self.rows]
 
     @functools.cached_property
     def rows(self) -> list[dict[str, Any]]:
         """The table: cluster, workers, arm, learning rate, the count of each outcome, a :class:`Spread` per number."""
-        table = []
-        for label, workers, arm, rate in itertools.product(self.clusters, self.workers, self.arms, self.learning_rates):
-            all_seeds = (Point(label, workers, seed, arm.label, rate) for seed in self.seeds)
-            runs = [self.runs[point] for point in all_seeds if point in self.runs]
-            outcomes = {str(o): n for o in Outcome if (n := sum(one["outcome"] == str(o) for one in runs))}
-            names = [name for name in (runs[0] if runs else ()) if name != "outcome"]
-            row = {"cluster": label, "workers": workers, "arm": arm.label, "learning_rate": rate, "outcomes": outcomes}
-            table.append(row | {name: spread([one[name] for one in runs]) for name in names})
-        return table
+        return _table(self.runs)
 
     @functools.cached_property
-    def best(self) -> list[dict[str, Any]]:
-        """Of the rows of each cluster, number of workers and arm, that whose median final loss is the lowest.
+    def tuning_rows(self) -> list[dict[str, Any]]:
+        """The same table of the runs that learning rates were chosen by: a row per learning rate."""
+        return _table(self.tuning_runs)
 
-        A row in which a run has no final loss is behind all in which every run has one.
+    @functools.cached_property
+    def edges(self) -> list[Cell]:
+        """Where the best learning rate is the least or the largest of those tried, so that a better may lie beyond."""
+        rates = {Cell(p.cluster, p.workers, p.arm): p.learning_rate for p in self.tuned_points}
+        return at_the_edge(rates, self.learning_rates)
+
+    @property
+    def tuned_points(self) -> list[Point]:
+        """The points of the judged runs whose learning rate was chosen; a control takes that of its rule."""
+        controls = {arm.label for arm in self.arms if arm.mean_of is not None}
+        return [point for point in self.runs if self.tuning_seeds and point.arm not in controls]
+
+    @functools.cached_property
+    def conclusions(self) -> dict[str, list[Conclusion]]:
+        """How each rule did on each cluster, with the largest number of workers.
+
+        See :func:`jasgd.experiments.conclusions.conclude`; what is compared is the final training loss.
         """
-        lowest: dict[tuple[str, int, str], dict[str, Any]] = {}
-        for row in self.rows:
-            key = row["cluster"], row["workers"], row["arm"]
-            if "final_loss" in row and (key not in lowest or _rank(row) < _rank(lowest[key])):
-                lowest[key] = row
-        return list(lowest.values())
+        found: dict[str, list[Conclusion]] = {}
+        for label in self.clusters:
+            losses: dict[str, dict[int, float]] = {}
+            for point, numbers in self.runs.items():
+                if (point.cluster, point.workers) == (label, max(self.workers)):
+                    losses.setdefault(point.arm, {})[point.seed] = numbers["final_loss"]
+            found[label] = conclude(losses, self.arms)
+        return found
 
     def reading(self) -> str:
-        """A sentence per cluster on its largest number of workers, every arm at its best learning rate of those tried.
+        """The conclusions in sentences: for each cluster a verdict per rule, what pairs share, and the power.
 
-        Differences are claimed as by :meth:`jasgd.experiments.comparison.Comparison.reading`.
+        They are about the largest number of workers; it is said where the best learning rate lies at the edge.
         """
-        sentences, most = [], max(self.workers)
-        for label in self.clusters:
-            rows = {row["arm"]: row for row in self.best if (row["cluster"], row["workers"]) == (label, most)}
-            held = [held_against(row, rows[BASELINE])[0] for arm, row in rows.items() if arm != BASELINE in rows]
-            what = "; ".join(held) or f"nothing to compare, as no rule was run beside {BASELINE}"
-            sentences.append(f"{label}, {counted(most, 'worker')}: {what}.")
-        return "\n".join(sentences)
+        lines, most = [], max(self.workers)
+        for label, of_cluster in self.conclusions.items():
+            rows = [row for row in self.rows if (row["cluster"], row["workers"]) == (label, most)]
+            factors = {row["arm"]: tuple(row[name].median for name in FACTORS) for row in rows if FACTORS[0] in row}
+            said = sentences(of_cluster, shared="", factors=factors)
+            nothing = f"nothing to compare, as no rule was run beside {BASELINE}."
+            lines.append(f"{label}, {counted(most, 'worker')}: {said[0] if said else nothing}")
+            lines += said[1:]
+        return "\n".join([*lines, self._design(), *self._edges()])
 
     def record(self) -> dict[str, Any]:
         """Everything, as values that :func:`jasgd.record.trees.to_json` takes."""
         summary = {"problem": self.problem, "seeds": self.seeds, "settings": self.settings, "reading": self.reading()}
-        table = [{k: v._asdict() if isinstance(v, Spread) else v for k, v in row.items()} for row in self.rows]
-        runs = [point._asdict() | numbers for point, numbers in self.runs.items()]
-        return summary | {"table": table, "runs": runs}
+        tables = {"table": self.rows, "tuning_table": self.tuning_rows}
+        all_runs = {"runs": self.runs, "tuning_runs": self.tuning_runs}
+        return {
+            **summary,
+            "tuning_seeds": self.tuning_seeds,
+            "at_the_edge": [cell._asdict() for cell in self.edges],
+            "conclusions": {label: [one.record() for one in found] for label, found in self.conclusions.items()},
+            **{
+                name: [{k: v._asdict() if isinstance(v, Spread) else v for k, v in row.items()} for row in table]
+                for name, table in tables.items()
+            },
+            **{name: [point._asdict() | m for point, m in runs.items()] for name, runs in all_runs.items()},
+        }
 
+    def _design(self) -> str:
+        """What pairs share, and where the learning rates come from."""
+        shared = "The two runs of a pair share execution, mini-batches and initial parameters."
+        rates = self.learning_rates
+        if not self.tuning_seeds:
+            return f"{shared} All took the learning rate {rates[0]:g}, which was tuned for none."
+        grid, tuning = f"{len(rates)} learning rates from {min(rates):g} to {max(rates):g}", len(self.tuning_seeds)
+        return f"{shared} Each rule took the best of {grid}, chosen on {counted(tuning, 'other seed')}."
 
-def _rank(row: dict[str, Any]) -> tuple[int, float]:
-    """What is the lower, the better: runs without a final loss, and the median of the others."""
-    loss = row["final_loss"]
-    return loss.runs - loss.count, math.inf if math.isnan(loss.median) else loss.median
-
-
-def sweep(
-    problem: Callable[[int], Any],
-    arms: Sequence[str | Arm],
-    seeds: Sequence[int],
-    *,
-    workers: Sequence[int] = WORKER_COUNTS,
-    clusters: Mapping[str, Cluster],
-    learning_rates: Sequence[float],
-    steps: int,
-    scheme: Any = "leashed",
-    momentum: float = 0.0,
-    optimizer: Literal["sgd", "adam"] = "sgd",
-    law: Any = None,
-    evaluate: bool = False,
-    on_progress: Callable[[int, int], None] | None = None,
-    on_result: Callable[[Point, TrainResult], None] | None = None,
-) -> Spectrum:
-    """Simulates every rule with every number of workers, cluster and seed: what parallelism does to training.
-
-    Runs with the same cluster, number of workers and seed follow one execution, so nothing but the rule differs.
-
-    Args:
-      problem: see :func:`jasgd.experiments.comparison.compare`.
-      arms: the rules, see :meth:`jasgd.experiments.arms.Arm.parse`; each once.
-      seeds: integers ≥ 0; each once.
-      workers: numbers of workers, each ≥ 1 and once.
-      clusters: the models of the times, by label.
-      learning_rates: each > 0 and once; a rule may need another at another number of workers.
-      steps: commits of each run, ≥ 1.
-      scheme: see :func:`jasgd.simulate`.
-      momentum: see :func:`jasgd.experiments.recipe.transformation`, as is ``optimizer``.
-      optimizer: ``"sgd"`` or ``"adam"``.
-      law: an empty law or its text, for rules that do not bring their own; by default a window of 1024 updates.
-      evaluate: whether parameters are evaluated at the start and the end of each run.
-      on_progress: called as ``on_progress(done, all)`` in updates of all runs together.
-      on_result: called as ``on_result(point, result)`` after every run, by the thread that ran it.
-
-    Returns:
-      The numbers of every run, also of those that diverged.
-
-    Raises:
-      ValueError, TypeError: for arguments that cannot work, before anything is trained.
-
-    Example:
-      >>> from jasgd import problems
-      >>> from jasgd.cluster import Cluster, exponential
-      >>> spectrum = sweep(lambda seed: problems.load("digits", seed=seed), ["constant", "tail"], [0], workers=[1, 4],
-      ...              clusters={"equal": Cluster(compute_s=exponential(1.0))}, learning_rates=[0.05], steps=20)
-      >>> [(row["arm"], row["workers"], round(row["staleness_mean"].median, 2)) for row in spectrum.rows]
-      [('constant', 1, 0.0), ('tail', 1, 0.0), ('constant', 4, 2.6), ('tail', 4, 2.6)]
-    """
-    check_problem(problem)
-    chosen, seeds = arms_of(arms), several("seeds", seeds)
-    check_arms(chosen, seeds)
-    seeds, counts, rates = tuple(int(seed) for seed in seeds), *_checked(workers, clusters, learning_rates)
-    steps = integer("steps", steps, 1)
-    switch("evaluate", evaluate)
-    function("on_progress", on_progress, "done, all", optional=True)
-    function("on_result", on_result, "point, result", optional=True)
-    empty = StalenessHistogram.window() if law is None else law
-
-    def make(rule: rules.Rule, learning_rate: Any) -> Any:
-        own = None if getattr(rule, "law", None) is not None else empty
-        return transformation(rule, learning_rate=learning_rate, momentum=momentum, optimizer=optimizer, law=own)
-
-    for arm, rate in itertools.product(chosen, rates):
-        make(parse_rule(arm.rule, workers=max(counts), learning_rate=rate), rate)
-    executions = {
-        (label, count, seed): generate(one, scheme=scheme, workers=count, steps=steps, seed=seed)
-        for label, one in clusters.items()
-        for count in counts
-        for seed in seeds
-    }
-    problems = {seed: problem(seed) for seed in seeds}
-    all_jobs = Jobs(problems, executions, make, rates, evaluate)
-    runs: dict[Point, dict[str, Any]] = {}
-    order: list[Point] = []  # runs end in any order, and the same call returns them in one
-    total, done = steps * len(executions) * len(chosen) * len(rates), 0
-
-    def conclude(point: Point, result: TrainResult) -> None:
-        runs[point] = {"outcome": str(result.outcome)} | measures(result)
-        if on_result is not None:
-            on_result(point, result)
-
-    for controls in (False, True):  # which take the mean steps of the others
-        arms_now = [arm for arm in chosen if (arm.mean_of is not None) == controls]
-        jobs = all_jobs.of(arms_now, runs)
-        order += jobs
-        point_of = {id(lane): point for point, (_, lane) in jobs.items()}
-        run_in_threads(
-            list(jobs.values()),
-            None if on_progress is None else functools.partial(_shifted, on_progress, done, total),
-            lambda lane, result, point_of=point_of: conclude(point_of[id(lane)], result),
+    def _edges(self) -> list[str]:
+        if not self.edges:
+            return []
+        rates = {(row["cluster"], row["workers"], row["arm"]): row["learning_rate"] for row in self.rows}
+        cells = ", ".join(
+            f"{cell.arm} {rates[cell]:g} ({cell.cluster}, {counted(cell.workers, 'worker')})" for cell in self.edges
         )
-        done += steps * len(jobs)
-    settings = {
-        "scheme": next(iter(executions.values())).metadata["scheme"],
-        "momentum": momentum,
-        "optimizer": optimizer,
-        "steps": steps,
-        "clusters": {label: one.describe() for label, one in clusters.items()},
-    }
-    ordered = {point: runs[point] for point in order}
-    return Spectrum(problems[seeds[0]].name, chosen, seeds, counts, tuple(clusters), rates, settings, ordered)
+        return [f"The best learning rate lies at the edge of the grid, and a better one may lie beyond it: {cells}."]
 
 
-def _shifted(on_progress: Callable[[int, int], None], before: int, total: int, done: int, _: int) -> None:
-    on_progress(before + done, total)
-
-
-def _checked(
-    workers: Sequence[int], clusters: Mapping[str, Cluster], learning_rates: Sequence[float]
-) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    counts, rates = several("workers", workers, "integers"), several("learning_rates", learning_rates)
-    if not counts or not all(map(is_integer, counts)) or len(set(counts)) < len(counts) or min(counts) < 1:
-        raise ValueError(f"workers must be one or more integers ≥ 1, and each once, got {brief(list(counts))}")
-    rates = tuple(real("learning_rates", rate, "numbers > 0") for rate in rates)
-    if not rates or len(set(rates)) < len(rates) or not all(0 < rate < math.inf for rate in rates):
-        raise ValueError(f"learning_rates must be one or more finite numbers > 0, and each once, got {brief(rates)}")
-    if not isinstance(clusters, Mapping):
-        raise TypeError(f"clusters must be a mapping from labels to jasgd.Cluster, got {described(clusters)}")
-    if not clusters or not all(isinstance(one, Cluster) for one in clusters.values()):
-        raise ValueError(f"clusters must be one or more of jasgd.Cluster, by label, got {brief(dict(clusters))}")
-    return tuple(int(count) for count in counts), tuple(float(rate) for rate in rates)
+def _table(runs: Mapping[Point, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    groups: dict[tuple[str, int, str, float], list[Mapping[str, Any]]] = {}
+    for point, numbers in runs.items():
+        groups.setdefault((point.cluster, point.workers, point.arm, point.learning_rate), []).append(numbers)
+    table = []
+    for (label, workers, arm, rate), of_seeds in groups.items():
+        outcomes = {str(o): n for o in Outcome if (n := sum(one["outcome"] == str(o) for one in of_seeds))}
+        row = {"cluster": label, "workers": workers, "arm": arm, "learning_rate": rate, "outcomes": outcomes}
+        names = [name for name in of_seeds[0] if name != "outcome"]
+        table.append(row | {name: spread([one[name] for one in of_seeds]) for name in names})
+    return table

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from jasgd import rules
@@ -36,7 +35,6 @@ class Jobs:
       problems: for each seed what has loss_fn, params, batches and evaluate, and model_state and merge where needed.
       executions: by label of the cluster, number of workers and seed.
       make: from a rule and a learning rate to a transformation.
-      learning_rates: each is run.
       evaluate: whether the parameters are evaluated at the start and the end of each run.
     """
 
@@ -45,39 +43,42 @@ class Jobs:
         problems: dict[int, Any],
         executions: dict[tuple[str, int, int], Execution],
         make: Callable[[rules.Rule, Any], Any],
-        learning_rates: tuple[float, ...],
         evaluate: bool,
     ):
-        self._problems, self._executions, self._make = problems, executions, make
-        self._learning_rates, self._evaluate = learning_rates, evaluate
+        self._problems, self._make, self._evaluate = problems, make, evaluate
         batches = {seed: problem.batches for seed, problem in problems.items()}
         params = {seed: problem.params for seed, problem in problems.items()}
         states = {seed: getattr(problem, "model_state", None) for seed, problem in problems.items()}
         self._preparation = Preparation(batches, params, executions, longest=CHUNK, model_states=states)
+        self._tasks: dict[tuple[str, Any, int], SimulationTask] = {}
 
     def of(
-        self, arms: Sequence[Arm], runs: Mapping[Point, Mapping[str, Any]]
+        self, arm: Arm, points: Iterable[Point], runs: Mapping[Point, Mapping[str, Any]]
     ) -> dict[Point, tuple[SimulationTask, Lane]]:
-        """The jobs of these arms, by their place; ``runs`` has the arms that they are controls of."""
+        """The jobs of an arm at these points, by point; ``runs`` has those of the arm that it is a control of."""
         jobs: dict[Point, tuple[SimulationTask, Lane]] = {}
-        for arm in arms:
-            tasks: dict[Any, SimulationTask] = {}
-            for key, rate in itertools.product(self._executions, self._learning_rates):
-                label, count, seed = key
-                factor = 1.0
-                if arm.mean_of is not None:
-                    factor = runs[Point(label, count, seed, arm.mean_of, rate)]["mean_factor"]
-                    if not math.isfinite(factor):  # not one gradient was applied
-                        continue
-                options = {"workers": count, "learning_rate": rate}
-                shared = tuple(value if name in _needs(arm.rule) else None for name, value in options.items())
-                if (shared, seed) not in tasks:
-                    same = next((task.program for (other, _), task in tasks.items() if other == shared), None)
-                    tasks[shared, seed] = self._task(same or self._program(arm, **options), seed)
-                task, step = tasks[shared, seed], {"factor": factor, "learning_rate": rate}
-                lane = self._preparation.lane(task.program, key, seed, step)
-                jobs[Point(label, count, seed, arm.label, rate)] = task, lane
+        for point in points:
+            factor = 1.0
+            if arm.mean_of is not None:
+                factor = runs[point._replace(arm=arm.mean_of)]["mean_factor"]
+                if not math.isfinite(factor):  # not one gradient was applied
+                    continue
+            options = {"workers": point.workers, "learning_rate": point.learning_rate}
+            shared = tuple(value if name in _needs(arm.rule) else None for name, value in options.items())
+            task = self._shared_task(arm, shared, point)
+            step = {"factor": factor, "learning_rate": point.learning_rate}
+            lane = self._preparation.lane(task.program, point[:3], point.seed, step)
+            jobs[point] = task, lane
         return jobs
+
+    def _shared_task(self, arm: Arm, shared: tuple[Any, ...], point: Point) -> SimulationTask:
+        tasks = self._tasks
+        key = (arm.label, shared, point.seed)
+        if key not in tasks:
+            same = next((task.program for other, task in tasks.items() if other[:2] == key[:2]), None)
+            program = same or self._program(arm, workers=point.workers, learning_rate=point.learning_rate)
+            tasks[key] = self._task(program, point.seed)
+        return tasks[key]
 
     def _task(self, program: Any, seed: int) -> SimulationTask:
         return self._preparation.task(program, evaluate=self._problems[seed].evaluate if self._evaluate else None)

@@ -4,4 +4,4 @@
 #: learning rate that was found on one holds on another.
 WORKERS = 8
 #: Numbers of workers of ``sweep``.
-WORKER_COUNTS = (1, 4, 16, 64)
+WORKER_COUNTS = (1, 8, 32)

@@ -30,6 +30,7 @@ from jasgd.presenting.figures import (
     scale_loss,
 )
 from jasgd.record.execution import Execution
+from jasgd.record.start_of_run import mean_factor_after_start
 from jasgd.showing import counted
 
 
@@ -120,6 +121,7 @@ def _step_size(ex: Execution) -> Figure:
     look = next(looks_of())
     top = draw_factors(axes, [ex], look, reach, "median of the factors used, and 10 to 90 %", np.median)
     finish_factors(axes, reach, top)
-    axes.set_title(f"The step-size function that was used: E[C] = {float(ex.factor.mean(dtype=np.float64)):.3f}")
+    whole, after = float(ex.factor.mean(dtype=np.float64)), mean_factor_after_start(ex)
+    axes.set_title(f"The step-size function that was used: E[C] = {whole:.3f}, after the start {after:.3f}")
     axes.legend(loc="upper right")
     return figure

@@ -15,6 +15,7 @@ from jasgd.record.remarks import state_remarks
 from jasgd.record.saving.arrays import SavedRunError
 from jasgd.record.saving.folder import Draft, replacing
 from jasgd.record.saving.manifest import VERSION, SavedFolder, read_whole
+from jasgd.record.start_of_run import mean_factor_after_start
 from jasgd.record.trees import digest, load_tree, save_tree, to_json
 from jasgd.showing import Shown
 from jasgd.staleness import StalenessHistogram
@@ -129,8 +130,10 @@ class TrainResult(Shown):
     def metrics(self) -> dict[str, float]:
         """The run in numbers, by name; losses are means over the last 100 applied gradients.
 
-        E[C] and E[τC] are those realised: means over the applied gradients. What the scheme counted and the last
-        evaluation come after; a name that is taken is left out, and is in ``counters`` or ``evaluations`` alone.
+        E[C] and E[τC] are those realised: means over the applied gradients. ``mean_factor_after_start`` leaves out the
+        start: a tenth of the updates, or two for each worker where that is more, but at most half of them. What the
+        scheme counted and the last evaluation come after; a name that is taken is left out, and is in ``counters`` or
+        ``evaluations`` alone.
         """
         ex, law = self.execution, self.law.statistics()
         factor = ex.factor.astype(np.float64)
@@ -143,6 +146,7 @@ class TrainResult(Shown):
             "first_loss": float(ex.loss[0]) if applied else float("nan"),
             "last_loss": float(np.mean(ex.loss[-100:])) if applied else float("nan"),
             "mean_factor": float(factor.mean()) if applied else float("nan"),
+            "mean_factor_after_start": mean_factor_after_start(ex),
             "mean_square_factor": float((factor**2).mean()) if applied else float("nan"),
             "mean_staleness_factor": float((ex.staleness * factor).mean()) if applied else float("nan"),
             "mean_tries": float(ex.tries.mean()) if applied else float("nan"),
@@ -172,7 +176,8 @@ class TrainResult(Shown):
             *filter(None, [rounds_words(self.execution.metadata)]),
             f"loss {m['first_loss']:.4f} → {m['last_loss']:.4f}",
             staleness_words(self.execution, m),
-            f"step size: E[C] {m['mean_factor']:.3f}; dropped {len(self.execution.dropped)}",
+            f"step size: E[C] {m['mean_factor']:.3f}, after the start {m['mean_factor_after_start']:.3f}; "
+            f"dropped {len(self.execution.dropped)}",
         ]
         if self.evaluations:
             last = {k: v for k, v in self.evaluations[-1].items() if k not in ("time_s", "version")}

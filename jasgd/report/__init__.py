@@ -79,7 +79,7 @@ def plot_spectrum(spectrum: Spectrum, folder: str | PathLike[str]) -> list[Path]
     Each arm is shown at the learning rate, of those that were tried, whose median final loss is the lowest.
 
     Args:
-      spectrum: of :func:`jasgd.experiments.spectrum.sweep`.
+      spectrum: of :func:`jasgd.experiments.sweeping.sweep`.
       folder: made if it does not exist; the file ``spectrum.png`` is written.
 
     Returns:

@@ -31,6 +31,7 @@ from jasgd.presenting.figures import (
 )
 from jasgd.record.execution import Execution
 from jasgd.record.result import Outcome, TrainResult
+from jasgd.record.start_of_run import mean_factor_after_start
 from jasgd.showing import counted
 
 
@@ -126,7 +127,9 @@ def _step_sizes(arms: dict[str, list[Execution]], looks: dict[str, Look]) -> Fig
     tops = []
     for label, executions in arms.items():
         mean = np.mean([ex.factor.mean(dtype=np.float64) for ex in executions])
-        tops.append(draw_factors(axes, executions, looks[label], reach, f"{label}: E[C] = {mean:.2f}", np.mean))
+        after = np.mean([mean_factor_after_start(ex) for ex in executions])
+        shown = f"{label}: E[C] = {mean:.2f}, after the start {after:.2f}"
+        tops.append(draw_factors(axes, executions, looks[label], reach, shown, np.mean))
     finish_factors(axes, reach, max(tops))
     one = max(map(len, arms.values())) == 1
     curves = "means, and 10 to 90 % of the factors" if one else "means over seeds, and 10 to 90 % of the factors"

@@ -24,15 +24,15 @@ def _spectrum(spectrum: Spectrum) -> Any:
     clusters = len(spectrum.clusters)
     figure, grid = new_figure(2, clusters, (1.5 + 4.75 * clusters, 7.4), sharex=True, sharey="row")
     looks = _looks([arm.label for arm in spectrum.arms])
-    worst = max((row["final_loss"].high for row in spectrum.best if math.isfinite(row["final_loss"].high)), default=1.0)
-    first = [row["final_loss"].median for row in spectrum.best if row["workers"] == min(spectrum.workers)]
+    worst = max((row["final_loss"].high for row in spectrum.rows if math.isfinite(row["final_loss"].high)), default=1.0)
+    first = [row["final_loss"].median for row in spectrum.rows if row["workers"] == min(spectrum.workers)]
     least = min((loss for loss in first if math.isfinite(loss)), default=worst)
     # Beyond ten thousand times the best loss nothing is learned, and how much less than that is of no interest.
     top = min(2 * worst, 1e4 * least)
     for column, label in enumerate(spectrum.clusters):
         losses, factors = grid[0, column], grid[1, column]
         for arm in spectrum.arms:
-            rows = [row for row in spectrum.best if (row["cluster"], row["arm"]) == (label, arm.label)]
+            rows = [row for row in spectrum.rows if (row["cluster"], row["arm"]) == (label, arm.label)]
             m = np.array([row["workers"] for row in rows])
             median, low, high = (np.array([getattr(row["final_loss"], name) for row in rows])
                                  for name in ("median", "low", "high"))  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jasgd.experiments.comparison import Comparison
-from jasgd.experiments.measures import SHARES, Spread
+from jasgd.experiments.measures import FACTORS, SHARES, Spread
 from jasgd.experiments.spectrum import Spectrum
 from jasgd.fits import LawFit
 from jasgd.record.result import TrainResult
@@ -29,7 +29,8 @@ ROWS: dict[str, tuple[str, str, float]] = {
     "updates_per_s": ("updates per second", ".0f", 1),
     "staleness_mean": ("mean staleness τ", ".1f", 1),
     "staleness_gini": ("Gini index of τ", ".2f", 1),
-    "mean_factor": ("realised E[C]", ".2f", 1),
+    "mean_factor": ("E[C], whole run", ".2f", 1),
+    "mean_factor_after_start": ("E[C] after the start", ".2f", 1),
     "dropped": ("dropped gradients", ".0f", 1),
 }
 
@@ -75,7 +76,8 @@ def run_table(result: TrainResult, title: str, fits: list[LawFit]) -> Table:
     if fits:
         add("nearest model", f"{fits[0]}, Bhattacharyya distance {fits[0].distance:.4f}")
     if any_applied:
-        add("step size", f"E[C] {m['mean_factor']:.3f}, E[τC] {m['mean_staleness_factor']:.3f}")
+        mean = f"E[C] {m['mean_factor']:.3f}, after the start {m['mean_factor_after_start']:.3f}"
+        add("step size", f"{mean}; E[τC] {m['mean_staleness_factor']:.3f}")
     for remark in result.remarks:
         add("note", remark)
     add("dropped", f"{m['dropped_stale']} too stale, {m['dropped_contended']} contended")
@@ -109,19 +111,19 @@ def comparison_table(comparison: Comparison) -> Table:
 
 
 def spectrum_table(spectrum: Spectrum, cluster: str) -> Table:
-    """A row per arm, a column per number of workers: the final training loss at the best learning rate, and E[C].
+    """A row per arm, a column per number of workers: final training loss, learning rate, and E[C].
 
     Args:
-      spectrum: of :func:`jasgd.experiments.spectrum.sweep`.
+      spectrum: of :func:`jasgd.experiments.sweeping.sweep`.
       cluster: label of one of its clusters.
 
     Returns:
-      The table; a loss is the median over seeds with their range.
+      The table; a loss is the median over seeds with their range, E[C] the median over the whole run and that after its
+      start.
     """
     seeds = counted(len(spectrum.seeds), "seed")
-    setting = (
-        f"speeds {cluster}, {spectrum.settings['steps']:,} updates, {seeds}: final training loss; learning rate, E[C]"
-    )
+    shown = "final training loss; learning rate, E[C] / after the start"
+    setting = f"speeds {cluster}, {spectrum.settings['steps']:,} updates, {seeds}: {shown}"
     table = Table(title=_title(f"{spectrum.problem}, {spectrum.settings['scheme']}, {setting}"), title_justify="left",
                   box=box.SIMPLE_HEAVY)  # fmt: skip
     table.add_column("", no_wrap=True)
@@ -131,12 +133,13 @@ def spectrum_table(spectrum: Spectrum, cluster: str) -> Table:
         cells = []
         for workers in spectrum.workers:
             key = (cluster, workers, arm.label)
-            row = next((r for r in spectrum.best if (r["cluster"], r["workers"], r["arm"]) == key), None)
+            row = next((r for r in spectrum.rows if (r["cluster"], r["workers"], r["arm"]) == key), None)
             if row is None:
                 cells.append("–")
                 continue
-            cells.append(f"{_cell(row['final_loss'], '.2g', 1)}\n{row['learning_rate']:g}, "
-                         f"{_cell(row['mean_factor'], '.2f', 1)}")  # fmt: skip
+            whole, after = (row[name].median for name in FACTORS)
+            mean = f"{whole:.2f} / {after:.2f}" if row[FACTORS[0]].count else "–"
+            cells.append(f"{_cell(row['final_loss'], '.2g', 1)}\n{row['learning_rate']:g}, {mean}")
         table.add_row(Text(arm.label), *cells)
     return table
 

@@ -1,8 +1,7 @@
 """Comparisons: what is run, in which order, and what is said about it."""
 
-import itertools
+import dataclasses
 import json
-import math
 import signal
 
 import jax.numpy as jnp
@@ -194,7 +193,7 @@ def test_a_run_that_fails_does_not_end_the_comparison():
     assert [row["outcomes"] for row in comparison.rows] == [{"finished": 2, "failed": 1}] * 2
     assert [row["final_loss"].count for row in comparison.rows] == [2, 2]
     assert "the disk is full" in comparison.runs["tail"][1].message
-    assert "tail and constant cannot be compared, as not all of their runs ended" in comparison.reading()
+    assert "Not all runs ended, so 1 seed had to be left out" in comparison.reading()
 
 
 def test_a_control_of_an_arm_that_applied_nothing_is_left_out():
@@ -252,72 +251,72 @@ def test_a_law_that_is_none_is_refused_before_anything_is_trained():
         compare(pytest.fail, ["tail_published", "tail"], (0,), workers=2, learning_rate=0.05, steps=5, law=1024)
 
 
-def runs_at(*lengths, **options):
-    """Runs whose loss falls from 4 to nearly nothing after so many gradients."""
-    return [result_of([4.0] * n + [0.01] * (200 - n), **options) for n in lengths]
+def runs_with(*losses, **options):
+    """Runs that end at these training losses."""
+    return [result_of([4.0] * 30 + [loss] * 100, **options) for loss in losses]
 
 
-def test_a_difference_is_claimed_only_where_the_ranges_lie_apart():
-    apart = by_hand(constant=runs_at(60, 70, 80), tail=runs_at(30, 40, 50)).reading()
-    assert "tail is ahead of constant, 60 (50–70) against 90 (80–100) updates to 5% of the initial loss" in apart
-    assert "over 3 seeds, ranges lie apart by chance alone in 1 of 10" in apart
-    behind = by_hand(constant=runs_at(30, 40, 50), tail=runs_at(60, 70, 80)).reading()
-    assert "tail is behind constant" in behind
-    overlap = by_hand(constant=runs_at(60, 70, 80), tail=runs_at(30, 40, 60)).reading()
-    assert "tail shows no clear difference from constant" in overlap
-    assert "by chance" not in overlap
-    tie = by_hand(constant=runs_at(60, 70, 80), tail=runs_at(60, 70, 80)).reading()
-    assert "no clear difference" in tie
-    touching = by_hand(constant=runs_at(50, 70, 80), tail=runs_at(30, 40, 50)).reading()
-    assert "no clear difference" in touching
+CONSTANT, LOWER, HIGHER = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5), (0.5, 0.6, 0.7, 0.8, 0.9, 1.0), (2.0, 2.1, 2.2, 2.3, 2.4, 2.5)
 
 
-def test_one_seed_claims_nothing():
-    conclusion = by_hand(constant=runs_at(60), tail=runs_at(30)).reading()
-    assert "no clear difference" in conclusion
-    assert "one seed cannot tell a difference from chance" in conclusion
+def test_a_claim_needs_both_the_constant_step_and_the_control():
+    ahead = by_hand(constant=runs_with(*CONSTANT), tail=runs_with(*LOWER), control=runs_with(*CONSTANT)).reading()
+    assert ahead.startswith("On by hand with 8 workers, leashed: tail is ahead of constant and of constant@tail: ")
+    assert "its final training loss, median 0.75 against 1.25, is lower in 6 of 6 seeds (p = 0.031; -" in ahead
+    alone = by_hand(constant=runs_with(*CONSTANT), tail=runs_with(*LOWER), control=runs_with(*LOWER)).reading()
+    assert "shows no clear difference" in alone
+    behind = by_hand(constant=runs_with(*CONSTANT), tail=runs_with(*HIGHER), control=runs_with(*HIGHER)).reading()
+    assert "tail is behind constant: " in behind
 
 
-def test_a_rule_is_held_against_its_control_too():
-    conclusion = by_hand(constant=runs_at(90, 91, 92), tail=runs_at(30, 31, 32), control=runs_at(20, 21, 22)).reading()
-    assert "tail is ahead of constant" in conclusion
-    assert "tail is behind constant@tail" in conclusion
+def test_it_is_said_that_pairs_of_threads_share_no_execution():
+    reading = by_hand(constant=runs_with(*CONSTANT), tail=runs_with(*LOWER)).reading()
+    assert "share mini-batches and initial parameters, but not the execution" in reading
 
 
 def test_a_claim_says_where_staleness_differed_too():
-    conclusion = by_hand(constant=runs_at(60, 70, 80, staleness=5), tail=runs_at(30, 40, 50, staleness=1)).reading()
-    assert "tail is ahead of constant" in conclusion
-    assert "though their staleness differed too (mean τ" in conclusion
+    stale, fresh = runs_with(*CONSTANT, staleness=5), runs_with(*LOWER, staleness=1)
+    conclusion = by_hand(constant=stale, tail=fresh, control=stale).reading()
+    assert "tail is ahead" in conclusion
+    assert "Their staleness differed too: mean τ 0.99 against 4.88" in conclusion
 
 
-def test_divergence_counts_as_infinite_loss_and_what_did_not_end_is_not_compared():
-    fine = [result_of([4.0] * 30) for _ in range(3)]
-    lost = [result_of([4.0] * 30, outcome=Outcome.DIVERGED) for _ in range(3)]
-    comparison = by_hand(constant=lost, tail=fine)
-    assert "tail is ahead of constant, 4 (4–4) against inf (inf–inf) as the final training loss" in comparison.reading()
-    assert comparison.rows[0]["outcomes"] == {"diverged": 3}
+def test_divergence_loses_and_what_did_not_end_is_not_compared():
+    fine = runs_with(*CONSTANT)
+    lost = runs_with(*CONSTANT, outcome=Outcome.DIVERGED)
+    comparison = by_hand(constant=lost, tail=fine, control=lost)
+    assert "tail is ahead of constant and of constant@tail" in comparison.reading()
+    assert "Of its runs 0 diverged, of constant's 6" in comparison.reading()
+    assert comparison.rows[0]["outcomes"] == {"diverged": 6}
     json.dumps(to_json(comparison.record()), allow_nan=False)
-    failed = [result_of([4.0] * 30, outcome=Outcome.FAILED)] * 3
+    failed = runs_with(*CONSTANT, outcome=Outcome.FAILED)
     assert "tail and constant cannot be compared" in by_hand(constant=failed, tail=fine).reading()
-    partly = [result_of([1.0] * 30), *failed[:2]]
-    assert "tail and constant cannot be compared, as not all" in by_hand(constant=fine, tail=partly).reading()
+    partly = by_hand(constant=fine, tail=[*fine[:4], *failed[:2]]).reading()
+    assert "Not all runs ended, so 2 seeds had to be left out" in partly
     assert "nothing to compare" in by_hand(tail=fine).reading()
     assert "nothing to compare" in by_hand(constant=[], tail=fine).reading()
 
 
-def test_a_run_that_fell_fast_and_then_diverged_is_not_ahead():
-    fast = runs_at(30, 31, 32, outcome=Outcome.DIVERGED)
-    conclusion = by_hand(constant=runs_at(60, 70, 80), tail=fast).reading()
-    assert "tail is behind constant, inf (inf–inf) against 90 (80–100) updates to 5%" in conclusion
+def test_with_a_target_loss_the_updates_until_it_are_compared():
+    """All runs end at about that loss, so it tells nothing of them."""
+    slow = [result_of([4.0] * n, outcome=Outcome.CONVERGED) for n in range(60, 66)]
+    fast = [result_of([4.0] * n, outcome=Outcome.CONVERGED) for n in (30, 31, 32, 33, 34)] + [result_of([4.0] * 99)]
+    comparison = by_hand(constant=slow, tail=fast, control=slow)
+    comparison = dataclasses.replace(comparison, settings=comparison.settings | {"target_loss": 0.1})
+    assert "its number of updates to the target loss, median 32.5 against 62.5, is lower" in comparison.reading()
+    assert "Of its runs 1 did not reach it, of constant's 0: such a run loses its pair" in comparison.reading()
 
 
-def test_chance_is_told_by_the_runs_that_there_are():
-    conclusion = by_hand(constant=runs_at(60, 70, 80), tail=runs_at(30, 40)).reading()
-    assert "chance alone in 1 of 5" in conclusion  # of 10 ways to choose two of five, the lowest two or the highest two
-
-
-def test_every_ordering_of_three_seeds_is_as_likely_by_chance_as_is_said():
-    # Of all ways to give six different values to two arms of three, in how many do the ranges lie apart?
-    ways = list(itertools.combinations(range(6), 3))
-    apart = [w for w in ways if max(w) < min(set(range(6)) - set(w)) or min(w) > max(set(range(6)) - set(w))]
-    assert len(ways) / len(apart) == math.comb(6, 3) // 2
+def test_controls_are_added_where_a_claim_can_be_made():
+    options = {"workers": 1, "learning_rate": 0.05, "steps": 5}
+    few = compare(Parabola, ["constant", "tail"], range(5), **options)
+    assert list(few.runs) == ["constant", "tail"]
+    assert "fewer than 6" in few.reading()
+    enough = compare(Parabola, ["constant", "tail"], range(6), **options)
+    assert list(enough.runs) == ["constant", "tail", "constant@tail"]
+    for seed in range(6):
+        mean = enough.runs["tail"][seed].execution.factor.mean(dtype=np.float64)
+        assert (enough.runs["constant@tail"][seed].execution.factor == np.float32(mean)).all()
+    assert (
+        "against constant@tail, a constant step of the same mean, E[C] = 1.00, after the start 1.00" in enough.reading()
+    )

@@ -122,6 +122,7 @@ def test_a_run_that_ended_has_every_number():
             "staleness_mean": pytest.approx((0 + 1 + 2 + 3 * 197) / 200),
             "staleness_gini": pytest.approx(gini([0, 1, 2] + [3] * 197), rel=1e-4),
             "mean_factor": 0.5,
+            "mean_factor_after_start": 0.5,
             "dropped": 7.0,
         }  # fmt: skip
 

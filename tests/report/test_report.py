@@ -224,7 +224,7 @@ def test_the_factors_are_those_that_were_used_at_each_staleness():
     figure = run_figures._step_size(execution)
     line = next(line for axes in figure.axes for line in axes.lines if line.get_label().startswith("median"))
     np.testing.assert_allclose(line.get_xydata(), [(0, 1), (1, 1 / 2), (2, 1 / 3)], rtol=1e-6)
-    assert title_of(figure) == "The step-size function that was used: E[C] = 0.611"
+    assert title_of(figure) == "The step-size function that was used: E[C] = 0.611, after the start 0.611"
 
 
 def test_a_control_is_a_level_line_however_staleness_differed_between_seeds():
@@ -234,7 +234,7 @@ def test_a_control_is_a_level_line_however_staleness_differed_between_seeds():
         arms.append(dataclasses.replace(execution, staleness=np.tile(taus, 50)))
     figure = comparison_figures._step_sizes({"control": arms}, {"control": next(figures.looks_of())})
     (line,) = lines_of(figure).values()
-    assert line.get_label() == "control: E[C] = 1.40"
+    assert line.get_label() == "control: E[C] = 1.40, after the start 1.40"
     assert line.get_xdata().tolist() == [0, 1, 2, 3]
     np.testing.assert_allclose(line.get_ydata(), 1.4, rtol=1e-6)
     band = figure.axes[0].collections[0].get_paths()[0].get_extents()
@@ -284,7 +284,7 @@ def test_the_table_of_a_comparison_has_a_column_per_arm_and_the_range_over_seeds
     assert "parabola, leashed, 2 workers, 3 seeds: median (range)" in text
     assert "constant" in text
     assert "tail:cdf=strict" in text
-    row = next(line for line in text.splitlines() if "realised E[C]" in line)
+    row = next(line for line in text.splitlines() if "E[C], whole run" in line)
     strict = sorted(run.metrics["mean_factor"] for run in comparison.runs["tail:cdf=strict"].values())
     low, median, high = (f"{mean:.2f}" for mean in strict)
     assert f" {median} ({low}–{high}) " in row + " " if low < high else f" {median} " in row

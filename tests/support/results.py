@@ -37,4 +37,5 @@ def by_hand(**arms):
     labels = {name.replace("control", "constant@tail"): results for name, results in arms.items()}
     runs = {label: dict(enumerate(results)) for label, results in labels.items()}
     parsed = tuple(Arm.parse(label) for label in labels)
-    return Comparison("by hand", parsed, tuple(range(3)), settings, runs)
+    seeds = tuple(range(max(3, *map(len, runs.values()))))
+    return Comparison("by hand", parsed, seeds, settings, runs)
