@@ -16,7 +16,7 @@ from jasgd.core.compiled import Leaves
 from jasgd.core.devices import Placement, as_device, computing_on, name_of
 from jasgd.data import as_batches
 from jasgd.inputs.asked import asks_for, drawn_for, with_key
-from jasgd.inputs.checks import instance, is_integer, switch
+from jasgd.inputs.checks import function, instance, is_integer, switch
 from jasgd.model_state.merging import described_merge
 from jasgd.record.checkpoints.state import parts_of
 from jasgd.record.environment import Mismatch, describe_dtypes, describe_environment, mismatches
@@ -65,6 +65,7 @@ class Rerun:
         strict = switch("strict", strict)
         check_loss_fn(loss_fn)
         check_tx(tx)
+        function("merge", merge, "published, new", optional=True)
         as_device(device)  # refused before anything is read of the result
         drawn = as_batches(batches)
         self.result, self.execution = result, result.execution
@@ -219,6 +220,8 @@ def _model_state(result: TrainResult, merge: Any) -> Any:
     recorded = result.execution.metadata
     initial = result.initial_model_state
     if "initial_model_state" not in recorded:
+        if merge is not None:
+            raise ReplayError("merge must be left out for a run that had no model_state, which is what it merges")
         return None
     if initial is None:
         raise ReplayError("result must have initial_model_state to be replayed, got None")
