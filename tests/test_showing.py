@@ -13,11 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from support.callbacks import state_of
 from support.problems import network
 
 import jasgd
 import theory
-from jasgd import cluster, fits, problems, showing
+from jasgd import callbacks, cluster, fits, problems, showing
 from jasgd.core.messages import Committed, Dropped, Snapshot
 from jasgd.experiments.measures import measures
 from jasgd.experiments.spectrum_jobs import Point
@@ -104,6 +105,11 @@ def objects():
         "finding": report.decisions[0].findings[0][1], "remark": audit.remarks[0], "commits": Commits.of(exact),
         "trace": trace_condition(np.zeros(500, int), np.full(500, 0.1), smoothness=1.0),
         "law of a candidate": theory.parse_law("mixture:1/2*poisson:3+1/2*uniform:0:9"),
+        "state of a run": state_of(version=3, staleness=range(999)),
+        "early stopping": callbacks.EarlyStopping(patience=3),
+        "json lines": callbacks.JsonLines("log.jsonl"), "tensorboard": callbacks.TensorBoard("logs"),
+        "metrics": callbacks.Metrics(print), "display": callbacks.Progress("digits"),
+        "options of a run": callbacks.RunOptions(10**6, 1e9, 1 / 3, True),
         "event": jasgd.testing.Event(*range(len(jasgd.testing.Event._fields))),
     }  # fmt: skip
 
@@ -178,7 +184,7 @@ def test_every_public_class_was_printed(objects):
         seen |= {base for base in type(one).__mro__}
     not_printed = {
         "ClusterRun", "SimulatedScheme", "Duration", "Interleaving", "Rule", "Batches", "Model", "Scheme",
-        "NativeScheme", "Mutex", "Minibatches", "Round",
+        "NativeScheme", "Mutex", "Minibatches", "Round", "Callback",
     }  # fmt: skip
     modules = [jasgd, *(getattr(jasgd, name) for name in (*jasgd.__all__, "problems"))]
     public = {

@@ -39,7 +39,7 @@ class Logged(Callback):
 
     def on_progress(self, state: RunState) -> None:
         """Writes the numbers of recent gradients, where the time has come."""
-        if state.time_s >= self._next_s:
+        if state.time_s >= self._next_s and state.version != self._written:
             self._next_s = state.time_s + self._every_s
             self._write(state.metrics, state)
             self._written = state.version

@@ -27,7 +27,7 @@ class Published(NamedTuple):
     opt_state: Any
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Source:
     """What a state asks the run for, on demand.
 

@@ -96,7 +96,7 @@ def train(
         argument of that name, for data that differ between workers; or an iterable, whose item i is ticket i.
         An iterator ends with its items; a list or a data loader is begun anew after each epoch. One that shuffles gives
         other batches each time, so its run cannot be replayed from it. Batches should be of one shape: each new
-        one is compiled while the run goes on, of which a RuntimeWarning tells.
+        one is compiled while the run goes on, of which a BatchShapesWarning tells.
       scheme: a name (sequential, synchronous, locked, hogwild, leashed), with options as in
         ``"leashed:persistence=3"`` or ``jasgd.schemes.leashed(persistence=3)``; or one of your own. Small networks get
         native rounds under all but sequential where they can, as ``execution.metadata["native"]`` tells; see
@@ -162,7 +162,7 @@ def train(
       The result. Ctrl-C ends a run gracefully as ``stopped``; more of them are held until there is a result, but one in
       the last evaluation, or while workers are waited for, cuts that short. ``result.interrupted`` says that one came,
       also of a run that failed or diverged: there a loop over runs ends. What a worker raises after the last step is
-      a RuntimeWarning and ``result.error``.
+      a LateErrorWarning and ``result.error``.
 
     Raises:
       TypeError, ValueError: for arguments that cannot work, before anything starts; SavedRunError, a ValueError, where

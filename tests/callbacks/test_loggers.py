@@ -57,6 +57,7 @@ def lines_of(path):
 # --- JSON lines
 
 
+@pytest.mark.newest
 def test_json_lines_are_whole_while_the_run_goes_on(tmp_path):
     path = tmp_path / "log.jsonl"
     result, during = run_with(JsonLines(path, every_s=1e-6), lambda: lines_of(path))
@@ -149,6 +150,7 @@ def read_events(folder):
     return reader.Reload()
 
 
+@pytest.mark.newest
 def test_event_files_are_read_by_tensorboard_while_the_run_goes_on(tmp_path):
     """The reader is another callback of the same run, so the run goes on while it reads."""
     folder = tmp_path / "logs" / "one"

@@ -82,6 +82,7 @@ def test_a_run_that_fails_leaves_no_bar_behind(monkeypatch):
     assert sys.stderr.getvalue().rstrip().rpartition("\x1b[?25")[2][0] == "h"  # the cursor is shown again
 
 
+@pytest.mark.newest
 def test_a_notebook_gets_a_bar_in_html_that_is_replaced_in_its_place(monkeypatch):
     from IPython.core.interactiveshell import InteractiveShell
 
