@@ -25,6 +25,7 @@ class Published(NamedTuple):
     version: int
     params: Any
     opt_state: Any
+    model_state: Any = None
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -112,6 +113,11 @@ class RunState(Shown):
     def opt_state(self) -> Any:
         """The optimizer state of the same version as ``params``."""
         return self._published.opt_state
+
+    @property
+    def model_state(self) -> Any:
+        """The model state of the same version; None where the run has none."""
+        return self._published.model_state
 
     @property
     def params_version(self) -> int:

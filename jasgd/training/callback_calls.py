@@ -150,7 +150,7 @@ class CallbackCalls:
           The result; a failed one where a callback raised.
         """
         version = int(result.execution.metadata.get("params_version", result.execution.commits))
-        published = Published(version, result.params, result.opt_state)
+        published = Published(version, result.params, result.opt_state, result.model_state)
         try:
             with interrupts.cut_short():
                 self.checkpoints()  # the one at the end
@@ -201,7 +201,7 @@ class CallbackCalls:
         run = self._run
         progress = progress_of(run.ledger, self.evaluations)
         if not self._started:
-            progress = dataclasses.replace(progress, time_s=0.0, updates_per_s=0.0)
+            progress = dataclasses.replace(progress, time_s=run.ledger.offset_s, updates_per_s=0.0)
         if result is not None:
             progress = dataclasses.replace(progress, time_s=result.duration_s)
             version = result.execution.commits
@@ -223,8 +223,13 @@ class CallbackCalls:
 
     def _trees(self, snapshot: Snapshot) -> Published:
         compiled = self._run.compiled
-        params = jax.tree.unflatten(compiled.params_structure, snapshot.params)
-        return Published(snapshot.version, params, jax.tree.unflatten(compiled.state_structure, snapshot.state))
+        opt_state = jax.tree.unflatten(compiled.state_structure, snapshot.state)
+        return Published(
+            snapshot.version,
+            compiled.params_of(snapshot.params),
+            opt_state,
+            compiled.model_state_of(snapshot.params),
+        )
 
 
 def _message(callback: Callback, event: str, error: BaseException) -> str:

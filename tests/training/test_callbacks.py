@@ -135,27 +135,6 @@ def test_a_state_is_for_its_call_and_does_not_keep_the_run():
             use(kept[0])
 
 
-def test_a_checkpoint_is_told_with_what_it_holds(monkeypatch, tmp_path):
-    """The hook is for the code that writes checkpoints; here a test stands for it."""
-    from jasgd.training.engines.supervisor import Supervisor
-
-    seen, report = [], Supervisor._close
-
-    def close(self, ending):
-        self._calls.checkpoint(tmp_path, ending.snapshot)
-        report(self, ending)
-
-    monkeypatch.setattr(Supervisor, "_close", close)
-
-    def look(state):
-        seen.append((state.checkpoint, state.version, state.params_version, np.asarray(state.params).tolist()))
-
-    noting = Noting(look, "on_checkpoint")
-    last = Noting(lambda state: seen.append(state.checkpoint), "on_end")
-    result = train(callbacks=[noting, last])
-    assert seen == [(tmp_path, 40, 40, np.asarray(result.params).tolist()), tmp_path]
-
-
 # --- what a callback may do
 
 
