@@ -53,7 +53,8 @@ def compare(
 
     Args:
       problem: a function from a seed to an object with name, loss_fn, params, batches and evaluate, and with
-        model_state and merge where the loss needs them, see :func:`jasgd.train`; for instance ``lambda seed: problems.load("digits", "mlp", seed=seed)``.
+        model_state and merge where the loss needs them, see :func:`jasgd.train`; for instance
+        ``lambda seed: problems.load("digits", "mlp", seed=seed)``.
       arms: the rules, see :meth:`Arm.parse`; each once.
       seeds: integers ≥ 0; each once.
       workers: number of workers, ≥ 1.

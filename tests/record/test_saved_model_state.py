@@ -46,7 +46,7 @@ def test_a_loaded_state_has_the_same_bits_and_replays(saved):
 
 
 def test_without_a_structure_it_is_a_dict_by_path_and_no_replay_begins_with_it(saved):
-    result, folder = saved
+    _, folder = saved
     params, _, loss_fn, batches = normalized()
     loaded = jasgd.TrainResult.load(folder, params_like=params)
     assert int(loaded.model_state["['count']"]) == 3 + 20
