@@ -123,7 +123,7 @@ class Task:
             model = self.merged(self.params, self.model_state)
             if key is not None:
                 nnx.reseed(model, dropout=key)
-            yield bytes(np.asarray(model.dropout(jnp.ones(16)) > 0))
+            yield bytes(np.asarray(model.dropout(jnp.ones(64)) > 0))
 
 
 def main(dataset="digits"):

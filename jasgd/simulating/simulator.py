@@ -38,7 +38,7 @@ class BySeed(Shown):
 
 
 def by_seed(of: Callable[[int], Any]) -> BySeed:
-    """Parameters, mini-batches or an execution of their own for every seed of :func:`simulate`.
+    """Parameters, model state, mini-batches or an execution of their own for every seed of :func:`simulate`.
 
     Args:
       of: a function from a seed to the argument's value for it.

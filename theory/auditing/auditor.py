@@ -153,7 +153,7 @@ def audit(
         raise ValueError("loss_fn needs a TrainResult with initial_params, at which it is looked at")
     if loss_fn is not None and result is not None and result.model_state is not None:
         raise ValueError(
-            "loss_fn must be left out with a model_state: theorems are about functions of the parameters alone"
+            "loss_fn must be left out for a run with a model_state, as theorems are about functions of parameters alone"
         )
     allowed = problem_numbers.allowed
     numbers = Numbers(
