@@ -39,11 +39,11 @@ def test_after_a_kill_the_recorded_command_goes_on(tmp_path, capsys):
     process.kill()
     process.communicate()
     assert not (folder / "result.json").exists()
-    files = [path / "checkpoint.json" for _, path in saves_in(folder / "checkpoints")]
-    version = max(json.loads(file.read_text())["version"] for file in files if file.exists())
-    assert train(folder, "--steps", str(version + 60)) == 0
+    records = [path / "checkpoint.json" for _, path in saves_in(folder / "checkpoints")]
+    steps = 60 + max(json.loads(record.read_text())["version"] for record in records if record.exists())
+    assert train(folder, "--steps", str(steps)) == 0
     result = jasgd.TrainResult.load(folder)
-    assert result.execution.commits >= version + 60
+    assert result.execution.commits >= steps
     parts = result.execution.metadata["parts"]
     assert len(parts) == 2
     assert json.loads((folder / "recipe.json").read_text())["learning_rate"] == 0.03
@@ -51,7 +51,7 @@ def test_after_a_kill_the_recorded_command_goes_on(tmp_path, capsys):
     assert main(["replay", str(folder)]) == 0
     capsys.readouterr()
     # Once more: it has ended.
-    assert train(folder) == 0
+    assert train(folder, "--steps", str(steps)) == 0
     assert jasgd.TrainResult.load(folder).execution.hashes() == result.execution.hashes()
     # A new run may not take its place.
     assert main(["train", "--out", str(folder), "--overwrite", "--steps", "5", *QUICK]) == 2
