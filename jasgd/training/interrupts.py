@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from jasgd.record.result import BY_CTRL_C
+
 BY_SIGTERM = "stopped by SIGTERM"
 KEPT = "the run has ended, and what there is of it is being kept"
 
@@ -174,6 +176,11 @@ class Terminations:
         self._active, self._handling = active, False
         self._previous: Any = None
         self._ignored: Any = None
+
+    @property
+    def stopped_by(self) -> str:
+        """How the message of a run says what has stopped it."""
+        return BY_SIGTERM if self.came else BY_CTRL_C
 
     def __enter__(self) -> Terminations:
         if self._active:

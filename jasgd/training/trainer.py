@@ -7,40 +7,28 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-import jax
-
-from jasgd import schemes
 from jasgd.callbacks.callback import Callback, RunOptions
 from jasgd.callbacks.recent_progress import Progress
-from jasgd.core.admission import admit, first_batch
 from jasgd.core.arguments import check_functions
-from jasgd.core.devices import as_placement, computing_on
+from jasgd.core.devices import as_placement
 from jasgd.core.freed_memory import give_back
-from jasgd.core.ledger import Ledger
-from jasgd.core.scheme import NativeScheme, SchemeFactory, Setup
-from jasgd.data import Batches, as_batches, go_on_from
-from jasgd.inputs.asked import asks_for, drawn_for, with_key
+from jasgd.core.scheme import SchemeFactory
+from jasgd.data import Batches, as_batches
 from jasgd.inputs.checks import function, integer, switch
 from jasgd.inputs.defaults import WORKERS
-from jasgd.jax_settings import warn_if_unconfigured
 from jasgd.model_state.arguments import check_evaluate
-from jasgd.model_state.merging import described_merge
 from jasgd.record.checkpoints.options import Checkpoints
-from jasgd.record.environment import describe_dtypes, describe_environment
 from jasgd.record.result import BY_CTRL_C, Outcome, TrainingError, TrainResult
-from jasgd.record.trees import put_into
-from jasgd.schemes.selection import make
+from jasgd.training.assembly import Assembly, Task, admit_task, assemble
 from jasgd.training.callback_calls import CallbackCalls, check_callbacks
 from jasgd.training.checkpointing.beginning import Beginning
-from jasgd.training.checkpointing.resuming import check_resume, placed, trees_of
+from jasgd.training.checkpointing.resuming import check_resume, trees_of
 from jasgd.training.checkpointing.saving import Checkpointing
 from jasgd.training.conclusion import conclude
 from jasgd.training.engines.supervisor import Conditions, Supervisor
 from jasgd.training.engines.threads import WorkerThreads
 from jasgd.training.interrupts import BY_SIGTERM, Interrupts, Terminations
 from jasgd.training.options import check_options
-from jasgd.training.run import Run
-from jasgd.training.warm_up import warm_up
 from jasgd.warning_types import LateErrorWarning
 
 
@@ -202,117 +190,30 @@ def train(
     check_functions(loss_fn, params, tx, has_aux=has_aux, model_state=model_state, merge=merge)
     check_resume(resume, checkpoint)
     first_ticket, sigterm = integer("first_ticket", first_ticket, 0), switch("sigterm", sigterm)
-    Terminations(sigterm)  # raises in a thread that no signal comes to
+    terminations = Terminations(sigterm)  # raises in a thread that no signal comes to
     if resume is not None and (opt_state is not None or first_ticket):
         raise ValueError("opt_state and first_ticket must be left out with resume, which has them")
     home, placement = as_placement(device, devices, int(workers))
     drawn = as_batches(batches, epochs=None if epochs is None else int(epochs))
     workers, seed = int(workers), int(seed)  # NumPy's integers would not go into JSON
     steps = None if steps is None else int(steps)
-    by_worker = asks_for(drawn, "worker")
-    draw = drawn_for(loss_fn, drawn, seed)
-    with computing_on(home):
-        first = first_batch(draw)
-    more: dict[str, Any] = {"has_aux": has_aux, "model_state": model_state, "merge": merge, "device": home}
-    compiled, leaves, state = admit(with_key(loss_fn), params, tx, first, **more)
-    if opt_state is not None:
-        given = put_into("opt_state", opt_state, jax.tree.unflatten(compiled.state_structure, state))
-        state = placed(jax.tree.leaves(given), state)
-    anew = Beginning.anew(compiled, leaves, state, first_ticket)
+    task = Task(loss_fn, params, tx, drawn, has_aux, model_state, merge, opt_state, seed, home, placement)
+    admitted = admit_task(task)
+    compiled = admitted.compiled
+    anew = Beginning.anew(compiled, admitted.leaves, admitted.state, first_ticket)
     begin = anew.or_resumed(resume, checkpoint, compiled, seed=seed)
     if begin.is_over(steps=steps, epochs=epochs, time_limit_s=time_limit_s, target_loss=target_loss):
         return begin.result(compiled)
-    leaves, state, initial = begin.leaves, begin.state, begin.initial
-    ledger = Ledger(workers, limit=steps, version=begin.version)
-    ledger.health.count = compiled.params_structure.num_leaves
-    go_on_from(drawn, begin.pending, begin.next_ticket)
-    used = (home,) if placement is None else placement.used
-    setup = Setup(
-        leaves,
-        state,
-        compiled,
-        ledger,
-        workers,
-        batch=first,
-        devices=used if len(used) > 1 else (),
-        version=begin.version,
-    )
-    running = make(factory, setup)
-    if begin.version and (shown := running.snapshot().version) != begin.version:
-        name = schemes.describe(factory)
-        raise ValueError(f"scheme {name!r} must begin with setup.version, {begin.version}, and begins with {shown}")
-    running.reuse_memory()  # only workers and this module see what it gives out
-    warn_if_unconfigured(workers)
-    metadata: dict[str, Any] = {
-        "scheme": schemes.describe(factory),
-        "native": isinstance(running, NativeScheme),
-        "why_not_native": setup.why_not_native,
-        "seed": seed,
-        "initial_params": initial.params,
-        "initial_opt_state": initial.opt_state,
-        "environment": describe_environment(home),
-        "has_aux": bool(has_aux),
-        "dtypes": describe_dtypes(params=compiled.parted(leaves)[0], opt_state=state, batch=first),
-    }
-    if compiled.model_state is not None:
-        metadata |= {"initial_model_state": initial.model_state, "merge": described_merge(merge)}
-        metadata["dtypes"] |= describe_dtypes(model_state=compiled.parted(leaves)[1])
-    if placement is not None:
-        metadata |= {"devices": placement.names, "device_kinds": placement.kinds}
-    metadata |= begin.more_metadata(metadata | {"workers": workers})
-    spread = placement if len(used) > 1 else None
-    with computing_on(home):
-        gradient_s = warm_up(compiled, running, ledger, leaves, first, spread)
-
-    def batch_of(ticket: int, worker: int) -> Any:
-        return first if ticket == 0 and not by_worker else draw(ticket, worker)
-
-    finite, name = on_nonfinite == "stop", schemes.describe(factory)
-    run = Run(running, compiled, ledger, batch_of, check_finite=finite, name=name)
-    run.placement = spread
-    run.new_shapes.expect(first, None if spread is None else spread.of_worker)
-    begin.prepare(run)
-    run.longest_s = [gradient_s * max(1.0, workers / (os.cpu_count() or 1))] * workers
-    if has_aux:
-        with computing_on(home):
-            run.aux.warm_up(jax.eval_shape(compiled.gradient, leaves, first)[1], used)
+    finite = on_nonfinite == "stop"
+    assembly = assemble(task, admitted, begin, factory, workers=workers, steps=steps, check_finite=finite)
     conditions = Conditions(time_limit_s, target_loss, evaluate, evaluate_every_s, evaluate_every_steps)
-    calls = CallbackCalls(callbacks, on_progress, run, options)
-    with Terminations(sigterm) as terminations, Interrupts() as interrupts:
-        supervisor = Supervisor(run, conditions, calls, interrupts)
-        saving = None
-        if checkpoint is not None:
-            saving = Checkpointing(
-                run,
-                checkpoint,
-                metadata=metadata,
-                evaluations=supervisor.evaluations,
-                state=begin.saved,
-                first_ticket=begin.first_ticket,
-                device=home,
-                on_saved=calls.note_checkpoint,
-            )
-            saving.begin({} if initial.leaves is None else trees_of(compiled, initial.leaves))
-            saving.start()
-        stuck, ending = supervisor.supervise(WorkerThreads(run, home), leaves)
-        if run.epochs is not None:
-            metadata["epochs_taken"] = run.epochs.epochs
-        if terminations.came:
-            run.message = run.message.replace(BY_CTRL_C, BY_SIGTERM)
-        if saving is not None:
-            saving.close(ending.snapshot)
-        before, evaluations = begin.before(saving, supervisor.evaluations)
-        result = conclude(run, initial.leaves, metadata, evaluations, stuck, ending, before)
-        interrupted = run.interrupted or interrupts.held
-        by = BY_SIGTERM if terminations.came else BY_CTRL_C
-        result = calls.end(result.after_ctrl_c(by) if interrupted else result, interrupts)
-        # The copies of parameters that the scheme has, before memory is given back.
-        failure = None if saving is None else saving.warning
-        del run, running, supervisor, setup, ending, saving, before, calls
-        give_back((*leaves, *state))
-    by = BY_SIGTERM if terminations.came else BY_CTRL_C
+    calls = CallbackCalls(callbacks, on_progress, assembly.run, options)
+    with terminations, Interrupts() as interrupts:
+        result, failure = _carried_out(assembly, conditions, calls, checkpoint, home, terminations, interrupts)
+        del assembly, calls  # with the copies of parameters that the scheme has, before memory is given back
+        give_back((*begin.leaves, *begin.state))
     if interrupts.held and not result.interrupted:
-        result = result.after_ctrl_c(by)
+        result = result.after_ctrl_c(terminations.stopped_by)
     if throw and result.outcome in (Outcome.FAILED, Outcome.DIVERGED):
         raise TrainingError(result) from result.error
     if throw and failure is not None:  # where warnings are errors
@@ -323,3 +224,44 @@ def train(
         except LateErrorWarning as warning:  # where warnings are errors
             raise TrainingError(result) from warning
     return result
+
+
+def _carried_out(
+    assembly: Assembly,
+    conditions: Conditions,
+    calls: CallbackCalls,
+    checkpoint: Checkpoints | None,
+    home: Any,
+    terminations: Terminations,
+    interrupts: Interrupts,
+) -> tuple[TrainResult, Exception | None]:
+    """Has the workers of a run work, saves it meanwhile, and gives its result, and what kept it from being saved."""
+    run, begin, metadata = assembly.run, assembly.begin, assembly.metadata
+    initial = begin.initial.leaves
+    supervisor = Supervisor(run, conditions, calls, interrupts)
+    saving = None
+    if checkpoint is not None:
+        saving = Checkpointing(
+            run,
+            checkpoint,
+            metadata=metadata,
+            evaluations=supervisor.evaluations,
+            state=begin.saved,
+            first_ticket=begin.first_ticket,
+            device=home,
+            on_saved=calls.note_checkpoint,
+        )
+        saving.begin({} if initial is None else trees_of(run.compiled, initial))
+        saving.start()
+    stuck, ending = supervisor.supervise(WorkerThreads(run, home), begin.leaves)
+    if run.epochs is not None:
+        metadata["epochs_taken"] = run.epochs.epochs
+    if terminations.came:
+        run.message = run.message.replace(BY_CTRL_C, BY_SIGTERM)
+    if saving is not None:
+        saving.close(ending.snapshot)
+    before, evaluations = begin.before(saving, supervisor.evaluations)
+    result = conclude(run, initial, metadata, evaluations, stuck, ending, before)
+    if run.interrupted or interrupts.held:
+        result = result.after_ctrl_c(terminations.stopped_by)
+    return calls.end(result, interrupts), None if saving is None else saving.warning

@@ -32,7 +32,7 @@ SIMULATE = [
 ]
 
 DATA = "jasgd.cli.options.ProblemOptions.problem"
-COMPILING = "jasgd.training.trainer.warm_up"
+COMPILING = "jasgd.training.assembly.warm_up"
 TRAINING = "jasgd.callbacks.progress_display.Progress.on_progress"
 CONCLUDING = "jasgd.training.trainer.conclude"
 LINE = "jasgd.callbacks.progress_display.Progress.on_end"

@@ -1,0 +1,197 @@
+"""Puts a run together: its functions, where it begins, its scheme, what the record says of it, all of it compiled."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from jasgd import schemes
+from jasgd.core.admission import admit, first_batch
+from jasgd.core.compiled import Compiled, Leaves
+from jasgd.core.devices import Placement, computing_on
+from jasgd.core.ledger import Ledger
+from jasgd.core.scheme import NativeScheme, SchemeFactory, Setup
+from jasgd.data import Batches, go_on_from
+from jasgd.inputs.asked import asks_for, drawn_for, with_key
+from jasgd.jax_settings import warn_if_unconfigured
+from jasgd.model_state.merging import described_merge
+from jasgd.record.environment import describe_dtypes, describe_environment
+from jasgd.record.trees import put_into
+from jasgd.schemes.selection import make
+from jasgd.training.checkpointing.beginning import Beginning
+from jasgd.training.checkpointing.resuming import placed
+from jasgd.training.run import Run
+from jasgd.training.warm_up import warm_up
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What is trained, as :func:`jasgd.train` was given it: functions, initial values and mini-batches.
+
+    Attributes:
+      drawn: the mini-batches, of :func:`jasgd.data.as_batches`.
+      home: where parameters live and commits are made, a jax device; None for JAX's default.
+      placement: on which device each worker computes; None where all do at home.
+    """
+
+    loss_fn: Callable[..., Any]
+    params: Any
+    tx: Any
+    drawn: Batches
+    has_aux: bool
+    model_state: Any
+    merge: Callable[..., Any] | None
+    opt_state: Any
+    seed: int
+    home: Any
+    placement: Placement | None
+
+    @property
+    def used(self) -> tuple[Any, ...]:
+        """The devices that something is computed on."""
+        return (self.home,) if self.placement is None else self.placement.used
+
+    @property
+    def spread(self) -> Placement | None:
+        """The placement, where there is more than one device."""
+        return self.placement if len(self.used) > 1 else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Admitted:
+    """A task whose functions were traced.
+
+    Attributes:
+      compiled: the traced functions.
+      leaves: of the parameters and the model state.
+      state: of the optimizer state.
+      first: the mini-batch of ticket 0.
+      batch_of: mini-batches by ticket and worker.
+    """
+
+    compiled: Compiled
+    leaves: Leaves
+    state: Leaves
+    first: Any
+    batch_of: Callable[[int, int], Any]
+
+
+def admit_task(task: Task) -> Admitted:
+    """Traces the functions of a task, and so finds what cannot work in them.
+
+    Args:
+      task: the task.
+
+    Returns:
+      The same, traced.
+    """
+    by_worker = asks_for(task.drawn, "worker")
+    draw = drawn_for(task.loss_fn, task.drawn, task.seed)
+    with computing_on(task.home):
+        first = first_batch(draw)
+    compiled, leaves, state = admit(
+        with_key(task.loss_fn),
+        task.params,
+        task.tx,
+        first,
+        has_aux=task.has_aux,
+        model_state=task.model_state,
+        merge=task.merge,
+        device=task.home,
+    )
+    if task.opt_state is not None:
+        given = put_into("opt_state", task.opt_state, jax.tree.unflatten(compiled.state_structure, state))
+        state = placed(jax.tree.leaves(given), state)
+
+    def batch_of(ticket: int, worker: int) -> Any:
+        return first if ticket == 0 and not by_worker else draw(ticket, worker)
+
+    return Admitted(compiled, leaves, state, first, batch_of)
+
+
+@dataclasses.dataclass
+class Assembly:
+    """A run that can start.
+
+    Attributes:
+      run: the run.
+      begin: where it begins.
+      metadata: what its execution is to say of it.
+    """
+
+    run: Run
+    begin: Beginning
+    metadata: dict[str, Any]
+
+
+def assemble(
+    task: Task, admitted: Admitted, begin: Beginning, factory: SchemeFactory, *, workers: int, steps: int | None,
+    check_finite: bool,
+) -> Assembly:  # fmt: skip
+    """Makes the scheme of a run, and compiles all that its workers call.
+
+    Args:
+      task: what is trained.
+      admitted: the same, traced.
+      begin: where the run begins.
+      factory: makes the scheme.
+      workers: number of workers, ≥ 1.
+      steps: commits after which the run ends, or None.
+      check_finite: whether a loss that is not finite ends it.
+
+    Returns:
+      The run, which can start.
+
+    Raises:
+      ValueError: for a scheme that does not begin where the run goes on.
+    """
+    compiled, first, name = admitted.compiled, admitted.first, schemes.describe(factory)
+    ledger = Ledger(workers, limit=steps, version=begin.version)
+    ledger.health.count = compiled.params_structure.num_leaves
+    go_on_from(task.drawn, begin.pending, begin.next_ticket)
+    devices = task.used if task.spread is not None else ()
+    setup = Setup(
+        begin.leaves, begin.state, compiled, ledger, workers, batch=first, devices=devices, version=begin.version
+    )
+    scheme = make(factory, setup)
+    if begin.version and (shown := scheme.snapshot().version) != begin.version:
+        raise ValueError(f"scheme {name!r} must begin with setup.version, {begin.version}, and begins with {shown}")
+    scheme.reuse_memory()  # only the workers and this package see what it gives out
+    warn_if_unconfigured(workers)
+    metadata = {"scheme": name, "native": isinstance(scheme, NativeScheme), "why_not_native": setup.why_not_native}
+    metadata |= _described(task, admitted, begin)
+    metadata |= begin.more_metadata(metadata | {"workers": workers})
+    with computing_on(task.home):
+        gradient_s = warm_up(compiled, scheme, ledger, begin.leaves, first, task.spread)
+    run = Run(scheme, compiled, ledger, admitted.batch_of, check_finite=check_finite, name=name)
+    run.placement = task.spread
+    run.new_shapes.expect(first, None if task.spread is None else task.spread.of_worker)
+    begin.prepare(run)
+    run.longest_s = [gradient_s * max(1.0, workers / (os.cpu_count() or 1))] * workers
+    if task.has_aux:
+        with computing_on(task.home):
+            run.aux.warm_up(jax.eval_shape(compiled.gradient, begin.leaves, first)[1], task.used)
+    return Assembly(run, begin, metadata)
+
+
+def _described(task: Task, admitted: Admitted, begin: Beginning) -> dict[str, Any]:
+    compiled, initial = admitted.compiled, begin.initial
+    params, model_state = compiled.parted(begin.leaves)
+    metadata: dict[str, Any] = {
+        "seed": task.seed,
+        "initial_params": initial.params,
+        "initial_opt_state": initial.opt_state,
+        "environment": describe_environment(task.home),
+        "has_aux": bool(task.has_aux),
+        "dtypes": describe_dtypes(params=params, opt_state=begin.state, batch=admitted.first),
+    }
+    if compiled.model_state is not None:
+        metadata |= {"initial_model_state": initial.model_state, "merge": described_merge(task.merge)}
+        metadata["dtypes"] |= describe_dtypes(model_state=model_state)
+    if task.placement is not None:
+        metadata |= {"devices": task.placement.names, "device_kinds": task.placement.kinds}
+    return metadata
