@@ -36,7 +36,7 @@ BAD = [
     ({"scheme": "none"}, ValueError, "scheme"),
     ({"evaluate_every_steps": 0}, ValueError, "evaluate_every_steps must be an integer ≥ 1"),
     ({"evaluate_every_steps": 2.0}, ValueError, "evaluate_every_steps must be an integer ≥ 1"),
-    ({"evaluate": 3}, TypeError, "evaluate must be a function or None, got int"),
+    ({"evaluate": 3}, TypeError, "evaluate must be a function of params or None, got int"),
     ({"evaluate": lambda params: "low"}, TypeError, "evaluate must give a number"),
     ({"evaluate": lambda params: {"version": 1}}, ValueError, "evaluate must give names other than"),
     ({"on_progress": 3}, TypeError, "on_progress must be a function or None, got int"),

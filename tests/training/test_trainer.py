@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -27,10 +28,11 @@ def test_steps_are_commits_exactly(scheme):
 
 @pytest.mark.parametrize("scheme", ids(SCHEMES))
 def test_a_time_limit_ends_the_run(scheme):
+    began = time.perf_counter()
     result = jasgd.train(quadratic, start(), adaptive(), ones, **of(scheme), time_limit_s=0.2)
+    assert time.perf_counter() - began >= 0.2
     assert result.outcome == "finished"
     assert result.message == "the time limit of 0.2 s was reached"
-    assert 0.15 < result.duration_s < 5
     assert result.execution.commits > 0
 
 
