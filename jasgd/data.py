@@ -22,16 +22,7 @@ KEPT = 8  # how many such draws are kept for workers that have not yet asked
 
 Batches = Callable[[int], Batch]
 
-__all__ = [
-    "Batches",
-    "BatchesExhausted",
-    "Minibatches",
-    "aligned",
-    "aligned_empty",
-    "as_batches",
-    "go_on_from",
-    "minibatches",
-]
+__all__ = ["Batches", "BatchesExhausted", "Minibatches", "aligned", "aligned_empty", "as_batches", "minibatches"]
 
 
 def minibatches(
