@@ -32,7 +32,7 @@ SIMULATE = [
 ]
 
 DATA = "jasgd.cli.options.ProblemOptions.problem"
-COMPILING = "jasgd.training.trainer._warm_up"
+COMPILING = "jasgd.training.trainer.warm_up"
 TRAINING = "jasgd.report.progress_bars.TrainingBar.show"
 CONCLUDING = "jasgd.training.trainer.conclude"
 LINE = "jasgd.report.progress_bars.TrainingBar.finish"
