@@ -120,9 +120,9 @@ def test_a_converged_run_stays_converged_until_the_target_is_lower(folder):
     again = train(None, lambda ticket: np.ones(6, np.float32), target_loss=0.1, resume=folder, **options)
     assert again.outcome == "converged"
     same(again, first)
-    half = first.evaluations[-1]["loss"] / 2
-    lower = train(None, lambda ticket: np.ones(6, np.float32), target_loss=half, resume=folder, **options)
-    assert lower.execution.commits > first.execution.commits
+    lower, more = first.evaluations[-1]["loss"] / 10**6 - 1e-30, first.execution.commits + 20
+    further = train(more, lambda ticket: np.ones(6, np.float32), target_loss=lower, resume=folder, **options)
+    assert first.execution.commits < further.execution.commits <= more
 
 
 @pytest.mark.parametrize("what", ["missing", "empty", "killed within its first save"])
@@ -216,9 +216,17 @@ def test_a_scheme_begins_at_a_version_with_a_limit_that_counts_all(folder, schem
 
 
 def test_a_target_loss_sees_the_losses_from_before(folder):
-    train(99, lambda ticket: np.zeros(6, np.float32), checkpoint=jasgd.Checkpoints(folder))
-    result = train(500, lambda ticket: np.zeros(6, np.float32), target_loss=0.5, resume=folder)
+    """The mean of the last 100 losses, of which most are from before: they were high."""
+
+    def later_zero(ticket):
+        return np.full(6, 1000.0 if ticket < 99 else 0.0, np.float32)
+
+    train(99, later_zero, optimizer=optax.sgd(0.0), checkpoint=jasgd.Checkpoints(folder))
+    result = train(None, later_zero, optimizer=optax.sgd(0.0), target_loss=0.5, time_limit_s=60, resume=folder)
     assert result.outcome == "converged"
+    assert result.execution.commits >= 199
+    assert jasgd.train(loss_fn, jnp.zeros(6), optax.sgd(0.0), later_zero, workers=1, scheme="sequential", has_aux=True,
+                       steps=150, target_loss=0.5, resume=folder).outcome == "finished"  # fmt: skip
 
 
 def test_a_save_costs_the_rows_since_the_one_before_however_long_the_run_is(folder, monkeypatch):
@@ -236,7 +244,7 @@ def test_a_save_costs_the_rows_since_the_one_before_however_long_the_run_is(fold
         totals.append(sum(file.stat().st_size for file in saves_in(folder)[0][1].iterdir()))
     assert max(sizes[0], sizes[1], sizes[3]) - min(sizes) < 1000
     assert sizes[2] > 20 * max(sizes[0], sizes[1], sizes[3])
-    assert max(totals) - min(totals) < 12_000  # what each part of the run was run with
+    assert max(np.diff(totals[1:])) < 4_000  # what each part of the run was run with, whatever rows it had
 
 
 def test_rows_on_disk_are_not_kept_in_memory_and_read_back(folder):
