@@ -114,7 +114,7 @@ def test_what_comes_once_there_is_a_result_is_held_until_that_is_saved(command, 
 
 
 def test_plots_are_left_out_where_it_comes_while_they_are_drawn(command):
-    folder, out, err = command([*TRAIN, "--steps", "20"], "jasgd.report.figures.write_whole", call=2)
+    folder, out, err = command([*TRAIN, "--steps", "20"], "jasgd.report.saving.write_whole", call=2)
     whole(folder, 20)
     assert (out, err.splitlines()[-1]) == ("", f"jasgd: stopped by Ctrl-C; the run is in {folder}")
     assert json.loads((folder / "metrics.json").read_text())["plots"] == []

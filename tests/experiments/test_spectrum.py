@@ -96,7 +96,9 @@ def test_the_reading_claims_differences_only_where_ranges_lie_apart(spectrum):
 
 
 def test_it_is_drawn_and_recorded(spectrum, tmp_path):
-    assert [file.name for file in report.plot_spectrum(spectrum, tmp_path)] == ["spectrum.png"]
+    assert [file.name for file in report.plot_spectrum(spectrum, tmp_path)] == [
+        "spectrum.png", "learning_rates.png", "convergence.png",
+    ]  # fmt: skip
     record = spectrum.record()
     assert record["settings"]["clusters"]["unequal"]["speeds"]["law"] == "lognormal"
     assert len(record["runs"]) == 80
