@@ -7,7 +7,7 @@ import functools
 import sys
 
 from jasgd.cli.options import OutputOptions, TrainingOptions
-from jasgd.cli.output import LEAVING, draw, exit_code, print_files, stdout, write_json
+from jasgd.cli.output import LEAVING, command_of, draw, exit_code, print_files, stdout, write_json
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -70,6 +70,7 @@ class Train(TrainingOptions):
             output = {f.name for f in dataclasses.fields(OutputOptions)}
             settings = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in output}
             numbers = {
+                "command": command_of("train", self),
                 "outcome": str(result.outcome),
                 "message": result.message,
                 "settings": settings | stops | {"data_dir": self.data_dir and str(self.data_dir)},

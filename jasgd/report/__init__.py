@@ -5,6 +5,7 @@ Each of the figures takes a result and returns a figure of Matplotlib, which no 
 theme, and for each arm the same colour, line and marker wherever it is drawn.
 """
 
+from jasgd.report.pages.page import report_of
 from jasgd.report.pictures.laws import staleness_law
 from jasgd.report.pictures.learning_rates import convergence_map, final_loss_over_learning_rate
 from jasgd.report.pictures.losses import evaluations, loss
@@ -27,6 +28,7 @@ __all__ = [
     "plot",
     "plot_comparison",
     "plot_spectrum",
+    "report_of",
     "save",
     "speed_up",
     "staleness_law",

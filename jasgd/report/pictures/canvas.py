@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 POINTS_MOST = 400  # of a curve; more than a picture can show, and a page is to stay small
 DPI = 300
 LEGEND_ROW, TITLE_ROW = 0.15, 0.17  # inches
-ROWS_MOST = 200  # of a data table
 
 
 class Picture(NamedTuple):

@@ -18,7 +18,7 @@ from jasgd.report.pictures.canvas import (
     thinned,
     whole_ticks,
 )
-from jasgd.report.pictures.runs import Runs, runs_of, setting_of
+from jasgd.report.pictures.runs import Runs, runs_of
 from jasgd.report.pictures.style import Style, ThemeName, Width, style_of
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def staleness_law_picture(result: Any, style: Style) -> Picture:
         _scales(shares, tail, pooled, reach, least if peaked else None)
         legend_below(figure, shares, style)
         words, header, table = _told(pooled, tails, reach)
-        return finished(figure, style, "How stale the gradients were", f"{setting_of(result)}. {words}", header, table)
+        return finished(figure, style, "How stale the gradients were", f"{words}", header, table)
 
 
 def tail_of(staleness: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

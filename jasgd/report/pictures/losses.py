@@ -22,7 +22,7 @@ from jasgd.report.pictures.canvas import (
     scale_of_losses,
     thinned,
 )
-from jasgd.report.pictures.runs import Runs, ended, runs_of, setting_of
+from jasgd.report.pictures.runs import Runs, ended, runs_of
 from jasgd.report.pictures.style import Look, Style, ThemeName, Width, style_of
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def loss_picture(result: Any, style: Style, over: Over = "both") -> Picture:
         legend_below(figure, grid.flat[0], style)
         first, last = _ends(kept)
         seeds = max(len(runs) for _, runs in kept.values())
-        words = f"{setting_of(result)}. Training loss over {' and '.join(sides)}, the mean over {SMOOTHED} mini-batches"
+        words = f"Training loss over {' and '.join(sides)}, the mean over {SMOOTHED} mini-batches"
         words += f", median and range over {seeds} seeds" if seeds > 1 else ""
         went = "; ".join(f"{label or 'It'} went from {first[label]} to {last[label]}" for label in first)
         words += f". {went}."
@@ -187,7 +187,7 @@ def evaluations_picture(result: Any, style: Style, name: str | None = None) -> P
         axes.margins(x=0.02)
         legend_below(figure, axes, style)
         last = "; ".join(f"{label or 'it'} ended at {number(float(arm[-1][2]))}" for label, arm in _by_arm(table))
-        words = f"{setting_of(result)}. {name} as evaluated, over updates, the median and range over seeds: {last}."
+        words = f"{name} as evaluated, over updates, the median and range over seeds: {last}."
         header = ("arm", "updates", "median", "lowest", "highest")
         return finished(figure, style, f"Evaluated {name}", words, header, table)
 

@@ -18,7 +18,7 @@ from jasgd.report.pictures.canvas import (
     number,
     thinned,
 )
-from jasgd.report.pictures.runs import Runs, runs_of, setting_of
+from jasgd.report.pictures.runs import Runs, runs_of
 from jasgd.report.pictures.style import Style, ThemeName, Width, style_of
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def staleness_over_time_picture(result: Any, style: Style) -> Picture:
         legend_below(figure, axes, style)
         means = "; ".join(f"{label or 'τ'}: mean {_mean(runs, 'staleness')}, largest {_largest(runs)}"
                           for label, runs in arms.items())  # fmt: skip
-        words = f"{setting_of(result)}. Staleness of the gradients over the updates; {means}."
+        words = f"Staleness of the gradients over the updates; {means}."
         header = ("arm", "updates", "least τ", "median τ", "largest τ")
         return finished(figure, style, "Staleness during the run", words, header, table)
 
@@ -163,7 +163,7 @@ def factor_over_time_picture(result: Any, style: Style) -> Picture:
         axes.set(xlabel="updates", ylabel="E[C] so far")
         axes.margins(x=0.02)
         legend_below(figure, axes, style)
-        words = f"{setting_of(result)}. The mean of the step-size factors so far: {'; '.join(said)}. "
+        words = f"The mean of the step-size factors so far: {'; '.join(said)}. "
         words += f"The start, shaded, is taken to last {start:,} updates."
         return finished(figure, style, "Mean step-size factor so far", words, ("arm", "updates", "E[C] so far"), table)
 

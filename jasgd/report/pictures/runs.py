@@ -75,7 +75,8 @@ def setting_of(result: Any) -> str:
         metadata = only_run(result).execution.metadata
     workers = metadata.get("workers")
     count = "" if workers is None else f"{workers} worker" if workers == 1 else f"{workers} workers"
-    return ", ".join(part for part in (str(metadata.get("scheme") or ""), count) if part)
+    scheme = metadata.get("scheme")
+    return ", ".join(part for part in (f"scheme {scheme}" if scheme else "", count) if part)
 
 
 def _by_label(result: Any) -> dict[str, list[TrainResult]]:

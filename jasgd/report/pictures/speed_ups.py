@@ -95,7 +95,7 @@ def speed_up_picture(result: Any, style: Style) -> Picture:
                 for label, look in looks.items():
                     points = _relative(rows, label, measure, counts[0])
                     spread_line(axes, list(points), list(points.values()), look, label or "measured", style)
-                    table += [(cluster, label, said, workers, number(one.median)) for workers, one in points.items()]
+                    table += [(cluster, label, said, workers, one.median) for workers, one in points.items()]
                 panel_title(axes, f"{said}{f', speeds {cluster}' if len(groups) > 1 else ''}", style, shape[1])
         share_scales(list(grid.flat))
         for axes in grid.flat:
@@ -105,11 +105,23 @@ def speed_up_picture(result: Any, style: Style) -> Picture:
         for axes in grid[-1]:
             axes.set_xlabel("workers")
         legend_below(figure, grid.flat[0], style)
-        most = [row for row in table if row[3] == counts[-1]]
-        ends = "; ".join(" ".join(filter(None, (row[0], row[1], row[2], f"× {row[4]}"))) for row in most)
-        words = f"Times as fast as {counts[0]} worker{'s' if counts[0] > 1 else ''}. With {counts[-1]} workers: {ends}."
+        words = f"Times as fast as {counts[0]} worker{'s' if counts[0] > 1 else ''}; with {counts[-1]} workers:"
+        for (cluster, said), rows in _by_panel(table, counts[-1]).items():
+            low, high = min(rows), max(rows)
+            times = number(low) if number(low) == number(high) else f"{number(low)} to {number(high)}"
+            words += f" {said}{f', speeds {cluster}' if len(groups) > 1 else ''}: {times}."
         header = ("speeds", "arm", "measure", "workers", "times as fast")
-        return finished(figure, style, "Speed-up over the number of workers", words, header, table)
+        rounded = [(*row[:4], number(row[4])) for row in table]
+        return finished(figure, style, "Speed-up over the number of workers", words, header, rounded)
+
+
+def _by_panel(table: list[tuple[Any, ...]], workers: int) -> dict[tuple[str, str], list[float]]:
+    """How many times as fast the arms were with so many workers, by panel."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for cluster, _, said, count, times in table:
+        if count == workers:
+            found.setdefault((cluster, said), []).append(times)
+    return found
 
 
 def _of_spectrum(spectrum: Spectrum) -> dict[str, Rows]:

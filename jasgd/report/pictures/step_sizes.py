@@ -16,7 +16,7 @@ from jasgd.report.pictures.canvas import (
     new_figure,
     whole_ticks,
 )
-from jasgd.report.pictures.runs import Runs, runs_of, setting_of
+from jasgd.report.pictures.runs import Runs, runs_of
 from jasgd.report.pictures.style import Style, ThemeName, Width, style_of
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def step_size_picture(result: Any, style: Style) -> Picture:
         else:
             whole_ticks(axes)
         legend_below(figure, axes, style)
-        words = f"{setting_of(result)}. The factors that gradients were multiplied by, over their staleness, with the "
+        words = "The factors that gradients were multiplied by, over their staleness, with the "
         words += f"middle 80 % of them; {'; '.join(said)}."
         header = ("arm", "staleness τ", "median C" if one else "mean C", "10 %", "90 %")
         return finished(figure, style, "The step-size function used", words, header, table)

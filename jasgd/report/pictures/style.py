@@ -175,6 +175,7 @@ class Style(NamedTuple):
             "hatch.linewidth": 0.6,
             "svg.hashsalt": "jasgd",  # the same picture is the same file
             "pdf.fonttype": 42,  # which printers and conferences ask for
+            "text.parse_math": False,  # labels are shown as they are
         }  # fmt: skip
 
     @contextlib.contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 from jasgd.inputs.checks import integer
 from jasgd.report.pictures.bars import Bars, bars_of, window_of
 from jasgd.report.pictures.canvas import Picture, finished, in_unit, new_figure
-from jasgd.report.pictures.runs import Runs, only_run, setting_of
+from jasgd.report.pictures.runs import Runs, only_run, runs_of, setting_of
 from jasgd.report.pictures.style import Style, ThemeName, Width, style_of
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ def timeline_picture(result: Any, style: Style, start: int | None = None, gradie
         if commits.any():
             made = seen.version[commits] + 1
             title = f"Timeline of updates {made.min():,} to {made.max():,} of {run.execution.commits:,}"
-        return finished(figure, style, title, _words(run, seen, workers, hidden, (left, right)), *_table(seen))
+        words = _of_which(result) + _words(run, seen, workers, hidden, (left, right))
+        return finished(figure, style, title, words, *_table(seen))
 
 
 def _drawn(seen: Bars, bars: Bars, workers: np.ndarray, span: tuple[float, float], style: Style) -> Figure:
@@ -139,24 +140,25 @@ def _bar(
     gap = min(0.7 * per_point, 0.1 * (ended - began))  # so that neighbours of one row are told apart
     common = {"height": 0.72, "edgecolor": theme.muted, "linewidth": 0.4}
     axes.barh(at, ended - began - gap, left=began, color=colour, hatch="////" if lost else None, **common)
-    if computing - began > per_point:
+    if computing - began <= per_point:
+        computing = began
+    else:
         axes.barh(at, computing - began, left=began, color=theme.grid, **common)
     if ended - gap - committing > per_point:
         axes.barh(at, ended - gap - committing, left=committing, color=theme.band, **common)
     else:
-        committing = ended
-    computing = computing if computing - began > per_point else began
-    if committing - computing < 0.6 * (ended - began):  # the number then stands on the larger part
-        level = -1
-        computing, committing = began, ended
-    room = (committing - computing) / per_point
+        committing = ended - gap
+    parts = [(began, computing, theme.ink), (computing, committing, theme.ink if lost else theme.on(level)),
+             (committing, ended, theme.ink)]  # fmt: skip
+    from_, to, ink = max(parts, key=lambda part: part[1] - part[0])  # on which the number is written
+    room = (to - from_) / per_point
     beyond = seen.began_s[row] < left or seen.ended_s[row] > right
     if beyond and room < 22:
         return
-    text, ink = f"τ {seen.staleness[row]}", theme.ink if lost or level < 0 else theme.on(level)
+    text = f"τ {seen.staleness[row]}"
     if room < 4.2 * len(text):
         text = str(seen.staleness[row])
-    middle = (computing + committing) / 2
+    middle = (from_ + to) / 2
     versions = f"{seen.version_read[row]}→{'×' if lost else seen.version[row] + 1}"
     if room >= 3.7 * len(versions):
         axes.text(middle, at - 0.15, text, ha="center", va="center", fontsize=6, fontweight="bold", color=ink)
@@ -183,6 +185,15 @@ def _classes(workers: int) -> list[float]:
     """Where the colour of a bar changes: fresh, up to half of what workers in turn have, up to it, up to twice it."""
     turn = max(workers - 1, 1)
     return [1, turn / 2 + 0.5, turn + 0.5, 2 * turn + 0.5]
+
+
+def _of_which(result: Any) -> str:
+    """Which of several runs it is."""
+    runs = runs_of(result)
+    label = next(iter(runs))
+    if sum(map(len, runs.values())) == 1:
+        return ""
+    return f"The first run of {label}: " if label else "The first run: "
 
 
 def _words(run: Any, seen: Bars, workers: np.ndarray, hidden: int, span: tuple[float, float]) -> str:
