@@ -24,9 +24,9 @@ SUFFIXES = (".png", ".pdf", ".svg")
 def save(figures: Mapping[str, Figure] | Figure, folder: str | PathLike[str], suffix: str = ".png") -> list[Path]:
     """Writes figures into a folder as PNG, PDF or SVG.
 
-    PNGs have 300 dots per inch, fonts are embedded in PDFs, letters are outlines in SVGs, and the same figure gives the
-    same bytes. Into the folder of a run, comparison or spectrum they are written such that they belong to it, and are
-    replaced along with it. Each file has what the figure shows as its description.
+    PNGs have 300 dots per inch, fonts are embedded in PDFs, letters are outlines in SVGs, and no date is in them, so
+    that what is drawn once more is the same bytes. Each has what the figure shows as its description. Into the folder
+    of a run, comparison or spectrum they are written such that they belong to it, and are replaced along with it.
 
     Args:
       figures: by name, as :func:`jasgd.report.figures` returns them; or one, which is written to a path whose suffix

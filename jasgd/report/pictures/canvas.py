@@ -213,6 +213,16 @@ def in_unit(seconds: float) -> tuple[float, str]:
     return (1.0, "s") if seconds >= 1 else (1e3, "ms") if seconds >= 1e-3 else (1e6, "µs")
 
 
+def printable(text: str) -> str:
+    """A label of the user's in which characters that no font has, as those of control, are replaced.
+
+    Example:
+      >>> printable("loss" + chr(0))
+      'loss�'
+    """
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
 def number(value: float) -> str:
     """A number in a title or a description."""
     if not np.isfinite(value):

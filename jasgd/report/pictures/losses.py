@@ -19,6 +19,7 @@ from jasgd.report.pictures.canvas import (
     legend_below,
     new_figure,
     number,
+    printable,
     scale_of_losses,
     thinned,
 )
@@ -183,6 +184,7 @@ def evaluations_picture(result: Any, style: Style, name: str | None = None) -> P
             marked = looks[arm].marked(style.theme.paper) if same and len(curve.x) <= 40 else {}
             _draw(axes, curve, looks[arm], band=len(points) > 1, **marked)
             table += _rows(curve, [1])
+        name = printable(name)
         axes.set(xlabel="updates", ylabel=name)
         axes.margins(x=0.02)
         legend_below(figure, axes, style)

@@ -10,7 +10,7 @@ from jasgd.experiments.comparison import Comparison
 from jasgd.inputs.checks import described
 from jasgd.record.execution import Execution
 from jasgd.record.result import Outcome, TrainResult
-from jasgd.report.pictures.canvas import NothingToDraw
+from jasgd.report.pictures.canvas import NothingToDraw, printable
 from jasgd.simulating.simulator import Simulation
 
 ALLOWED = (
@@ -88,7 +88,7 @@ def _by_label(result: Any) -> dict[str, list[TrainResult]]:
             inner = _by_label(runs) if not isinstance(runs, (Comparison, Mapping)) else None
             if inner is None:
                 raise TypeError(f"result must be {ALLOWED}, got {described(runs)} for {label!r}")
-            found[str(label)] = [run for some in inner.values() for run in some]
+            found[printable(str(label))] = [run for some in inner.values() for run in some]
         return found
     if isinstance(result, Simulation):
         rates = list(dict.fromkeys(rate for _, rate in result.results))
