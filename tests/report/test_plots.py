@@ -1,5 +1,8 @@
 """The usual plots of real runs: the files are there, show something, and are those of the run."""
 
+import re
+from pathlib import Path
+
 import jax.numpy as jnp
 import matplotlib.image
 import numpy as np
@@ -141,6 +144,19 @@ def test_themes_and_widths_that_are_none_are_refused():
         report.staleness_law(EXECUTION, title="no")
     with pytest.raises(TypeError, match="result must be a TrainResult, an Execution"):
         report.figures(3)
+
+
+def test_the_code_of_the_page_on_pictures_makes_the_pictures_that_it_shows(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "pictures.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(code.replace("steps=800", "steps=40").replace("range(4)", "range(2)"), {})
+    shown = set(re.findall(r"images/pictures/(\w+\.png)", page))
+    made = {file.name for file in (tmp_path / "pictures").iterdir()}
+    assert made == shown - {"learning_rates.png", "convergence.png", "speed_up.png"}
+    listed = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    others = {"figures", "plot", "plot_comparison", "plot_spectrum", "report_of", "save"}
+    assert listed == set(report.__all__) - others
 
 
 def test_no_window_and_no_global_state_is_left():

@@ -77,7 +77,6 @@ def rendered(content: Content, folder: Path) -> str:
         import jinja2
     except ImportError as error:
         raise ImportError('a report needs Jinja2: pip install "jasgd[cli]"') from error
-    from jasgd import __version__
 
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -102,5 +101,4 @@ def rendered(content: Content, folder: Path) -> str:
         commands=commands(content, folder),
         themes=themes,
         folder=str(folder),
-        version=__version__,
     )

@@ -128,7 +128,7 @@ def _of_run(result: TrainResult) -> list[str]:
     workers, scheme = ex.metadata.get("workers"), ex.metadata.get("scheme")
     text = [f"The run {result.outcome}: {result.message}."]
     if workers is not None:
-        text.append(f"{counted(workers, 'worker')} made {counted(m['updates'], 'update')} in {result.duration_s:.3g} s"
+        text.append(f"{counted(workers, 'worker')} made {counted(ex.commits, 'update')} in {result.duration_s:.3g} s"
                     + (f" under the scheme {scheme}." if scheme else "."))  # fmt: skip
     if not len(ex):
         return [*text, "No gradient was applied."]
