@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import shutil
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -236,3 +237,10 @@ def test_figures_of_a_page_are_named_apart():
     one, other = (inline(loss_picture(result_of(np.linspace(3, 1, 60)), style), name) for name in ("one", "other"))
     assert set(re.findall(r'id="([^"]*)"', one)).isdisjoint(re.findall(r'id="([^"]*)"', other))
     assert one.replace("one-", "other-") == other
+
+
+def test_a_missing_extra_is_named_and_nothing_is_written(folders, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert main(["report", str(folders["run"]), "--out", str(tmp_path / "page.html")]) == 2
+    assert capsys.readouterr().err == 'jasgd: a report needs Jinja2: pip install "jasgd[cli]"\n'
+    assert list(tmp_path.iterdir()) == []

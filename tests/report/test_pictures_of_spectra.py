@@ -57,7 +57,7 @@ SPECTRA = {
     "huge": lambda: spectrum_of(lambda *p: 1e12 if p[1] == 16 else usual(*p)),
     "negative": lambda: spectrum_of(lambda *p: -usual(*p)),
     "zero": lambda: spectrum_of(lambda *p: 0.0 if p[3] == "tail" else usual(*p)),
-    "many rates": lambda: spectrum_of(usual, rates=tuple(np.geomspace(1e-4, 1, 20)), workers=tuple(range(1, 20))),
+    "many rates": lambda: spectrum_of(usual, rates=tuple(np.geomspace(1e-4, 1, 9)), workers=tuple(range(1, 20, 2))),
     "many arms": lambda: spectrum_of(
         usual, arms=("constant", *(f"exponential:beta=0.{k},normalized=true" for k in range(1, 9)))
     ),

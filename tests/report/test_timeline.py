@@ -82,7 +82,7 @@ def test_each_bar_in_the_window_has_its_staleness_and_its_versions():
     for row in range(22, 27):
         assert f"{execution.version_read[row]}→{execution.version[row] + 1}" in texts(figure)
     assert sum(text.startswith("τ") for text in texts(figure)) >= 8
-    assert figure.get_suptitle().startswith("Timeline of updates 2")
+    assert figure.get_suptitle() == "Timeline of updates 21 to 28 of 100"
     picture = timeline_picture(execution, style_of("light", 12.0), 20, 8)
     shown = {row[4]: row for row in picture.rows if isinstance(row[4], int)}
     for row in range(20, 28):

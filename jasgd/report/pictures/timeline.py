@@ -92,7 +92,7 @@ def timeline_picture(result: Any, style: Style, start: int | None = None, gradie
         workers = np.sort(workers[np.argsort(-counts, kind="stable")[:WORKERS_MOST]])
     with style.applied():
         figure = _drawn(seen, bars, workers, (left, right), style)
-        commits = seen.dropped == ""
+        commits = (seen.dropped == "") & (seen.ended_s <= right)
         title = f"Timeline of {run.execution.commits:,} updates: none here"
         if commits.any():
             made = seen.version[commits] + 1
