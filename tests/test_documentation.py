@@ -94,17 +94,18 @@ def test_the_commands_of_the_readme_are_commands():
     from jasgd.cli.compare import Compare
     from jasgd.cli.datasets import Datasets
     from jasgd.cli.replay import Replay
+    from jasgd.cli.report import Report
     from jasgd.cli.simulate import Simulate
     from jasgd.cli.train import Train
 
     known = {
         f"--{name.replace('_', '-')}"
-        for command in (Train, Compare, Simulate, Replay, Datasets)
+        for command in (Train, Compare, Simulate, Replay, Report, Datasets)
         for name in inspect.signature(command).parameters
     }
     lines = [line for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines()]
     ours = [line.split() for line in lines if line.startswith("jasgd")]
-    assert [words[1] for words in ours] == ["train", "compare", "simulate", "replay", "datasets"]
+    assert [words[1] for words in ours] == ["train", "compare", "simulate", "replay", "report", "datasets"]
     for words in ours:
         assert {word for word in words if word.startswith("--")} <= known
     targets = [line.split()[1] for line in lines if line.startswith("make ")]

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from jasgd.cli.options import TrainingOptions
-from jasgd.cli.output import LEAVING, draw, exit_code, print_files, stdout, write_json
+from jasgd.cli.output import LEAVING, command_of, draw, exit_code, print_files, stdout, write_json
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -75,7 +75,8 @@ class Compare(TrainingOptions):
             with collection.sealing(kind="comparison") as draft:
                 drawing = functools.partial(report.plot_comparison, comparison) if self.plots else None
                 plots = draw(drawing, draft, interrupts)
-                text = write_json(comparison.record(), draft, folder, "comparison.json", plots.files)
+                record = {"command": command_of("compare", self)} | comparison.record()
+                text = write_json(record, draft, folder, "comparison.json", plots.files)
         plots.require(interrupts, f"the runs until then are in {folder}")
         if self.json:
             print(text)

@@ -1,4 +1,4 @@
-"""The command ``jasgd``, with its subcommands train, compare, simulate, replay and datasets."""
+"""The command ``jasgd``, with its subcommands train, compare, simulate, replay, report and datasets."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from jasgd.cli.datasets import Datasets
 from jasgd.cli.messages import as_typed
 from jasgd.cli.output import BAD_INPUT, INTERRUPTED, TERMINATED
 from jasgd.cli.replay import Replay
+from jasgd.cli.report import Report
 from jasgd.cli.resumption import given_options
 from jasgd.cli.simulate import Simulate
 from jasgd.cli.train import Train
 
-__all__ = ["Compare", "Datasets", "Replay", "Simulate", "Train", "command", "main"]
+__all__ = ["Compare", "Datasets", "Replay", "Report", "Simulate", "Train", "command", "main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,7 +74,7 @@ def _run(argv: Sequence[str] | None) -> int:
     except ImportError:
         return _refuse('the command line needs its extra: pip install "jasgd[cli]"')
     chosen = tyro.cli(
-        Annotated[Train | Compare | Simulate | Replay | Datasets, tyro.conf.OmitSubcommandPrefixes],
+        Annotated[Train | Compare | Simulate | Replay | Report | Datasets, tyro.conf.OmitSubcommandPrefixes],
         args=argv,
         prog="jasgd",
         description="Asynchronous SGD in JAX, with a step size that adapts to measured staleness.",

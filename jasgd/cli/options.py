@@ -74,7 +74,10 @@ class OutputOptions:
     def require_plots(self) -> None:
         """Raises the ImportError of a missing extra before anything is trained; what is there is imported later."""
         if self.plots and importlib.util.find_spec("matplotlib") is None:
-            import jasgd.presenting.figures  # noqa: F401
+            from jasgd.presenting.pictures.style import style_of
+
+            with style_of("light", "column").applied():
+                pass
 
     def folder(self, command: str) -> Path:
         """The folder of the results, which may be saved into; FileExistsError before anything is computed if not."""

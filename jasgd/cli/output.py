@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from jasgd.training.interrupts import Interrupts
 
 SUCCEEDED, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+OUTPUT = ("out", "overwrite", "plots", "json")  # options of where results go, which decide no result
 LEAVING = "leaving, with no file half written"  # said where Ctrl-C has to wait
 
 
@@ -70,6 +73,29 @@ def write_json(report: dict[str, Any], draft: Draft, folder: Path, name: str, fi
     text = json.dumps(to_json(report), indent=2, allow_nan=False)
     draft.text(name, text + "\n")
     return text
+
+
+def command_of(name: str, options: Any) -> str:
+    """The line for the shell that a command was, but for where it wrote to: what differs from its defaults.
+
+    Args:
+      name: of the command.
+      options: its dataclass.
+
+    Returns:
+      Words that a shell reads.
+    """
+    words = ["jasgd", name]
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if value == field.default or field.name in OUTPUT:
+            continue
+        flag = field.name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", *map(str, value if isinstance(value, (tuple, list)) else [value])]
+    return shlex.join(words)
 
 
 def print_files(folder: Path, files: Sequence[Path]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from jasgd.cli.options import OutputOptions, ProblemOptions
-from jasgd.cli.output import LEAVING, SUCCEEDED, Plots, draw, print_files, stdout, write_json
+from jasgd.cli.output import LEAVING, SUCCEEDED, Plots, command_of, draw, print_files, stdout, write_json
 from jasgd.inputs.defaults import WORKER_COUNTS
 
 if TYPE_CHECKING:
@@ -143,7 +143,8 @@ class Simulate(OutputOptions, ProblemOptions):
                 on_progress=bar.show,
             )
         plots = draw(functools.partial(report.plot_spectrum, spectrum) if self.plots else None, draft, interrupts)
-        text = write_json(spectrum.record(), draft, folder, "spectrum.json", plots.files)
+        record = {"command": command_of("simulate", self)} | spectrum.record()
+        text = write_json(record, draft, folder, "spectrum.json", plots.files)
 
         def show() -> None:
             if self.json:

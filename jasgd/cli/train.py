@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from jasgd.cli.options import TrainingOptions
-from jasgd.cli.output import LEAVING, draw, exit_code, print_files, stdout, write_json
+from jasgd.cli.output import LEAVING, command_of, draw, exit_code, print_files, stdout, write_json
 from jasgd.cli.resumption import GoingOn, checkpoints_of, resumed, settings_of
 
 
@@ -88,6 +88,7 @@ class Train(TrainingOptions):
                 Recipe.of(self, workers=rule_workers).write(draft)
             fits = fit(result.law) if len(result.execution) else []
             numbers = {
+                "command": command_of("train", self),
                 "outcome": str(result.outcome),
                 "message": result.message,
                 "settings": settings_of(self),

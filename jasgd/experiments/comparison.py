@@ -199,6 +199,10 @@ class Comparison(Shown):
     runs: dict[str, dict[int, TrainResult]]
     stopped: bool = False
 
+    def runs_by_label(self) -> dict[str, list[TrainResult]]:
+        """The results by label of the arm, for pictures of runs."""
+        return {arm.label: list(self.runs.get(arm.label, {}).values()) for arm in self.arms}
+
     def _facts(self) -> dict[str, Any]:
         return {
             "problem": self.problem,

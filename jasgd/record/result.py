@@ -23,7 +23,7 @@ from jasgd.staleness import StalenessHistogram
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from jasgd.presenting.figures import Figures
+    from jasgd.presenting.pictures.of_runs import Figures
 
 KIND = "run"
 BY_CTRL_C = "stopped by Ctrl-C"
@@ -215,19 +215,20 @@ class TrainResult(Shown):
         return rows.join(frame_of(more)) if more else rows
 
     def plot(self) -> Figures:
-        """Draws the run; :func:`jasgd.report.plot` writes the same figures as files.
+        """Draws the run; :func:`jasgd.report.figures` does so in other sizes and themes, and of other results as well.
 
         Returns:
-          The figures of Matplotlib by name, which a notebook shows: ``"loss"``, ``"staleness"`` with the nearest
-          model, and ``"step_size"``, the factors that were used. Each can be changed, or saved with ``savefig``. None
-          for a run that applied no gradient.
+          The figures of Matplotlib by name, which a notebook shows: ``"loss"``, ``"evaluations"``, ``"timeline"``,
+          ``"staleness"`` and ``"step_size"``, the last two also over time. Each can be changed, or saved with
+          ``savefig``. What a run has nothing for is left out; of one that applied no gradient there are none.
 
         Raises:
           ImportError: without Matplotlib, naming the extra.
         """
-        from jasgd.presenting.run_figures import figures_of
+        from jasgd.presenting.pictures.of_runs import Figures, drawn
+        from jasgd.presenting.pictures.style import style_of
 
-        return figures_of(self)
+        return Figures((name, picture.figure) for name, picture in drawn(self, style_of("light", 5.5)).items())
 
     def after_ctrl_c(self, by: str = BY_CTRL_C) -> TrainResult:
         """The same, of a run that Ctrl-C has ended, or that had ended by itself when it came.

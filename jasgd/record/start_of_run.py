@@ -29,6 +29,11 @@ def start_of(updates: int, workers: int) -> int:
     return min(max(int(SHARE * updates), 2 * workers), updates // 2)
 
 
+def start_of_execution(execution: Execution) -> int:
+    """The updates that are the start of a recorded run, see :func:`start_of`."""
+    return start_of(execution.commits, int(execution.metadata.get("workers", 1)))
+
+
 def mean_factor_after_start(execution: Execution) -> float:
     """The mean of C(τ) over the gradients that were applied after the start of a run; NaN where there are none.
 
@@ -38,6 +43,5 @@ def mean_factor_after_start(execution: Execution) -> float:
     Returns:
       The mean, in double precision.
     """
-    start = start_of(execution.commits, int(execution.metadata.get("workers", 1)))
-    later = execution.factor[execution.version >= start]
+    later = execution.factor[execution.version >= start_of_execution(execution)]
     return float(later.mean(dtype=np.float64)) if len(later) else float("nan")

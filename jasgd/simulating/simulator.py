@@ -91,6 +91,12 @@ class Simulation(Shown):
     def __len__(self) -> int:
         return len(self.results)
 
+    def runs_by_label(self) -> dict[str, list[TrainResult]]:
+        """The results by learning rate in words, for pictures of runs; "" where there is one."""
+        rates = list(dict.fromkeys(rate for _, rate in self.results))
+        labels = {rate: "" if len(rates) == 1 else f"learning rate {rate:g}" for rate in rates}
+        return {label: [run for (_, one), run in self.results.items() if one == rate] for rate, label in labels.items()}
+
     def _facts(self) -> dict[str, Any]:
         execution = next(iter(self)).execution if self.results else None
         return {

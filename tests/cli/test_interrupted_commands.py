@@ -121,7 +121,7 @@ def test_one_that_comes_while_the_end_of_a_run_is_said_stops_the_command_once_th
 
 
 def test_plots_are_left_out_where_it_comes_while_they_are_drawn(command):
-    folder, out, err = command([*TRAIN, "--steps", "20"], "jasgd.presenting.figures.write_whole", call=2)
+    folder, out, err = command([*TRAIN, "--steps", "20"], "jasgd.report.saving.write_whole", call=2)
     whole(folder, 20)
     assert (out, err.splitlines()[-1]) == ("", f"jasgd: stopped by Ctrl-C; the run is in {folder}")
     assert json.loads((folder / "metrics.json").read_text())["plots"] == []

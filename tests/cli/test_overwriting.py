@@ -97,7 +97,7 @@ def test_what_a_killed_save_left_is_finished_and_hinders_no_command(capsys, tmp_
 
 def test_no_picture_of_the_old_run_stays(capsys, tmp_path):
     assert run(capsys, *TRAIN, "--out", tmp_path)[0] == 0
-    assert len(list(tmp_path.glob("*.png"))) == 3
+    assert len(list(tmp_path.glob("*.png"))) == 4
     assert run(capsys, *COMMANDS["train"], "--seed", 3, "--out", tmp_path, "--overwrite")[0] == 0
     assert list(tmp_path.glob("*.png")) == []
     assert json.loads((tmp_path / "metrics.json").read_text())["settings"]["seed"] == 3

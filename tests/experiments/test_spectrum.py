@@ -105,7 +105,9 @@ def test_the_reading_is_about_each_cluster_and_says_what_pairs_share(spectrum):
 
 
 def test_it_is_drawn_and_recorded(spectrum, tmp_path):
-    assert [file.name for file in report.plot_spectrum(spectrum, tmp_path)] == ["spectrum.png"]
+    assert [file.name for file in report.plot_spectrum(spectrum, tmp_path)] == [
+        "spectrum.png", "learning_rates.png", "convergence.png",
+    ]  # fmt: skip
     record = json.loads(json.dumps(to_json(spectrum.record()), allow_nan=False))
     assert record["settings"]["clusters"]["unequal"]["speeds"]["law"] == "lognormal"
     assert (len(record["runs"]), len(record["tuning_runs"])) == (40, 32)

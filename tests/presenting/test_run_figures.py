@@ -1,7 +1,8 @@
-"""A run's figures: Matplotlib's own, by name, the same that the report writes, and shown by a notebook."""
+"""A run's figures: Matplotlib's own, by name, and shown by a notebook."""
 
 import base64
 import dataclasses
+import html
 import re
 
 import numpy as np
@@ -17,7 +18,7 @@ LOSSES = np.linspace(2.0, 0.5, 60)
 
 def test_a_run_gives_figures_of_matplotlib_by_name(tmp_path):
     figures = result_of(LOSSES).plot()
-    assert list(figures) == ["loss", "staleness", "step_size"]
+    assert list(figures) == ["loss", "timeline", "staleness", "staleness_over_time", "step_size", "factor_over_time"]
     assert all(isinstance(figure, Figure) for figure in figures.values())
     figures["loss"].axes[0].set_title("mine")
     figures["loss"].savefig(tmp_path / "mine.svg")
@@ -25,18 +26,16 @@ def test_a_run_gives_figures_of_matplotlib_by_name(tmp_path):
     assert (tmp_path / "mine.svg").stat().st_size > 1000
 
 
-def test_they_are_those_that_the_report_writes(tmp_path):
-    result = result_of(LOSSES)
-    files = report.plot(result, tmp_path)
-    shown = re.findall(r'<img alt="(\w+)" src="data:image/png;base64,([^"]+)">', result.plot()._repr_html_())
-    assert [name for name, _ in shown] == [file.stem for file in files]
-    for (_, picture), file in zip(shown, files, strict=True):
-        assert base64.b64decode(picture) == file.read_bytes()
+def test_a_notebook_shows_them_all_with_words_for_those_who_do_not_see_them():
+    figures = result_of(LOSSES).plot()
+    shown = re.findall(r'<img alt="([^"]+)" src="data:image/png;base64,([^"]+)">', figures._repr_html_())
+    assert [html.unescape(words) for words, _ in shown] == [figure.get_label() for figure in figures.values()]
+    assert all(base64.b64decode(picture).startswith(b"\x89PNG") for _, picture in shown)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DIVERGED, Outcome.STOPPED])
 def test_a_run_that_ended_otherwise_is_drawn_as_well(outcome):
-    assert len(dataclasses.replace(result_of([1.0, np.nan]), outcome=outcome).plot()) == 3
+    assert len(dataclasses.replace(result_of([1.0, np.nan]), outcome=outcome).plot()) == 6
 
 
 def test_a_run_that_applied_no_gradient_has_none(tmp_path):

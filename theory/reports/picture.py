@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from jasgd.presenting.figures import DPI, GREY, STYLE, looks_of, new_figure, rc_context
+from jasgd.presenting.pictures.canvas import new_figure
+from jasgd.presenting.pictures.style import Style, style_of
 from jasgd.record.saving.files import write_whole
+from jasgd.report.saving import drawn as file_of
 from theory.analysis.pointwise import PointValues
 from theory.candidates.candidate import Candidate, CandidateError
 from theory.decisions.decision import question_about
@@ -31,10 +33,12 @@ def require_drawable(candidates: Sequence[Candidate], path: str) -> None:
 
     Raises:
       CandidateError: for another format, or for a parameter that is a range.
-      ImportError: where Matplotlib is missing; importing this module raises it.
+      ImportError: where Matplotlib is missing.
     """
     if Path(path).suffix.lower() not in FORMATS:
         raise CandidateError(f"--plot must end with {', '.join(FORMATS)}, got {path}")
+    with style_of("light", "page").applied():  # which needs Matplotlib
+        pass
     for candidate in candidates:
         if candidate.is_distortion:
             raise CandidateError(f"{candidate.name}: --plot draws functions of the staleness, and this is a distortion")
@@ -53,30 +57,36 @@ def save_picture(candidates: Sequence[Candidate], laws: Sequence[Law], path: str
       limit_s: seconds that one mean may take; it is left out of the curve otherwise.
     """
     drawn = [candidate for candidate in candidates if candidate.formula is not None]
-    with rc_context(STYLE):
-        figure, (axes,) = new_figure(1, 2, (11.0, 4.4))
-        looks = looks_of()
+    style = style_of("light", "page")
+    with style.applied():
+        figure, (axes,) = new_figure(style, 1, 2, 2.8)
+        looks = _looks(style)
         for candidate in drawn:
             look = next(looks)
             for place, (question, label) in enumerate(_questions(candidate, laws)):
                 staleness, values = _curve(question)
                 marker = "." if len(values) <= 20 else None
                 axes[0].plot(staleness, values, label=label, marker=marker, **(next(looks) if place else look))
-            for kind, style in (("geometric", "-"), ("Poisson", ":")):
+            for kind, line in (("geometric", "-"), ("Poisson", ":")):
                 label = _short(candidate) if kind == "geometric" else None
                 means = _means(candidate, kind, limit_s)
-                axes[1].plot(WORKERS, means, label=label, marker=".", color=look["color"], linestyle=style)
+                axes[1].plot(WORKERS, means, label=label, marker=".", color=look["color"], linestyle=line)
         for place in axes:
-            place.axhline(1, color=GREY, linewidth=1, zorder=0)
+            place.axhline(1, color=style.theme.muted, linewidth=1, zorder=0)
             place.legend()
         axes[0].set(xlabel="staleness τ (updates)", ylabel="C(τ)", title="Step-size factor")
         title = "Overall step size, for τ of mean m - 1:\ngeometric (solid) and Poisson (dotted)"
         axes[1].set(xlabel="workers m", ylabel="E[C]", title=title)
         axes[1].set_xscale("log", base=2)
         axes[1].set_xticks([1, 2, 4, 8, 16, 32, 64], labels=["1", "2", "4", "8", "16", "32", "64"])
-        picture = io.BytesIO()
-        figure.savefig(picture, dpi=DPI, format=Path(path).suffix[1:].lower())
-    write_whole(Path(path), picture.getvalue())
+        write_whole(Path(path), file_of(figure, Path(path).suffix[1:].lower()))
+
+
+def _looks(style: Style) -> Iterator[dict[str, str]]:
+    """A colour for each curve; where there are more than colours, lines are dashed."""
+    for line in itertools.cycle(("-", "--", ":")):
+        for colour in style.theme.colours[1:]:
+            yield {"color": colour, "linestyle": line}
 
 
 def _questions(candidate: Candidate, laws: Sequence[Law]) -> list[tuple[Question, str]]:

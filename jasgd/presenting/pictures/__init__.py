@@ -1,0 +1,1 @@
+"""Pictures of runs: one style, what all pictures share, and a module for each kind."""

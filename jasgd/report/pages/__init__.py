@@ -1,0 +1,1 @@
+"""One page of HTML that reports a saved folder: a run, a comparison or a spectrum."""
