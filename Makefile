@@ -17,7 +17,7 @@ $(VENV)/.installed: pyproject.toml
 	@touch $@
 
 demo: install
-	$(BIN)/jasgd compare --out runs/demo --overwrite
+	$(BIN)/jasgd demo --out runs/demo --overwrite
 
 lint: install
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ from jasgd.cli.output import LEAVING, command_of, draw, exit_code, print_files, 
 
 @dataclasses.dataclass(kw_only=True)
 class Compare(TrainingOptions):
-    """Train with several step-size functions and seeds, so that nothing else differs; by default, the demo."""
+    """Train with several step-size functions and seeds, so that nothing else differs."""
 
     arms: tuple[str, ...] = ("constant", "tail", "tail:cdf=strict")
     """Step-size functions; constant@RULE is the control of RULE, a constant step of the mean length it took, and is

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 from jasgd.cli.compare import Compare
 from jasgd.cli.datasets import Datasets
+from jasgd.cli.demo import Demo
 from jasgd.cli.messages import as_typed
 from jasgd.cli.output import BAD_INPUT, INTERRUPTED, TERMINATED
 from jasgd.cli.replay import Replay
@@ -74,7 +75,7 @@ def _run(argv: Sequence[str] | None) -> int:
     except ImportError:
         return _refuse('the command line needs its extra: pip install "jasgd[cli]"')
     chosen = tyro.cli(
-        Annotated[Train | Compare | Simulate | Replay | Report | Datasets, tyro.conf.OmitSubcommandPrefixes],
+        Annotated[Train | Compare | Simulate | Replay | Report | Datasets | Demo, tyro.conf.OmitSubcommandPrefixes],
         args=argv,
         prog="jasgd",
         description="Asynchronous SGD in JAX, with a step size that adapts to measured staleness.",

@@ -150,6 +150,39 @@ def sentences(
     return lines
 
 
+def in_brief(one: Conclusion) -> str:
+    """A conclusion in one plain sentence; :func:`sentences` has all of it.
+
+    Args:
+      one: the conclusion.
+
+    Returns:
+      The verdict, how many seeds were won by how much, and the p-value after correction.
+    """
+    if one.verdict is Verdict.UNKNOWN:
+        return f"{one.arm} and the constant step cannot be compared, as not all of their runs ended."
+    head = {
+        Verdict.AHEAD: "is ahead",
+        Verdict.BEHIND: "is behind",
+        Verdict.UNCLEAR: "shows no clear difference",
+    }[one.verdict]
+    text = f"{one.arm} {head}: its final loss is {_won(one.constant)} of the constant step"
+    if one.control is not None and one.control.pairs and one.verdict is not Verdict.BEHIND:
+        text += f", and {_won(one.control)} of a constant step of the same mean"
+    p = one.corrected_p if one.verdict is not Verdict.UNCLEAR else one.constant.p
+    of = f" after correction for {one.rules} rules" if one.verdict is not Verdict.UNCLEAR and one.rules > 1 else ""
+    return f"{text} (p = {p:.2g}{of})."
+
+
+def _won(test: PairedTest) -> str:
+    """How a rule did in one test, as in "lower than that in 9 of 10 seeds, by 12%,"."""
+    if test.side == 0:
+        return f"equal in {counted(test.pairs, 'seed')} to that"
+    side, count = ("higher", test.higher) if test.side > 0 else ("lower", test.lower)
+    size = f", by {_shown(test.difference, test.relative).lstrip('+-')}," if math.isfinite(test.difference) else ""
+    return f"{side} in {count} of {counted(test.pairs, 'seed')}{size} than that"
+
+
 def _shift(one: Conclusion, staleness: Mapping[str, Mapping[int, float]] | None) -> list[str]:
     """Of a claim, whether the staleness differed as well: a rule changes what a commit costs, hence who meets whom."""
     if staleness is None or one.verdict not in (Verdict.AHEAD, Verdict.BEHIND):
