@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from jasgd.cli.options import TrainingOptions
-from jasgd.cli.output import LEAVING, draw, exit_code, print_files, stdout, write_json
+from jasgd.cli.output import LEAVING, draw, exit_code, print_files, print_text, stdout, write_json
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -82,7 +82,7 @@ class Compare(TrainingOptions):
         else:
             console = stdout()
             console.print(comparison_table(comparison))
-            console.print(comparison.reading(), soft_wrap=True, highlight=False, markup=False)
+            print_text(comparison.reading(), console)
             print_files(folder, plots.files)
         outcomes = [str(r.outcome) for by_seed in comparison.runs.values() for r in by_seed.values()]
         # That a step size diverges is a finding of a comparison, not a failure of it.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from jasgd.cli.options import OutputOptions, ProblemOptions
-from jasgd.cli.output import LEAVING, SUCCEEDED, Plots, draw, print_files, stdout, write_json
+from jasgd.cli.output import LEAVING, SUCCEEDED, Plots, draw, print_files, print_text, stdout, write_json
 from jasgd.inputs.defaults import WORKER_COUNTS
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Simulate(OutputOptions, ProblemOptions):
             console = stdout()
             for label in clusters:
                 console.print(spectrum_table(spectrum, label))
-            console.print(spectrum.reading(), soft_wrap=True, highlight=False, markup=False)
+            print_text(spectrum.reading(), console)
             print_files(folder, plots.files)
 
         return plots, show
