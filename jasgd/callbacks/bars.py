@@ -137,7 +137,8 @@ class Bar:
 
     def say(self, line: str) -> None:
         """Prints a line, above the bar where there is one."""
-        self.bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console = self.bars.console
+        console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
 class TrainingBar(Bar):

@@ -38,7 +38,7 @@ CONCLUDING = "jasgd.training.trainer.conclude"
 LINE = "jasgd.callbacks.progress_display.Progress.on_end"
 SAVING = "jasgd.record.result.TrainResult.write"
 PUBLISHING = "jasgd.record.saving.folder.commit"
-SIMULATING = "jasgd.experiments.spectrum.run_in_threads"
+SIMULATING = "jasgd.experiments.sweeping.run_in_threads"
 
 
 @pytest.fixture
