@@ -47,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         chosen = _chosen(arguments)
     except KeyboardInterrupt:
+        print("jasgd: stopped by Ctrl-C", file=sys.stderr)
         return INTERRUPTED
     if isinstance(chosen, int):
         return chosen
