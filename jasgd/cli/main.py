@@ -115,7 +115,7 @@ def _chosen(argv: Sequence[str]) -> Any:
             print(f"\n{epilogue(argv[0] if not argv[0].startswith('-') else None)}")
         raise
     if isinstance(chosen, ProblemOptions):
-        chosen.given = given_options(argv)
+        vars(chosen)["given"] = given_options(argv)
     try:
         check_rules(chosen)
     except ValueError as error:

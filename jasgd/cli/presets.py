@@ -51,7 +51,7 @@ def take_preset(command: Any, rate: str) -> None:
     if command.preset != "published":
         return
     values = published_values(command.dataset)
-    wanted = {"batch_size": values.batch_size, rate: values.learning_rate}
+    wanted: dict[str, Any] = {"batch_size": values.batch_size, rate: values.learning_rate}
     if rate == "learning_rates":
         wanted[rate] = tuple(values.learning_rate * 2.0**k for k in range(-3, 4))  # around it, as sweep tunes it
     defaults = {field.name: field.default for field in dataclasses.fields(command)}
