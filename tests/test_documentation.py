@@ -105,7 +105,7 @@ def test_the_commands_of_the_readme_are_commands():
     }
     lines = [line for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines()]
     ours = [line.split() for line in lines if line.startswith("jasgd")]
-    assert [words[1] for words in ours] == ["train", "compare", "simulate", "replay", "report", "datasets"]
+    assert [words[1] for words in ours] == ["train", "compare", "simulate", "replay", "report", "datasets", "verify"]
     for words in ours:
         assert {word for word in words if word.startswith("--")} <= known
     targets = [line.split()[1] for line in lines if line.startswith("make ")]

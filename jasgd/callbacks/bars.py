@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+import time
 import types
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 from jasgd.callbacks.recent_progress import Progress
 from jasgd.record.result import TrainResult
 
 try:
-    from rich.console import Console
-    from rich.progress import BarColumn, ProgressColumn, TaskID, TextColumn
+    from rich.console import Console, RenderableType
+    from rich.progress import BarColumn, TaskID, TextColumn
     from rich.progress import Progress as Bars
+    from rich.text import Text
 except ImportError as error:
     raise ImportError('progress bars need rich: pip install "jasgd[cli]"') from error
 
@@ -23,6 +26,11 @@ def standard_error() -> Console:
     """The console of standard error, as standard output is for results; what cannot be written there is lost."""
     file: Any = _Unheard(io.StringIO() if sys.stderr is None else sys.stderr)
     return Console(file=file)
+
+
+def no_console() -> Console:
+    """A console that shows nothing, where only results are wanted."""
+    return Console(quiet=True)
 
 
 class _Unheard:
@@ -44,22 +52,93 @@ class _Unheard:
             self._file.flush()
 
 
-class Bar:
-    """One bar on a console, which starts and stops with a ``with`` block; nothing where there is no terminal."""
+EVERY_S = 10.0  # seconds between two lines where there is no terminal
 
-    def __init__(self, console: Console, task: str, *more_columns: ProgressColumn):
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[status]}"))
-        self.bars = Bars(*columns, *more_columns, console=console, transient=True, disable=not console.is_terminal)
+
+class _TwoLines(Bars):
+    """A bar with its numbers on a line of their own, as 80 columns do not hold both."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        for task in self.tasks:
+            yield self.make_tasks_table([task])
+            yield Text(f"  {task.fields['status']}", overflow="fold")
+
+
+class Bar:
+    """One bar on a console, which starts and stops with a ``with`` block.
+
+    Where there is no terminal it prints a line every ``every_s`` seconds in its place, or nothing where that is None.
+
+    Args:
+      console: the console to write to; that of :func:`standard_error`.
+      task: what is being done, until there is more to say.
+      every_s: seconds between two lines.
+      clock: a clock in seconds.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        task: str,
+        *,
+        every_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[left]}"))
+        self.bars = _TwoLines(
+            *columns, console=console, transient=True, disable=console.quiet or not console.is_terminal
+        )
         self._name, self.task = task, TaskID(0)
+        self._every_s, self._clock = None if console.is_terminal else every_s, clock
+        self._began_s = self._said_s = clock()
 
     def __enter__(self) -> Self:
         self.bars.start()
         # Without a total, as while a model is compiled, the bar pulses.
-        self.task = self.bars.add_task(self._name, total=None, status="compiling")
+        self.task = self.bars.add_task(self._name, total=None, status="compiling", left="")
+        self._began_s = self._said_s = self._clock()
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | types.TracebackType | None) -> None:
         self.bars.stop()
+
+    def left_s(self, share: float | None) -> float | None:
+        """Seconds until all is done, if the rest is as fast as what is done.
+
+        Args:
+          share: how much is done, in 0…1, or None.
+
+        Returns:
+          The seconds; None where nothing is done yet.
+        """
+        return (self._clock() - self._began_s) * (1 - share) / share if share else None
+
+    def move(self, name: str, share: float | None, status: str, left: str) -> None:
+        """Moves the bar, or prints a line where it is time for one.
+
+        Args:
+          name: of what is being done.
+          share: how much of all is done, in 0…1; None where that is not known.
+          status: the numbers.
+          left: which of all is being done, and the time left.
+        """
+        total = None if share is None else 1.0
+        self.bars.update(
+            self.task,
+            description=name.replace("[", "\\["),
+            total=total,
+            completed=share or 0.0,
+            status=status,
+            left=left.replace("[", "\\["),
+        )
+        if self._every_s is not None and self._clock() >= self._said_s + self._every_s:
+            self._said_s = self._clock()
+            self.say(f"{name}: {'  '.join(part for part in (left, status) if part)}")
+
+    def say(self, line: str) -> None:
+        """Prints a line, above the bar where there is one."""
+        console = self.bars.console
+        console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
 class TrainingBar(Bar):
@@ -70,10 +149,21 @@ class TrainingBar(Bar):
       runs: how many runs there will be.
       steps: commits after which each ends, or None.
       time_limit_s: seconds after which each ends, or None.
+      every_s: seconds between two lines on the run that goes on, where there is no terminal; None for no such lines.
+      clock: a clock in seconds.
     """
 
-    def __init__(self, console: Console, *, runs: int, steps: int | None = None, time_limit_s: float | None = None):
-        super().__init__(console, "starting")
+    def __init__(
+        self,
+        console: Console,
+        *,
+        runs: int,
+        steps: int | None = None,
+        time_limit_s: float | None = None,
+        every_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        super().__init__(console, "starting", every_s=every_s, clock=clock)
         self.steps, self.time_limit_s = steps, time_limit_s
         self._runs = runs
         self._done = 0
@@ -84,22 +174,24 @@ class TrainingBar(Bar):
         Args:
           name: of the run.
           progress: how far it is.
-          eta_s: seconds until its end, None where that is not known.
+          eta_s: seconds until its end, None where that is not known; of several runs the time left is that of all.
         """
         share = share_of(progress, self.steps, self.time_limit_s)
-        status = in_words(progress, eta_s).replace("[", "\\[")
-        self.bars.update(
-            self.task,
-            description=f"{name} ({self._done + 1}/{self._runs})" if self._runs > 1 else name,
-            total=None if share is None else self._runs,
-            completed=self._done + (share or 0.0),
-            status=status,
-        )
+        left = []
+        if self._runs > 1:
+            left.append(f"run {self._done + 1} of {self._runs}")
+            share = (self._done + (share or 0.0)) / self._runs
+            eta_s = self.left_s(share)
+        if eta_s is not None:
+            left.append(f"ETA {clock_time(eta_s)}")
+        self.move(name, share, in_words(progress), "  ".join(left))
 
     def finish(self, name: str, result: TrainResult) -> None:
         """Prints a line on how a run ended."""
         self._done += 1
-        self.bars.console.print(ending_in_words(name, result), markup=False, highlight=False, soft_wrap=True)
+        self._said_s = self._clock()
+        count = f"{self._done}/{self._runs} " if self._runs > 1 else ""
+        self.say(f"{count}{ending_in_words(name, result)}")
 
 
 def share_of(progress: Progress, steps: int | None, time_limit_s: float | None) -> float | None:
@@ -136,7 +228,7 @@ def in_words(progress: Progress, eta_s: float | None = None) -> str:
         f"{progress.updates:,} updates, {progress.updates_per_s:,.0f}/s  loss {progress.loss:.3f}  "
         f"mean τ {progress.mean_staleness:.1f}  E[C] {progress.mean_factor:.2f}  dropped {progress.dropped}"
     )
-    return text if eta_s is None else f"{text}  ETA {_clock(eta_s)}"
+    return text if eta_s is None else f"{text}  ETA {clock_time(eta_s)}"
 
 
 def ending_in_words(name: str, result: TrainResult) -> str:
@@ -154,7 +246,19 @@ def ending_in_words(name: str, result: TrainResult) -> str:
     return f"{name}: {result.outcome}, {m['updates']:,} updates in {result.duration_s:.1f} s, {status}"
 
 
-def _clock(seconds: float) -> str:
+def clock_time(seconds: float) -> str:
+    """A duration as clocks show it.
+
+    Args:
+      seconds: ≥ 0.
+
+    Returns:
+      Minutes and seconds, with hours before them from one hour on.
+
+    Example:
+      >>> clock_time(95.2), clock_time(3725)
+      ('1:35', '1:02:05')
+    """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -8,7 +8,8 @@ import re
 from typing import Any
 
 from jasgd.cli.options import TrainingOptions
-from jasgd.cli.output import LEAVING, command_of, draw, exit_code, print_files, stdout, write_json
+from jasgd.cli.output import LEAVING, command_of, draw, exit_code, print_files, print_text, stdout, write_json
+from jasgd.cli.presets import take_preset
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -28,6 +29,7 @@ class Compare(TrainingOptions):
         from jasgd.experiments.recipe import Recipe
         from jasgd.staleness import parse_law
 
+        take_preset(self, "learning_rate")
         folder = self.folder("compare")
         arms = [Arm.parse(arm) for arm in self.arms]
         check_arms(arms, self.seeds)
@@ -37,13 +39,15 @@ class Compare(TrainingOptions):
         law = None if self.law is None else parse_law(self.law)
         self.require_plots()
         from jasgd import report
-        from jasgd.callbacks.bars import TrainingBar, standard_error
+        from jasgd.callbacks.bars import EVERY_S, TrainingBar, no_console, standard_error
         from jasgd.record.saving.gathering import gathering
         from jasgd.report.tables import comparison_table
         from jasgd.training.interrupts import Interrupts
 
         runs, stops = len(arms) * len(self.seeds), self.stops()
-        bar = TrainingBar(standard_error(), runs=runs, steps=stops["steps"], time_limit_s=self.time_limit_s)
+        console = no_console() if self.quiet else standard_error()
+        limits = {"steps": stops["steps"], "time_limit_s": self.time_limit_s}
+        bar = TrainingBar(console, runs=runs, every_s=EVERY_S, **limits)
         means: dict[tuple[str, int], float] = {}  # E[C] by arm and seed, which controls take
         with Interrupts(LEAVING) as interrupts, gathering(folder, overwrite=self.overwrite) as collection:
 
@@ -83,7 +87,7 @@ class Compare(TrainingOptions):
         else:
             console = stdout()
             console.print(comparison_table(comparison))
-            console.print(comparison.reading(), soft_wrap=True, highlight=False, markup=False)
+            print_text(comparison.reading(), console)
             print_files(folder, plots.files)
         outcomes = [str(r.outcome) for by_seed in comparison.runs.values() for r in by_seed.values()]
         # That a step size diverges is a finding of a comparison, not a failure of it.

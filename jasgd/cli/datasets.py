@@ -22,16 +22,11 @@ class Datasets:
 
     def run(self) -> int:
         """Looks for the data sets and prints a table of them."""
-        from rich import box
-        from rich.table import Table
-
         from jasgd.problems.datasets import DATASETS, describe_dataset, locate
         from jasgd.problems.local_datasets import LISTED
+        from jasgd.report.tables import datasets_table
 
-        table = Table(box=box.SIMPLE_HEAVY)
-        for column in ("data set", "what", "found by", "folder", "files"):
-            table.add_column(column, overflow="fold")
-        rows, wrong = {}, False
+        table, rows, wrong = [], {}, False
         for name in (*DATASETS, *LISTED):
             location = locate(name, self.data_dir, verify=self.verify)
             # Files in no folder of its own may as well be another's: several data sets have MNIST's names.
@@ -43,9 +38,9 @@ class Datasets:
                       if (n := sum(file.status == s for file in location.files))}  # fmt: skip
             files = ", ".join(f"{n} {status}" for status, n in counts.items()) or "in scikit-learn's wheel"
             problems = "".join(f"\n{file.problem}" for file in location.files if file.problem)
-            table.add_row(name, rows[name]["title"], location.origin, str(location.folder or ""), files + problems)
+            table.append((name, rows[name]["title"], location.origin, str(location.folder or ""), files + problems))
         if self.json:
             print(json.dumps(rows, indent=2, default=str))
         else:
-            stdout().print(table)
+            stdout().print(datasets_table(table))
         return FAILED if wrong else SUCCEEDED

@@ -1,4 +1,4 @@
-"""The command ``jasgd``, with its subcommands train, compare, simulate, replay, report and datasets."""
+"""The command ``jasgd``, with its subcommands, those of the checker among them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 from jasgd.cli.compare import Compare
 from jasgd.cli.datasets import Datasets
 from jasgd.cli.demo import Demo
-from jasgd.cli.messages import as_typed
-from jasgd.cli.output import BAD_INPUT, INTERRUPTED, TERMINATED
+from jasgd.cli.front.checker import COMMANDS, Audit, Bounds, Check, Verify, replace_process, run_checker
+from jasgd.cli.front.early import check_rules
+from jasgd.cli.front.listed import epilogue
+from jasgd.cli.front.messages import as_typed
+from jasgd.cli.front.versions import OPTIONS, versions
+from jasgd.cli.options import ProblemOptions
+from jasgd.cli.output import BAD_INPUT, INTERRUPTED, SUCCEEDED, TERMINATED
 from jasgd.cli.replay import Replay
 from jasgd.cli.report import Report
 from jasgd.cli.resumption import given_options
@@ -40,11 +45,19 @@ def main(argv: Sequence[str] | None = None) -> int:
       >>> main(["train", "--workers", "0"])
       2
     """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    try:
+        chosen = _chosen(arguments)
+    except KeyboardInterrupt:
+        print("jasgd: stopped by Ctrl-C", file=sys.stderr)
+        return INTERRUPTED
+    if isinstance(chosen, int):
+        return chosen
     from jasgd.training.interrupts import Terminations
 
     with Terminations(threading.current_thread() is threading.main_thread()) as terminations:
         try:
-            code = _run(argv)
+            code = _run(chosen)
         except KeyboardInterrupt as interrupt:
             with contextlib.suppress(OSError):  # where nobody reads it
                 signal = "SIGTERM" if terminations.came else "Ctrl-C"
@@ -59,6 +72,11 @@ def command() -> NoReturn:
     After Ctrl-C a worker may still be in XLA, or XLA compile in a thread of its own, and a process that Python takes
     down meanwhile can end in a segmentation fault. All is saved by then, so it ends at once.
     """
+    if sys.argv[1:2] and sys.argv[1] in COMMANDS:
+        try:
+            replace_process(sys.argv[1:])
+        except ImportError as error:
+            sys.exit(_refuse(str(error)))
     code = main()
     if code in (INTERRUPTED, TERMINATED):
         for stream in (sys.stdout, sys.stderr):
@@ -68,26 +86,52 @@ def command() -> NoReturn:
     sys.exit(code)
 
 
-def _run(argv: Sequence[str] | None) -> int:
+def _chosen(argv: Sequence[str]) -> Any:
+    """The command with its options; an exit code where there is nothing more to run."""
+    if argv and argv[0] in OPTIONS:
+        print(versions())
+        return SUCCEEDED
+    if argv and argv[0] in COMMANDS:
+        try:
+            return run_checker(argv)
+        except ImportError as error:
+            return _refuse(str(error))
     try:
         import rich  # noqa: F401
         import tyro
     except ImportError:
         return _refuse('the command line needs its extra: pip install "jasgd[cli]"')
-    chosen = tyro.cli(
-        Annotated[Train | Compare | Simulate | Replay | Report | Datasets | Demo, tyro.conf.OmitSubcommandPrefixes],
-        args=argv,
-        prog="jasgd",
-        description="Asynchronous SGD in JAX, with a step size that adapts to measured staleness.",
-    )
+    try:
+        chosen: Any = tyro.cli(
+            Annotated[
+                Train | Compare | Simulate | Replay | Report | Datasets | Demo | Verify | Check | Bounds | Audit,
+                tyro.conf.OmitSubcommandPrefixes,
+                tyro.conf.DisallowNone,
+            ],
+            args=argv,
+            prog="jasgd",
+            description="Asynchronous SGD in JAX, with a step size that adapts to measured staleness.",
+        )
+    except SystemExit as left:
+        if not left.code and {"-h", "--help"} & set(argv):
+            print(f"\n{epilogue(argv[0] if not argv[0].startswith('-') else None)}")
+        raise
+    if isinstance(chosen, ProblemOptions):
+        vars(chosen)["given"] = given_options(argv)
+    try:
+        check_rules(chosen)
+    except ValueError as error:
+        return _refuse(as_typed(str(error), chosen))
+    return chosen
+
+
+def _run(chosen: Any) -> int:
     try:
         from jasgd.jax_settings import configure_cpu, started
 
         if not started():  # a process that calls this function twice has it configured
             # A scan's work wanders to JAX's pool, where the scans of several runs would queue for its only thread.
             configure_cpu(threads_per_worker=None if isinstance(chosen, Simulate) else 1)
-        if isinstance(chosen, Train):
-            vars(chosen)["given"] = given_options(sys.argv[1:] if argv is None else argv)
         return chosen.run()
     except (ValueError, ImportError, OSError) as error:
         # Runs report their errors in their result, so what arrives here is about the input, or a missing extra.

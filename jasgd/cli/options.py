@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import itertools
+import sys
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from jasgd.inputs.checks import integer, key_seed
 from jasgd.inputs.defaults import WORKERS
+
+with contextlib.suppress(ImportError):  # main says that it is missing; nothing but tyro reads the annotations
+    from tyro.conf import arg
 
 STEPS = 1500  # where no stop condition is given
 
@@ -27,13 +32,15 @@ class ProblemOptions:
     batch_size: int = 32
     """Images in a mini-batch."""
     preset: Literal["published"] | None = None
-    """Settings of the published experiments: their pixels, initial parameters and order of mini-batches."""
+    """Settings of the published experiments: their pixels, initial parameters and order of mini-batches, and, where you
+    give none, their learning rate and batch size."""
     data_dir: Path | None = None
     """Folder that has the data set; by default $JASGD_DATA_DIR, the cache and the system's folder are searched."""
     download: bool = True
     """Whether a data set that is nowhere on this machine is downloaded."""
     test_examples: int | None = None
     """Number of test images that evaluation uses, from the first on; by default all."""
+    given: ClassVar[frozenset[str] | None] = None  # which options were written, None where that is not known
 
     def check_problem(self, seed: int) -> None:
         """Raises the ValueError of a number out of its range before a data set is looked for."""
@@ -70,6 +77,14 @@ class OutputOptions:
     """Whether to draw plots, as PNG files in the folder of the results."""
     json: bool = False
     """Print one JSON object instead of tables, for scripts."""
+    quiet: Annotated[bool, arg(aliases=["-q"])] = False
+    """Show no progress and no hints, but results and errors alone."""
+
+    def hint(self, text: str) -> None:
+        """Says on standard error what may help, unless only results are wanted."""
+        if not self.quiet:
+            with contextlib.suppress(OSError, ValueError):  # where nobody reads it
+                print(text, file=sys.stderr)
 
     def require_plots(self) -> None:
         """Raises the ImportError of a missing extra before anything is trained; what is there is imported later."""

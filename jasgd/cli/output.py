@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jasgd.training.interrupts import Interrupts
 
 SUCCEEDED, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
-OUTPUT = ("out", "overwrite", "plots", "json")  # options of where results go, which decide no result
+OUTPUT = ("out", "overwrite", "plots", "json", "quiet")  # options of where results go, which decide no result
 LEAVING = "leaving, with no file half written"  # said where Ctrl-C has to wait
 
 
@@ -26,12 +26,15 @@ def exit_code(outcomes: Sequence[str], *, interrupted: bool) -> int:
 
 
 def stdout() -> Any:
-    """The console of standard output, which does not cut tables where there is no terminal."""
+    """The console of standard output: as wide as the terminal, and 80 columns in a file or a pipe."""
     from rich.console import Console
 
-    console = Console()
-    # Rich cuts tables to 80 columns where there is no terminal to ask.
-    return console if console.is_terminal else Console(width=150)
+    return Console()
+
+
+def print_text(text: str, console: Any) -> None:
+    """Prints sentences: broken between words on a terminal, and as they are for a program that reads them."""
+    console.print(text, soft_wrap=not console.is_terminal, highlight=False, markup=False)
 
 
 class Plots(NamedTuple):

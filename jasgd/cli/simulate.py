@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from jasgd.cli.options import OutputOptions, ProblemOptions
-from jasgd.cli.output import LEAVING, SUCCEEDED, Plots, command_of, draw, print_files, stdout, write_json
+from jasgd.cli.output import LEAVING, SUCCEEDED, Plots, command_of, draw, print_files, print_text, stdout, write_json
+from jasgd.cli.presets import take_preset
+from jasgd.inputs.checks import integer
 from jasgd.inputs.defaults import WORKER_COUNTS
 
 if TYPE_CHECKING:
     from jasgd.cluster import Cluster
     from jasgd.record.saving.folder import Draft
+    from jasgd.report.progress_bars import SimulationBar
     from jasgd.training.interrupts import Interrupts
 
 
@@ -36,13 +39,13 @@ class Simulate(OutputOptions, ProblemOptions):
     """Scheme by which workers share parameters, with options: sequential, synchronous, locked, hogwild, leashed,
     bounded_staleness:slack=1 or k_of_n:k=8."""
     compute: str = "gamma:mean_s=0.01,shape=4"
-    """Duration of computing a gradient."""
+    """Duration of computing a gradient, in seconds or as a law."""
     batch: str = "0"
-    """Duration of drawing a mini-batch."""
+    """Duration of drawing a mini-batch, in seconds or as a law."""
     read: str = "0"
-    """Duration of reading the parameters."""
+    """Duration of reading the parameters, in seconds or as a law."""
     commit: str = "0"
-    """Duration of applying a gradient."""
+    """Duration of applying a gradient, in seconds or as a law."""
     speeds: tuple[str, ...] = ("equal", "lognormal:sigma=0.7")
     """Distributions of the workers' speeds, equal or a law of mean 1; each makes a cluster of its own."""
     stragglers: str | None = None
@@ -82,6 +85,8 @@ class Simulate(OutputOptions, ProblemOptions):
         from jasgd.record.saving.folder import replacing
         from jasgd.training.interrupts import Interrupts
 
+        if self.train:
+            take_preset(self, "learning_rates")
         folder, kind = self.folder("simulate"), "spectrum" if self.train else "executions"
         clusters = {speeds: self._cluster(speeds) for speeds in self.speeds}
         if len(clusters) < len(self.speeds):
@@ -119,13 +124,13 @@ class Simulate(OutputOptions, ProblemOptions):
         self, clusters: dict[str, Cluster], folder: Path, draft: Draft, interrupts: Interrupts
     ) -> tuple[Plots, Callable[[], None]]:
         from jasgd import report
-        from jasgd.callbacks.bars import standard_error
+        from jasgd.experiments.loss_curves import Collected
         from jasgd.experiments.sweeping import sweep
-        from jasgd.report.progress_bars import SimulationBar
         from jasgd.report.tables import spectrum_table
         from jasgd.staleness import parse_law
 
-        with SimulationBar(standard_error(), "updates") as bar, interrupts.taken():
+        collected = Collected(integer("steps", self.steps, 1))
+        with self._bar("updates") as bar, interrupts.taken():
             spectrum = sweep(
                 self.problem,
                 self.arms,
@@ -141,8 +146,10 @@ class Simulate(OutputOptions, ProblemOptions):
                 law=None if self.law is None else parse_law(self.law),
                 evaluate=self.evaluate,
                 on_progress=bar.show,
+                on_result=collected.add,
             )
         plots = draw(functools.partial(report.plot_spectrum, spectrum) if self.plots else None, draft, interrupts)
+        collected.curves().write(draft)
         record = {"command": command_of("simulate", self)} | spectrum.record()
         text = write_json(record, draft, folder, "spectrum.json", plots.files)
 
@@ -153,7 +160,7 @@ class Simulate(OutputOptions, ProblemOptions):
             console = stdout()
             for label in clusters:
                 console.print(spectrum_table(spectrum, label))
-            console.print(spectrum.reading(), soft_wrap=True, highlight=False, markup=False)
+            print_text(spectrum.reading(), console)
             print_files(folder, plots.files)
 
         return plots, show
@@ -164,14 +171,15 @@ class Simulate(OutputOptions, ProblemOptions):
         from jasgd.experiments.measures import execution_numbers
         from jasgd.report.tables import executions_table
 
-        rows = []
-        with interrupts.taken():
+        rows, total = [], len(clusters) * len(self.workers) * len(self.seeds)
+        with self._bar("executions") as bar, interrupts.taken():
             for label, count, seed, execution in self._executions(clusters):
                 name = re.sub(r"[^\w.=,-]", "_", label)
                 path = draft.path / name / f"workers-{count}" / f"seed-{seed}.npz"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 execution.save(path)
                 rows.append({"cluster": label, "workers": count, "seed": seed} | execution_numbers(execution))
+                bar.show(len(rows), total)
         text = write_json({"executions": rows, "scheme": self.scheme}, draft, folder, "executions.json", [])
 
         def show() -> None:
@@ -182,6 +190,12 @@ class Simulate(OutputOptions, ProblemOptions):
             print_files(folder, [])
 
         return Plots([]), show
+
+    def _bar(self, unit: str) -> SimulationBar:
+        from jasgd.callbacks.bars import no_console, standard_error
+        from jasgd.report.progress_bars import SimulationBar
+
+        return SimulationBar(no_console() if self.quiet else standard_error(), unit)
 
     def _executions(self, clusters: dict[str, Cluster]) -> Iterator[tuple[str, int, int, Any]]:
         from jasgd.cluster import generate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import sys
@@ -11,6 +12,7 @@ from typing import ClassVar
 
 from jasgd.cli.options import TrainingOptions
 from jasgd.cli.output import LEAVING, command_of, draw, exit_code, print_files, stdout, write_json
+from jasgd.cli.presets import take_preset
 from jasgd.cli.resumption import GoingOn, checkpoints_of, resumed, settings_of
 
 
@@ -25,12 +27,11 @@ class Train(TrainingOptions):
     checkpoint_every_s: float | None = None
     """Seconds between saves of a run that goes on, into the folder checkpoints within that of the results."""
     checkpoint_every_steps: int | None = None
-    """Commits between such saves."""
+    """Commits between saves of a run that goes on; where both are given, whichever comes first."""
     keep: int = 2
-    """Number of checkpoints that stay, the newest."""
+    """Number of checkpoints that are kept, the newest."""
     resume: Path | None = None
     """Folder of a run that was killed, stopped or finished, to go on with; with a new one the run begins there."""
-    given: ClassVar[frozenset[str] | None] = None  # which options were written, None where that is not known
     going_on: ClassVar[GoingOn | None] = None
 
     def run(self) -> int:
@@ -43,6 +44,8 @@ class Train(TrainingOptions):
 
         if self.resume is not None:
             return resumed(self).run()
+        if self.going_on is None:
+            take_preset(self, "learning_rate")
         folder = self.folder("train") if self.going_on is None else self.going_on.folder
         checkpoints = checkpoints_of(self, folder)
         self.check_problem(self.seed)
@@ -66,7 +69,8 @@ class Train(TrainingOptions):
             with replacing(folder, kind="run", overwrite=overwrite, keep=True) as draft:
                 with interrupts.taken():  # and once there is a result, it is held until that was saved
                     problem = self.problem(self.seed)  # which takes seconds, so all else that can fail comes before
-                    with Progress(problem.name) as progress:  # which pulses while the model is compiled
+                    # The bar pulses while the model is compiled.
+                    with contextlib.nullcontext() if self.quiet else Progress(problem.name) as progress:
                         result = train(
                             problem.loss_fn,
                             problem.params,
@@ -77,7 +81,7 @@ class Train(TrainingOptions):
                             evaluate=problem.evaluate,
                             **self.evaluations(),
                             throw=False,
-                            callbacks=[progress],
+                            callbacks=[] if progress is None else [progress],
                             checkpoint=checkpoints,
                             resume=None if self.going_on is None else self.going_on.begin,
                             sigterm=threading.current_thread() is threading.main_thread(),

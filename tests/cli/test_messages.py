@@ -3,7 +3,7 @@
 import pytest
 
 from jasgd.cli.compare import Compare
-from jasgd.cli.messages import as_typed
+from jasgd.cli.front.messages import as_typed
 from jasgd.cli.replay import Replay
 from jasgd.cli.simulate import Simulate
 from jasgd.cli.train import Train

@@ -1,0 +1,1 @@
+"""What the command line answers before a command runs: help, versions, bad options, and the checker's commands."""
