@@ -158,6 +158,12 @@ def in_brief(one: Conclusion) -> str:
 
     Returns:
       The verdict, how many seeds were won by how much, and the p-value after correction.
+
+    Example:
+      >>> arms = [Arm.parse(text) for text in ("constant", "tail")]
+      >>> losses = {"constant": dict(enumerate([3, 4, 5, 6, 7, 8])), "tail": dict(enumerate([6, 8, 10, 12, 14, 16]))}
+      >>> in_brief(conclude(losses, arms)[0])
+      'tail is behind: its final loss is higher in 6 of 6 seeds, by 100%, than that of the constant step (p = 0.031).'
     """
     if one.verdict is Verdict.UNKNOWN:
         return f"{one.arm} and the constant step cannot be compared, as not all of their runs ended."
