@@ -156,7 +156,8 @@ class Checkpointing:
         version = self._tried = snapshot.version
         if not ended and version <= self._version:
             return
-        if not are_finite(snapshot.params):
+        params, _ = run.compiled.parted(snapshot.params)  # a model state may have what is not finite
+        if not are_finite(params):
             return  # the run is about to end as diverged
         if ended and run.scheme.unfinished:
             raise RuntimeError(f"commits of the versions {sorted(run.scheme.unfinished)[:3]} have not ended")
