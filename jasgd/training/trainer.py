@@ -207,7 +207,7 @@ def train(
     finite = on_nonfinite == "stop"
     assembly = assemble(task, admitted, begin, factory, workers=workers, steps=steps, check_finite=finite)
     conditions = Conditions(time_limit_s, target_loss, evaluate, evaluate_every_s, evaluate_every_steps)
-    calls = CallbackCalls(callbacks, on_progress, assembly.run, options)
+    calls = CallbackCalls(callbacks, on_progress, assembly.run, options, begin.earlier_evaluations)
     with terminations, Interrupts() as interrupts:
         result, failure = _carried_out(assembly, conditions, calls, checkpoint, home, terminations, interrupts)
         del assembly, calls  # with the copies of parameters that the scheme has, before memory is given back
@@ -256,6 +256,8 @@ def _carried_out(
     stuck, ending = supervisor.supervise(WorkerThreads(run, home), begin.leaves)
     if run.epochs is not None:
         metadata["epochs_taken"] = run.epochs.epochs
+    if run.outcome is Outcome.CONVERGED:  # later evaluations, or losses, may lie above it again
+        metadata["target_loss"] = conditions.target_loss
     if terminations.came:
         run.message = run.message.replace(BY_CTRL_C, BY_SIGTERM)
     if saving is not None:

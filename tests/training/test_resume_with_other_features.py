@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from support.callbacks import Noting
 
 import jasgd
 
@@ -36,3 +37,52 @@ def test_a_model_state_that_is_not_finite_keeps_nothing_from_being_saved(folder)
         result = train(with_state, steps=steps, **options)
     assert [part["from_version"] for part in result.execution.metadata["parts"]] == [0, 10]
     assert int(result.model_state["count"]) == 20
+
+
+def test_a_converged_run_stays_so_where_a_later_evaluation_was_worse(folder):
+    seen = []
+
+    def evaluate(w):  # at the start, soon after, and at the end, when the target was reached and lost again
+        seen.append(True)
+        return 0.05 if len(seen) == 2 else 1.0
+
+    options = {"evaluate": evaluate, "evaluate_every_steps": 1, "target_loss": 0.1, "resume": folder}
+    options["checkpoint"] = jasgd.Checkpoints(folder)
+    first = train(steps=10**7, **options)
+    again = train(steps=10**7, **options)
+    assert (first.outcome, again.outcome, len(seen)) == ("converged", "converged", 3)
+    assert again.execution.hashes() == first.execution.hashes()
+    lower = train(steps=first.execution.commits + 5, **(options | {"target_loss": 0.01}))
+    assert (lower.outcome, lower.execution.commits) == ("finished", first.execution.commits + 5)
+
+
+def test_early_stopping_goes_on_with_the_patience_that_was_left(folder):
+    options = {"evaluate": lambda w: 1.0, "evaluate_every_steps": 10, "steps": 10**7, "resume": folder}
+    options["checkpoint"] = jasgd.Checkpoints(folder)
+
+    def run(patience):
+        return train(callbacks=[jasgd.callbacks.EarlyStopping(patience=patience)], **options)
+
+    first, again = run(3), run(3)
+    assert first.message.startswith("the loss has not fallen below 1 since version 0")
+    assert (again.outcome, again.message) == ("stopped", first.message)
+    assert again.execution.hashes() == first.execution.hashes()
+    assert again.evaluations == first.evaluations
+    more = run(6)
+    assert more.execution.commits > first.execution.commits
+    assert "since version 0" in more.message
+
+
+def test_callbacks_see_the_evaluations_from_before():
+    first = train(steps=20, evaluate=lambda w: float(w.sum()))
+    seen = []
+    look = Noting(lambda state: seen.append((state.evaluations, state.evaluation)), "on_start")
+    train(steps=30, resume=first, callbacks=[look])
+    assert seen == [(first.evaluations, first.evaluations[-1])]
+
+
+def test_what_epochs_have_left_out_begins_with_the_first_ticket():
+    options = {"scheme": "synchronous", "workers": 3, "epochs": 1, "first_ticket": 20}
+    result = train(draw=[batches(ticket) for ticket in range(40)], **options)
+    assert result.execution.ticket.tolist() == list(range(20, 38))
+    assert result.message.endswith("of which the last 2 were not applied: a round needs 3")

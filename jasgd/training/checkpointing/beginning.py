@@ -133,6 +133,11 @@ class Beginning:
         """Tickets below that have no row, and are drawn first."""
         return [] if self.saved is None else list(self.saved.history.tickets.pending)
 
+    @property
+    def earlier_evaluations(self) -> list[dict[str, float]]:
+        """What ``evaluate`` gave before."""
+        return [] if self.saved is None else list(self.saved.history.evaluations)
+
     def is_over(self, **stops: Any) -> bool:
         """Whether the run has ended already, by these stop conditions of :func:`jasgd.train`."""
         return self.saved is not None and is_over(self.saved, **stops)

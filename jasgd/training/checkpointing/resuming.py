@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -180,14 +181,8 @@ def is_over(
         return True
     if time_limit_s is not None and state.time_s >= time_limit_s:
         return True
-    return target_loss is not None and state.outcome == Outcome.CONVERGED and _target(state, target_loss)
-
-
-def _target(state: SavedState, target_loss: float) -> bool:
-    last = state.history.last_evaluation
-    losses = state.history.recent["loss"]
-    reached = last["loss"] if last is not None and "loss" in last else float(np.mean(losses)) if len(losses) else np.inf
-    return reached <= target_loss
+    converged = state.outcome == Outcome.CONVERGED
+    return target_loss is not None and converged and state.metadata.get("target_loss", math.inf) <= target_loss
 
 
 def result_of(state: SavedState, initial: Mapping[str, Any], digests: dict[str, str]) -> TrainResult:
