@@ -262,7 +262,7 @@ def _carried_out(
         run.message = run.message.replace(BY_CTRL_C, BY_SIGTERM)
     if saving is not None:
         saving.close(ending.snapshot)
-    before, evaluations = begin.before(saving, supervisor.evaluations)
+    before, evaluations = begin.before(run, saving, supervisor.evaluations)
     result = conclude(run, initial, metadata, evaluations, stuck, ending, before)
     if run.interrupted or interrupts.held:
         result = result.after_ctrl_c(terminations.stopped_by)

@@ -121,7 +121,8 @@ def test_a_converged_run_stays_converged_until_the_target_is_lower(folder):
     assert again.outcome == "converged"
     same(again, first)
     half = first.evaluations[-1]["loss"] / 2
-    lower = train(None, lambda ticket: np.ones(6, np.float32), target_loss=half, resume=folder, **options)
+    steps = first.execution.commits + 5  # where the loss is as low as it gets, half of it is never reached
+    lower = train(steps, lambda ticket: np.ones(6, np.float32), target_loss=half, resume=folder, **options)
     assert lower.execution.commits > first.execution.commits
 
 

@@ -86,3 +86,20 @@ def test_what_epochs_have_left_out_begins_with_the_first_ticket():
     result = train(draw=[batches(ticket) for ticket in range(40)], **options)
     assert result.execution.ticket.tolist() == list(range(20, 38))
     assert result.message.endswith("of which the last 2 were not applied: a round needs 3")
+
+
+def test_rows_that_vanish_from_the_disk_do_not_take_the_parameters_with_them(folder):
+    class Remove(jasgd.callbacks.Callback):
+        def on_checkpoint(self, state):
+            for file in (folder / "rows" / "00000").glob("*.npz"):
+                file.unlink(missing_ok=True)
+            state.stop("removed")
+
+    kept = jasgd.Checkpoints(folder, every_steps=10, rows_on_disk=True)
+    options = {"evaluate": lambda w: float(w.sum()), "checkpoint": kept, "callbacks": [Remove()]}
+    result = train(steps=10**7, throw=False, **options)
+    assert result.outcome == "failed"
+    assert "000001.npz is missing: the rows that were there are lost; removed" in result.message
+    assert isinstance(result.error, jasgd.SavedRunError)
+    assert np.isfinite(result.params).all()
+    assert [evaluation["version"] for evaluation in result.evaluations][0] == 0
