@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -251,17 +252,19 @@ def _carried_out(
             device=home,
             on_saved=calls.note_checkpoint,
         )
-        saving.begin({} if initial is None else trees_of(run.compiled, initial))
-        saving.start()
-    stuck, ending = supervisor.supervise(WorkerThreads(run, home), begin.leaves)
-    if run.epochs is not None:
-        metadata["epochs_taken"] = run.epochs.epochs
-    if run.outcome is Outcome.CONVERGED:  # later evaluations, or losses, may lie above it again
-        metadata["target_loss"] = conditions.target_loss
-    if terminations.came:
-        run.message = run.message.replace(BY_CTRL_C, BY_SIGTERM)
-    if saving is not None:
-        saving.close(ending.snapshot)
+    with contextlib.nullcontext() if saving is None else contextlib.closing(saving):
+        if saving is not None:
+            saving.begin({} if initial is None else trees_of(run.compiled, initial))
+            saving.start()
+        stuck, ending = supervisor.supervise(WorkerThreads(run, home), begin.leaves)
+        if run.epochs is not None:
+            metadata["epochs_taken"] = run.epochs.epochs
+        if run.outcome is Outcome.CONVERGED:  # later evaluations, or losses, may lie above it again
+            metadata["target_loss"] = conditions.target_loss
+        if terminations.came:
+            run.message = run.message.replace(BY_CTRL_C, BY_SIGTERM)
+        if saving is not None:
+            saving.end(ending.snapshot)
     before, evaluations = begin.before(run, saving, supervisor.evaluations)
     result = conclude(run, initial, metadata, evaluations, stuck, ending, before)
     if run.interrupted or interrupts.held:

@@ -103,3 +103,25 @@ def test_rows_that_vanish_from_the_disk_do_not_take_the_parameters_with_them(fol
     assert isinstance(result.error, jasgd.SavedRunError)
     assert np.isfinite(result.params).all()
     assert [evaluation["version"] for evaluation in result.evaluations][0] == 0
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_two_runs_at_once_do_not_share_a_folder(folder, anew):
+    kept = jasgd.Checkpoints(folder, every_steps=10)
+    if not anew:
+        train(steps=5, checkpoint=kept)
+    refused = []
+
+    class Second(jasgd.callbacks.Callback):
+        def on_checkpoint(self, state):
+            if refused:  # at the end of the run the folder is free again
+                return
+            refused.append(True)
+            with pytest.raises(FileExistsError, match="has the checkpoints of a run that goes on at present"):
+                train(steps=10**6, checkpoint=kept, resume=folder)
+            state.stop("enough")
+
+    first = train(steps=10**7, checkpoint=kept, resume=folder, callbacks=[Second()])
+    assert (first.message, refused) == ("enough", [True])
+    more = first.execution.commits + 10
+    assert train(steps=more, checkpoint=kept, resume=folder).execution.commits == more

@@ -72,6 +72,7 @@ class Checkpointing:
         self.history.tickets.begin(first_ticket)
         self._unwritten: list[Segment] = []
         link, damaged, self._version, self._counters = None, (), -1, {}
+        self._newest = None if state is None else state.newest
         if state is not None:
             self._counters = dict(state.counters)
             if _same(state.folder, options.path):
@@ -97,6 +98,7 @@ class Checkpointing:
           initial: pytrees by the name of their file.
         """
         if self._goes_on:  # in the same folder
+            self._folder.go_on(self._newest)
             return
         record = {"seed": self._metadata["seed"], "initial_params": self._metadata["initial_params"]}
         record["notes"] = dict(self._options.notes or {})
@@ -107,7 +109,7 @@ class Checkpointing:
         if self._options.every_s is not None or self._options.every_steps is not None:
             self._thread.start()
 
-    def close(self, snapshot: Snapshot | None) -> None:
+    def end(self, snapshot: Snapshot | None) -> None:
         """Ends the thread, and saves the end of the run; a run that diverged keeps its last good checkpoint.
 
         Args:
@@ -122,6 +124,10 @@ class Checkpointing:
         if snapshot is None or self._run.outcome is Outcome.DIVERGED:
             return
         self._attempt(snapshot, ended=True)
+
+    def close(self) -> None:
+        """Lets others write into the folder; the run has ended, or did not begin."""
+        self._folder.release()
 
     def _watch(self) -> None:
         device = contextlib.nullcontext() if self._device is None else jax.default_device(self._device)
