@@ -1,5 +1,7 @@
 """The kind: saving and going on each work, and do not beside another feature of a run."""
 
+import shutil
+
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -102,7 +104,7 @@ def test_rows_that_vanish_from_the_disk_do_not_take_the_parameters_with_them(fol
     assert "000001.npz is missing: the rows that were there are lost; removed" in result.message
     assert isinstance(result.error, jasgd.SavedRunError)
     assert np.isfinite(result.params).all()
-    assert [evaluation["version"] for evaluation in result.evaluations][0] == 0
+    assert result.evaluations[0]["version"] == 0
 
 
 @pytest.mark.parametrize("anew", [True, False])
@@ -125,3 +127,21 @@ def test_two_runs_at_once_do_not_share_a_folder(folder, anew):
     assert (first.message, refused) == ("enough", [True])
     more = first.execution.commits + 10
     assert train(steps=more, checkpoint=kept, resume=folder).execution.commits == more
+
+
+@pytest.mark.parametrize("kind", ["checkpoints", "folder", "result"])
+def test_a_model_state_is_neither_lost_nor_made_up_on_the_way(tmp_path, kind):
+    def with_state(w, batch, model_state):
+        return loss_fn(w, batch), model_state + 1
+
+    def resumed(result, loss, **options):
+        result.save(tmp_path / "result", overwrite=True)
+        resume = {"checkpoints": tmp_path / "kept", "folder": tmp_path / "result", "result": result}[kind]
+        return train(loss, steps=20, resume=resume, **options)
+
+    kept = {"checkpoint": jasgd.Checkpoints(tmp_path / "kept"), "steps": 10}
+    with pytest.raises(ValueError, match="model_state must be given for a run that is gone on with and has one"):
+        resumed(train(with_state, model_state=jnp.int32(0), **kept), loss_fn)
+    shutil.rmtree(tmp_path / "kept")
+    with pytest.raises(ValueError, match="model_state must be None for a run that is gone on with and has none"):
+        resumed(train(**kept), with_state, model_state=jnp.int32(0))

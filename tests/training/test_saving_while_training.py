@@ -134,7 +134,7 @@ def test_a_checkpoint_that_cannot_be_written_is_a_warning_and_the_next_one_has_i
     monkeypatch.setattr(writing, at, failing)
     kept = jasgd.Checkpoints(folder, every_steps=50)
     # Until two have failed; then the run ends.
-    with pytest.warns(jasgd.CheckpointWarning, match="could not be saved: .*No space left on device"):
+    with pytest.warns(jasgd.warning_types.CheckpointWarning, match="could not be saved: .*No space left on device"):
         result = train(folder, time_limit_s=60, checkpoint=kept, on_progress=lambda progress: stop(fails))
     assert result.outcome == "stopped"
     assert len(fails) == 2

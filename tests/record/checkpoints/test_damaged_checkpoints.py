@@ -58,7 +58,7 @@ NEWEST = ["checkpoint-000003/" + name for name in ("params.npz", "opt_state.npz"
 @pytest.mark.parametrize("name", [*NEWEST, "rows/00000/000003.npz"])
 def test_a_damaged_file_is_named_and_the_checkpoint_before_is_used(folder, made, name, damage):
     damage(folder / name)
-    with pytest.warns(jasgd.CheckpointWarning) as said:
+    with pytest.warns(jasgd.warning_types.CheckpointWarning) as said:
         result = train(folder, 50)
     assert f"{folder / name}" in str(said[0].message)
     assert "the checkpoint before it is used" in str(said[0].message)
@@ -98,7 +98,7 @@ def test_where_all_are_damaged_nothing_is_trained_and_each_is_named(folder, dama
 @pytest.mark.parametrize("name", ["initial_params.npz", "manifest.json"])
 def test_without_the_initial_parameters_a_run_goes_on_and_a_replay_says_what_is_missing(folder, made, name, damage):
     damage(folder / name)
-    with pytest.warns(jasgd.CheckpointWarning, match=name):
+    with pytest.warns(jasgd.warning_types.CheckpointWarning, match=name):
         result = train(folder, 50, seed=1)  # whose parameters are other ones
     assert result.params.tobytes() == made[1].params.tobytes()
     assert result.initial_params is None
@@ -108,7 +108,7 @@ def test_without_the_initial_parameters_a_run_goes_on_and_a_replay_says_what_is_
 
 def test_initial_parameters_that_are_given_anew_take_the_place_of_damaged_ones(folder, made):
     (folder / "initial_params.npz").unlink()
-    with pytest.warns(jasgd.CheckpointWarning, match=r"initial_params\.npz"):
+    with pytest.warns(jasgd.warning_types.CheckpointWarning, match=r"initial_params\.npz"):
         result = train(folder, 50)
     assert result.initial_params.tobytes() == made[1].initial_params.tobytes()
 
