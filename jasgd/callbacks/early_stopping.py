@@ -16,7 +16,8 @@ class EarlyStopping(Callback):
 
     With ``of="training"`` the number is the mean loss of the last 100 applied gradients, which needs no ``evaluate``;
     it is looked at when 100 more were applied, and counts as an evaluation each time. The run keeps the parameters of
-    its end, not those of the best evaluation.
+    its end, not those of the best evaluation. Of a run that is resumed the evaluations from before count, so that one
+    which was stopped for lack of patience stops at once; looks at the training loss begin anew.
 
     Args:
       name: of a number that ``evaluate`` gives, such as ``"loss"`` or ``"accuracy"``; ``"loss"`` for training.
@@ -74,9 +75,13 @@ class EarlyStopping(Callback):
             )
 
     def on_start(self, state: RunState) -> None:
-        """Begins anew, so that one object may serve several runs one after another."""
+        """Begins anew, so that one object may serve several runs, or goes on as the evaluations from before tell."""
         self._forget()
         self._next = state.version + RECENT
+        if self.of == "evaluation":
+            for evaluation in state.evaluations:
+                if self.name in evaluation:
+                    self._look(state, evaluation[self.name], "evaluations", evaluation["version"], evaluation["time_s"])
 
     def on_evaluation(self, state: RunState) -> None:
         """Looks at the number of an evaluation."""
@@ -86,20 +91,20 @@ class EarlyStopping(Callback):
         if self.name not in evaluation:
             names = ", ".join(repr(name) for name in evaluation if name not in ("time_s", "version"))
             raise ValueError(f"evaluate must give {self.name!r} for {self!r}, got {names}")
-        self._look(state, evaluation[self.name], "evaluations")
+        self._look(state, evaluation[self.name], "evaluations", state.version, state.time_s)
 
     def on_progress(self, state: RunState) -> None:
         """Looks at the training loss, where enough gradients were applied since."""
         if self.of == "training" and state.version >= self._next:
             self._next = state.version + RECENT
-            self._look(state, state.loss, f"looks at the last {RECENT} gradients")
+            self._look(state, state.loss, f"looks at the last {RECENT} gradients", state.version, state.time_s)
 
-    def _look(self, state: RunState, value: float, unit: str) -> None:
+    def _look(self, state: RunState, value: float, unit: str, version: float, time_s: float) -> None:
         lower = self.mode == "min"
         better = value < self._best - self.min_delta if lower else value > self._best + self.min_delta
         if better or (math.isnan(self._best) and not math.isnan(value)):
             self._best, self._waited = value, 0
-            self._since = f"version {state.version} ({state.time_s:.1f} s)"
+            self._since = f"version {version:.0f} ({time_s:.1f} s)"
             return
         self._waited += 1
         if self._waited < self.patience:

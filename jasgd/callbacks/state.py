@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,6 +58,7 @@ class RunState(Shown):
       time_s: seconds since the workers started.
       progress: the numbers that ``on_progress=`` of :func:`jasgd.train` is given.
       evaluation: the last evaluation, with ``time_s`` and ``version``; None before there is one.
+      evaluations: all so far, the oldest first; of a run that was resumed, also those from before.
       steps: commits after which the run ends, or None.
       time_limit_s: seconds after which it ends, or None.
       checkpoint: folder of the newest checkpoint, or None.
@@ -72,6 +73,7 @@ class RunState(Shown):
         version: int | None = None,
         steps: int | None = None,
         time_limit_s: float | None = None,
+        evaluations: Sequence[dict[str, float]] = (),
         checkpoint: Path | None = None,
         result: TrainResult | None = None,
     ):
@@ -79,7 +81,7 @@ class RunState(Shown):
         self.progress = progress
         self.version = progress.updates if version is None else version
         self.time_s = progress.time_s
-        self.evaluation = progress.evaluation
+        self.evaluation, self.evaluations = progress.evaluation, evaluations
         self.steps, self.time_limit_s = steps, time_limit_s
         self.checkpoint, self.result = checkpoint, result
 

@@ -158,6 +158,6 @@ def sentences(spectrum: Spectrum, result: TrainResult, replay: Replay) -> list[s
         f"made {tau:.0f} other updates on average: its staleness τ.",
         " ".join(in_brief(one) for one in spectrum.conclusions[SPEEDS]),
         f"On this machine {result.execution.workers} threads made gradients that were {m['staleness_mean']:.1f} "
-        f"updates stale on average, at most {m['staleness_max']}, and {fresh:.0%} of them not at all. The run was replayed "
-        f"{same}.",
+        f"updates stale on average, at most {m['staleness_max']}, and {fresh:.0%} of them not at all. "
+        f"The run was replayed {same}.",
     ]

@@ -80,9 +80,10 @@ class CallbackCalls:
       on_progress: the short form, or None.
       run: the run.
       options: what it was asked for.
+      earlier: what ``evaluate`` gave before this part of the run.
 
     Attributes:
-      evaluations: what ``evaluate`` gave so far; its owner appends to it.
+      evaluations: what it gave in this part so far; its owner appends to it.
     """
 
     def __init__(
@@ -91,11 +92,12 @@ class CallbackCalls:
         on_progress: Callable[[Progress], None] | None,
         run: Run,
         options: RunOptions,
+        earlier: Sequence[dict[str, float]] = (),
     ):
         short = [] if on_progress is None else [OnProgress(on_progress)]
         workers = f"{run.workers} worker{'s' * (run.workers > 1)}"
         self._callbacks = [RunLog(f"{run.name}, {workers}"), *short, *callbacks]
-        self._run, self._options = run, options
+        self._run, self._options, self._earlier = run, options, tuple(earlier)
         self._checkpoint: Path | None = None
         self._saved: collections.deque[tuple[Path, Snapshot]] = collections.deque(maxlen=1)
         self._raised: set[int] = set()  # callbacks that have, by their place
@@ -199,7 +201,8 @@ class CallbackCalls:
         self, published: Callable[[], Published], *, version: int | None = None, result: TrainResult | None = None
     ) -> RunState:
         run = self._run
-        progress = progress_of(run.ledger, self.evaluations)
+        evaluations = [*self._earlier, *self.evaluations]
+        progress = progress_of(run.ledger, evaluations)
         if not self._started:
             progress = dataclasses.replace(progress, time_s=run.ledger.offset_s, updates_per_s=0.0)
         if result is not None:
@@ -211,6 +214,7 @@ class CallbackCalls:
             version=version,
             steps=self._options.steps,
             time_limit_s=self._options.time_limit_s,
+            evaluations=evaluations,
             checkpoint=self._checkpoint,
             result=result,
         )

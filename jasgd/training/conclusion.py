@@ -142,7 +142,8 @@ def _left_out(run: Run, execution: Execution) -> str:
     """Says how many gradients of the epochs' last round were not applied, as there were fewer of them than workers."""
     if run.outcome is not Outcome.FINISHED or run.epochs is None or not run.scheme.needs_every_worker:
         return ""
-    left = run.epochs.tickets - len(execution) - len(execution.dropped)
+    tickets = run.epochs.tickets - execution.metadata.get("first_ticket", 0)
+    left = tickets - len(execution) - len(execution.dropped)
     which = "the last one was" if left == 1 else f"the last {left} were"
     return f", of which {which} not applied: a round needs {run.workers}" if left > 0 else ""
 

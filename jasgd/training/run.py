@@ -119,6 +119,13 @@ class Run:
             self.over.set()
         return True
 
+    def fail_at_the_end(self, message: str, error: BaseException) -> None:
+        """Makes a run that has ended one that failed, unless it was one; the first error is the one that is kept."""
+        if self.outcome is Outcome.FAILED:
+            self.message += f"; then {message}"
+        else:
+            self.outcome, self.message, self.error = Outcome.FAILED, f"{message}; {self.message}", error
+
     def interrupt(self) -> None:
         """Notes Ctrl-C: it ends a run that goes on, and the result of one that has ended already says that it came."""
         self.interrupted = True

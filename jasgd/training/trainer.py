@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -207,7 +208,7 @@ def train(
     finite = on_nonfinite == "stop"
     assembly = assemble(task, admitted, begin, factory, workers=workers, steps=steps, check_finite=finite)
     conditions = Conditions(time_limit_s, target_loss, evaluate, evaluate_every_s, evaluate_every_steps)
-    calls = CallbackCalls(callbacks, on_progress, assembly.run, options)
+    calls = CallbackCalls(callbacks, on_progress, assembly.run, options, begin.earlier_evaluations)
     with terminations, Interrupts() as interrupts:
         result, failure = _carried_out(assembly, conditions, calls, checkpoint, home, terminations, interrupts)
         del assembly, calls  # with the copies of parameters that the scheme has, before memory is given back
@@ -251,16 +252,20 @@ def _carried_out(
             device=home,
             on_saved=calls.note_checkpoint,
         )
-        saving.begin({} if initial is None else trees_of(run.compiled, initial))
-        saving.start()
-    stuck, ending = supervisor.supervise(WorkerThreads(run, home), begin.leaves)
-    if run.epochs is not None:
-        metadata["epochs_taken"] = run.epochs.epochs
-    if terminations.came:
-        run.message = run.message.replace(BY_CTRL_C, BY_SIGTERM)
-    if saving is not None:
-        saving.close(ending.snapshot)
-    before, evaluations = begin.before(saving, supervisor.evaluations)
+    with contextlib.nullcontext() if saving is None else contextlib.closing(saving):
+        if saving is not None:
+            saving.begin({} if initial is None else trees_of(run.compiled, initial))
+            saving.start()
+        stuck, ending = supervisor.supervise(WorkerThreads(run, home), begin.leaves)
+        if run.epochs is not None:
+            metadata["epochs_taken"] = run.epochs.epochs
+        if run.outcome is Outcome.CONVERGED:  # later evaluations, or losses, may lie above it again
+            metadata["target_loss"] = conditions.target_loss
+        if terminations.came:
+            run.message = run.message.replace(BY_CTRL_C, BY_SIGTERM)
+        if saving is not None:
+            saving.end(ending.snapshot)
+    before, evaluations = begin.before(run, saving, supervisor.evaluations)
     result = conclude(run, initial, metadata, evaluations, stuck, ending, before)
     if run.interrupted or interrupts.held:
         result = result.after_ctrl_c(terminations.stopped_by)

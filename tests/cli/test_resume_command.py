@@ -110,3 +110,14 @@ def test_a_folder_of_something_else_is_refused(tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("mine")
     assert train(tmp_path) == 2
     assert "--resume must be the folder of a run of jasgd train, or a new one" in capsys.readouterr().err
+
+
+def test_more_epochs_go_on_with_a_run(tmp_path, capsys):
+    folder = tmp_path / "run"
+    options = [option for option in QUICK if option != "8"]
+    options[options.index("--batch-size")] = "--batch-size=256"
+    assert main(["train", "--out", str(folder), "--epochs", "1", *options]) == 0
+    first = jasgd.TrainResult.load(folder).execution.commits
+    assert train(folder, "--epochs", "2") == 0
+    assert jasgd.TrainResult.load(folder).execution.commits == 2 * first
+    capsys.readouterr()

@@ -24,7 +24,7 @@ class History:
       recent: the last rows that were applied.
       counts: gradients that were applied and dropped.
       tickets: which tickets have a row, see :class:`Tickets`.
-      last_evaluation: what ``evaluate`` gave last; None before there is one.
+      evaluations: what ``evaluate`` gave, which is little, and is kept in memory whatever else is.
     """
 
     def __init__(self, folder: Path | None = None, *, on_disk: bool = False):
@@ -33,7 +33,7 @@ class History:
         self.recent = np.zeros(0, row_dtype(dropped=False))
         self.counts = 0, 0
         self.tickets = Tickets()
-        self.last_evaluation: dict[str, float] | None = None
+        self.evaluations: list[dict[str, float]] = []
 
     def append(self, segment: Segment, link: Link | None = None) -> None:
         """Adds the next segment, with where it was written if it was."""
@@ -43,12 +43,17 @@ class History:
         self.counts = applied + len(segment.applied), dropped + len(segment.dropped)
         self.tickets.note(segment.applied["ticket"])
         self.tickets.note(segment.dropped["ticket"])
-        self.last_evaluation = segment.evaluations[-1] if segment.evaluations else self.last_evaluation
+        self.evaluations += segment.evaluations
 
     def written(self, count: int, link: Link | None) -> None:
         """Says that the last so many segments were written together, and where; None where they have nothing."""
         if self._on_disk:
             self._segments[len(self._segments) - count :] = [] if link is None else [link]
+
+    @property
+    def last_evaluation(self) -> dict[str, float] | None:
+        """What ``evaluate`` gave last; None before there is one."""
+        return self.evaluations[-1] if self.evaluations else None
 
     def whole(self) -> Segment:
         """All of it as one segment; SavedRunError where a file was damaged meanwhile."""

@@ -14,9 +14,7 @@ from jasgd.record.checkpoints.layout import (
     INITIAL,
     KIND,
     STATE,
-    remove_segments,
     saves_in,
-    segments_above,
 )
 from jasgd.record.checkpoints.segments import Link, Segment, read_segment
 from jasgd.record.checkpoints.state import SavedState
@@ -60,16 +58,14 @@ def newest(folder: Path, like: Mapping[str, Any], *, rows_on_disk: bool = False)
       ValueError: where a leaf is missing or too many, or of another shape or dtype; it names the leaf.
     """
     errors: dict[Path, Exception] = {}
-    for number, path in saves_in(folder):
+    for _, path in saves_in(folder):
         try:
-            state, segments = _read(folder, path, like, rows_on_disk=rows_on_disk)
+            state = _read(folder, path, like, rows_on_disk=rows_on_disk)
         except (SavedRunError, OSError) as error:
             errors[path] = error
             continue
         for error in errors.values():
             _warn(f"{error}; the checkpoint before it is used, {path}, of version {state.version}")
-        if not errors:  # else they may belong to one that can be mended
-            remove_segments(folder, [file for file in segments_above(folder, number) if file not in segments])
         return dataclasses.replace(state, damaged=tuple(errors))
     if errors:
         reasons = "; ".join(map(str, errors.values()))
@@ -77,7 +73,7 @@ def newest(folder: Path, like: Mapping[str, Any], *, rows_on_disk: bool = False)
     return None
 
 
-def _read(folder: Path, path: Path, like: Mapping[str, Any], *, rows_on_disk: bool) -> tuple[SavedState, set[str]]:
+def _read(folder: Path, path: Path, like: Mapping[str, Any], *, rows_on_disk: bool) -> SavedState:
     def read(saved: SavedFolder) -> tuple[dict[str, Any], dict[str, Any]]:
         if saved.manifest is None:
             raise SavedRunError(f"{path / 'manifest.json'} is missing")
@@ -90,18 +86,17 @@ def _read(folder: Path, path: Path, like: Mapping[str, Any], *, rows_on_disk: bo
 
     record, trees = read_whole(path, read)
     last = None if record["rows"] is None else Link(*record["rows"])
-    history, links = History(folder, on_disk=rows_on_disk), []
+    history = History(folder, on_disk=rows_on_disk)
     history.tickets.begin(record["first_ticket"])
     chain: list[tuple[Segment | Link, Link]] = []
     link = last
     while link is not None:
-        links.append(link.file)
         segment, before = read_segment(folder, link)
         chain.insert(0, (link if rows_on_disk else segment, link))
         link = before
     for one, link in chain:
         history.append(read_segment(folder, link)[0] if isinstance(one, Link) else one, link)
-    state = SavedState(
+    return SavedState(
         version=record["version"],
         trees=trees,
         initial=_initial(folder, like),
@@ -113,8 +108,8 @@ def _read(folder: Path, path: Path, like: Mapping[str, Any], *, rows_on_disk: bo
         message=record["message"],
         folder=folder,
         link=last,
+        newest=path,
     )
-    return state, set(links)
 
 
 def _initial(folder: Path, like: Mapping[str, Any]) -> dict[str, Any] | None:

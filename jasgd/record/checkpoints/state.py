@@ -26,6 +26,7 @@ class SavedState:
       message: the same in a sentence.
       folder: of the checkpoints that it was read from; None for a result.
       link: to the last segment there.
+      newest: the checkpoint; None for a result.
       damaged: newer checkpoints there that could not be used.
     """
 
@@ -40,6 +41,7 @@ class SavedState:
     message: str
     folder: Path | None = None
     link: Link | None = None
+    newest: Path | None = None
     damaged: tuple[Path, ...] = ()
 
 

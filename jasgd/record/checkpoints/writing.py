@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from jasgd.record.checkpoints.layout import (
     segments_above,
 )
 from jasgd.record.checkpoints.segments import Link, Segment, write_segment
+from jasgd.record.saving.files import claimed
 from jasgd.record.saving.folder import replacing
 from jasgd.record.saving.manifest import located
 from jasgd.record.saving.ownership import RUN
@@ -51,11 +53,42 @@ class CheckpointFolder:
       keep: how many checkpoints stay.
       link: to the last segment that the next one follows; None for the first.
       damaged: checkpoints there that cannot be used, and do not count among those that stay.
+
+    Guarantees. From :meth:`begin` or :meth:`go_on` to :meth:`release` no other process or thread can begin there: two
+    that write into one folder would remove each other's segments. The lock ends with the process.
     """
 
     def __init__(self, path: Path, *, keep: int, link: Link | None = None, damaged: Collection[Path] = ()):
         self._path, self._keep, self._damaged = path, keep, damaged
+        self._lock = contextlib.ExitStack()
         self.link = link
+
+    def _take(self) -> None:
+        try:
+            self._lock.enter_context(claimed(located(self._path / RUN)))
+        except BlockingIOError:
+            raise FileExistsError(
+                f"folder {self._path} has the checkpoints of a run that goes on at present, in another process or "
+                f"thread: wait for its end, or give another folder"
+            ) from None
+
+    def release(self) -> None:
+        """Lets others write into the folder."""
+        self._lock.close()
+
+    def go_on(self, newest: Path | None) -> None:
+        """Begins to write where a run goes on that is in the folder.
+
+        Args:
+          newest: the checkpoint that it goes on with.
+
+        Raises:
+          FileExistsError: where another process or thread goes on with it at present.
+        """
+        self._take()
+        saves = saves_in(self._path)
+        if saves and saves[0][1] == newest:  # else segments may belong to checkpoints that can be mended
+            remove_segments(self._path, segments_above(self._path, saves[0][0]))
 
     def begin(self, trees: Mapping[str, Any], record: dict[str, Any]) -> None:
         """Writes what the run began with, before it begins.
@@ -75,11 +108,14 @@ class CheckpointFolder:
             )
         ours = located(self._path / RUN).exists()  # of a run that was killed within its first save
         if ours:
+            self._take()
             remove_segments(self._path, segments_above(self._path, 0))
+            self.release()
         with replacing(self._path, kind=FOLDER_KIND, overwrite=ours) as draft:
             for name, tree in trees.items():
                 save_tree(draft, name, tree)
             draft.json(RUN, to_json(record))
+        self._take()
 
     def save(self, segment: Segment, save: Save) -> Path:
         """Writes a segment and the checkpoint that ends with it, and removes old checkpoints.

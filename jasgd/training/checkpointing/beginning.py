@@ -13,6 +13,7 @@ from jasgd.record.checkpoints.layout import OPT_STATE
 from jasgd.record.checkpoints.options import Checkpoints
 from jasgd.record.checkpoints.state import SavedState, part, parts_of
 from jasgd.record.result import TrainResult
+from jasgd.record.saving.arrays import SavedRunError
 from jasgd.record.trees import digest
 from jasgd.training.checkpointing.resuming import (
     check_same_run,
@@ -133,6 +134,11 @@ class Beginning:
         """Tickets below that have no row, and are drawn first."""
         return [] if self.saved is None else list(self.saved.history.tickets.pending)
 
+    @property
+    def earlier_evaluations(self) -> list[dict[str, float]]:
+        """What ``evaluate`` gave before."""
+        return [] if self.saved is None else list(self.saved.history.evaluations)
+
     def is_over(self, **stops: Any) -> bool:
         """Whether the run has ended already, by these stop conditions of :func:`jasgd.train`."""
         return self.saved is not None and is_over(self.saved, **stops)
@@ -172,11 +178,14 @@ class Beginning:
             run.evaluates_first = last is None or last["version"] != self.version
 
     def before(
-        self, saving: Checkpointing | None, evaluations: list[dict[str, float]]
+        self, run: Run, saving: Checkpointing | None, evaluations: list[dict[str, float]]
     ) -> tuple[Before, list[dict[str, float]]]:
         """What is known of the run besides its workers' last rows, and all its evaluations.
 
+        Rows that lie on the disk only and cannot be read any more fail the run, and cost it no more than themselves.
+
         Args:
+          run: the run, whose workers have ended.
           saving: what has saved it meanwhile.
           evaluations: of this part.
 
@@ -186,11 +195,15 @@ class Beginning:
         history = saving.history if saving is not None else self.saved.history if self.saved is not None else None
         if history is None:
             return Before(), evaluations
-        sealed = history.whole()
+        try:
+            sealed = history.whole()
+        except (SavedRunError, OSError) as error:
+            run.fail_at_the_end(f"{error}: the rows that were there are lost", error)
+            sealed = None
         new = evaluations if saving is None else evaluations[saving.evaluated :]
         saved = self.saved
         counters, unfinished = ({}, ()) if saved is None else (saved.counters, saved.metadata.get("unfinished", ()))
-        return Before(sealed, counters, unfinished), [*sealed.evaluations, *new]
+        return Before(sealed, counters, unfinished), [*history.evaluations, *new]
 
 
 def _digests(compiled: Compiled, leaves: Leaves, state: Leaves) -> tuple[str, str, str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from jasgd.record.checkpoints.segments import Segment
 from jasgd.record.checkpoints.state import SavedState
 from jasgd.record.execution import COLUMNS, Execution, row_dtype
 from jasgd.record.result import Outcome, TrainResult
+from jasgd.record.saving.manifest import located
 from jasgd.record.saving.ownership import entries_of
 from jasgd.record.trees import put_into
 
@@ -93,21 +95,34 @@ def saved_state(
     folder = Path(resume)
     if is_checkpoints(folder):
         state = newest(folder, like, rows_on_disk=checkpoint is not None and checkpoint.rows_on_disk)
-        if state is None:
+        if state is not None:
+            _check_model_state(state.metadata, like)
+        else:
             LOGGER.warning("no checkpoint was completed in %s: the run begins anew", folder)
-        elif missing := [name for name in like if name not in state.trees]:
-            raise ValueError(f"{folder} has no {' and '.join(missing)}, which this run needs")
         return state
     if not folder.exists() or (folder.is_dir() and not entries_of(folder)):
         LOGGER.warning("there is nothing in %s to go on with: the run begins anew", folder)
         return None
     structures = {f"{file.removesuffix('.npz')}_like": tree for file, tree in like.items()}
+    if not located(folder / MODEL_STATE).exists():  # which is said below, as of a result
+        structures.pop("model_state_like", None)
     return _of_result(TrainResult.load(folder, **structures), like)
+
+
+def _check_model_state(metadata: Mapping[str, Any], like: Mapping[str, Any]) -> None:
+    had, needs = metadata.get("initial_model_state") is not None, MODEL_STATE in like
+    if had and not needs:
+        raise ValueError("model_state must be given for a run that is gone on with and has one, got None")
+    if needs and not had:
+        raise ValueError(
+            "model_state must be None for a run that is gone on with and has none; begin anew with its params"
+        )
 
 
 def _of_result(result: TrainResult, like: Mapping[str, Any]) -> SavedState:
     execution = result.execution
     execution.unaltered()
+    _check_model_state(execution.metadata, like)
     metadata, version = execution.metadata, execution.commits
     if result.opt_state is None or metadata.get("params_version", version) != version:
         raise ValueError(
@@ -180,14 +195,8 @@ def is_over(
         return True
     if time_limit_s is not None and state.time_s >= time_limit_s:
         return True
-    return target_loss is not None and state.outcome == Outcome.CONVERGED and _target(state, target_loss)
-
-
-def _target(state: SavedState, target_loss: float) -> bool:
-    last = state.history.last_evaluation
-    losses = state.history.recent["loss"]
-    reached = last["loss"] if last is not None and "loss" in last else float(np.mean(losses)) if len(losses) else np.inf
-    return reached <= target_loss
+    converged = state.outcome == Outcome.CONVERGED
+    return target_loss is not None and converged and state.metadata.get("target_loss", math.inf) <= target_loss
 
 
 def result_of(state: SavedState, initial: Mapping[str, Any], digests: dict[str, str]) -> TrainResult:

@@ -28,7 +28,7 @@ from jasgd.training.run import Run
 from jasgd.warning_types import CheckpointWarning
 
 POLL_S = 0.01  # how often it is looked whether a save is due
-ROWS_S = 10.0  # how long a save waits for the rows of commits that are published
+ROWS_S = 10.0  # how long a save waits for the rows of commits that are published, beside two gradients
 NOTES_S = 1.0  # and for what workers note after that
 JOIN_S = 60.0  # how long the end of a run waits for a save that is under way
 
@@ -72,6 +72,7 @@ class Checkpointing:
         self.history.tickets.begin(first_ticket)
         self._unwritten: list[Segment] = []
         link, damaged, self._version, self._counters = None, (), -1, {}
+        self._newest = None if state is None else state.newest
         if state is not None:
             self._counters = dict(state.counters)
             if _same(state.folder, options.path):
@@ -97,6 +98,7 @@ class Checkpointing:
           initial: pytrees by the name of their file.
         """
         if self._goes_on:  # in the same folder
+            self._folder.go_on(self._newest)
             return
         record = {"seed": self._metadata["seed"], "initial_params": self._metadata["initial_params"]}
         record["notes"] = dict(self._options.notes or {})
@@ -107,7 +109,7 @@ class Checkpointing:
         if self._options.every_s is not None or self._options.every_steps is not None:
             self._thread.start()
 
-    def close(self, snapshot: Snapshot | None) -> None:
+    def end(self, snapshot: Snapshot | None) -> None:
         """Ends the thread, and saves the end of the run; a run that diverged keeps its last good checkpoint.
 
         Args:
@@ -122,6 +124,10 @@ class Checkpointing:
         if snapshot is None or self._run.outcome is Outcome.DIVERGED:
             return
         self._attempt(snapshot, ended=True)
+
+    def close(self) -> None:
+        """Lets others write into the folder; the run has ended, or did not begin."""
+        self._folder.release()
 
     def _watch(self) -> None:
         device = contextlib.nullcontext() if self._device is None else jax.default_device(self._device)
@@ -146,17 +152,21 @@ class Checkpointing:
             if isinstance(error, TimeoutError) and self._run.over.is_set() and not ended:
                 return  # the run was ended meanwhile, and is saved at its end
             cause = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-            self._warn(f"a checkpoint could not be saved: {cause}; the run goes on, and the next save is tried as well")
+            rest = "the result alone has the end" if ended else "the run goes on, and the next save is tried as well"
+            self._warn(f"a checkpoint could not be saved: {cause}; {rest}")
 
     def _save(self, snapshot: Snapshot | None, *, ended: bool) -> None:
         run = self._run
         if snapshot is None:
             snapshot = run.scheme.whole_snapshot()
-        now = run.ledger.now()
+        # Before the clock has started, as in a long first evaluation, it shows what compiling took.
+        begins = not ended and snapshot.version == run.ledger.first_version
+        now = run.ledger.offset_s if begins else run.ledger.now()
         version = self._tried = snapshot.version
         if not ended and version <= self._version:
             return
-        if not are_finite(snapshot.params):
+        params, _ = run.compiled.parted(snapshot.params)  # a model state may have what is not finite
+        if not are_finite(params):
             return  # the run is about to end as diverged
         if ended and run.scheme.unfinished:
             raise RuntimeError(f"commits of the versions {sorted(run.scheme.unfinished)[:3]} have not ended")
@@ -217,7 +227,7 @@ class Checkpointing:
             rows = len(applied) if each is not None else len(set(applied["version"].tolist()))
             if rows >= expected and (quiet is None or quiet.is_over()):
                 break
-            if ended or time.perf_counter() - began > ROWS_S:
+            if ended or time.perf_counter() - began > ROWS_S + 2 * max(run.longest_s):
                 raise TimeoutError(f"{rows} of {expected} rows below version {version} are written")
             time.sleep(0.001)
         while run.phases.lacks(applied["ticket"]) and time.perf_counter() - began < (0 if ended else NOTES_S):

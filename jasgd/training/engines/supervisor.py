@@ -109,7 +109,8 @@ class Supervisor:
         try:
             if run.outcome in (Outcome.FINISHED, Outcome.CONVERGED, Outcome.STOPPED) and ending.snapshot is not None:
                 newest = ending.snapshot
-                self._evaluate(lambda: newest._replace(params=ending.given.params))
+                if run.evaluates_first or newest.version > self._ledger.first_version:  # else it was, before
+                    self._evaluate(lambda: newest._replace(params=ending.given.params))
                 run.message += self._evaluator.oddities()
             self._calls.progress()
             self._warn_of_shapes()
