@@ -90,28 +90,35 @@ class Bar:
         )
         self._name, self.task = task, TaskID(0)
         self._every_s, self._clock = None if console.is_terminal else every_s, clock
-        self._began_s = self._said_s = clock()
+        self._said_s = clock()
+        self._first: tuple[float, float] | None = None  # when something was done for the first time, and how much
 
     def __enter__(self) -> Self:
         self.bars.start()
         # Without a total, as while a model is compiled, the bar pulses.
         self.task = self.bars.add_task(self._name, total=None, status="compiling", left="")
-        self._began_s = self._said_s = self._clock()
+        self._said_s = self._clock()
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | types.TracebackType | None) -> None:
         self.bars.stop()
 
     def left_s(self, share: float | None) -> float | None:
-        """Seconds until all is done, if the rest is as fast as what is done.
+        """Seconds until all is done, if the rest is as fast as what is done; compiling before that does not count.
 
         Args:
           share: how much is done, in 0…1, or None.
 
         Returns:
-          The seconds; None where nothing is done yet.
+          The seconds; None where that is not known yet.
         """
-        return (self._clock() - self._began_s) * (1 - share) / share if share else None
+        if not share:
+            return None
+        now_s = self._clock()
+        if self._first is None:
+            self._first = now_s, share
+        first_s, first = self._first
+        return (now_s - first_s) * (1 - share) / (share - first) if share > first else None
 
     def move(self, name: str, share: float | None, status: str, left: str) -> None:
         """Moves the bar, or prints a line where it is time for one.
