@@ -32,7 +32,7 @@ def blocks(page, language):
 
 
 def test_the_code_of_the_readme_runs(capsys):
-    library, loop, simulation = blocks(ROOT / "README.md", "python")
+    library, simulation, loop = blocks(ROOT / "README.md", "python")
     names = {}
     exec(library.replace("jasgd.configure_cpu()", "pass"), names)  # the tests are configured already
     result = names["result"]

@@ -20,10 +20,11 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def shows_quickstart(out):
-    assert "finished: all 1500 steps were taken" in out
-    shares = [float(share) for share in re.findall(r"τ [=≥] \d+ +([\d.]+)%", out)]
-    assert len(shares) == 11
+    assert out.count("finished: all 1500 steps were taken") == 2
+    shares = [float(share) for share in re.findall(r"τ (?:=|from) [\w ]+? +([\d.]+)%", out)]
+    assert len(shares) == 7
     assert sum(shares) == pytest.approx(100, abs=1)
+    assert shares[0] < 5  # on any machine most of the simulated gradients are stale
     distance = float(re.search(r"nearest model of that distribution is [\w -]+ \(.*distance of ([\d.]+)\.\n", out)[1])
     assert 0 <= distance < 0.1
     low, fresh, high, stale, mean = map(
@@ -32,11 +33,10 @@ def shows_quickstart(out):
             r"τ ≤ (\d+) were .* with ([\d.]+) times.* τ ≥ (\d+) with ([\d.]+);.*E\[C\] = (\d+\.\d+)", out
         ).groups(),
     )
-    # What TAIL-τ is over the freshest and the stalest share of a law, whichever law this machine's threads make.
-    below, least = sum(shares[: int(low) + 1]) / 100, sum(shares[int(high) :]) / 100
-    assert low <= min(high, 9)
-    assert fresh == pytest.approx(2 - below, abs=0.2)
-    assert stale == pytest.approx(least if high <= 10 else 0.1, abs=0.2)
+    assert low < 10 < 40 < high
+    # What TAIL-τ is over the freshest and the stalest tenth of a law.
+    assert fresh == pytest.approx(1.9, abs=0.2)
+    assert stale == pytest.approx(0.1, abs=0.2)
     assert mean == pytest.approx(1, abs=0.15)
 
 

@@ -1,7 +1,6 @@
 """The kind: a run that goes on from a checkpoint or a result is another one than the run that was not stopped."""
 
 import logging
-import time
 
 import jax.numpy as jnp
 import numpy as np
