@@ -10,15 +10,21 @@ from support.python_process import start_python
 import jasgd
 from jasgd.cli.main import main
 from jasgd.record.checkpoints.layout import saves_in
+from jasgd.record.saving.manifest import located
 
 QUICK = ["--workers", "1", "--batch-size", "8", "--evaluate-every-s", "60", "--no-plots"]
 MANY = ["--steps", "1000000", "--checkpoint-every-steps", "50"]
 
 
+def records(folder):
+    """Where each checkpoint says of which version it is, also of one whose files were being moved at a kill."""
+    return [located(path / "checkpoint.json") for _, path in saves_in(folder / "checkpoints")]
+
+
 def started(folder, *options):
     """The command in a process of its own, once it has saved a checkpoint."""
     process = start_python("-W", "ignore", "-m", "jasgd", "train", "--resume", folder, *QUICK, *options)
-    while not saves_in(folder / "checkpoints"):
+    while not any(record.exists() for record in records(folder)):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
     return process
@@ -39,8 +45,8 @@ def test_after_a_kill_the_recorded_command_goes_on(tmp_path, capsys):
     process.kill()
     process.communicate()
     assert not (folder / "result.json").exists()
-    records = [path / "checkpoint.json" for _, path in saves_in(folder / "checkpoints")]
-    steps = 60 + max(json.loads(record.read_text())["version"] for record in records if record.exists())
+    versions = [json.loads(record.read_text())["version"] for record in records(folder) if record.exists()]
+    steps = 60 + max(versions)
     assert train(folder, "--steps", str(steps)) == 0
     result = jasgd.TrainResult.load(folder)
     assert result.execution.commits >= steps

@@ -171,5 +171,5 @@ class Supervisor:
             f"compiled for each new shape, while the run goes on; pad the batches to one shape, or drop a smaller last "
             f"one",
             BatchShapesWarning,
-            stacklevel=5,  # the caller of train
+            stacklevel=6,  # the caller of train
         )
