@@ -7,6 +7,8 @@ machine. Then the same training with 32 simulated workers of unequal speed, whic
 how stale, and that TAIL-τ kept the overall step size, E[C] near 1, with longer steps for fresh gradients.
 """
 
+import itertools
+
 import jasgd
 
 jasgd.configure_cpu()  # one worker, one thread; before anything else of JAX
@@ -39,7 +41,7 @@ print(f"\n32 simulated workers:\n{simulated.summary()}")
 print("\nHow stale their gradients were:")
 execution = simulated.execution
 edges = [0, 1, 10, 20, 30, 40, 60, 10**9]
-for low, high in zip(edges[:-1], edges[1:], strict=True):
+for low, high in itertools.pairwise(edges):
     share = np.mean((execution.staleness >= low) & (execution.staleness < high))
     name = f"τ = {low}" if high == low + 1 else f"τ from {low}" if high == edges[-1] else f"τ from {low} to {high - 1}"
     print(f"  {name:<15} {share:6.1%}  {'█' * round(60 * share)}")
