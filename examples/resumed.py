@@ -8,6 +8,7 @@ the run go on to its end, and that nothing was lost: no mini-batch is applied tw
 same bits again. Then SIGTERM ends another run, which is saved before the process ends, and goes on as well.
 """
 
+import logging
 import pathlib
 import signal
 import subprocess
@@ -70,6 +71,7 @@ def terminate(progress):
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:  # the process that is killed
+        logging.basicConfig(format="%(message)s")  # what jasgd logs goes to standard error
         train(pathlib.Path(sys.argv[1]))
         raise SystemExit
     with tempfile.TemporaryDirectory() as temporary:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,6 +86,20 @@ def checkpoints_of(command: Any, folder: Path) -> Any:
     notes = {"settings": settings_of(command), "rule_workers": rule_workers}
     checkpoints = Checkpoints(inside, keep=command.keep, notes=notes, **options)
     return checkpoints if there or any(value is not None for value in options.values()) else None
+
+
+@contextlib.contextmanager
+def said(quiet: bool) -> Iterator[None]:
+    """A context in which standard error has it where a run that was to be gone on with begins anew."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("jasgd: %(message)s"))
+    logger = logging.getLogger("jasgd.resume")
+    if not quiet:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def resumed(command: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import ClassVar
 from jasgd.cli.options import TrainingOptions
 from jasgd.cli.output import LEAVING, command_of, draw, exit_code, print_files, stdout, write_json
 from jasgd.cli.presets import take_preset
-from jasgd.cli.resumption import GoingOn, checkpoints_of, resumed, settings_of
+from jasgd.cli.resumption import GoingOn, checkpoints_of, resumed, said, settings_of
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -67,7 +67,10 @@ class Train(TrainingOptions):
         with Interrupts(LEAVING) as interrupts:
             overwrite = self.overwrite or self.going_on is not None
             with replacing(folder, kind="run", overwrite=overwrite, keep=True) as draft:
-                with interrupts.taken():  # and once there is a result, it is held until that was saved
+                with (
+                    interrupts.taken(),
+                    said(self.quiet),
+                ):  # and once there is a result, it is held until that was saved
                     problem = self.problem(self.seed)  # which takes seconds, so all else that can fail comes before
                     # The bar pulses while the model is compiled.
                     with contextlib.nullcontext() if self.quiet else Progress(problem.name) as progress:

@@ -127,3 +127,12 @@ def test_more_epochs_go_on_with_a_run(tmp_path, capsys):
     assert train(folder, "--epochs", "2") == 0
     assert jasgd.TrainResult.load(folder).execution.commits == 2 * first
     capsys.readouterr()
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_run_that_begins_anew_says_so(tmp_path, capsys, quiet):
+    folder = tmp_path / "run"
+    assert train(folder, "--steps", "5", *(["--quiet"] if quiet else [])) == 0
+    said = f"jasgd: there is nothing in {folder / 'checkpoints'} to go on with: the run begins anew\n"
+    assert (said in capsys.readouterr().err) == (not quiet)
+    assert jasgd.TrainResult.load(folder).execution.commits == 5

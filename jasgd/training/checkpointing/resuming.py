@@ -26,7 +26,7 @@ from jasgd.record.saving.manifest import located
 from jasgd.record.saving.ownership import entries_of
 from jasgd.record.trees import put_into
 
-LOGGER = logging.getLogger("jasgd")
+LOGGER = logging.getLogger("jasgd.resume")
 
 
 def check_resume(resume: Any, checkpoint: Any) -> None:
