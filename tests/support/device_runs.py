@@ -23,7 +23,12 @@ from support.every_scheme import EVERY  # noqa: E402
 from jasgd.replaying.rerun import Rerun  # noqa: E402
 from jasgd.training.aux_columns import AuxColumns  # noqa: E402
 
-DEVICES = ["cpu:1", 2, jax.devices()[3], "cpu:0"]  # home is not the default device
+
+def the_devices():
+    """Home is not the default device."""
+    return ["cpu:1", 2, jax.devices()[3], "cpu:0"]
+
+
 ROWS = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
 SCHEMES = {name: scheme for name, scheme in EVERY.items() if "native" not in name} | {
     "locked, carry": jasgd.schemes.locked(reading="carry", native=False),
@@ -86,7 +91,7 @@ def train(scheme, tx=None, loss=loss_fn, batches=None, **options):
         began.append(len(compiled))
         return 0.0
 
-    arguments = {"workers": 1 if scheme == "sequential" else 4, "steps": 280, "devices": DEVICES, "has_aux": True}
+    arguments = {"workers": 1 if scheme == "sequential" else 4, "steps": 280, "devices": the_devices(), "has_aux": True}
     seen.clear()
     result = jasgd.train(
         loss, start(), tx or adaptive(), batches, scheme=SCHEMES.get(scheme, scheme),
