@@ -109,6 +109,7 @@ def objects():
         "early stopping": callbacks.EarlyStopping(patience=3),
         "json lines": callbacks.JsonLines("log.jsonl"), "tensorboard": callbacks.TensorBoard("logs"),
         "metrics": callbacks.Metrics(print), "display": callbacks.Progress("digits"),
+        "checkpoints": jasgd.Checkpoints("runs/mine", every_s=60),
         "options of a run": callbacks.RunOptions(10**6, 1e9, 1 / 3, True),
         "event": jasgd.testing.Event(*range(len(jasgd.testing.Event._fields))),
     }  # fmt: skip

@@ -16,6 +16,7 @@ from jasgd.experiments.spectrum import Spectrum
 from jasgd.experiments.spectrum_jobs import Jobs, Point
 from jasgd.experiments.tuning import Cell, best_rates, tuning_seeds_of
 from jasgd.inputs.checks import described, function, integer, is_integer, real, several, switch
+from jasgd.inputs.defaults import WORKER_COUNTS
 from jasgd.record.result import TrainResult
 from jasgd.rules.parsing import parse_rule
 from jasgd.showing import brief
@@ -28,7 +29,7 @@ def sweep(
     arms: Sequence[str | Arm],
     seeds: Sequence[int],
     *,
-    workers: Sequence[int],
+    workers: Sequence[int] = WORKER_COUNTS,
     clusters: Mapping[str, Cluster],
     learning_rates: Sequence[float],
     steps: int,

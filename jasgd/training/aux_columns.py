@@ -74,8 +74,9 @@ class AuxColumns:
           Where some tickets were not noted, as those of a commit that did not return, it is a floating-point one with
           NaN for them. Nothing where none of them was noted.
         """
-        parts = [*self._left, *(part for of_worker in self._noted for part in list(of_worker))]
-        parts += [part for waiting in self._waiting for part in self._one_by_one(list(waiting))]
+        # What waits first: a worker may put it together meanwhile, and then it is found twice, and not never.
+        alone = [part for waiting in list(self._waiting) for part in self._one_by_one(list(waiting))]
+        parts = [*self._left, *(part for of_worker in self._noted for part in list(of_worker)), *alone]
         names = [] if self._like is None else aux_names(self._like)
         if self.earlier is not None and self.earlier[1]:
             names = list(self.earlier[1])
@@ -106,12 +107,12 @@ class AuxColumns:
         Returns:
           As :meth:`of`.
         """
+        waiting = {ticket for of_worker in list(self._waiting) for ticket, _ in list(of_worker)}  # first, as in of()
         for of_worker in self._noted:
             new = list(of_worker)
             del of_worker[: len(new)]
             self._left += new
         columns = self.of(tickets)
-        waiting = {ticket for of_worker in list(self._waiting) for ticket, _ in list(of_worker)}
         gone = self._taken | set(tickets.tolist())
         left = []
         for numbers, of_numbers in self._left:

@@ -15,7 +15,7 @@ LEGIBLE = 0.035  # of a window's duration: a bar that holds a number
 STARTS = 60  # windows that are looked at
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Bars:
     """The gradients of a run, dropped ones among them, in the order in which they ended.
 

@@ -54,7 +54,7 @@ class SeveralRuns(Protocol):
         ...
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class _Bare:
     """An execution as a run of which nothing else is known."""
 

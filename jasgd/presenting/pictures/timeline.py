@@ -8,7 +8,7 @@ import numpy as np
 
 from jasgd.inputs.checks import integer
 from jasgd.presenting.pictures.bars import Bars, bars_of, window_of
-from jasgd.presenting.pictures.canvas import Picture, finished, in_unit, new_figure
+from jasgd.presenting.pictures.canvas import NothingToDraw, Picture, finished, in_unit, new_figure
 from jasgd.presenting.pictures.runs import Runs, only_run, runs_of, setting_of
 from jasgd.presenting.pictures.style import Style, ThemeName, Width, style_of
 
@@ -83,6 +83,8 @@ def timeline_picture(result: Any, style: Style, start: int | None = None, gradie
     left = float(bars.began_s[0] if first == 0 else bars.ended_s[first - 1])
     left = min(left, float(bars.began_s[first:last].min())) if first == 0 else left
     right = float(ends.max())
+    if not np.isfinite([left, right]).all():
+        raise NothingToDraw("result must have times, and its execution has none, as one whose staleness was drawn")
     if right <= left:
         left, right = left - 0.5e-6, right + 0.5e-6
     seen = bars.rows(np.flatnonzero((bars.ended_s > left) & (bars.began_s < right)))

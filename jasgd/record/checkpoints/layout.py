@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from jasgd.record.saving.arrays import SavedRunError
-from jasgd.record.saving.files import temporary_name
+from jasgd.record.saving.files import is_temporary, temporary_name
 from jasgd.record.saving.manifest import FILE, SavedFolder
 from jasgd.record.saving.ownership import CHECKPOINTS, DRAFT, entries_of
 from jasgd.record.saving.pending import clear_drafts, settled
@@ -80,6 +80,15 @@ def remove_segments(folder: Path, files: Iterable[str]) -> None:
     """Removes segments that no checkpoint relies on."""
     for file in files:
         (folder / file).unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path) -> None:
+    """Removes segments that a killed save has not written to their end; nothing may be saved there meanwhile."""
+    for group in _names(folder / "rows"):
+        for name in _names(folder / "rows" / group):
+            prefix = re.match(r"\.\d{6,}\.npz\.part-", name)
+            if prefix is not None and is_temporary(name, prefix[0]):
+                (folder / "rows" / group / name).unlink(missing_ok=True)
 
 
 def segments_above(folder: Path, number: int) -> list[str]:

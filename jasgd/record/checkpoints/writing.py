@@ -15,6 +15,7 @@ from jasgd.record.checkpoints.layout import (
     name_of,
     next_number,
     remove_old,
+    remove_parts,
     remove_segments,
     saves_in,
     segment_file,
@@ -86,6 +87,7 @@ class CheckpointFolder:
           FileExistsError: where another process or thread goes on with it at present.
         """
         self._take()
+        remove_parts(self._path)
         saves = saves_in(self._path)
         if saves and saves[0][1] == newest:  # else segments may belong to checkpoints that can be mended
             remove_segments(self._path, segments_above(self._path, saves[0][0]))
@@ -110,6 +112,7 @@ class CheckpointFolder:
         if ours:
             self._take()
             remove_segments(self._path, segments_above(self._path, 0))
+            remove_parts(self._path)
             self.release()
         with replacing(self._path, kind=FOLDER_KIND, overwrite=ours) as draft:
             for name, tree in trees.items():

@@ -14,6 +14,8 @@ from jasgd.thread_context import inherited
 from jasgd.training.engines.worker import work
 from jasgd.training.run import Run
 
+GONE_S = 1.0  # until a thread whose work has ended is gone
+
 
 class WorkerThreads:
     """One thread for each worker, which computes under what the thread that makes this computes under.
@@ -27,6 +29,7 @@ class WorkerThreads:
 
     def __init__(self, run: Run, device: Any):
         self._run, self._device, self._under_settings = run, device, inherited()
+        self._begun = 0
         self._ended = [threading.Event() for _ in range(run.workers)]
         self._threads = [
             threading.Thread(target=self._begin, args=(worker,), name=f"jasgd-worker-{worker}", daemon=True)
@@ -48,6 +51,7 @@ class WorkerThreads:
     def start(self) -> None:
         """Starts all workers."""
         for thread in self._threads:
+            self._begun += 1  # before: Ctrl-C may come while the thread has begun, and Python waits for that
             thread.start()
 
     def all_ended(self) -> bool:
@@ -57,9 +61,9 @@ class WorkerThreads:
     def join(self, limit_s: float) -> None:
         """Waits until the workers have ended, for so many seconds at most."""
         deadline = time.perf_counter() + limit_s
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(max(0.0, deadline - time.perf_counter()))
+        for thread, ended in list(zip(self._threads, self._ended, strict=True))[: self._begun]:
+            if ended.wait(max(0.0, deadline - time.perf_counter())):
+                thread.join(GONE_S)
 
     def stuck(self) -> tuple[StuckWorker, ...]:
         """Workers that have not ended, each with the place in the code where it is now."""
