@@ -162,8 +162,8 @@ def in_brief(one: Conclusion) -> str:
     Example:
       >>> arms = [Arm.parse(text) for text in ("constant", "tail")]
       >>> losses = {"constant": dict(enumerate([3, 4, 5, 6, 7, 8])), "tail": dict(enumerate([6, 8, 10, 12, 14, 16]))}
-      >>> in_brief(conclude(losses, arms)[0])
-      'tail is behind: its final loss is higher in 6 of 6 seeds, by 100%, than that of the constant step (p = 0.031).'
+      >>> in_brief(conclude(losses, arms)[0]).partition("tail is behind: ")[2]
+      'its final training loss is higher in 6 of 6 seeds, by 100%, than that of the constant step (p = 0.031).'
     """
     if one.verdict is Verdict.UNKNOWN:
         return f"{one.arm} and the constant step cannot be compared, as not all of their runs ended."
@@ -172,7 +172,7 @@ def in_brief(one: Conclusion) -> str:
         Verdict.BEHIND: "is behind",
         Verdict.UNCLEAR: "shows no clear difference",
     }[one.verdict]
-    text = f"{one.arm} {head}: its final loss is {_won(one.constant)} of the constant step"
+    text = f"{one.arm} {head}: its final training loss is {_won(one.constant)} of the constant step"
     if one.control is not None and one.control.pairs and one.verdict is not Verdict.BEHIND:
         text += f", and {_won(one.control)} of a constant step of the same mean"
     p = one.corrected_p if one.verdict is not Verdict.UNCLEAR else one.constant.p
