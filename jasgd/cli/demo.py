@@ -105,15 +105,17 @@ class Demo:
 
     def _train(self, folder: Path, interrupts: Interrupts) -> tuple[TrainResult, Replay]:
         """Real threads, as a check of reality."""
-        import optax
-
         import jasgd
-        from jasgd import problems, report
+        from jasgd import report
         from jasgd.callbacks import Progress
+        from jasgd.experiments.recipe import Recipe
         from jasgd.record.saving.folder import replacing
 
-        problem = _digits(problems, 0)
-        tx = optax.chain(jasgd.staleness_adaptive("tail"), optax.sgd(0.05))
+        # Kept in the folder, so that jasgd replay and an audit know what was trained.
+        what: dict[str, Any] = {"dataset": "digits", "model": "mlp", "batch_size": 32, "seed": 0, "preset": None}
+        what |= {"rule": "tail", "law": None, "optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.0}
+        recipe = Recipe(**what, data_dir=None, download=False, workers=self.threads)
+        problem, tx = recipe.problem(), recipe.transformation()
         with replacing(folder, kind="run", overwrite=self.overwrite, keep=True) as draft, interrupts.taken():
             with Progress(f"{self.threads} threads") as progress:
                 result = jasgd.train(
@@ -126,6 +128,7 @@ class Demo:
                     callbacks=[progress],
                 )
             result.write(draft)
+            recipe.write(draft)
             report.plot(result, draft.path)
             replay = jasgd.replay(result, problem.loss_fn, tx, problem.batches)
         return result, replay
@@ -157,7 +160,7 @@ def sentences(spectrum: Spectrum, result: TrainResult, replay: Replay) -> list[s
         "A gradient's staleness τ is the number of other updates between its read of the parameters and its own "
         f"update: {workers} simulated workers of unequal speed made {tau:.0f} other updates on average. A rule "
         "multiplies the learning rate by C(τ): tail by up to 2 for the freshest gradients and nearly 0 for the "
-        "stalest, inverse by 1/(1 + τ); constant@RULE is a constant step of the mean that RULE took.",
+        "stalest, inverse by 1/(1+τ); constant@RULE is a constant step of the mean that RULE took.",
         " ".join(in_brief(one) for one in spectrum.conclusions[SPEEDS]),
         f"On this machine {result.execution.workers} threads made gradients that were {m['staleness_mean']:.1f} "
         f"updates stale on average, at most {m['staleness_max']}, and {fresh:.0%} of them not at all. "
