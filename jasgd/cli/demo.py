@@ -38,7 +38,7 @@ class Demo:
     steps: ClassVar[int] = 1500
 
     def run(self) -> int:
-        """Simulates, trains with threads, replays that, draws, and prints a table and three sentences."""
+        """Simulates, trains with threads, replays that, draws, and prints a table and three paragraphs."""
         import jasgd
         from jasgd.record.saving.folder import check_free
         from jasgd.report.tables import spectrum_table
@@ -105,15 +105,17 @@ class Demo:
 
     def _train(self, folder: Path, interrupts: Interrupts) -> tuple[TrainResult, Replay]:
         """Real threads, as a check of reality."""
-        import optax
-
         import jasgd
-        from jasgd import problems, report
+        from jasgd import report
         from jasgd.callbacks import Progress
+        from jasgd.experiments.recipe import Recipe
         from jasgd.record.saving.folder import replacing
 
-        problem = _digits(problems, 0)
-        tx = optax.chain(jasgd.staleness_adaptive("tail"), optax.sgd(0.05))
+        # Kept in the folder, so that jasgd replay and an audit know what was trained.
+        what: dict[str, Any] = {"dataset": "digits", "model": "mlp", "batch_size": 32, "seed": 0, "preset": None}
+        what |= {"rule": "tail", "law": None, "optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.0}
+        recipe = Recipe(**what, data_dir=None, download=False, workers=self.threads)
+        problem, tx = recipe.problem(), recipe.transformation()
         with replacing(folder, kind="run", overwrite=self.overwrite, keep=True) as draft, interrupts.taken():
             with Progress(f"{self.threads} threads") as progress:
                 result = jasgd.train(
@@ -126,6 +128,7 @@ class Demo:
                     callbacks=[progress],
                 )
             result.write(draft)
+            recipe.write(draft)
             report.plot(result, draft.path)
             replay = jasgd.replay(result, problem.loss_fn, tx, problem.batches)
         return result, replay
@@ -144,7 +147,7 @@ def sentences(spectrum: Spectrum, result: TrainResult, replay: Replay) -> list[s
       replay: of it.
 
     Returns:
-      Three paragraphs, of a sentence or two each.
+      Three paragraphs.
     """
     from jasgd.experiments.conclusions import in_brief
 
@@ -154,8 +157,10 @@ def sentences(spectrum: Spectrum, result: TrainResult, replay: Replay) -> list[s
     m = result.metrics
     same = "to the same bits" if replay.exact else "but not to the same bits"
     return [
-        f"Between the read of a gradient's parameters and its own update, {workers} simulated workers of unequal speed "
-        f"made {tau:.0f} other updates on average: its staleness τ.",
+        "A gradient's staleness τ is the number of other updates between its read of the parameters and its own "
+        f"update: {workers} simulated workers of unequal speed made {tau:.0f} other updates on average. A rule "
+        "multiplies the learning rate by C(τ): tail by up to 2 for the freshest gradients and nearly 0 for the "
+        "stalest, inverse by 1/(1+τ); constant@RULE is a constant step of the mean that RULE took.",
         " ".join(in_brief(one) for one in spectrum.conclusions[SPEEDS]),
         f"On this machine {result.execution.workers} threads made gradients that were {m['staleness_mean']:.1f} "
         f"updates stale on average, at most {m['staleness_max']}, and {fresh:.0%} of them not at all. "

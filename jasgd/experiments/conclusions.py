@@ -162,8 +162,8 @@ def in_brief(one: Conclusion) -> str:
     Example:
       >>> arms = [Arm.parse(text) for text in ("constant", "tail")]
       >>> losses = {"constant": dict(enumerate([3, 4, 5, 6, 7, 8])), "tail": dict(enumerate([6, 8, 10, 12, 14, 16]))}
-      >>> in_brief(conclude(losses, arms)[0])
-      'tail is behind: its final loss is higher in 6 of 6 seeds, by 100%, than that of the constant step (p = 0.031).'
+      >>> in_brief(conclude(losses, arms)[0]).partition("tail is behind: its ")[2]
+      'final training loss is higher in 6 of 6 seeds, typically by 100%, than that of the constant step (p = 0.031).'
     """
     if one.verdict is Verdict.UNKNOWN:
         return f"{one.arm} and the constant step cannot be compared, as not all of their runs ended."
@@ -172,7 +172,7 @@ def in_brief(one: Conclusion) -> str:
         Verdict.BEHIND: "is behind",
         Verdict.UNCLEAR: "shows no clear difference",
     }[one.verdict]
-    text = f"{one.arm} {head}: its final loss is {_won(one.constant)} of the constant step"
+    text = f"{one.arm} {head}: its final training loss is {_won(one.constant)} of the constant step"
     if one.control is not None and one.control.pairs and one.verdict is not Verdict.BEHIND:
         text += f", and {_won(one.control)} of a constant step of the same mean"
     p = one.corrected_p if one.verdict is not Verdict.UNCLEAR else one.constant.p
@@ -181,11 +181,12 @@ def in_brief(one: Conclusion) -> str:
 
 
 def _won(test: PairedTest) -> str:
-    """How a rule did in one test, as in "lower than that in 9 of 10 seeds, by 12%,"."""
+    """How a rule did in one test, as in "lower in 9 of 10 seeds, typically by 12%, than that"."""
     if test.side == 0:
         return f"equal in {counted(test.pairs, 'seed')} to that"
     side, count = ("higher", test.higher) if test.side > 0 else ("lower", test.lower)
-    size = f", by {_shown(test.difference, test.relative).lstrip('+-')}," if math.isfinite(test.difference) else ""
+    shown = _shown(test.difference, test.relative).lstrip("+-")
+    size = f", typically by {shown}," if math.isfinite(test.difference) else ""
     return f"{side} in {count} of {counted(test.pairs, 'seed')}{size} than that"
 
 

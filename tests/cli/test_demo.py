@@ -40,6 +40,7 @@ def test_it_leaves_two_results_with_pictures_and_pages_and_says_where(small, tmp
     assert result.execution.commits == 60
     assert f"{result.execution.staleness.mean():.1f} updates stale on average" in out
     assert "The run was replayed to the same bits." in out
+    assert main(["replay", str(folder / "threads")]) == 0  # as the README says
     for name in ("simulated", "threads"):
         assert (folder / name / "report.html").read_text().startswith("<!doctype html>")
         for picture in (folder / name).glob("*.png"):
@@ -62,12 +63,13 @@ def test_what_is_there_is_not_replaced_unless_it_is_told_to(small, tmp_path, cap
 @pytest.mark.parametrize(
     ("tail", "said"),
     [
-        (0.5, "tail is ahead: its final loss is lower in 8 of 8 seeds, by 50%, than that of the constant step, and "
-              "lower in 8 of 8 seeds, by 50%, than that of a constant step of the same mean (p = 0.0078)."),
-        (2.0, "tail is behind: its final loss is higher in 8 of 8 seeds, by 100%, than that of the constant step "
-              "(p = 0.0078)."),
-        (1.0, "tail shows no clear difference: its final loss is equal in 8 seeds to that of the constant step, and "
-              "equal in 8 seeds to that of a constant step of the same mean (p = 1)."),
+        (0.5, "tail is ahead: its final training loss is lower in 8 of 8 seeds, typically by 50%, than that of the "
+              "constant step, and lower in 8 of 8 seeds, typically by 50%, than that of a constant step of the same "
+              "mean (p = 0.0078)."),
+        (2.0, "tail is behind: its final training loss is higher in 8 of 8 seeds, typically by 100%, than that of the "
+              "constant step (p = 0.0078)."),
+        (1.0, "tail shows no clear difference: its final training loss is equal in 8 seeds to that of the constant "
+              "step, and equal in 8 seeds to that of a constant step of the same mean (p = 1)."),
     ],
     ids=["ahead", "behind", "equal"],
 )  # fmt: skip
