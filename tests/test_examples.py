@@ -21,10 +21,11 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 def shows_quickstart(out):
     assert out.count("finished: all 1500 steps were taken") == 2
+    assert 0 < float(re.search(r"with the constant step the loss ended at ([\d.]+);", out)[1]) < 0.5
     shares = [float(share) for share in re.findall(r"τ (?:=|from) [\w ]+? +([\d.]+)%", out)]
     assert len(shares) == 7
     assert sum(shares) == pytest.approx(100, abs=1)
-    assert shares[0] < 5  # on any machine most of the simulated gradients are stale
+    assert shares[0] < 25  # on any machine most of the simulated gradients are stale
     distance = float(re.search(r"nearest model of that distribution is [\w -]+ \(.*distance of ([\d.]+)\.\n", out)[1])
     assert 0 <= distance < 0.1
     low, fresh, high, stale, mean = map(
