@@ -23,7 +23,7 @@ import optax  # noqa: E402
 from jasgd.training.checkpointing import saving  # noqa: E402
 
 SIZES = (784, 128, 128, 128, 10)
-SECONDS, PAIRS, BATCH = 6.0, 7, 128
+SECONDS, PAIRS, BATCH = 5.0, 5, 128
 
 
 def loss_fn(params, batch):
