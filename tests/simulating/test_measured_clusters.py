@@ -21,11 +21,11 @@ ARGUMENTS = (
 
 @functools.cache
 def recorded(scheme="leashed:persistence=3", workers=2):
-    """A run in which every worker makes a gradient."""
+    """A run in which every worker makes a gradient: two meet twice, so both committed what they held the first time."""
     both, draw = threading.Barrier(2), ARGUMENTS[-1]
 
     def batches(ticket):
-        if ticket in (1, 2) and workers == 2 and scheme != "synchronous":  # where one waits for the other anyway
+        if ticket in (1, 2, 3, 4) and workers == 2 and scheme != "synchronous":  # where one waits for the other anyway
             both.wait(120)
         return draw(ticket)
 

@@ -71,8 +71,8 @@ def loss(
       >>> import jax.numpy as jnp, jasgd, optax
       >>> result = jasgd.train(lambda w, batch: (w**2).sum(), jnp.ones(2), optax.sgd(0.1), lambda t: 0.0, workers=1,
       ...                      steps=30)
-      >>> [axes.get_xlabel() for axes in loss(result).axes]
-      ['updates', 'time (ms)']
+      >>> [axes.get_xlabel() for axes in loss(result, over="updates").axes]
+      ['updates']
     """
     chosen("over", over, ("both", "updates", "time"))
     return loss_picture(result, style_of(theme, width, title), over).figure
