@@ -285,9 +285,10 @@ class Ledger:
 
     @property
     def newest_version(self) -> int:
-        """Commits so far, by the newest row; one that has no row yet is not among them."""
-        last = self.recent(1)
-        return int(last["version"][-1]) + 1 if len(last) else self.first_version
+        """Commits so far, by the rows; one that has no row yet is not among them."""
+        # Each other worker may have written one row of an older version after the newest one.
+        last = self.recent(self.workers)["version"]
+        return max(self.first_version, int(last.max()) + 1) if len(last) else self.first_version
 
     @property
     def counts(self) -> tuple[int, int]:

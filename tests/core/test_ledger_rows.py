@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import pytest
 
-from jasgd.core.ledger import CHUNK, _Rows
+from jasgd.core.ledger import CHUNK, AppliedRow, Ledger, _Rows
 
 
 def test_a_row_is_not_lost_where_writers_overtake_each_other():
@@ -39,6 +39,18 @@ def test_rows_go_on_over_chunks():
         rows.append((i,))
     assert rows.all()["a"].tolist() == list(range(40_000))
     assert rows.last(20_000)["a"].tolist() == list(range(20_000, 40_000))
+
+
+def test_a_row_that_is_written_late_does_not_hide_how_far_the_run_is():
+    """Else a save or an evaluation that is due by commits is not made, where the others wait meanwhile."""
+    ledger = Ledger(3)
+    assert ledger.newest_version == 0
+    for version in [*range(10), *range(12, 30), 10, 11]:  # the last two by workers that were overtaken
+        ledger.record_row(AppliedRow(0, version, version, version, 0, 1.0, 1.0, 1))
+    assert ledger.newest_version == 30
+    later = Ledger(3, version=30)
+    later.go_on(1.0, ledger.recent(100), (30, 0))
+    assert later.newest_version == 30
 
 
 class Chunk(np.ndarray):

@@ -73,6 +73,7 @@ def train(scheme, folder=None, *, draw=batches, **options):
     if folder is not None:
         options = {"checkpoint": jasgd.Checkpoints(folder, every_steps=20), "resume": folder} | options
     options = {"workers": workers_of(scheme), "evaluate": lambda params: float(params["v"].sum())} | options
+    options["evaluate_every_steps"] = 50
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return jasgd.train(loss_fn, start(), tx(), draw, scheme=EVERY[scheme], steps=STEPS, has_aux=True, **options)
