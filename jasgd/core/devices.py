@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jasgd.inputs.checks import described, is_integer
@@ -185,6 +186,12 @@ def putting_like(leaf: Any) -> Callable[[Any], jax.Array]:
 def computing_on(device: Any) -> AbstractContextManager[Any]:
     """A context in which the calling thread computes on a device; None for where it does already."""
     return contextlib.nullcontext() if device is None else jax.default_device(device)
+
+
+def default_device() -> Any:
+    """The jax device that the calling thread computes on where nothing else is said."""
+    (device,) = jnp.zeros(()).devices()
+    return device
 
 
 _ALLOWED = "a jax device, a platform such as 'cpu' or 'gpu:0', an index, or None"

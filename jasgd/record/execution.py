@@ -88,7 +88,8 @@ class Execution(Shown):
       dropped: the gradients that were not applied.
       metadata: scheme, workers, seed, versions of the libraries and the like; values that JSON can hold. ``unfinished``
         lists the versions of Hogwild's commits that failed half-way or did not end, which have no row. ``parts`` has,
-        of a run that was gone on with, for each part ``from_version`` and the scheme, workers and environment of it.
+        of a run that was gone on with, for each part ``from_version`` and its scheme, workers, devices and environment;
+        of the last what differs from the part before.
       row_hash: FNV-1a over the columns of each row, as the run wrote them; uint64. It names the row that was altered
         since, see :meth:`unaltered`. None where none was taken.
 

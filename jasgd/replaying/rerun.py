@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -13,15 +14,16 @@ import numpy as np
 from jasgd.core.admission import admit, first_batch
 from jasgd.core.arguments import check_loss_fn, check_tx
 from jasgd.core.compiled import Leaves
-from jasgd.core.devices import Placement, as_device, computing_on, name_of
+from jasgd.core.devices import as_device, computing_on, default_device
 from jasgd.data import as_batches
 from jasgd.inputs.asked import asks_for, drawn_for, with_key
 from jasgd.inputs.checks import function, instance, is_integer, switch
 from jasgd.model_state.merging import described_merge
 from jasgd.record.checkpoints.state import parts_of
-from jasgd.record.environment import Mismatch, describe_dtypes, describe_environment, mismatches
+from jasgd.record.environment import Mismatch, describe_dtypes
 from jasgd.record.result import TrainResult
 from jasgd.record.trees import digest
+from jasgd.replaying.placements import Place, places_of
 from jasgd.replaying.stores import Computed, Shared, Versions
 from jasgd.showing import brief
 from jasgd.warning_types import ReplayEnvironmentWarning
@@ -74,8 +76,10 @@ class Rerun:
         self.upto = check_upto(upto, self.execution.commits)
         self.differences: dict[int, str] = {}
         metadata = self.execution.metadata
-        self._placement, elsewhere = _placed(metadata, device)
-        device = self._device = as_device(device) if self._placement is None else self._placement.home
+        parts = parts_of(metadata)
+        places, elsewhere = places_of(parts, device)
+        self._place = places[0]
+        device = self._place.home
         if result.initial_params is None:
             raise ReplayError("result must have initial_params to be replayed, got None")
         if _is_by_path(result.initial_params):
@@ -102,15 +106,15 @@ class Rerun:
         trees: dict[str, Any] = {"params": params, "opt_state": state, "batch": first}
         if model_state is not None:
             trees["model_state"] = model_leaves
-        self.environment = elsewhere + _differences(metadata, device, **trees)
+        self.environment = (*elsewhere, *_differences(metadata, settings_differ=bool(elsewhere), **trees))
         if self.environment:
             warning = "this is not what the run was made with: " + "; ".join(map(str, self.environment))
             if strict:
                 raise ReplayError(f"{warning}. Give strict=False to replay it all the same, perhaps to other bits")
             warnings.warn(warning, ReplayEnvironmentWarning, stacklevel=3)  # the caller of replay
-        parts = parts_of(metadata)
         self.is_hogwild = any(_is_hogwild(part) for part in parts)
-        self._later = {int(part["from_version"]): part for part in parts[1:]}
+        later = zip(parts[1:], places[1:], strict=True)
+        self._later = {int(part["from_version"]): (part, place) for part, place in later}
         self._store = self._made(parts[0], leaves, state)
 
     def commits(self) -> Iterator[Commit]:
@@ -120,10 +124,13 @@ class Rerun:
         stops = np.searchsorted(ex.version, versions, side="right").tolist()
         waiting = Counter(ex.version_read[: stops[-1] if stops else 0].tolist())
         kept: dict[int, Leaves] = {}  # only the versions that a gradient still to come was computed on
-        with computing_on(self._device):
+        with contextlib.ExitStack() as computing:
+            computing.enter_context(computing_on(self._place.home))
             for version, start, stop in zip(versions.tolist(), starts, stops, strict=True):
-                if version in self._later:  # where another part of the run began, perhaps with another scheme
-                    self._store = self._made(self._later[version], *self._store.now())
+                if version in self._later:
+                    self._begin_part(*self._later[version])
+                    computing.close()
+                    computing.enter_context(computing_on(self._place.home))
                 if waiting[version]:
                     kept[version] = self._store.read()
                 rows = range(start, stop)
@@ -146,6 +153,13 @@ class Rerun:
                 grads = tuple(self.compiled.parted(one.grads)[0] for one in computed)
                 reads = tuple(self.compiled.parted(one.read)[0] for one in computed)
                 yield Commit(version, rows, grads, reads)
+
+    def _begin_part(self, part: dict[str, Any], place: Place) -> None:
+        """Goes on where another part of the run began, perhaps with another scheme, or on other devices."""
+        leaves, state = self._store.now()
+        if place.home != self._place.home:
+            leaves, state = jax.device_put((leaves, state), default_device() if place.home is None else place.home)
+        self._place, self._store = place, self._made(part, leaves, state)
 
     def _made(self, part: dict[str, Any], leaves: Leaves, state: Leaves) -> Shared | Versions:
         """The store of a part of the run."""
@@ -171,15 +185,16 @@ class Rerun:
         Returns:
           The loss, and the gradient as a pytree like the parameters.
         """
-        with computing_on(self._device):
+        with computing_on(self._place.home):
             loss, _, grads = self._gradient(worker, self._store.now()[0], self._batch_of(ticket, worker))
         return float(loss), self.compiled.params_of(grads)
 
     def _gradient(self, worker: int, leaves: Leaves, batch: Any) -> tuple[Any, Any, Leaves]:
         """A gradient on its worker's device."""
-        if self._placement is None:
+        placement = self._place.placement
+        if placement is None:
             return self.compiled.gradient(leaves, batch)
-        return self._placement.gradient(self.compiled.gradient, worker, leaves, batch)
+        return placement.gradient(self.compiled.gradient, worker, leaves, batch)
 
     def _compare(self, row: int, computed: Computed, factor: Any) -> None:
         ex = self.execution
@@ -243,38 +258,14 @@ def _is_by_path(tree: Any) -> bool:
     )
 
 
-def _placed(metadata: dict[str, Any], device: Any) -> tuple[Placement | None, tuple[Mismatch, ...]]:
-    """Where each worker of the run has computed; else None, and what is not as it was."""
-    names = metadata.get("devices")
-    if names is None:
-        return None, ()
-    if device is not None and {name_of(as_device(device))} != {*names}:
-        return None, (Mismatch("device", f"devices {_brief(names)}", name_of(as_device(device))),)
-    try:
-        placement = Placement([as_device(name) for name in names], len(names))
-    except ValueError:
-        there = [name_of(one) for one in jax.local_devices()]
-        return None, (Mismatch("devices", _brief(names), _brief(there)),)
-    kinds = metadata["device_kinds"]
-    if placement.kinds != kinds:
-        return placement, (Mismatch("device_kinds", kinds, placement.kinds),)
-    return placement, ()
-
-
-def _brief(names: list[str]) -> str:
-    return brief(", ".join(dict.fromkeys(names)))
-
-
-def _differences(metadata: dict[str, Any], device: Any, **trees: Any) -> tuple[Mismatch, ...]:
-    """The settings that decide bits and are not as they were, from the libraries to the dtypes."""
-    present = describe_environment(device)
-    of_parts = (mismatches(part["environment"], present) for part in parts_of(metadata))
-    differences = list(dict.fromkeys(difference for of_part in of_parts for difference in of_part))
+def _differences(metadata: dict[str, Any], *, settings_differ: bool, **trees: Any) -> list[Mismatch]:
+    """What is not as it was in the given functions: dtypes, or what the optimizer state begins with."""
+    differences = []
     for name, dtypes in describe_dtypes(**trees).items():
         if dtypes != metadata["dtypes"][name]:
             differences.append(Mismatch(f"dtypes of {name}", metadata["dtypes"][name], dtypes))
-    if not differences and digest(trees["opt_state"]) != metadata["initial_opt_state"]:
+    if not differences and not settings_differ and digest(trees["opt_state"]) != metadata["initial_opt_state"]:
         differences.append(
             Mismatch("digest of tx.init(params)", metadata["initial_opt_state"], digest(trees["opt_state"]))
         )
-    return tuple(differences)
+    return differences

@@ -229,8 +229,34 @@ def others():
     return found
 
 
+def in_parts():
+    """A run that other devices go on with, among them one part that was told none."""
+    batches, result, meanwhile = jasgd.minibatches(ROWS, 8), None, []
+    with tempfile.TemporaryDirectory() as folder:
+        for i, (scheme, devices, workers) in enumerate(
+            (("leashed", the_devices(), 4), ("locked", None, 2), ("synchronous", ["cpu:3", "cpu:1"], 2))
+        ):
+            result, _ = train(scheme, devices=devices, workers=workers, steps=40 * (i + 1), resume=result)
+            meanwhile.append(taken())
+            result.save(f"{folder}/{i}")
+            result = jasgd.TrainResult.load(
+                f"{folder}/{i}", params_like=start(), opt_state_like=adaptive().init(start())
+            )
+    again = jasgd.replay(result, loss_fn, adaptive(), batches)
+    metadata = result.execution.metadata
+    found = {
+        "parts": [[part["from_version"], list(part.get("devices", []))] for part in metadata["parts"]],
+        "meanwhile": meanwhile, "replayed": taken(), "exact": again.exact,
+        "on": sorted(names_of((again.params, again.opt_state))),
+    }  # fmt: skip
+    metadata["parts"][0]["device_kinds"]["cpu:2"] = "other"
+    metadata["parts"][2]["devices"][1] = "cpu:9"
+    return found | {"refused": refused(lambda: jasgd.replay(result, loss_fn, adaptive(), batches))}
+
+
 if __name__ == "__main__":
     schemes = {name: of_scheme(name) for name in SCHEMES}
     print(json.dumps({
         "schemes": schemes, "saved": saved(), "extras": with_extras(), "refusals": refusals(), "others": others(),
+        "parts": in_parts(),
     }))  # fmt: skip

@@ -93,6 +93,26 @@ def test_a_replay_on_other_devices_is_refused_by_name(found):
     assert {device for devices in refusals["not strict workers"].values() for device in devices} == {"cpu:2"}
 
 
+def test_each_part_of_a_run_is_replayed_on_its_own_devices(found):
+    run = found["parts"]
+    assert run["parts"] == [[0, DEVICES], [40, []], [80, ["cpu:3", "cpu:1"]]]
+    of_workers = [DEVICES, ["cpu:0", "cpu:0"], ["cpu:3", "cpu:1"]]
+    for seen, devices in zip(run["meanwhile"], of_workers, strict=True):
+        assert all(found_there == [devices[int(worker)]] for worker, found_there in seen.items())
+    for worker, devices in run["replayed"].items():
+        assert set(devices) <= {device for seen in run["meanwhile"] for device in seen.get(worker, [])}
+    assert {"cpu:0", "cpu:3"} <= set(run["replayed"]["0"]) | set(run["replayed"]["1"])
+    assert run["exact"]
+    assert run["on"] == ["cpu:3"]
+
+
+def test_devices_of_any_part_that_are_others_now_are_named(found):
+    refused = found["parts"]["refused"]
+    assert refused.startswith("ReplayError")
+    assert "device_kinds is {'cpu:1': 'cpu', 'cpu:2': 'cpu'" in refused
+    assert "devices is 'cpu:0, cpu:1, cpu:2, cpu:3', recorded was 'cpu:3, cpu:9'" in refused
+
+
 def test_a_device_may_be_named_twice_and_devices_may_be_an_array(found):
     assert found["others"]["twice"] == ["cpu:2", "cpu:2", "cpu:1", "cpu:2"]
     assert found["others"]["array"] == ["cpu:0", "cpu:1", "cpu:0", "cpu:1"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,24 +46,56 @@ class SavedState:
     damaged: tuple[Path, ...] = ()
 
 
-def parts_of(metadata: dict[str, Any]) -> list[dict[str, Any]]:
+def parts_of(metadata: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The parts that a run was made in, of each what differs between them; one for a run that was not gone on with.
 
     Args:
       metadata: of an execution.
 
     Returns:
-      For each part ``from_version`` and what it was run with, by the names in the metadata.
+      For each part ``from_version`` and what it was run with, by the names in the metadata, whole.
 
     Example:
       >>> parts_of({"scheme": "leashed", "workers": 2})
       [{'from_version': 0, 'scheme': 'leashed', 'workers': 2}]
     """
     parts = metadata.get("parts")
-    return list(parts) if parts else [part(metadata, 0)]
+    if not parts:
+        return [_part(metadata, 0)]
+    whole: list[dict[str, Any]] = []
+    for part in parts:
+        environment = (whole[-1]["environment"] if whole else {}) | part.get("environment", {})
+        whole.append(part | {"environment": environment})
+    return whole
 
 
-def part(metadata: dict[str, Any], from_version: int) -> dict[str, Any]:
-    """What one part of a run was run with."""
-    names = ("scheme", "workers", "native", "why_not_native", "environment")
+def with_part(before: Mapping[str, Any], metadata: Mapping[str, Any], version: int) -> list[dict[str, Any]]:
+    """The parts of a run of which another one begins, as its metadata keep them.
+
+    Of an environment they keep what is not as it was in the part before, None for what is not there any more.
+
+    Args:
+      before: metadata of the execution so far.
+      metadata: of the part that begins.
+      version: at which it begins; parts that began there or later have no commits, and are left out.
+
+    Returns:
+      What :func:`parts_of` reads.
+
+    Example:
+      >>> with_part({"environment": {"jax": "0.10", "load": 1}}, {"environment": {"jax": "0.10", "load": 2}}, 9)[1]
+      {'from_version': 9, 'environment': {'load': 2}}
+    """
+    whole = [part for part in parts_of(before) if part["from_version"] < version] + [_part(metadata, version)]
+    kept, known = [], {}
+    for part in whole:
+        present = dict.fromkeys(known) | part["environment"]
+        changed = {name: value for name, value in present.items() if name not in known or known[name] != value}
+        kept.append(part | {"environment": changed})
+        known = present
+    return kept
+
+
+def _part(metadata: Mapping[str, Any], from_version: int) -> dict[str, Any]:
+    names = ("scheme", "workers", "native", "why_not_native", "devices", "device_kinds", "environment")
     return {"from_version": from_version} | {name: metadata[name] for name in names if name in metadata}

@@ -11,7 +11,7 @@ import jax
 from jasgd.core.compiled import Compiled, Leaves
 from jasgd.record.checkpoints.layout import OPT_STATE
 from jasgd.record.checkpoints.options import Checkpoints
-from jasgd.record.checkpoints.state import SavedState, part, parts_of
+from jasgd.record.checkpoints.state import SavedState, with_part
 from jasgd.record.result import TrainResult
 from jasgd.record.saving.arrays import SavedRunError
 from jasgd.record.trees import digest
@@ -164,8 +164,7 @@ class Beginning:
         """
         more: dict[str, Any] = {"first_ticket": self.first_ticket} if self.first_ticket else {}
         if self.saved is not None and self.version:
-            earlier = [one for one in parts_of(self.saved.metadata) if one["from_version"] < self.version]
-            more["parts"] = [*earlier, part(metadata, self.version)]
+            more["parts"] = with_part(self.saved.metadata, metadata, self.version)
         return more
 
     def prepare(self, run: Run) -> None:
