@@ -11,6 +11,7 @@ from jasgd.callbacks.callback import RunOptions
 from jasgd.callbacks.metrics import Logged
 from jasgd.callbacks.state import RunState
 from jasgd.inputs.checks import chosen
+from jasgd.record.saving.files import write_whole
 from jasgd.record.trees import to_json
 
 
@@ -25,7 +26,8 @@ class JsonLines(Logged):
       path: of the file; its folder must exist.
       every_s: seconds between two lines of progress, > 0.
       existing: what to do with a file that is there and not empty: ``"refuse"``; ``"append"``, as for a run that is
-        resumed, where a line that was cut off by a kill is removed; or ``"replace"``.
+        resumed, where a line that a kill has cut off is removed, and lines of a killed part above the version that the
+        run goes on from, which come again; or ``"replace"``.
 
     Raises:
       TypeError, ValueError: for arguments that cannot work. Where it may not write, ``train`` raises FileExistsError or
@@ -66,8 +68,10 @@ class JsonLines(Logged):
         """Opens the file."""
         super().on_start(state)
         self._close()
-        if self.existing == "append" and self.path.exists():
-            _cut_to_whole_lines(self.path)
+        if self.existing == "append" and self.path.is_file():
+            content = self.path.read_bytes()
+            if (kept := _to_go_on_with(content, state.version)) != content:
+                write_whole(self.path, kept)
         self._file = self.path.open("ab" if self.existing == "append" else "wb")
         self._line("start", state)
 
@@ -104,20 +108,37 @@ class JsonLines(Logged):
             file.close()
 
 
-def _cut_to_whole_lines(path: Path) -> None:
-    """Removes a last line without its end, as a kill leaves it; what is appended would make it one that none can read.
+def _to_go_on_with(content: bytes, version: int) -> bytes:
+    """What stays in a file to which a run appends that goes on from a version.
 
-    The last line of a file that another program wrote may lack no more than its end, which it is given.
+    A last line without its end, as a kill leaves it, goes: what is appended would make it one that none can read. That
+    of a file which another program wrote may lack no more than its end, which it is given. Lines of higher versions come
+    again, and go where no "end" is after them, since they are of a part that was killed. A run that begins at version 0
+    may be another one than the file has, and leaves them.
     """
-    content = path.read_bytes()
-    whole, newline, rest = content.rpartition(b"\n")
-    if not rest:
-        return
+    *whole, rest = content.split(b"\n")
+    if rest and _record(rest) is not None:
+        whole.append(rest)
+    records = [_record(line) for line in whole]
+    ends = [i for i, record in enumerate(records) if record and record.get("event") == "end"]
+    last_end = ends[-1] if ends else -1
+    kept = (
+        line
+        for i, (line, record) in enumerate(zip(whole, records, strict=True))
+        if i <= last_end or not version or not _is_above(record, version)
+    )
+    return b"".join(line + b"\n" for line in kept)
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """The object on a line, empty for another value; None for what is no JSON."""
     try:
-        json.loads(rest)
-        content += b"\n"
+        record = json.loads(line)
     except ValueError:
-        content = whole + newline
-    with path.open("r+b") as file:
-        file.write(content)
-        file.truncate()
+        return None
+    return record if isinstance(record, dict) else {}
+
+
+def _is_above(record: dict[str, Any] | None, version: int) -> bool:
+    of_line = (record or {}).get("version")
+    return isinstance(of_line, int) and of_line > version

@@ -105,6 +105,30 @@ def test_a_line_that_a_kill_has_cut_off_is_removed_where_a_run_goes_on(tmp_path,
     callback.on_end(state_of())
 
 
+def test_lines_of_a_killed_part_above_the_version_that_a_run_goes_on_from_are_removed(tmp_path):
+    """They come again; what an earlier part that has ended wrote stays, and so does what is no line of a run."""
+    path = tmp_path / "log.jsonl"
+    ended = [("start", 0), ("progress", 9), ("end", 9), ("start", 0), ("progress", 90), ("end", 90)]
+    killed = [("start", 0), ("progress", 5), ("checkpoint", 7), ("progress", 8), ("evaluation", 7), ("progress", 12)]
+    again = [("start", 7), ("progress", 9)]  # killed before it came to another checkpoint
+    events = [*ended, *killed, *again]
+    lines = [json.dumps({"event": event, "version": version}) for event, version in events]
+    others = ["3", '{"version": null}', "no JSON", ""]
+    path.write_text("\n".join([*lines, *others, '{"event": "pro']))
+    callback = JsonLines(path, existing="append")
+    callback.on_start(state_of(version=7))
+    callback.on_end(state_of(version=7))
+    *text, start, end = path.read_text().splitlines()
+    kept = [*ended, *[one for one in killed if one[1] <= 7], ("start", 7)]
+    assert text == [*(json.dumps({"event": event, "version": version}) for event, version in kept), *others]
+    assert [json.loads(line)["event"] for line in (start, end)] == ["start", "end"]
+    whole = path.read_bytes() + json.dumps({"event": "progress", "version": 20}).encode() + b"\n"
+    path.write_bytes(whole)
+    callback.on_start(state_of(version=0))  # of another run, for all that is known
+    assert path.read_bytes().startswith(whole)
+    callback.on_end(state_of())
+
+
 def test_one_object_serves_several_runs_one_after_another(tmp_path):
     callback = JsonLines(tmp_path / "log.jsonl", existing="append")
     train(callbacks=[callback])
