@@ -112,9 +112,9 @@ def _to_go_on_with(content: bytes, version: int) -> bytes:
     """What stays in a file to which a run appends that goes on from a version.
 
     A last line without its end, as a kill leaves it, goes: what is appended would make it one that none can read. That
-    of a file which another program wrote may lack no more than its end, which it is given. Lines of higher versions come
-    again, and go where no "end" is after them, since they are of a part that was killed. A run that begins at version 0
-    may be another one than the file has, and leaves them.
+    of a file which another program wrote may lack no more than its end, which it is given. Lines of higher versions are
+    written again, and go where no "end" is after them, as of a part that was killed. A run that begins at version 0 may
+    be another one than the file has, and leaves them.
     """
     *whole, rest = content.split(b"\n")
     if rest and _record(rest) is not None:
