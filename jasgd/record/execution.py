@@ -89,7 +89,7 @@ class Execution(Shown):
       metadata: scheme, workers, seed, versions of the libraries and the like; values that JSON can hold. ``unfinished``
         lists the versions of Hogwild's commits that failed half-way or did not end, which have no row. ``parts`` has,
         of a run that was gone on with, for each part ``from_version`` and its scheme, workers, devices and environment;
-        of the last what differs from the part before.
+        of the last what differs from the part before. ``ended_s`` is the time of its end.
       row_hash: FNV-1a over the columns of each row, as the run wrote them; uint64. It names the row that was altered
         since, see :meth:`unaltered`. None where none was taken.
 

@@ -128,9 +128,7 @@ class Rerun:
             computing.enter_context(computing_on(self._place.home))
             for version, start, stop in zip(versions.tolist(), starts, stops, strict=True):
                 if version in self._later:
-                    self._begin_part(*self._later[version])
-                    computing.close()
-                    computing.enter_context(computing_on(self._place.home))
+                    self._begin_part(*self._later[version], computing)
                 if waiting[version]:
                     kept[version] = self._store.read()
                 rows = range(start, stop)
@@ -154,11 +152,13 @@ class Rerun:
                 reads = tuple(self.compiled.parted(one.read)[0] for one in computed)
                 yield Commit(version, rows, grads, reads)
 
-    def _begin_part(self, part: dict[str, Any], place: Place) -> None:
+    def _begin_part(self, part: dict[str, Any], place: Place, computing: contextlib.ExitStack) -> None:
         """Goes on where another part of the run began, perhaps with another scheme, or on other devices."""
         leaves, state = self._store.now()
+        computing.close()
         if place.home != self._place.home:
             leaves, state = jax.device_put((leaves, state), default_device() if place.home is None else place.home)
+        computing.enter_context(computing_on(place.home))
         self._place, self._store = place, self._made(part, leaves, state)
 
     def _made(self, part: dict[str, Any], leaves: Leaves, state: Leaves) -> Shared | Versions:

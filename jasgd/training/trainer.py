@@ -257,6 +257,7 @@ def _carried_out(
             saving.begin({} if initial is None else trees_of(run.compiled, initial))
             saving.start()
         stuck, ending = supervisor.supervise(WorkerThreads(run, home), begin.leaves)
+        metadata["ended_s"] = run.ledger.now()
         if run.epochs is not None:
             metadata["epochs_taken"] = run.epochs.epochs
         if run.outcome is Outcome.CONVERGED:  # later evaluations, or losses, may lie above it again

@@ -83,6 +83,20 @@ def test_times_and_evaluations_go_on(folder):
     assert second.duration_s > first.duration_s
 
 
+@pytest.mark.parametrize("saved", [False, True])
+def test_the_clock_of_a_result_goes_on_from_its_end(tmp_path, saved):
+    """Not from its last commit: the last evaluation comes after it, as does the end by a time limit."""
+    options = {"evaluate": lambda w: float(w.sum()), "time_limit_s": 0.2}
+    first = train(**options)
+    resume = first.save(tmp_path / "run") if saved else first
+    assert train(**options, resume=resume).execution.hashes() == first.execution.hashes()
+    second = train(**(options | {"time_limit_s": 0.4}), resume=resume)
+    times = [evaluation["time_s"] for evaluation in second.evaluations]
+    assert times == sorted(times)
+    assert len(times) == len(first.evaluations) + 1
+    assert second.execution.time_s[first.execution.commits] >= first.evaluations[-1]["time_s"]
+
+
 def test_a_time_limit_counts_the_whole_run(folder):
     kept = jasgd.Checkpoints(folder)
     first = train(time_limit_s=0.2, checkpoint=kept)

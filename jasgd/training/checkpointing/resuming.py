@@ -150,7 +150,7 @@ def _of_result(result: TrainResult, like: Mapping[str, Any]) -> SavedState:
         trees=trees,
         initial=initial,
         history=history,
-        time_s=result.duration_s,
+        time_s=max(result.duration_s, metadata.get("ended_s", 0.0), *(one["time_s"] for one in result.evaluations[-1:])),
         counters=dict(result.counters),
         metadata=dict(metadata),
         outcome=str(result.outcome),
