@@ -1,8 +1,8 @@
 r"""Estimates of the smoothness L of a loss, made by a transformation while a run goes on.
 
-L bounds how fast the gradient changes, :math:`\|\nabla f(w) - \nabla f(z)\| \le L\,\|w - z\|`. An estimator here is a pair of
-functions, as Optax's transformations are; whatever its state is, it has L as ``value``, which is 0 until there is an
-estimate. Both estimate L along the way that the run goes, which is at most the largest curvature of all directions.
+L bounds how fast the gradient changes, :math:`\|\nabla f(w) - \nabla f(z)\| \le L\,\|w - z\|`. An estimator here is a
+pair of functions, as Optax's transformations are; whatever its state is, it has L as ``value``, which is 0 until there
+is an estimate. Both estimate L along the way that the run goes: at most the largest curvature of all directions.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class SmoothnessEstimator(NamedTuple):
 
     Attributes:
       init: ``init(params) -> state``, a named tuple of arrays with L as ``value``, shape (), float32.
-      update: ``update(state, grads, params, read_params, staleness) -> state``: the raw gradient, the parameters that it
-        is applied to, those that it was computed on, and its staleness, all as a transformation is given them.
+      update: ``update(state, grads, params, read_params, staleness) -> state``: the raw gradient, the parameters that
+        it is applied to, those that it was computed on, and its staleness, all as a transformation is given them.
     """
 
     init: Callable[[Any], Any]
@@ -164,7 +164,7 @@ def secants(*, half_life: float = 100.0) -> SmoothnessEstimator:
 
 
 def difference(left: Any, right: Any) -> Any:
-    """left - right, leaf by leaf."""
+    """The first minus the second, leaf by leaf."""
     return jax.tree.map(lambda a, b: a - b, left, right)
 
 
