@@ -33,6 +33,8 @@ RULES = {  # and whether E[C] = 1 under constant:3
     "tail:cdf=strict": False,
     "tail:cdf=inclusive": False,
     "tail_published:workers=8": False,
+    "linear": True,
+    "linear:cutoff=1.5": True,
 }
 COUNTS = [2, 5, 0, 14, 21, 33, 58, 96, 41, 17, 6, 0, 1]
 LAWS = [
