@@ -16,7 +16,6 @@ import jasgd
 from jasgd import StalenessHistogram, rules
 from jasgd.rules.parsing import parse_rule
 
-
 READ_THE_LAW = (
     "tail_published", "tail", "adadelay", "rank_power", "rank_exponential", "freshest_share", "linear", "best_linear",
 )  # fmt: skip

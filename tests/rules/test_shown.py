@@ -41,7 +41,10 @@ def test_every_rule_of_the_library_does():
 
 @pytest.mark.parametrize("name", rules.RULES)
 def test_it_reads_the_law_or_not_as_before_and_is_traced_as_before(name):
-    factory, options = rules.RULES[name], {"workers": 8, "learning_rate": 0.1, "smoothness": 1.0, "concurrency": 8, "c": 1}
+    factory, options = (
+        rules.RULES[name],
+        {"workers": 8, "learning_rate": 0.1, "smoothness": 1.0, "concurrency": 8, "c": 1},
+    )
     options = {key: value for key, value in options.items() if key in inspect.signature(factory).parameters}
     shown, plain = factory(**options), factory.__wrapped__(**options)
     assert rules.reads_law(shown) == rules.reads_law(plain)

@@ -33,8 +33,6 @@ RULES = {  # and whether E[C] = 1 under constant:3
     "tail:cdf=strict": False,
     "tail:cdf=inclusive": False,
     "tail_published:workers=8": False,
-    "linear": True,
-    "linear:cutoff=1.5": True,
 }
 COUNTS = [2, 5, 0, 14, 21, 33, 58, 96, 41, 17, 6, 0, 1]
 LAWS = [
@@ -92,6 +90,20 @@ def test_every_condition_is_decided_for_every_law(name):
     report = decide(load(f"jasgd.rules:{name}"))
     assert not_certified(report) == []
     assert {c: report[c].because for c in CONDITIONS if report[c].verdict is Verdict.UNKNOWN} == {}
+
+
+@pytest.mark.parametrize("law", LAWS, ids=str)
+def test_a_line_is_decided_on_under_each_law_and_under_every_law_it_is_unknown_but_that_it_may_be_0(law):
+    candidate = load("jasgd.rules:linear:cutoff=1.5")
+    report = decide(candidate, [law])
+    assert not_certified(report) == []
+    for condition in ("defined", "decreasing", "magnitude", "moments"):
+        assert report[condition].verdict is Verdict.PROVED
+    assert report["positive"].verdict is (Verdict.PROVED if law is CONSTANT else Verdict.REFUTED)
+    if law is CONSTANT:
+        verdicts = {condition: decide(candidate)[condition].verdict for condition in CONDITIONS}
+        assert verdicts["positive"] is Verdict.REFUTED
+        assert verdicts["magnitude"] is Verdict.UNKNOWN  # though it holds: Theorem G
 
 
 @pytest.mark.parametrize("name", RULES)
