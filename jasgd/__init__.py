@@ -5,7 +5,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jasgd import callbacks, cluster, data, fits, problems, report, rules, schemes, testing, warning_types
+    from jasgd import adaptive, callbacks, cluster, data, fits, problems, report, rules, schemes, testing, warning_types
     from jasgd.callbacks.recent_progress import Progress
     from jasgd.cluster import Cluster
     from jasgd.data import BatchesExhausted, minibatches
@@ -55,6 +55,7 @@ _WHERE = {
     "StalenessHistogram": "jasgd.staleness",
     "TrainResult": "jasgd.record.result",
     "TrainingError": "jasgd.record.result",
+    "adaptive": "jasgd.adaptive",
     "by_seed": "jasgd.simulating.simulator",
     "callbacks": "jasgd.callbacks",
     "cluster": "jasgd.cluster",

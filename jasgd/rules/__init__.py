@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from jasgd.rules.damping import constant, exponential, hinge, inverse, power, threshold
 from jasgd.rules.delay_adaptive import adadelay, koloskova, mishchenko
+from jasgd.rules.distortions import distortion, freshest_share, rank_exponential, rank_power
 from jasgd.rules.law_based import normalized, tail
+from jasgd.rules.lines import best_linear, linear
 from jasgd.rules.protocol import Rule, StepSizeMoments, evaluate, reads_law, step_size_moments
 from jasgd.rules.published import tail_published
 from jasgd.rules.table import RULES, named
@@ -20,16 +22,22 @@ __all__ = [
     "Rule",
     "StepSizeMoments",
     "adadelay",
+    "best_linear",
     "constant",
+    "distortion",
     "evaluate",
     "exponential",
+    "freshest_share",
     "hinge",
     "inverse",
     "koloskova",
+    "linear",
     "mishchenko",
     "named",
     "normalized",
     "power",
+    "rank_exponential",
+    "rank_power",
     "reads_law",
     "step_size_moments",
     "tail",

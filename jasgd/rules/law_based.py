@@ -76,4 +76,6 @@ def normalized(rule: Rule) -> Rule:
         mean = law.expect(lambda tau: evaluate(rule, tau, law, xp=xp))
         return evaluate(rule, staleness, law, xp=xp) / xp.where(mean > 0, mean, 1.0)
 
+    if hasattr(rule, "distortion"):  # whose mean is 1 already
+        over_its_mean.distortion = rule.distortion  # type: ignore[attr-defined]
     return over_its_mean

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from jasgd.inputs import specs
 from jasgd.rules.damping import constant, exponential, hinge, inverse, power, threshold
 from jasgd.rules.delay_adaptive import adadelay, koloskova, mishchenko
+from jasgd.rules.distortions import freshest_share, rank_exponential, rank_power
 from jasgd.rules.law_based import normalized, tail
+from jasgd.rules.lines import best_linear, linear
 from jasgd.rules.protocol import Rule
 from jasgd.rules.published import tail_published
 
@@ -24,6 +26,11 @@ RULES: dict[str, Callable[..., Rule]] = {
     "adadelay": adadelay,
     "tail": tail,
     "tail_published": tail_published,
+    "rank_power": rank_power,
+    "rank_exponential": rank_exponential,
+    "freshest_share": freshest_share,
+    "linear": linear,
+    "best_linear": best_linear,
 }
 
 

@@ -99,13 +99,13 @@ def test_a_canonical_text_is_read_as_what_it_was_made_of(name, options):
 
 
 def test_a_canonical_text_names_a_rule_that_there_is():
-    with pytest.raises(ValueError, match=r"rule must be one of constant, .*, tail_published, got 'nope'"):
+    with pytest.raises(ValueError, match=r"rule must be one of constant, .*, best_linear, got 'nope'"):
         canonical("nope:a=1")
 
 
 @pytest.mark.parametrize("name", rules.RULES)
 def test_every_rule_has_a_text(name):
-    text = name + {"mishchenko": ":smoothness=2", "koloskova": ":smoothness=2"}.get(name, "")
+    text = name + {"mishchenko": ":smoothness=2", "koloskova": ":smoothness=2", "best_linear": ":c=1"}.get(name, "")
     tx = transformation(rule_of(text), learning_rate=0.25)
     fresh, stale = steps_of(tx, (0, 30))
     assert fresh < 0

@@ -22,6 +22,7 @@ from jasgd.rules.parsing import parse_rule
         (rules.inverse(), "inverse()"),
         (rules.exponential(0.1), "exponential(beta=0.1)"),
         (rules.normalized(rules.power()), "normalized(rule=power(exponent=0.5))"),
+        (rules.linear(), "linear(cutoff=2.0)"),
         (rules.tail_published(8), "tail_published(workers=8, mode='async', amplitude=1.0)"),
         (parse_rule("tail:cdf=inclusive,normalized=true"), "normalized(rule=tail(amplitude=1.0, cdf='inclusive'))"),
     ],
@@ -33,14 +34,17 @@ def test_a_rule_shows_its_name_and_its_options(rule, line):
 
 def test_every_rule_of_the_library_does():
     assert {*EXAMPLES} >= {*rules.RULES}
-    for factory in [*rules.RULES.values(), rules.normalized]:
+    for factory in [*rules.RULES.values(), rules.normalized, rules.distortion]:
         assert factory.__wrapped__.__name__ == factory.__name__
         assert inspect.signature(factory).return_annotation == "Rule"
 
 
 @pytest.mark.parametrize("name", rules.RULES)
 def test_it_reads_the_law_or_not_as_before_and_is_traced_as_before(name):
-    factory, options = rules.RULES[name], {"workers": 8, "learning_rate": 0.1, "smoothness": 1.0, "concurrency": 8}
+    factory, options = (
+        rules.RULES[name],
+        {"workers": 8, "learning_rate": 0.1, "smoothness": 1.0, "concurrency": 8, "c": 1},
+    )
     options = {key: value for key, value in options.items() if key in inspect.signature(factory).parameters}
     shown, plain = factory(**options), factory.__wrapped__(**options)
     assert rules.reads_law(shown) == rules.reads_law(plain)

@@ -15,4 +15,9 @@ EXAMPLES = {
     "adadelay": {"learning_rate": 0.1},
     "tail": {"amplitude": 0.8},
     "tail_published": {"workers": 4},
+    "rank_power": {"exponent": 3},
+    "rank_exponential": {"rate": 2.0},
+    "freshest_share": {"share": 0.7},
+    "linear": {"cutoff": 1.5},
+    "best_linear": {"c": 0.2},
 }

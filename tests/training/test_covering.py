@@ -43,6 +43,11 @@ RULES = {
     "tail strict": rules.tail(cdf="strict"),
     "tail inclusive": rules.tail(amplitude=0.5, cdf="inclusive"),
     "tail_published": rules.tail_published(WORKERS),
+    "rank_power": rules.rank_power(),
+    "rank_exponential": rules.rank_exponential(),
+    "freshest_share": rules.freshest_share(0.8),
+    "linear": rules.linear(),
+    "best_linear": rules.best_linear(0.1),
     "own": lambda staleness, law: 2.0 / (1.0 + (staleness > law.mean())),
 }
 SCHEMES = {

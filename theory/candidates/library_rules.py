@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any
 
@@ -9,7 +10,8 @@ import sympy
 from flint import fmpq
 
 from theory.candidates.candidate import Candidate, CandidateError
-from theory.formulas.from_sympy import Untranslatable, distribution, mean, tau, translated
+from theory.formulas.formula import Formula
+from theory.formulas.from_sympy import Untranslatable, distribution, mean, share, tau, translated
 from theory.laws.law import CDFKind
 from theory.numbers.ranges import Range
 
@@ -74,18 +76,19 @@ class SymbolicLaw:
 
 
 #: Arguments that a rule needs and a text may leave out; they are those of a run with 8 workers.
-DEFAULTS: dict[str, Any] = {"learning_rate": 0.25, "smoothness": 1.0, "workers": 8, "concurrency": 8}
+DEFAULTS: dict[str, Any] = {"learning_rate": 0.25, "smoothness": 1.0, "workers": 8, "concurrency": 8, "c": 0.5}
 
 
 def rule_candidate(spec: str) -> Candidate:
     """The candidate of ``jasgd.rules:NAME`` or ``jasgd.rules:NAME:key=value,…``.
 
     Args:
-      spec: name and options as on the command line; ``learning_rate``, ``smoothness``, ``workers`` and
-        ``concurrency`` are those of :data:`DEFAULTS` where the rule needs them and the text has none.
+      spec: name and options as on the command line; ``learning_rate``, ``smoothness``, ``workers``, ``concurrency``
+        and ``c`` are those of :data:`DEFAULTS` where the rule needs them and the text has none.
 
     Returns:
-      The candidate; C of the rule, with the numbers that the rule itself computes with.
+      The candidate: C of the rule, or its distortion g where it has one, with the numbers that the rule itself
+      computes with.
 
     Raises:
       CandidateError: for an unknown rule or option.
@@ -104,6 +107,13 @@ def rule_candidate(spec: str) -> Candidate:
         rule = parse_rule(text, workers=DEFAULTS["workers"], learning_rate=DEFAULTS["learning_rate"])
     except ValueError as error:
         raise CandidateError(f"{spec}: {error}") from error
+    about = {
+        "name": f"jasgd.rules:{text}",
+        "source": inspect.getsource(inspect.getmodule(rules.RULES[name]) or rules),
+        "is_file": False,
+    }
+    if (g := getattr(rule, "distortion", None)) is not None:
+        return Candidate(formula=None, distortion=_distortion(g), is_distortion=True, **about)
     table = getattr(rule, "law", None)
     law = SymbolicLaw(getattr(table, "workers", None), getattr(table, "mode", None))
     formula, why = None, None
@@ -114,11 +124,14 @@ def rule_candidate(spec: str) -> Candidate:
         why = str(error)
     parameters = {"updates": Range(fmpq(0), None, False, True)} if "updates" in str(formula) else {}
     return Candidate(
-        name=f"jasgd.rules:{text}",
-        source=inspect.getsource(inspect.getmodule(rules.RULES[name]) or rules),
         formula=formula,
         untranslatable=why,
         cdf=next(iter(law.kinds)) if law.kinds else "mid",
         parameters=parameters,
-        is_file=False,
+        **about,
     )
+
+
+def _distortion(g: functools.partial[Any]) -> Formula:
+    """The formula of a rule's distortion, with its options as exact numbers: exp of a float would be rounded."""
+    return translated(g.func(*map(sympy.Rational, g.args), share, xp=Namespace), frozenset())

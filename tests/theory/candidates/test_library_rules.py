@@ -92,6 +92,20 @@ def test_every_condition_is_decided_for_every_law(name):
     assert {c: report[c].because for c in CONDITIONS if report[c].verdict is Verdict.UNKNOWN} == {}
 
 
+@pytest.mark.parametrize("law", LAWS, ids=str)
+def test_a_line_is_decided_on_under_each_law_and_under_every_law_it_is_unknown_but_that_it_may_be_0(law):
+    candidate = load("jasgd.rules:linear:cutoff=1.5")
+    report = decide(candidate, [law])
+    assert not_certified(report) == []
+    for condition in ("defined", "decreasing", "magnitude", "moments"):
+        assert report[condition].verdict is Verdict.PROVED
+    assert report["positive"].verdict is (Verdict.PROVED if law is CONSTANT else Verdict.REFUTED)
+    if law is CONSTANT:
+        verdicts = {condition: decide(candidate)[condition].verdict for condition in CONDITIONS}
+        assert verdicts["positive"] is Verdict.REFUTED
+        assert verdicts["magnitude"] is Verdict.UNKNOWN  # though it holds: Theorem G
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_each_is_defined_and_decreasing_and_has_moments(reports, name):
     for condition in ("defined", "decreasing", "moments"):
