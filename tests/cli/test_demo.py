@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from support.demo_output import disagreements
 
 import jasgd
 from jasgd.cli.demo import SPEEDS, Demo, sentences
@@ -24,7 +25,10 @@ def small(monkeypatch):
 def test_it_leaves_two_results_with_pictures_and_pages_and_says_where(small, tmp_path, capsys):
     folder = tmp_path / "demo"
     assert main(["demo", "--out", str(folder)]) == 0
-    out = " ".join(capsys.readouterr().out.split())
+    printed = capsys.readouterr().out
+    assert disagreements(printed, folder) == []
+    assert disagreements(printed.replace(" of 6 seeds", " of 7 seeds"), folder) != []  # it can tell
+    out = " ".join(printed.split())
     record = json.loads((folder / "simulated" / "spectrum.json").read_text())
     assert {row["arm"] for row in record["table"]} == {
         "constant",
