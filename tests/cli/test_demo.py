@@ -1,6 +1,7 @@
 """``jasgd demo``: what it prints agrees with what it saved, and its sentences with their table."""
 
 import json
+import re
 
 import pytest
 from support.demo_output import disagreements
@@ -27,7 +28,7 @@ def test_it_leaves_two_results_with_pictures_and_pages_and_says_where(small, tmp
     assert main(["demo", "--out", str(folder)]) == 0
     printed = capsys.readouterr().out
     assert disagreements(printed, folder) == []
-    assert disagreements(printed.replace(" of 6 seeds", " of 7 seeds"), folder) != []  # it can tell
+    assert disagreements(re.sub(r"\b6(\s+seeds)", r"7\1", printed), folder) != []  # it can tell
     out = " ".join(printed.split())
     record = json.loads((folder / "simulated" / "spectrum.json").read_text())
     assert {row["arm"] for row in record["table"]} == {
