@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from jasgd.experiments.comparison import Comparison, compare
     from jasgd.experiments.spectrum import Spectrum
     from jasgd.experiments.sweeping import sweep
+    from jasgd.experiments.task import Task
     from jasgd.jax_settings import configure_cpu
     from jasgd.model_state.merging import moving_averages
     from jasgd.record.checkpoints.options import Checkpoints
@@ -68,6 +69,7 @@ _WHERE = {
     "Spectrum": "jasgd.experiments.spectrum",
     "StalenessAdaptiveState": "jasgd.transforms",
     "StalenessHistogram": "jasgd.staleness",
+    "Task": "jasgd.experiments.task",
     "TrainResult": "jasgd.record.result",
     "TrainingError": "jasgd.record.result",
     "adaptive": "jasgd.adaptive",

@@ -32,33 +32,52 @@ def blocks(page, language):
 
 
 def test_the_code_of_the_readme_runs(capsys):
-    library, simulation, loop = blocks(ROOT / "README.md", "python")
+    training, definitions, sweep, replay = blocks(ROOT / "README.md", "python")
     names = {}
-    exec(library.replace("jasgd.configure_cpu()", "pass"), names)  # the tests are configured already
+    exec(definitions.replace("jasgd.configure_cpu()", "pass"), names)  # the tests are configured already
+    exec(training, names)
     result = names["result"]
     assert result.outcome == "finished"
     assert result.execution.commits == 2000
     assert result.execution.loss[-100:].mean() < 0.01 * result.execution.loss[0]
     printed = capsys.readouterr().out
     assert f"max {result.execution.staleness.max()}" in printed
-    assert any(model in printed for model in fits.MODELS)
-    assert "version 2000: the same bits (2000 gradients, final parameters and optimizer state)" in printed
-    columns = re.search(r"a row for each applied gradient \((.*?)\)", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert all(len(getattr(result.execution, name)) == 2000 for name in re.findall(r"`(\w+)`", columns[1]))
+    exec(replay, names)
+    said = "version 2000: the same bits (2000 gradients, final parameters and optimizer state)"
+    assert said in capsys.readouterr().out
 
+    exec(sweep.replace("range(8)", "range(6)").replace("[0.01, 0.02, 0.04, 0.08, 0.16, 0.32]", "[0.02]"), names)
+    said = capsys.readouterr().out
+    assert re.match(r"unequal, 32 workers: tail (is ahead|is behind|shows no clear difference)", said)
+    assert re.search(r"^inverse (is ahead|is behind|shows no clear difference)", said, re.MULTILINE)
+    assert {len(names["spectrum"].seeds), len(names["spectrum"].runs)} == {6, 6 * 5}  # with the controls
+
+
+def test_the_front_page_is_short_and_its_first_screen_has_what_matters():
+    text = (ROOT / "README.md").read_text()
+    assert len(text.split()) <= 1336  # half of what it once had
+    first = text.partition("## ")[0]
+    assert first.count("![") == 1
+    assert "pip install" in first
+    (code,) = re.findall(r"```python\n(.*?)```", first, re.DOTALL)
+    assert len([line for line in code.splitlines() if line]) == 5
+
+
+def test_the_code_of_the_page_on_the_library_runs(capsys):
+    page = ROOT / "docs" / "library.md"
+    loop, simulation = blocks(page, "python")
+    names = {}
+    exec(loop, names)
+    np.testing.assert_allclose(names["params"], 1 - 0.01 * 2 * np.ones(3), rtol=1e-6)
+    assert int(names["state"][0].law.values[0]) == 3
     exec(simulation, names)
     assert [run.execution.commits for run in names["many"]] == [3000] * 3
     assert all(run.execution.staleness.mean() > 500 for run in names["many"])
     assert len(names["execution"]) == 5000
     assert capsys.readouterr().out.startswith("finished")
-
-    names = {
-        "jasgd": jasgd, "optax": optax, "params": jnp.ones(3), "old_params": jnp.ones(3), "version": 7,
-        "version_read": 4, "compute_gradient": lambda params: 2 * params,
-    }  # fmt: skip
-    exec(loop, names)
-    np.testing.assert_allclose(names["params"], 1 - 0.01 * 2 * np.ones(3), rtol=1e-6)
-    assert int(names["state"][0].law.values[0]) == 3
+    columns = re.search(r"a row for each applied gradient \((.*?)\)", page.read_text(), re.DOTALL)
+    for name in re.findall(r"`(\w+)`", columns[1]):
+        assert len(getattr(names["execution"], name)) == 5000
 
 
 def test_the_code_of_the_page_on_callbacks_runs(tmp_path, monkeypatch, capsys):

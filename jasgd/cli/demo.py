@@ -92,6 +92,7 @@ class Demo:
                     learning_rates=self.learning_rates,
                     tuning_seeds=self.tuning_seeds,
                     steps=self.simulated_steps,
+                    evaluate=True,
                     on_progress=bar.show,
                     on_result=keep,
                 )

@@ -13,7 +13,7 @@ from jasgd.cli.compare import Compare
 from jasgd.cli.datasets import Datasets
 from jasgd.cli.demo import Demo
 from jasgd.cli.front.checker import COMMANDS, Audit, Bounds, Check, Verify, replace_process, run_checker
-from jasgd.cli.front.early import check_rules
+from jasgd.cli.front.early import check_rules, check_scheme
 from jasgd.cli.front.listed import epilogue
 from jasgd.cli.front.messages import as_typed
 from jasgd.cli.front.versions import OPTIONS, versions
@@ -119,6 +119,7 @@ def _chosen(argv: Sequence[str]) -> Any:
     if isinstance(chosen, ProblemOptions):
         vars(chosen)["given"] = given_options(argv)
     try:
+        check_scheme(chosen)
         check_rules(chosen)
     except ValueError as error:
         return _refuse(as_typed(str(error), chosen))

@@ -18,6 +18,7 @@ with contextlib.suppress(ImportError):  # main says that it is missing; nothing 
     from tyro.conf import arg
 
 STEPS = 1500  # where no stop condition is given
+STOPS = ("steps", "epochs", "time_limit_s", "target_loss")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -33,7 +34,8 @@ class ProblemOptions:
     """Images in a mini-batch."""
     preset: Literal["published"] | None = None
     """Settings of the published experiments: their pixels, initial parameters and order of mini-batches, and, where you
-    give none, their learning rate and batch size."""
+    give none, their learning rate and batch size; but on CIFAR-10 the rate 0.05 and 6,000 updates, since with the
+    published 0.005 the loss stays at 2.30 for 30,000."""
     data_dir: Path | None = None
     """Folder that has the data set; by default $JASGD_DATA_DIR, the cache and the system's folder are searched."""
     download: bool = True
@@ -149,6 +151,9 @@ class TrainingOptions(OutputOptions, ProblemOptions):
 
     def stops(self) -> dict[str, Any]:
         """The stop conditions, by name."""
-        names = ("steps", "epochs", "time_limit_s", "target_loss")
-        stops = {name: getattr(self, name) for name in names}
-        return stops if any(value is not None for value in stops.values()) else stops | {"steps": STEPS}
+        stops = {name: getattr(self, name) for name in STOPS}
+        return stops if self.has_stop() else stops | {"steps": STEPS}
+
+    def has_stop(self) -> bool:
+        """Whether a stop condition was given."""
+        return any(getattr(self, name) is not None for name in STOPS)

@@ -17,6 +17,7 @@ from jasgd.experiments.arms import BASELINE, Arm, arms_of, check_arms, check_pro
 from jasgd.experiments.conclusions import Conclusion, conclude, sentences
 from jasgd.experiments.measures import FACTORS, Spread, measures, shown_row, spread
 from jasgd.experiments.recipe import transformation
+from jasgd.experiments.task import name_of, task_of
 from jasgd.inputs.checks import function, several
 from jasgd.inputs.defaults import WORKERS
 from jasgd.record.result import Outcome, TrainResult
@@ -56,9 +57,8 @@ def compare(
     comparison; the runs until then are returned.
 
     Args:
-      problem: a function from a seed to an object with name, loss_fn, params, batches and evaluate, and with
-        model_state and merge where the loss needs them, see :func:`jasgd.train`; for instance
-        ``lambda seed: problems.load("digits", "mlp", seed=seed)``.
+      problem: a function from a seed to a :class:`jasgd.Task`, or to what has its attributes, of which loss_fn, params
+        and batches are needed; for instance ``lambda seed: problems.load("digits", "mlp", seed=seed)``.
       arms: the rules, see :meth:`Arm.parse`; each once.
       seeds: integers ≥ 0; each once; with fewer than six no difference can be claimed.
       workers: number of workers, ≥ 1.
@@ -81,7 +81,7 @@ def compare(
 
     Raises:
       ValueError: for arms, seeds or options that cannot work, before anything is trained.
-      TypeError: for a law that is none, likewise.
+      TypeError: for a law that is none, likewise; for a problem that gives no task.
 
     Example:
       >>> from jasgd import problems
@@ -137,8 +137,8 @@ def compare(
                         continue
                     rule = computed_constant(factor)
                 with interrupts.taken():  # what comes once there is a result is held until that was saved
-                    task = problem(seed)
-                    name = task.name
+                    task = task_of(problem, seed)
+                    name = name_of(task)
                     result = train(
                         task.loss_fn,
                         task.params,
@@ -150,7 +150,7 @@ def compare(
                         epochs=epochs,
                         time_limit_s=time_limit_s,
                         target_loss=target_loss,
-                        evaluate=task.evaluate,
+                        evaluate=getattr(task, "evaluate", None),
                         evaluate_every_s=evaluate_every_s,
                         evaluate_every_steps=evaluate_every_steps,
                         model_state=getattr(task, "model_state", None),

@@ -15,6 +15,7 @@ from jasgd.experiments.measures import measures
 from jasgd.experiments.recipe import transformation
 from jasgd.experiments.spectrum import Spectrum
 from jasgd.experiments.spectrum_jobs import Jobs, Point
+from jasgd.experiments.task import name_of, task_of
 from jasgd.experiments.tuning import Cell, best_rates, tuning_seeds_of
 from jasgd.inputs.checks import described, function, integer, is_integer, real, several, switch
 from jasgd.inputs.defaults import WORKER_COUNTS
@@ -106,7 +107,9 @@ def sweep(
         for count in counts
         for seed in (*seeds, *tuning)
     }
-    problems = {seed: problem(seed) for seed in (*seeds, *tuning)}
+    problems = {seed: task_of(problem, seed) for seed in (*seeds, *tuning)}
+    if evaluate and any(getattr(task, "evaluate", None) is None for task in problems.values()):
+        raise ValueError("evaluate must be False for a problem without a function evaluate, got True")
     rules_alone, controls = ([arm for arm in chosen if (arm.mean_of is not None) == which] for which in (False, True))
     places = list(itertools.product(clusters, counts))
     planned = len(tuning) * len(rules_alone) * len(rates) + len(seeds) * len(chosen)  # runs of each place
@@ -129,7 +132,7 @@ def sweep(
     }
     order = [(label, count, arm.label) for label, count in places for arm in chosen]
     runs = dict(sorted(runs.items(), key=lambda item: order.index((item[0].cluster, item[0].workers, item[0].arm))))
-    name = problems[seeds[0]].name
+    name = name_of(problems[seeds[0]])
     return Spectrum(name, chosen, seeds, counts, tuple(clusters), rates, settings, runs, tuning, tuning_runs)
 
 

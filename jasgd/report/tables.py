@@ -124,32 +124,36 @@ def comparison_table(comparison: Comparison) -> Group:
 
 
 def spectrum_table(spectrum: Spectrum, cluster: str) -> Group:
-    """A row per number of workers and arm: final training loss, learning rate, E[C] and staleness, in 80 columns.
+    """A row per number of workers and arm: loss, test accuracy, learning rate, E[C] and staleness, in 80 columns.
 
     Args:
       spectrum: of :func:`jasgd.experiments.sweeping.sweep`.
       cluster: label of one of its clusters.
 
     Returns:
-      The table; a number is the median over seeds, and the range of losses is beside it.
+      The table; a number is the median over seeds, and the range of losses is below it. Accuracy has a column where
+      runs were evaluated.
     """
     setting = f"{spectrum.settings['steps']:,} updates, {counted(len(spectrum.seeds), 'seed')}: medians"
     title = f"{spectrum.problem}, {spectrum.settings['scheme']}, speeds {cluster}, {setting}"
     table = _table()
     table.add_column("workers", justify="right")
     table.add_column("rule", no_wrap=True)
-    for name in ("final loss\n(range)", "learning\nrate", "E[C]\nwhole", "after\nstart", "mean τ"):
+    rows = {(row["cluster"], row["workers"], row["arm"]): row for row in spectrum.rows}
+    evaluated = any(row["test_accuracy"].count for row in rows.values() if "test_accuracy" in row)
+    accuracy = ["test\n(%)"] if evaluated else []
+    for name in ("final loss\n(range)", *accuracy, "learning\nrate", "E[C]\nwhole", "after\nstart", "mean τ"):
         table.add_column(name, justify="right", overflow="fold")
     for workers in spectrum.workers:
         shown = f"{workers:,}"
         for arm in spectrum.arms:
-            key = (cluster, workers, arm.label)
-            row = next((r for r in spectrum.rows if (r["cluster"], r["workers"], r["arm"]) == key), None)
-            cells = ["–"] * 5
+            row = rows.get((cluster, workers, arm.label))
+            cells = ["–"] * (5 + len(accuracy))
             if row is not None:
                 loss = _below(row["final_loss"], ".2g", 1)
                 means = (_median(row[name], form) for name, form in zip(MEANS, (".2f", ".2f", ".1f"), strict=True))
-                cells = [loss, f"{row['learning_rate']:g}", *means]
+                right = [_median(row["test_accuracy"], ".1f", 100)] if evaluated else []
+                cells = [loss, *right, f"{row['learning_rate']:g}", *means]
             table.add_row(shown, _arm(arm.label), *cells)
             shown = ""
         table.add_section()
@@ -256,8 +260,8 @@ def _speed(per_s: float) -> str:
     return f"{per_s:,.0f}" if per_s >= 100 else f"{per_s:.3g}"
 
 
-def _median(spread: Spread | None, form: str) -> str:
-    return _written(spread.median, form) if spread is not None and spread.count else "–"
+def _median(spread: Spread | None, form: str, unit: float = 1) -> str:
+    return _written(unit * spread.median, form) if spread is not None and spread.count else "–"
 
 
 def _outcomes(counts: Mapping[str, int]) -> str:

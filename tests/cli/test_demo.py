@@ -1,8 +1,10 @@
 """``jasgd demo``: what it prints agrees with what it saved, and its sentences with their table."""
 
 import json
+import re
 
 import pytest
+from support.demo_output import disagreements
 
 import jasgd
 from jasgd.cli.demo import SPEEDS, Demo, sentences
@@ -24,7 +26,10 @@ def small(monkeypatch):
 def test_it_leaves_two_results_with_pictures_and_pages_and_says_where(small, tmp_path, capsys):
     folder = tmp_path / "demo"
     assert main(["demo", "--out", str(folder)]) == 0
-    out = " ".join(capsys.readouterr().out.split())
+    printed = capsys.readouterr().out
+    assert disagreements(printed, folder) == []
+    assert disagreements(re.sub(r"\b6(\s+seeds)", r"7\1", printed), folder) != []  # it can tell
+    out = " ".join(printed.split())
     record = json.loads((folder / "simulated" / "spectrum.json").read_text())
     assert {row["arm"] for row in record["table"]} == {
         "constant",

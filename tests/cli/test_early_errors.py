@@ -3,13 +3,17 @@
 The kind of fault: an error that can be known at once and comes after seconds of loading.
 """
 
+import inspect
 import json
 
 import pytest
 from support.python_process import run_python
 
 import jasgd.problems.problem
+from jasgd import schemes
 from jasgd.cli.main import main
+from jasgd.cluster.generation.scheme_names import SIMULATED
+from jasgd.inputs import scheme_options
 
 BAD = {
     "workers": (["train", "--workers", "0"], "--workers must be an integer ≥ 1, got 0"),
@@ -45,6 +49,7 @@ BAD = {
     "speeds": (["simulate", "--speeds", "gamma:mean_s=2,shape=1"], "speeds must have mean 1"),
     "simulate arm": (["simulate", "--arms", "tail:cdf=middle"], "cdf must be "),
     "simulate scheme": (["simulate", "--scheme", "k_of_n"], "needs the option k"),
+    "simulated": (["simulate", "--scheme", "lokced"], "--scheme must be one of sequential, "),
     "simulate workers": (["simulate", "--workers", "0"], "--workers must be one or more integers ≥ 1"),
     "simulate steps": (["simulate", "--steps", "0"], "--steps must be an integer ≥ 1, got 0"),
     "simulate batch": (["simulate", "--batch-size", "0"], "--batch-size must be an integer ≥ 1, got 0"),
@@ -79,6 +84,28 @@ def test_bad_options_exit_with_2_before_anything_slow_is_imported(tmp_path):
         assert line.startswith("jasgd: "), name
         assert message in line, name
     assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["cases.json"]
+
+
+#: What was mistyped is refused before JAX is imported, which takes the most of a second.
+MISTYPED = ["scheme", "scheme option", "rule", "rule option", "rule value", "compare arm", "simulate arm", "simulated"]
+BEFORE_JAX = {name: case for name, case in BAD.items() if name in MISTYPED}
+ONLY_JAX = "import json, sys; from jasgd.cli.main import main; " + (
+    "print(json.dumps([[main(one), 'jax' in sys.modules] for one in json.loads(sys.argv[1])]))"
+)
+
+
+def test_what_is_mistyped_is_refused_before_jax_is_imported():
+    assert list(BEFORE_JAX) == MISTYPED
+    answer = run_python("-c", ONLY_JAX, json.dumps([arguments for arguments, _ in BEFORE_JAX.values()]))
+    assert dict(zip(BEFORE_JAX, json.loads(answer.stdout), strict=True)) == {name: [2, False] for name in BEFORE_JAX}
+
+
+def test_the_options_that_are_checked_early_are_those_that_schemes_have():
+    def names(kind):
+        return tuple(name for name in inspect.signature(kind).parameters if name not in ("setup", "run"))
+
+    assert {name: names(kind) for name, kind in schemes.SCHEMES.items()} == scheme_options.THREADED
+    assert {name: names(kind) for name, kind in SIMULATED.items()} == scheme_options.SIMULATED
 
 
 @pytest.mark.parametrize("name", LATE)

@@ -10,6 +10,8 @@ from support.results import result_of
 from jasgd.callbacks.bars import TrainingBar, no_console
 from jasgd.callbacks.recent_progress import Progress
 from jasgd.cli.main import main
+from jasgd.cli.presets import take_preset
+from jasgd.cli.train import Train
 from jasgd.experiments.loss_curves import LossCurves
 from jasgd.problems.datasets import locate
 from jasgd.report.progress_bars import SimulationBar
@@ -184,6 +186,35 @@ def test_the_preset_trains_on_mnist_with_the_published_numbers(capsys, tmp_path)
     assert "brings --batch-size 512 and --learning-rate 0.005" in printed.err
     metrics = json.loads(printed.out)["metrics"]
     assert metrics["last_loss"] < 0.5 * metrics["first_loss"]
+
+
+@pytest.mark.full
+@pytest.mark.data
+def test_the_preset_trains_on_cifar_10_and_says_where_it_differs(capsys, tmp_path):
+    if locate("cifar10", None).folder is None:
+        pytest.skip("CIFAR-10 is not on this machine")
+    arguments = ["train", "--dataset", "cifar10", "--model", "lenet", "--workers", "2", "--no-plots", "--json"]
+    assert main([*arguments, "--preset", "published", "--no-download", "--out", str(tmp_path / "run")]) == 0
+    printed = capsys.readouterr()
+    assert "brings --batch-size 16, --learning-rate 0.05 and --steps 6000; the published rate is 0.005" in printed.err
+    metrics = json.loads(printed.out)["metrics"]
+    assert metrics["updates"] == 6000
+    assert metrics["last_loss"] < 2.1
+
+
+@pytest.mark.parametrize(
+    ("options", "steps", "said"),
+    [
+        ({}, 6000, "--batch-size 16, --learning-rate 0.05 and --steps 6000; the published rate is 0.005"),
+        ({"epochs": 1}, None, "--batch-size 16 and --learning-rate 0.05; the published rate is 0.005"),
+        ({"steps": 9, "learning_rate": 0.01}, 9, "--batch-size 16"),
+    ],
+)
+def test_a_preset_brings_the_updates_that_it_needs_to_a_run_without_a_stop_condition(options, steps, said, capsys):
+    command = Train(dataset="cifar10", preset="published", **options)
+    take_preset(command, "learning_rate")
+    assert command.steps == steps
+    assert capsys.readouterr().err.splitlines()[0].startswith(f"jasgd: --preset published brings {said}")
 
 
 def test_resuming_keeps_the_numbers_that_the_preset_brought(capsys, tmp_path):

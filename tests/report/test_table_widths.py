@@ -52,9 +52,10 @@ def test_a_comparison_fits_and_names_every_arm_in_full(comparison):
     assert "constant@exponential:" in squeezed
 
 
-def test_a_spectrum_fits():
+@pytest.mark.parametrize("accuracy", [float("nan"), 1.0])
+def test_a_spectrum_fits(accuracy):
     counts = (1, 100_000)
-    numbers = [measures(result) | {"outcome": "finished"} for result in runs_of_all_sizes()]
+    numbers = [measures(result) | {"outcome": "finished", "test_accuracy": accuracy} for result in runs_of_all_sizes()]
     runs = {
         Point("lognormal:mean_s=1,sigma=0.7", count, seed, label, 0.00125): numbers[seed]
         for count in counts
@@ -68,6 +69,7 @@ def test_a_spectrum_fits():
     text = shown(spectrum_table(spectrum, "lognormal:mean_s=1,sigma=0.7"))
     assert "100,000" in text
     assert "0.00125" in text
+    assert ("(%)" in text) == (accuracy == 1.0)
 
 
 def test_executions_fit():

@@ -1,9 +1,27 @@
-"""Bad rules, refused before JAX is imported, which takes a second."""
+"""Bad rules and schemes, refused before JAX is imported, which takes a second."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
+
+from jasgd.inputs import specs
+from jasgd.inputs.scheme_options import SIMULATED, THREADED
+
+
+def check_scheme(command: Any) -> None:
+    """Refuses a scheme that there is not, or an option that it does not have; values are checked later.
+
+    Args:
+      command: the options of one; has ``scheme`` where there is something to check.
+
+    Raises:
+      ValueError: which names what there is.
+    """
+    if isinstance(scheme := getattr(command, "scheme", None), str):
+        table = THREADED if hasattr(command, "stops") else SIMULATED
+        name, options = specs.parse_spec(scheme)
+        specs.check_names(f"scheme {name!r}", options, specs.entry("scheme", table, name))
 
 
 def check_rules(command: Any) -> None:
