@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jasgd.core.admission import with_extras
+from jasgd.core.shared_runs import with_extras
 from jasgd.core.compiled import Asked, Compiled, Leaves
 from jasgd.simulating.schedule import NOTHING, Schedule
 
