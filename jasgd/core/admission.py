@@ -35,6 +35,7 @@ def admit(
     model_state: Any = None,
     merge: Any = None,
     device: Any = None,
+    share: bool = True,
 ) -> tuple[Compiled, Leaves, Leaves]:
     """Checks a run's functions on shapes alone, and flattens parameters, model state and optimizer state.
 
@@ -49,6 +50,7 @@ def admit(
       model_state: pytree of arrays that the loss makes anew, None for none.
       merge: as of :func:`jasgd.train`.
       device: where all leaves are put, None for JAX's default.
+      share: whether compiled functions are shared with earlier runs.
 
     Returns:
       The functions to trace, the leaves of the parameters with those of the model state behind them, the leaves of the
@@ -87,7 +89,9 @@ def admit(
         loss_fn, tx, params_structure, state_structure, has_aux, wants_read_params, needs_params, wants_worker, about
     )
     leaves += model_leaves
-    return shared_with_others(compiled, given, update, leaves, batch, device), leaves, state_leaves
+    if share:
+        compiled = shared_with_others(compiled, given, update, leaves, batch, device)
+    return compiled, leaves, state_leaves
 
 
 def first_batch(batches: Callable[..., Any]) -> Any:
