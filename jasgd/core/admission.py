@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jasgd.core.arguments import check_functions, check_tx
+from jasgd.core.arguments import check_functions
 from jasgd.core.compiled import Compiled, Leaves
+from jasgd.core.shared_runs import shared_with_others, with_extras
 from jasgd.data import BatchesExhausted
 from jasgd.inputs.array_leaves import refuse_batch
 from jasgd.inputs.asked import asks_for
@@ -34,8 +35,11 @@ def admit(
     model_state: Any = None,
     merge: Any = None,
     device: Any = None,
+    share: bool = True,
 ) -> tuple[Compiled, Leaves, Leaves]:
     """Checks a run's functions on shapes alone, and flattens parameters, model state and optimizer state.
+
+    What was compiled for an earlier run of the same functions, which still compute the same, is taken again.
 
     Args:
       loss_fn: ``loss_fn(params, batch) -> loss``, or ``(loss, aux)`` with ``has_aux``.
@@ -46,6 +50,7 @@ def admit(
       model_state: pytree of arrays that the loss makes anew, None for none.
       merge: as of :func:`jasgd.train`.
       device: where all leaves are put, None for JAX's default.
+      share: whether compiled functions are shared with earlier runs.
 
     Returns:
       The functions to trace, the leaves of the parameters with those of the model state behind them, the leaves of the
@@ -66,7 +71,7 @@ def admit(
     # The private copy keeps the caller's arrays from being donated or shared.
     params = jax.tree.unflatten(params_structure, leaves)
     _check_loss(loss_fn, params, batch, has_aux, about, model_leaves)
-    tx = with_extras(tx)
+    given, tx = tx, with_extras(tx)
     try:
         state = tx.init(params)
     except Exception as error:
@@ -77,13 +82,16 @@ def admit(
     state_leaves = tuple(jnp.array(leaf, dtype=jnp.result_type(leaf)) for leaf in state_leaves)
     if device is not None:
         state_leaves = tuple(jax.device_put(leaf, device) for leaf in state_leaves)
-    asked, needs_params = _try_update(tx, params, jax.tree.unflatten(state_structure, state_leaves))
+    asked, needs_params, update = _try_update(tx, params, jax.tree.unflatten(state_structure, state_leaves))
     wants_read_params, wants_worker = "read_params" in asked, "worker" in asked
     needs_params |= merge is not None  # which takes the published model state, read together with them
     compiled = Compiled(
         loss_fn, tx, params_structure, state_structure, has_aux, wants_read_params, needs_params, wants_worker, about
     )
-    return compiled, leaves + model_leaves, state_leaves
+    leaves += model_leaves
+    if share:
+        compiled = shared_with_others(compiled, given, update, leaves, batch, device)
+    return compiled, leaves, state_leaves
 
 
 def first_batch(batches: Callable[..., Any]) -> Any:
@@ -179,18 +187,8 @@ def aux_names(aux: Any) -> list[str]:
     return [jax.tree_util.keystr(path, simple=True, separator="/") or "aux" for path in paths]
 
 
-def with_extras(tx: Any) -> optax.GradientTransformationExtraArgs:
-    """Makes a transformation accept extra arguments; MultiSteps and its like pass theirs on."""
-    check_tx(tx)
-    parameters = inspect.signature(tx.update).parameters.values()
-    # One that names an extra argument keeps it; if it refuses the others, the error says so.
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD or p.name in ("staleness", "value") for p in parameters):
-        return optax.GradientTransformationExtraArgs(tx.init, tx.update)
-    return optax.with_extra_args_support(optax.GradientTransformation(tx.init, tx.update))
-
-
-def _try_update(tx: optax.GradientTransformationExtraArgs, params: Any, state: Any) -> tuple[list[str], bool]:
-    """A trial on shapes: which extra arguments tx asks for, and whether its result depends on ``params``."""
+def _try_update(tx: optax.GradientTransformationExtraArgs, params: Any, state: Any) -> tuple[list[str], bool, Any]:
+    """A trial on shapes: what tx asks for, whether its result depends on ``params``, and what it computes."""
 
     def trace(names: list[str]) -> tuple[Any, Any]:
         def update(grads: Any, state: Any, params: Any, tau: Any, value: Any, extras: Any) -> Any:
@@ -221,7 +219,7 @@ def _try_update(tx: optax.GradientTransformationExtraArgs, params: Any, state: A
         raise TypeError(f"tx must keep the shapes of its state, got {_apart(new_state, state)}")
     used = {id(v) for eqn in jaxpr.jaxpr.eqns for v in eqn.invars} | {id(v) for v in jaxpr.jaxpr.outvars}
     current = jaxpr.jaxpr.invars[n_params + n_state : 2 * n_params + n_state]
-    return asked, any(id(v) in used for v in current)
+    return asked, any(id(v) in used for v in current), jaxpr
 
 
 def _explained(error: TypeError) -> TypeError:

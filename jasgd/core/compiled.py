@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import weakref
+from collections.abc import Callable, Hashable
+from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 import jax
 import jax.numpy as jnp
@@ -24,8 +25,39 @@ from jasgd.showing import Shown
 from jasgd.transforms import StalenessAdaptiveState
 
 Leaves = tuple[Any, ...]
+Value = TypeVar("Value")
 ADAPTIVE = (StalenessAdaptiveState, DistanceAdaptiveState)  # states that have a factor
 KNOWN = 256  # values of τ that are kept as arrays
+
+
+class BatchShapes(dict[str, None]):
+    """The shapes of mini-batches that a gradient was traced for, in their order; any thread may add some."""
+
+
+class shared_property(Generic[Value]):  # noqa: N801 - named as functools.cached_property is
+    """What is computed once, by the object whose compiled functions this one shares where it shares them."""
+
+    def __init__(self, function: Callable[[Any], Value]):
+        self._function, self.__doc__ = function, function.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> shared_property[Value]: ...
+    @overload
+    def __get__(self, instance: Compiled, owner: type) -> Value: ...
+    def __get__(self, instance: Compiled | None, owner: type) -> Any:
+        if instance is None:
+            return self
+        if instance.shares is not None:
+            value = getattr(instance.shares, self._name)
+        else:
+            value = vars(instance).get(self._name)
+            if value is None:  # of two threads one is later, and takes what the other has made
+                value = vars(instance).setdefault(self._name, self._function(instance))
+        vars(instance)[self._name] = value  # found there before this is asked
+        return value
 
 
 class Asked(NamedTuple):
@@ -39,6 +71,8 @@ class Asked(NamedTuple):
 class Compiled(Shown):
     """The functions of one run; each is traced once and may be called by several threads at once.
 
+    Runs of the same functions share what was compiled: see :func:`jasgd.core.admission.admit`.
+
     Attributes:
       loss_fn: ``loss_fn(params, batch) -> loss`` or ``(loss, aux)``; with a model state
         ``loss_fn(params, batch, model_state=…) -> (loss, new_state)`` or ``(loss, (new_state, aux))``.
@@ -50,6 +84,8 @@ class Compiled(Shown):
       needs_params: whether what ``tx`` does depends on the current parameters.
       wants_worker: whether ``tx`` asks for the worker that computed the gradient.
       model_state: what follows the parameters among the leaves; None where nothing does.
+      shares: the functions that were compiled for another run, or will be for this one and others; they hold neither
+        ``loss_fn`` nor ``tx``, which this object does. None where nothing is shared.
     """
 
     loss_fn: Callable[..., Any]
@@ -61,6 +97,7 @@ class Compiled(Shown):
     needs_params: bool
     wants_worker: bool = False
     model_state: ModelState | None = None
+    shares: Compiled | None = None
 
     def _facts(self) -> dict[str, Any]:
         switches = {
@@ -104,49 +141,84 @@ class Compiled(Shown):
         offered = () if self.model_state is None else self.parted(leaves)[1]
         return leaves + offered if len(self.combining) > len(leaves) else leaves
 
-    @functools.cached_property
+    @shared_property
     def gradient(self) -> Callable[[Leaves, Any], tuple[jax.Array, Any, Leaves]]:
         """``gradient(leaves, batch) -> (loss, aux, gradient leaves)``; aux is None without one.
 
         Behind the gradient of the parameters are the leaves that are offered for the model state.
         """
+        return jax.jit(self.traced_gradient)
 
-        def loss_of(params: Leaves, read: Leaves, batch: Any) -> tuple[Any, Any]:
-            tree = jax.tree.unflatten(self.params_structure, params)
-            if self.model_state is None:
-                out = self.loss_fn(tree, batch)
-                return out if self.has_aux else (out, None)
-            loss, more = self.loss_fn(tree, batch, model_state=self.model_state.tree(read))
-            new, aux = more if self.has_aux else (more, None)
-            return loss, (aux, self.model_state.leaves_of(new))
+    def traced_gradient(self, leaves: Leaves, batch: Any) -> tuple[jax.Array, Any, Leaves]:
+        """What :attr:`gradient` compiles."""
+        self.note_shape(batch)
+        params, read = self.parted(leaves)
+        (loss, aux), grads = jax.value_and_grad(self._loss_of, has_aux=True)(params, read, batch)
+        if self.model_state is None:
+            return loss, aux, grads
+        aux, new = aux
+        return loss, aux, grads + self.model_state.offered(read, new)
 
-        def gradient(leaves: Leaves, batch: Any) -> tuple[jax.Array, Any, Leaves]:
-            self.batch_shapes.setdefault(_written(batch))
-            params, read = self.parted(leaves)
-            (loss, aux), grads = jax.value_and_grad(loss_of, has_aux=True)(params, read, batch)
-            if self.model_state is None:
-                return loss, aux, grads
-            aux, new = aux
-            return loss, aux, grads + self.model_state.offered(read, new)
-
-        return jax.jit(gradient)
+    def _loss_of(self, params: Leaves, read: Leaves, batch: Any) -> tuple[Any, Any]:
+        tree = jax.tree.unflatten(self.params_structure, params)
+        if self.model_state is None:
+            out = self.loss_fn(tree, batch)
+            return out if self.has_aux else (out, None)
+        loss, more = self.loss_fn(tree, batch, model_state=self.model_state.tree(read))
+        new, aux = more if self.has_aux else (more, None)
+        return loss, (aux, self.model_state.leaves_of(new))
 
     @functools.cached_property
-    def batch_shapes(self) -> dict[str, None]:
-        """The shapes of mini-batches that :attr:`gradient` was traced for, in their order; any thread may add some."""
+    def batch_shapes(self) -> BatchShapes:
+        """The shapes of mini-batches that :attr:`gradient` was traced for in this run, the first one's among them."""
+        shapes = BatchShapes()
+        if self.shares is not None:
+            self.shares.listening[id(shapes)] = shapes
+        return shapes
+
+    @functools.cached_property
+    def listening(self) -> weakref.WeakValueDictionary[int, BatchShapes]:
+        """Those of the runs that share these functions."""
+        return weakref.WeakValueDictionary()
+
+    def note_shape(self, batch: Any) -> None:
+        """Notes that :attr:`gradient` is traced for such mini-batches, or was before this run."""
+        written = _written(batch)
+        for shapes in (self.batch_shapes, *(ref() for ref in self.listening.valuerefs())):
+            if shapes is not None:
+                shapes.setdefault(written)
+
+    @functools.cached_property
+    def _more(self) -> dict[Hashable, Any]:
         return {}
 
-    @functools.cached_property
+    def shared(self, key: Hashable, make: Callable[[Compiled], Any]) -> Any:
+        """A compiled function that has these as its parts, which runs of the same functions share as well.
+
+        Args:
+          key: what tells it from the others, and decides with these functions what it computes.
+          make: makes it of functions like these, which hold neither loss function nor transformation where they are
+            shared; nor may it.
+
+        Returns:
+          What was made.
+        """
+        owner = self if self.shares is None else self.shares
+        if (made := owner._more.get(key)) is None:
+            made = owner._more.setdefault(key, make(owner))
+        return made
+
+    @shared_property
     def apply(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
         """``apply(leaves, state leaves, gradient leaves, τ, loss, asked) -> (leaves, state leaves, C)``."""
         return jax.jit(self.traced_apply)
 
-    @functools.cached_property
+    @shared_property
     def apply_in_place(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
         """Like :attr:`apply`; the first two arguments are donated, so only their sole owner may call it."""
         return jax.jit(self.traced_apply, donate_argnums=(0, 1))
 
-    @functools.cached_property
+    @shared_property
     def apply_in_place_and_copy(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array, Leaves]]:
         """Like :attr:`apply_in_place`, with a copy of the new leaves besides, in memory that is not donated later."""
 
@@ -156,17 +228,17 @@ class Compiled(Shown):
 
         return jax.jit(apply, donate_argnums=(0, 1))
 
-    @functools.cached_property
+    @shared_property
     def apply_into(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
         """Like :attr:`apply`, with leaves before them that are donated: the new ones are written to their memory."""
         return _writing_to(self.traced_apply)
 
-    @functools.cached_property
+    @shared_property
     def apply_mean(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
         """``apply_mean(leaves, state leaves, [gradient leaves, ...], [loss, ...], asked)``, at τ = 0."""
         return jax.jit(self.traced_apply_mean)
 
-    @functools.cached_property
+    @shared_property
     def update(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
         """Like :attr:`apply`, but returns the update itself, for a store that adds it component by component.
 
@@ -174,17 +246,17 @@ class Compiled(Shown):
         """
         return jax.jit(self._update)
 
-    @functools.cached_property
+    @shared_property
     def update_in_place(self) -> Callable[..., tuple[Leaves, Leaves, jax.Array]]:
         """Like :attr:`update`; the gradient is donated, and the update is written to its memory."""
         return jax.jit(self._update, donate_argnums=2)
 
-    @functools.cached_property
+    @shared_property
     def copy(self) -> Callable[[Leaves], Leaves]:
         """Fresh buffers with the values of the given ones."""
         return jax.jit(_copied)
 
-    @functools.cached_property
+    @shared_property
     def copy_into(self) -> Callable[[Leaves, Leaves], Leaves]:
         """The values of the second leaves, written to the memory of the first, which are donated."""
         return _writing_to(_copied)
@@ -194,7 +266,7 @@ class Compiled(Shown):
         known = self._known
         return known[tau] if tau < KNOWN else jax.device_put(np.int32(tau))
 
-    @functools.cached_property
+    @shared_property
     def _known(self) -> list[jax.Array]:
         return [jax.device_put(np.int32(tau)) for tau in range(KNOWN)]
 

@@ -100,20 +100,35 @@ def seed_words(seed: int) -> np.ndarray:
     return aligned_copy(np.asarray(jax.random.key_data(jax.random.fold_in(key, high) if high else key)))
 
 
+class WithKey:
+    """A loss that asks for a key, as a function of parameters and a :class:`Keyed` batch.
+
+    Args:
+      loss_fn: the loss.
+
+    Attributes:
+      loss_fn: the same.
+    """
+
+    def __init__(self, loss_fn: Callable[..., Any]):
+        self.loss_fn = loss_fn
+        self.__name__ = getattr(loss_fn, "__name__", type(loss_fn).__name__)
+
+    def __call__(self, params: Any, both: Keyed, **more: Any) -> Any:
+        """What the loss gives."""
+        key = jax.random.fold_in(jax.random.wrap_key_data(both.seed), both.ticket)
+        return self.loss_fn(params, both.batch, key=key, **more)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        signature = inspect.signature(self.loss_fn)
+        rest = [parameter for name, parameter in signature.parameters.items() if name != "key"]
+        return signature.replace(parameters=rest)  # so that it asks for what else the loss asks for
+
+
 def with_key(loss_fn: Callable[..., Any]) -> Callable[..., Any]:
     """The loss as a function of parameters and a :class:`Keyed` batch, where it asks for a key; else itself."""
-    if not asks_for(loss_fn, "key"):
-        return loss_fn
-
-    def keyed(params: Any, both: Keyed, **more: Any) -> Any:
-        key = jax.random.fold_in(jax.random.wrap_key_data(both.seed), both.ticket)
-        return loss_fn(params, both.batch, key=key, **more)
-
-    keyed.__name__ = getattr(loss_fn, "__name__", type(loss_fn).__name__)
-    signature = inspect.signature(loss_fn)
-    rest = [parameter for name, parameter in signature.parameters.items() if name != "key"]
-    vars(keyed)["__signature__"] = signature.replace(parameters=rest)  # so that it asks for what else the loss asks for
-    return keyed
+    return WithKey(loss_fn) if asks_for(loss_fn, "key") else loss_fn
 
 
 def drawn_for(loss_fn: Callable[..., Any], draw: Callable[..., Any], seed: int) -> Callable[[int, int], Any]:

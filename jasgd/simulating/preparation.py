@@ -14,6 +14,7 @@ from jasgd.aligned_memory import aligned
 from jasgd.core.admission import admit, first_batch
 from jasgd.core.compiled import Leaves
 from jasgd.core.finiteness import paths_of, require_finite
+from jasgd.core.shared_runs import shared_for_any_step
 from jasgd.data import Batches
 from jasgd.inputs.asked import Keyed, asks_for, seed_words, with_key
 from jasgd.model_state.returned import admit_model_state, require_alike
@@ -110,7 +111,7 @@ class Preparation(Generic[Key]):
             seeds = list(self._seed_indices)
             self._batches = KeyedBatches(self._batches, seeds)
             self._example = Keyed(self._example, seed_words(seeds[0]), np.uint32(0))
-        compiled, _, _ = admit(
+        compiled, leaves, state = admit(
             with_key(loss_fn),
             params,
             transformation,
@@ -119,7 +120,10 @@ class Preparation(Generic[Key]):
             model_state=next(iter(self._model_states.values())),
             merge=merge,
             device=self._device,
+            share=learning_rate is None,
         )
+        if learning_rate is not None:
+            compiled = shared_for_any_step(compiled, tx, learning_rate, leaves, state, self._example, self._device)
         return Program(compiled, None if learning_rate is None else tx, self._batches.take)
 
     def lane(self, program: Program, key: Key, seed: int, learning_rate: Any = None) -> Lane:

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jasgd.core.admission import with_extras
+from jasgd.core.shared_runs import with_tx
+from jasgd.core.weak_functions import WeakFunction
 from jasgd.core.compiled import Asked, Compiled, Leaves
 from jasgd.simulating.schedule import NOTHING, Schedule
 
@@ -56,7 +57,9 @@ class Program:
       compiled: the functions of the problem.
       tx: the transformation as a function of a step size, or of a pytree of numbers; None where it takes none, and is
         that of ``compiled``.
-      take: ``take(shared, batch) -> batch``, traced: the mini-batch of a step.
+      take: ``take(shared, batch) -> batch``, traced: the mini-batch of a step; see ``ScanBatches``.
+
+    Programs of the same functions share their compiled scans, see :meth:`jasgd.core.compiled.Compiled.shared`.
     """
 
     compiled: Compiled
@@ -89,24 +92,34 @@ class Program:
 
         The carry is donated. ``grouped`` is static: whether several gradients may share a commit.
         """
-        return jax.jit(self._scan, static_argnames="grouped", donate_argnums=0)
+        return self._shared(
+            "run", lambda program: jax.jit(program._scan, static_argnames="grouped", donate_argnums=0)
+        )
 
     @functools.cached_property
     def run_lanes(self) -> Callable[..., tuple[Carry, StepOutputs]]:
         """Like :attr:`run`, over a leading axis of carry, steps and step size."""
+        return self._shared(
+            "run_lanes", lambda program: jax.jit(program._scan_lanes, static_argnames="grouped", donate_argnums=0)
+        )
 
-        def lanes(
-            carry: Carry, shared: Any, steps: Steps, step_size: Any, *, grouped: bool
-        ) -> tuple[Carry, StepOutputs]:
-            one = functools.partial(self._scan, grouped=grouped)
-            return jax.vmap(one, in_axes=(0, None, 0, 0))(carry, shared, steps, step_size)
+    def _shared(self, name: str, make: Callable[[Program], Any]) -> Any:
+        """A compiled scan that programs of the same functions share; it is made of one that does not hold them."""
 
-        return jax.jit(lanes, static_argnames="grouped", donate_argnums=0)
+        def of(compiled: Compiled) -> Any:
+            tx = self.tx if compiled is self.compiled or self.tx is None else WeakFunction(self.tx)
+            return make(Program(compiled, tx, self.take))
+
+        return self.compiled.shared((name, self.take), of)
+
+    def _scan_lanes(
+        self, carry: Carry, shared: Any, steps: Steps, step_size: Any, *, grouped: bool
+    ) -> tuple[Carry, StepOutputs]:
+        one = functools.partial(self._scan, grouped=grouped)
+        return jax.vmap(one, in_axes=(0, None, 0, 0))(carry, shared, steps, step_size)
 
     def _with(self, step_size: Any) -> Compiled:
-        if self.tx is None:
-            return self.compiled
-        return dataclasses.replace(self.compiled, tx=with_extras(self.tx(step_size)))
+        return self.compiled if self.tx is None else with_tx(self.compiled, self.tx(step_size))
 
     def _scan(
         self, carry: Carry, shared: Any, steps: Steps, step_size: Any, *, grouped: bool

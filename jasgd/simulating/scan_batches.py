@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -31,15 +32,11 @@ class ScanBatches(Protocol):
     def draw(self, seed_index: int, tickets: np.ndarray, workers: np.ndarray) -> Any:
         """The inputs of a scan for these tickets of a seed, with a leading axis; ticket -1 for steps without one."""
 
-    def take(self, shared: Any, drawn: Any) -> Any:
-        """The mini-batch of one step; traced.
+    @property
+    def take(self) -> Callable[[Any, Any], Any]:
+        """``take(shared, drawn) -> batch``, the mini-batch of one step, traced; holds no arrays.
 
-        Args:
-          shared: :attr:`shared`.
-          drawn: of what :meth:`draw` gave, the part for this step.
-
-        Returns:
-          The mini-batch.
+        ``drawn`` is the part for this step of what :meth:`draw` gave. Of two that are equal the one does as the other.
         """
 
 
@@ -102,8 +99,20 @@ class _GatheredRows:
         rows = [self._nothing if t < 0 else self._batches[seed_index].rows(t) for t in tickets.tolist()]
         return np.stack(rows).astype(np.int32)
 
-    def take(self, shared: Any, drawn: Any) -> Any:
-        return self._batches[0].batch_of([jnp.take(array, drawn, axis=0, mode="clip") for array in shared])
+    @property
+    def take(self) -> Callable[[Any, Any], Any]:
+        return _Gathered(self._batches[0].structure)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Gathered:
+    """Rows of arrays, in the structure of a batch; a tuple for None."""
+
+    structure: Any
+
+    def __call__(self, shared: Any, drawn: Any) -> Any:
+        leaves = tuple(jnp.take(array, drawn, axis=0, mode="clip") for array in shared)
+        return leaves if self.structure is None else jax.tree.unflatten(self.structure, leaves)
 
 
 class _StackedBatches:
@@ -125,9 +134,14 @@ class _StackedBatches:
                 raise ValueError(f"batches must have the same structure, shapes and dtypes for every ticket, {shapes}")
         return jax.tree.map(lambda *leaves: _stacked(leaves), *drawn)
 
-    def take(self, shared: Any, drawn: Any) -> Any:
-        del shared
-        return drawn
+    @property
+    def take(self) -> Callable[[Any, Any], Any]:
+        return _drawn
+
+
+def _drawn(shared: Any, drawn: Any) -> Any:
+    del shared
+    return drawn
 
 
 class KeyedBatches:
@@ -157,9 +171,20 @@ class KeyedBatches:
         words = np.broadcast_to(self._words[seed_index], (len(tickets), *self._words.shape[1:]))
         return Keyed(drawn, words, np.maximum(tickets, 0).astype(np.uint32))
 
-    def take(self, shared: Any, drawn: Keyed) -> Keyed:
-        """The mini-batch of one step; see :class:`ScanBatches`."""
-        return drawn._replace(batch=self._batches.take(shared, drawn.batch))
+    @property
+    def take(self) -> Callable[[Any, Any], Any]:
+        """What gives the mini-batch of one step; see :class:`ScanBatches`."""
+        return _TakenWithKey(self._batches.take)
+
+
+@dataclasses.dataclass(frozen=True)
+class _TakenWithKey:
+    """The mini-batch of one step, with what a key is made of."""
+
+    take: Callable[[Any, Any], Any]
+
+    def __call__(self, shared: Any, drawn: Keyed) -> Keyed:
+        return drawn._replace(batch=self.take(shared, drawn.batch))
 
 
 def _stacked(leaves: Sequence[Any]) -> Any:

@@ -58,7 +58,7 @@ class NativeAsynchronous(NativeStore):
         setup.ledger.drop_above(max_staleness)
         super().__init__(setup, native=native)
         self._persistence = persistence
-        self._round, self._again = jax.jit(self._traced_round), jax.jit(self._traced_again)
+        self._round, self._again = self._compiled_rounds()
 
     def round(self, worker: int, ticket: int, batch: Any, check_finite: bool) -> Round:
         """Read, gradient and commit in one call; tries again where another worker came first."""

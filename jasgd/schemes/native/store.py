@@ -8,9 +8,11 @@ that lock; it reads and commits by functions of native.cc.
 from __future__ import annotations
 
 import contextlib
+import copy
 import ctypes
 import itertools
 import struct
+import types
 import weakref
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -19,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jasgd.core.compiled import Leaves
+from jasgd.core.compiled import Compiled, Leaves
 from jasgd.core.devices import name_of, putting_like
 from jasgd.core.health import NonFiniteCommit
 from jasgd.core.messages import Gradient, Snapshot, View
@@ -31,6 +33,7 @@ KINDS = ("locked", "hogwild", "leashed", "synchronous")  # this order and the ne
 DONE, LOST, BUSY, STALE, CLOSED, NONFINITE = range(6)
 NUMBER = jax.ShapeDtypeStruct((), jnp.int32)
 _ANSWER = struct.Struct("=6q4d2q")
+_OF_RUN = ("_store", "_memory", "_callers", "_ledger", "_library", "_at_point", "_attempts", "_entered", "_inside")
 _PLAIN = "?bhilqBHILQefdFD"  # dtypes whose arrays XLA and NumPy lay out alike; bfloat16 besides
 
 
@@ -143,6 +146,26 @@ class NativeStore(NativeScheme):
         for worker, inside in enumerate(self._inside):
             if inside:
                 self._ledger.note_read(worker, self._answer(worker).version_read)
+
+    def _compiled_rounds(self) -> tuple[Any, Any]:
+        """The compiled round and the compiled rest of one, which runs of the same functions share."""
+
+        def make(compiled: Compiled) -> tuple[Any, Any]:
+            traced = copy.copy(self)
+            for name in _OF_RUN:
+                vars(traced).pop(name, None)
+            traced._compiled, traced._setup = compiled, types.SimpleNamespace(workers=self._setup.workers)  # type: ignore
+            return jax.jit(traced._traced_round), jax.jit(traced._traced_again)
+
+        return self._compiled.shared((type(self), self._setup.workers if self.averages else None, self._loss), make)
+
+    def _traced_round(self, caller: Any, batch: Any) -> tuple[Any, Any]:
+        """A round, traced; of the scheme it may read only what :data:`_OF_RUN` does not name."""
+        raise NotImplementedError
+
+    def _traced_again(self, caller: Any) -> Any:
+        """The rest of a round that has its gradient, traced; likewise."""
+        raise NotImplementedError
 
     @contextlib.contextmanager
     def _spare(self) -> Iterator[tuple[int, jax.Array]]:

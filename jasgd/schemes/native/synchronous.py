@@ -43,7 +43,7 @@ class NativeSynchronous(NativeStore):
     def __init__(self, setup: Setup, *, native: bool = True):
         super().__init__(setup, native=native)
         self.rows_per_version = setup.workers
-        self._round, self._again = jax.jit(self._traced_round), jax.jit(self._traced_again)
+        self._round, self._again = self._compiled_rounds()
         sizes = [np.dtype(self._loss).itemsize, *(leaf.size * leaf.dtype.itemsize for leaf in self._params_like)]
         self._sizes = (ctypes.c_int64 * len(sizes))(*sizes)
 
