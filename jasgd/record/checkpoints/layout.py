@@ -64,7 +64,7 @@ def remove_old(folder: Path, keep: int, damaged: Collection[Path] = ()) -> None:
     kept = [path for _, path in saves_in(folder) if path not in damaged][:keep]
     for name in _names(folder):
         path = folder / name
-        if not _NAME.fullmatch(name) or path in kept or path.is_symlink():
+        if not _NAME.fullmatch(name) or path in kept or path.is_symlink() or not path.is_dir():
             continue
         with contextlib.suppress(OSError), settled(path):
             clear_drafts(path)

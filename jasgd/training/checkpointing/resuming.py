@@ -142,6 +142,7 @@ def _of_result(result: TrainResult, like: Mapping[str, Any]) -> SavedState:
         if MODEL_STATE in like:
             of_result = result.initial_model_state
             initial[MODEL_STATE] = put_into("initial_model_state of the result", of_result, like[MODEL_STATE])
+    ended_s = [result.duration_s, metadata.get("ended_s", 0.0), *(one["time_s"] for one in result.evaluations[-1:])]
     history = History()
     history.tickets.begin(metadata.get("first_ticket", 0))
     history.append(_segment(result))
@@ -150,7 +151,7 @@ def _of_result(result: TrainResult, like: Mapping[str, Any]) -> SavedState:
         trees=trees,
         initial=initial,
         history=history,
-        time_s=max(result.duration_s, metadata.get("ended_s", 0.0), *(one["time_s"] for one in result.evaluations[-1:])),
+        time_s=max(ended_s),
         counters=dict(result.counters),
         metadata=dict(metadata),
         outcome=str(result.outcome),

@@ -39,3 +39,13 @@ def test_what_others_have_put_there_is_never_removed(tmp_path):
     mine.write_text("mine")
     train(tmp_path, 9)
     assert mine.read_text() == "mine"
+
+
+def test_a_file_with_the_name_of_a_checkpoint_keeps_no_save_from_being_made(tmp_path):
+    for steps in (3, 5):
+        train(tmp_path, steps)
+    (tmp_path / "checkpoint-000009").write_text("mine")
+    for steps in (7, 9, 11):
+        train(tmp_path, steps)  # where a checkpoint that cannot be saved would be a warning, which is an error here
+    assert (tmp_path / "checkpoint-000009").read_text() == "mine"
+    assert [number for number, _ in saves_in(tmp_path)] == [12, 11]
