@@ -107,12 +107,12 @@ def per_worker(rule: str | Rule, workers: int, law: Any = None) -> optax.Gradien
 def worker_rescaled(workers: int, *, half_life: float | None = None) -> optax.GradientTransformationExtraArgs:
     r"""Scales a gradient by how seldom its worker commits, so that all workers move the parameters by equal shares.
 
-    .. math:: u \leftarrow \frac{u}{m\,q_w},\qquad q_w \text{ the worker's share of the commits, } m \text{ workers seen}
+    .. math:: u \leftarrow \frac{u}{m\,q_w},\qquad q_w \text{ the worker's share of the commits, } m \text{ workers}
 
     Plain asynchronous SGD minimises a mean of the workers' losses in which a fast worker counts more. This gives each
-    the same sum of step sizes; the mean factor over the commits stays 1. Where each worker's computing time is constant and
-    none waits, 1/q_w is in proportion to that time, which is the step size of Rescaled ASGD. Commits are counted, and no
-    clock is read, so that the run can be replayed.
+    the same sum of step sizes; the mean factor over the commits stays 1. m is the number of workers seen so far. Where
+    each worker's computing time is constant and none waits, 1/q_w is in proportion to that time, which is the step size
+    of Rescaled ASGD. Commits are counted, and no clock is read, so that the run can be replayed.
 
     A worker n times slower than most gets steps n times as large: choose the learning rate for its steps. Chained with
     :func:`jasgd.staleness_adaptive`, the recorded factor is that of the first of both.

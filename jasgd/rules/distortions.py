@@ -121,7 +121,7 @@ def rank_power(exponent: float = 2.0) -> Rule:
 
 @shown
 def rank_exponential(rate: float = 1.0) -> Rule:
-    r"""The distortion :math:`g(u) = \frac{1 - e^{-ku}}{1 - e^{-k}}`: it falls exponentially with the rank.
+    r"""The distortion :math:`g(u) = (1 - e^{-ku}) / (1 - e^{-k})`: it falls exponentially with the rank.
 
     C lies between :math:`k/(e^k - 1)` and :math:`k/(1 - e^{-k})`. Unlike TAIL-τ at A = 1 it never comes near 0: with k
     one chooses how much a most stale gradient is worth.

@@ -17,10 +17,12 @@ from jasgd.rules.shown import shown
 
 @shown
 def linear(cutoff: float = 2.0) -> Rule:
-    r""":math:`C(\tau) = \frac{(1 - \tau/\theta)_+}{E[(1 - T/\theta)_+]}`, :math:`\theta = \text{cutoff}\cdot E[T]`.
+    r"""A line that falls with τ and is 0 from a multiple of the mean staleness on, over its mean.
 
-    A line that is 0 from a multiple of the mean staleness on, with E[C] = 1 under the measured law. C is at most
-    cutoff / (cutoff - 1). A factor of 0 is no drop: momentum and Adam still move.
+    .. math:: C(\tau) = \frac{(1 - \tau/\theta)_+}{E[(1 - T/\theta)_+]},\qquad \theta = \text{cutoff}\cdot E[T]
+
+    E[C] = 1 under the measured law. C is at most cutoff / (cutoff - 1).
+    A factor of 0 is no drop: momentum and Adam still move.
 
     Args:
       cutoff: θ in means of the law, > 1: from there on C = 0. The larger, the nearer to the constant step.
@@ -58,8 +60,9 @@ def linear(cutoff: float = 2.0) -> Rule:
 
 @shown
 def best_linear(c: float) -> Rule:
-    r"""The truncated line whose noise factor :math:`V(C) = E[C^2]\,(1 + c\,E[\tau C])` is least under the measured law.
+    r"""The line, 0 from some τ on, that is best under the convergence bound and the measured law.
 
+    It makes :math:`V(C) = E[C^2]\,(1 + c\,E[\tau C])` least among all C ≥ 0 of τ with E[C] = 1.
     V is that of the convergence theorems A, B, C and SC at the same learning rate η, with c = 2Lη. It may have several
     minima in θ: every interval between neighbouring staleness values of the law is looked into, at each update. It is
     never worse than the constant step in V, which it is where c or the staleness is 0; E[C] = 1 under the law. That it

@@ -74,6 +74,6 @@ def test_without_staleness_it_is_the_constant_step():
     w = jnp.ones(3)
     state = tx.init(w)
     for ticket in range(5):
-        step, state = tx.update(jax.grad(loss_fn)(w, batches(ticket)), state, w, staleness=0, read_params=w)
+        _, state = tx.update(jax.grad(loss_fn)(w, batches(ticket)), state, w, staleness=0, read_params=w)
         assert float(state.adaptive.factor) == 1.0
     assert rules.best_linear(0.0)(3, state.adaptive.law) == 1.0
