@@ -3,9 +3,9 @@
     python benchmarks/orders.py                     # five runs with threads, then simulated workers
     python benchmarks/orders.py --threads 2 --runs 3
 
-A run's staleness goes through TAIL-τ as it was; in any order; with the order within blocks of updates changed alone, which
-keeps what drifts over longer times; and with the order of the blocks changed alone, which keeps what is next to each other.
-Of each the mean of C(τ), and its standard deviation over the orders.
+A run's staleness goes through TAIL-τ as it was; in any order; with the order within blocks of updates changed alone,
+which keeps what drifts over longer times; and with the order of the blocks changed alone, which keeps what is next to
+each other. Of each the mean of C(τ), and its standard deviation over the orders.
 """
 
 import argparse
