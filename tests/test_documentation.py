@@ -32,7 +32,7 @@ def blocks(page, language):
 
 
 def test_the_code_of_the_readme_runs(capsys):
-    training, definitions, sweep, replay = blocks(ROOT / "README.md", "python")
+    training, definitions, simulation, sweep, replay = blocks(ROOT / "README.md", "python")
     names = {}
     exec(definitions.replace("jasgd.configure_cpu()", "pass"), names)  # the tests are configured already
     exec(training, names)
@@ -46,6 +46,9 @@ def test_the_code_of_the_readme_runs(capsys):
     said = "version 2000: the same bits (2000 gradients, final parameters and optimizer state)"
     assert said in capsys.readouterr().out
 
+    exec(simulation, names)
+    assert abs(names["many"][0].execution.staleness.mean() - 30) < 2  # "some 30 updates stale"
+    assert "finished" in capsys.readouterr().out
     exec(sweep.replace("range(8)", "range(6)").replace("[0.01, 0.02, 0.04, 0.08, 0.16, 0.32]", "[0.02]"), names)
     said = capsys.readouterr().out
     assert re.match(r"unequal, 32 workers: tail (is ahead|is behind|shows no clear difference)", said)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from support.demo_output import disagreements
@@ -53,6 +54,22 @@ def test_it_leaves_two_results_with_pictures_and_pages_and_says_where(small, tmp
     assert {"timeline.png", "loss.png", "learning_rates.png"} <= {
         file.name for file in (folder / "simulated").iterdir()
     }
+
+
+@pytest.mark.full
+def test_a_demo_says_what_it_shows_and_what_the_readme_says(tmp_path, capsys):
+    """The numbers of the README are those of one machine: others compute other bits, and come near."""
+    assert main(["demo", "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert disagreements(printed, tmp_path) == []
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    size, seeds = map(int, re.search(r"(\d+)% lower than the constant step, in (\d+) of 16\nseeds", readme).groups())
+    said = re.search(
+        r"tail is ahead: its final training loss is lower in (\d+) of 16 seeds, typically by (\d+)%",
+        " ".join(printed.split()),
+    )
+    assert abs(int(said[1]) - seeds) <= 2
+    assert abs(int(said[2]) - size) <= 10
 
 
 def test_what_is_there_is_not_replaced_unless_it_is_told_to(small, tmp_path, capsys):
