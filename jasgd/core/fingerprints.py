@@ -83,6 +83,8 @@ def _value(value: Any) -> Any:
         return _closed(value)
     if isinstance(value, Jaxpr):
         return _of(value)
+    if type(value).__name__ == "PRNGImpl":  # a tuple of JAX's own functions, which is the same for all keys of a kind
+        return value
     if isinstance(value, (tuple, list)):
         return type(value).__name__, tuple(map(_value, value))
     if isinstance(value, Mapping):
