@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jasgd.experiments.spectrum import Spectrum
     from jasgd.experiments.sweeping import sweep
     from jasgd.jax_settings import configure_cpu
-    from jasgd.kept_compilations import keep_compiled
+    from jasgd.compiling.kept_compilations import keep_compiled
     from jasgd.model_state.merging import moving_averages
     from jasgd.record.checkpoints.options import Checkpoints
     from jasgd.record.execution import Execution, ExecutionError
@@ -64,7 +64,7 @@ _WHERE = {
     "data": "jasgd.data",
     "delay_compensated": "jasgd.transforms",
     "fits": "jasgd.fits",
-    "keep_compiled": "jasgd.kept_compilations",
+    "keep_compiled": "jasgd.compiling.kept_compilations",
     "minibatches": "jasgd.data",
     "moving_averages": "jasgd.model_state.merging",
     "problems": "jasgd.problems",

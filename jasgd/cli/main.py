@@ -129,7 +129,7 @@ def _run(chosen: Any) -> int:
     try:
         say_begun(chosen)  # before JAX is imported, which takes a second
         from jasgd.jax_settings import configure_cpu, started
-        from jasgd.kept_compilations import keep_compiled
+        from jasgd.compiling.kept_compilations import keep_compiled
 
         if not started():  # a process that calls this function twice has it configured
             # A scan's work wanders to JAX's pool, where the scans of several runs would queue for its only thread.

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.core.compiled import Asked, Compiled, Leaves
-from jasgd.core.shared_runs import with_tx
-from jasgd.core.weak_functions import WeakFunction
+from jasgd.compiling.shared_runs import with_tx
+from jasgd.compiling.weak_functions import WeakFunction
 from jasgd.simulating.schedule import NOTHING, Schedule
 
 

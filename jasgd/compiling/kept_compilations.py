@@ -7,6 +7,7 @@ import hashlib
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 import jax
 import jaxlib
@@ -35,9 +36,10 @@ def keep_compiled(folder: str | os.PathLike[str] | None = None) -> Path | None:
       >>> keep_compiled()  # doctest: +SKIP
       PosixPath('/home/me/.cache/jasgd/compiled/0f3c9ad2b8e1')
     """
-    if not jax.config.jax_enable_compilation_cache:
+    config: Any = jax.config
+    if not config.jax_enable_compilation_cache:
         return None
-    if folder is None and (chosen := jax.config.jax_compilation_cache_dir):
+    if folder is None and (chosen := config.jax_compilation_cache_dir):
         return Path(chosen)
     try:
         path = Path(folder) if folder is not None else _cache_folder() / _machine()

@@ -13,9 +13,9 @@ import pytest
 
 import jasgd
 from jasgd.cluster import Cluster, exponential
-from jasgd.core.fingerprints import fingerprint
-from jasgd.core.shared_runs import _compiled
-from jasgd.core.weak_functions import WeakFunction
+from jasgd.compiling.fingerprints import fingerprint
+from jasgd.compiling.shared_runs import _compiled
+from jasgd.compiling.weak_functions import WeakFunction
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
@@ -229,19 +229,20 @@ def test_shapes_dtypes_and_settings_of_jax_are_not_mixed_up():
 
 @pytest.mark.parametrize("scheme", ["leashed", "leashed:native=false", "synchronous"])
 def test_nothing_is_kept_once_a_function_is_gone(scheme):
-    captured = jnp.ones(3)
+    def capturing(captured):
+        def loss_fn(w, batch):
+            return jnp.mean((w - captured * batch) ** 2)
 
-    def loss_fn(w, batch):
-        return jnp.mean((w - captured * batch) ** 2)
+        return loss_fn, weakref.ref(captured)
 
-    tx = make_tx()
+    (loss_fn, captured), tx = capturing(jnp.ones(3)), make_tx()
     gc.collect()
     before = len(_compiled)
     trained(loss_fn, tx, scheme=scheme)
     assert len(_compiled) == before + 1
-    gone = [weakref.ref(loss_fn), weakref.ref(captured), weakref.ref(tx.update)]
+    gone = [weakref.ref(loss_fn), captured, weakref.ref(tx.update)]
     made = weakref.ref(list(_compiled._families.values())[-1].variants[-1][1])
-    del loss_fn, captured
+    del loss_fn
     gc.collect()
     assert [one() is None for one in gone] == [True, True, False]  # the transformation is still held here
     assert len(_compiled) == before
@@ -303,6 +304,8 @@ def test_fingerprints_tell_operations_constants_and_types_apart():
             lambda x: jax.lax.scan(lambda c, y: (c + y, c), 0.0, x)[0],
             lambda x: jax.lax.scan(lambda c, y: (c - y, c), 0.0, x)[0],
             lambda x: x + np.arange(4.0, dtype=np.float32), lambda x: x + np.ones(4, np.float32),
+            lambda x: x + jnp.zeros(4) @ np.ones((4, 40), jnp.bfloat16)[:, :4],
+            lambda x: x + jnp.zeros(4) @ np.zeros((4, 40), jnp.bfloat16)[:, :4],
         )
     ]  # fmt: skip
     prints = [fingerprint(program) for program in programs]

@@ -112,7 +112,7 @@ def _array(value: Any) -> Any:
         raise _Incomparable from None
     if array.dtype.hasobject:
         raise _Incomparable
-    content = (
-        array.tobytes() if array.nbytes <= _SMALL else hashlib.blake2b(array.data.cast("B"), digest_size=16).digest()
-    )
+    content = array.tobytes()
+    if array.nbytes > _SMALL:
+        content = hashlib.blake2b(content, digest_size=16).digest()
     return str(getattr(value, "dtype", type(value).__name__)), np.shape(array), content

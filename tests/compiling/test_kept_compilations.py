@@ -1,4 +1,4 @@
-"""What JAX compiles is kept on disk for later processes, where the user has not chosen otherwise; so is the CPU's setup."""
+"""What JAX compiles is kept for later processes, where the user has not chosen otherwise; what a run needs before."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -20,12 +20,8 @@ result = jasgd.train(lambda w, b: ((w - b) ** 2).mean(), np.zeros(3, np.float32)
 print(folder, len(hits), len(misses), result.execution.metadata["native"])
 """
 OWN = (
-    "JAX_COMPILATION_CACHE_DIR",
-    "JAX_ENABLE_COMPILATION_CACHE",
-    "NPROC",
-    "JAX_CPU_ENABLE_ASYNC_DISPATCH",
-    "XLA_FLAGS",
-)
+    "JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE", "NPROC", "JAX_CPU_ENABLE_ASYNC_DISPATCH", "XLA_FLAGS",
+)  # fmt: skip
 
 
 def ran(program, **env):
@@ -70,7 +66,7 @@ def test_a_file_in_the_place_of_the_folder_costs_nothing_but_the_cache(tmp_path)
 def test_the_oldest_files_make_room(tmp_path, monkeypatch):
     import os
 
-    from jasgd import kept_compilations
+    from jasgd.compiling import kept_compilations
 
     monkeypatch.setattr(kept_compilations, "MOST_BYTES", 25)
     for number in range(4):
