@@ -8,13 +8,13 @@ if TYPE_CHECKING:
     from jasgd import callbacks, cluster, data, fits, problems, report, rules, schemes, testing, warning_types
     from jasgd.callbacks.recent_progress import Progress
     from jasgd.cluster import Cluster
+    from jasgd.compiling.kept_compilations import keep_compiled
     from jasgd.data import BatchesExhausted, minibatches
     from jasgd.experiments.arms import Arm
     from jasgd.experiments.comparison import Comparison, compare
     from jasgd.experiments.spectrum import Spectrum
     from jasgd.experiments.sweeping import sweep
     from jasgd.jax_settings import configure_cpu
-    from jasgd.compiling.kept_compilations import keep_compiled
     from jasgd.model_state.merging import moving_averages
     from jasgd.record.checkpoints.options import Checkpoints
     from jasgd.record.execution import Execution, ExecutionError

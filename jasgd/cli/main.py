@@ -128,8 +128,8 @@ def _chosen(argv: Sequence[str]) -> Any:
 def _run(chosen: Any) -> int:
     try:
         say_begun(chosen)  # before JAX is imported, which takes a second
-        from jasgd.jax_settings import configure_cpu, started
         from jasgd.compiling.kept_compilations import keep_compiled
+        from jasgd.jax_settings import configure_cpu, started
 
         if not started():  # a process that calls this function twice has it configured
             # A scan's work wanders to JAX's pool, where the scans of several runs would queue for its only thread.

@@ -10,10 +10,10 @@ import jax
 import numpy as np
 import optax
 
-from jasgd.core.arguments import check_tx
-from jasgd.core.compiled import Asked, Compiled, Leaves
 from jasgd.compiling.fingerprints import fingerprint
 from jasgd.compiling.sharing import Shared, comparable
+from jasgd.core.arguments import check_tx
+from jasgd.core.compiled import Asked, Compiled, Leaves
 from jasgd.inputs.asked import WithKey
 
 _compiled: Shared[Compiled] = Shared()

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jasgd.core.compiled import Asked, Compiled, Leaves
 from jasgd.compiling.shared_runs import with_tx
 from jasgd.compiling.weak_functions import WeakFunction
+from jasgd.core.compiled import Asked, Compiled, Leaves
 from jasgd.simulating.schedule import NOTHING, Schedule
 
 
