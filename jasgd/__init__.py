@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from jasgd.callbacks.recent_progress import Progress
     from jasgd.cluster import Cluster
+    from jasgd.compiling.kept_compilations import keep_compiled
     from jasgd.data import BatchesExhausted, minibatches
     from jasgd.distances.transformation import DistanceAdaptiveState, distance_adaptive
     from jasgd.experiments.arms import Arm
@@ -83,6 +84,7 @@ _WHERE = {
     "distance_adaptive": "jasgd.distances.transformation",
     "distances": "jasgd.distances",
     "fits": "jasgd.fits",
+    "keep_compiled": "jasgd.compiling.kept_compilations",
     "minibatches": "jasgd.data",
     "moving_averages": "jasgd.model_state.merging",
     "problems": "jasgd.problems",

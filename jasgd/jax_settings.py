@@ -62,6 +62,23 @@ def configure_cpu(*, threads_per_worker: int | None = 1) -> None:
     _configured = (threads_per_worker,)
 
 
+def configure_unless_started(workers: int) -> None:
+    """Configures the CPU for several workers where JAX has not started yet, and nothing says that a user has.
+
+    A user's own settings, by ``NPROC``, ``JAX_CPU_ENABLE_ASYNC_DISPATCH`` or a flag of the CPU in ``XLA_FLAGS``, stay.
+
+    Args:
+      workers: number of workers; for one, JAX's own settings are as good.
+    """
+    if workers > 1 and not started() and not _is_set_by_user():
+        configure_cpu()
+
+
+def _is_set_by_user() -> bool:
+    names = ("NPROC", "JAX_CPU_ENABLE_ASYNC_DISPATCH")
+    return any(name in os.environ for name in names) or "--xla_cpu" in os.environ.get("XLA_FLAGS", "")
+
+
 def _settings_of_environment() -> tuple[int | None] | None:
     """The threads per worker of a JAX that something else started; None with asynchronous dispatch."""
     if jax.config.read("jax_cpu_enable_async_dispatch"):
@@ -111,8 +128,8 @@ def warn_if_unconfigured(workers: int) -> None:
     """Warns where several workers would share JAX's pool instead of being threads of their own."""
     if workers > 1 and jax.default_backend() == "cpu" and jax.config.read("jax_cpu_enable_async_dispatch"):
         warnings.warn(
-            f"JAX's asynchronous CPU dispatch is on, so {workers} workers share one pool of threads: call "
-            "jasgd.configure_cpu() before the first computation",
+            f"JAX's asynchronous CPU dispatch is on, so {workers} workers share one pool of threads, which costs about "
+            "a fifth of the updates: call jasgd.configure_cpu() before the first computation",
             UnconfiguredCPUWarning,
             stacklevel=3,
         )

@@ -31,7 +31,7 @@ FLOORS = {
         ],
         ["staleness", "data", "rules"],
         ["transforms", "adaptive", "distances", "fits", "record", "presenting", "model_state"],
-        ["core"],
+        ["core", "compiling"],
         ["schemes", "testing", "callbacks"],
         ["training", "cluster", "replaying", "problems"],
         ["simulating"],

@@ -62,7 +62,7 @@ class Compare(TrainingOptions):
 
             with interrupts.taken(), bar:
                 comparison = compare(
-                    self.problem,
+                    functools.lru_cache(maxsize=1)(self.problem),  # which all arms of a seed have
                     arms,
                     self.seeds,
                     workers=self.workers,

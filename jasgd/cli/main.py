@@ -18,7 +18,7 @@ from jasgd.cli.front.listed import epilogue
 from jasgd.cli.front.messages import as_typed
 from jasgd.cli.front.versions import OPTIONS, versions
 from jasgd.cli.options import ProblemOptions
-from jasgd.cli.output import BAD_INPUT, INTERRUPTED, SUCCEEDED, TERMINATED
+from jasgd.cli.output import BAD_INPUT, INTERRUPTED, SUCCEEDED, TERMINATED, say_begun
 from jasgd.cli.replay import Replay
 from jasgd.cli.report import Report
 from jasgd.cli.resumption import given_options
@@ -128,11 +128,14 @@ def _chosen(argv: Sequence[str]) -> Any:
 
 def _run(chosen: Any) -> int:
     try:
+        say_begun(chosen)  # before JAX is imported, which takes a second
+        from jasgd.compiling.kept_compilations import keep_compiled
         from jasgd.jax_settings import configure_cpu, started
 
         if not started():  # a process that calls this function twice has it configured
             # A scan's work wanders to JAX's pool, where the scans of several runs would queue for its only thread.
             configure_cpu(threads_per_worker=None if isinstance(chosen, Simulate) else 1)
+            keep_compiled()
         return chosen.run()
     except (ValueError, ImportError, OSError) as error:
         # Runs report their errors in their result, so what arrives here is about the input, or a missing extra.

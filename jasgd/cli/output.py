@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shlex
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,6 +32,13 @@ def stdout() -> Any:
     from rich.console import Console
 
     return Console()
+
+
+def say_begun(command: Any) -> None:
+    """Says at once on a terminal what is begun, as libraries and data take a second to load."""
+    if sys.stderr.isatty() and not getattr(command, "quiet", False):
+        with contextlib.suppress(OSError, ValueError):  # where nobody reads it
+            print(f"jasgd {type(command).__name__.lower()} has begun", file=sys.stderr, flush=True)
 
 
 def print_text(text: str, console: Any) -> None:

@@ -57,11 +57,9 @@ class Train(TrainingOptions):
             rule, learning_rate=self.learning_rate, momentum=self.momentum, optimizer=self.optimizer, law=law
         )
         self.require_plots()
-        from jasgd import report, schemes
+        from jasgd import schemes
         from jasgd.callbacks import Progress
-        from jasgd.fits import fit
         from jasgd.record.saving.folder import adding, replacing
-        from jasgd.report.tables import run_table
 
         stops = self.stops()
         with Interrupts(LEAVING) as interrupts:
@@ -93,7 +91,14 @@ class Train(TrainingOptions):
                         )
                 result.write(draft)
                 Recipe.of(self, workers=rule_workers).write(draft)
+            from jasgd import report  # with SciPy and Matplotlib, which training does not need
+            from jasgd.fits import fit
+            from jasgd.report.tables import run_table
+
             fits = fit(result.law) if len(result.execution) else []
+            if not self.json:
+                title = f"{problem.name}, {schemes.describe(scheme)}, {self.workers} workers, {self.rule}"
+                stdout().print(run_table(result, title, fits))
             numbers = {
                 "command": command_of("train", self),
                 "outcome": str(result.outcome),
@@ -111,8 +116,6 @@ class Train(TrainingOptions):
         if self.json:
             print(text)
         else:
-            title = f"{problem.name}, {schemes.describe(scheme)}, {self.workers} workers, {self.rule}"
-            stdout().print(run_table(result, title, fits))
             print_files(folder, plots.files)
             if result.traceback:
                 sys.stderr.write(result.traceback)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import traceback
 from collections.abc import Callable
@@ -13,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jasgd.compiling.shared_runs import shared_with_others, with_extras
 from jasgd.core.arguments import check_functions
 from jasgd.core.compiled import Compiled, Leaves
-from jasgd.core.shared_runs import shared_with_others, with_extras
 from jasgd.data import BatchesExhausted
 from jasgd.inputs.array_leaves import refuse_batch
 from jasgd.inputs.asked import asks_for

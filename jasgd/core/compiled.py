@@ -34,7 +34,7 @@ class BatchShapes(dict[str, None]):
     """The shapes of mini-batches that a gradient was traced for, in their order; any thread may add some."""
 
 
-class shared_property(Generic[Value]):  # noqa: N801 - named as functools.cached_property is
+class shared_property(Generic[Value]):
     """What is computed once, by the object whose compiled functions this one shares where it shares them."""
 
     def __init__(self, function: Callable[[Any], Value]):

@@ -10,18 +10,16 @@ from typing import Any, Literal
 
 import optax
 
-from jasgd import rules, schemes
+from jasgd import schemes
 from jasgd.callbacks.recent_progress import Progress
-from jasgd.distances.table import parse_step_rule
 from jasgd.experiments.arms import BASELINE, Arm, arms_of, check_arms, check_problem, with_controls
 from jasgd.experiments.conclusions import Conclusion, conclude, sentences
 from jasgd.experiments.measures import FACTORS, Spread, measures, shown_row, spread
-from jasgd.experiments.recipe import transformation
+from jasgd.experiments.recipe import named_transformation
 from jasgd.experiments.task import name_of, task_of
 from jasgd.inputs.checks import function, several
 from jasgd.inputs.defaults import WORKERS
 from jasgd.record.result import Outcome, TrainResult
-from jasgd.rules.damping import computed_constant
 from jasgd.schemes import SchemeFactory
 from jasgd.showing import Shown, counted, tally
 from jasgd.training.interrupts import Interrupts
@@ -68,7 +66,7 @@ def compare(
       epochs: passes over the batches after which a run ends.
       time_limit_s: seconds after which a run ends.
       target_loss: test loss at which a run ends.
-      momentum: see :func:`transformation`, as is ``optimizer``.
+      momentum: see :func:`jasgd.experiments.recipe.transformation`, as is ``optimizer``.
       optimizer: ``"sgd"`` or ``"adam"``.
       law: an empty law or its text, for the rules that do not bring their own.
       evaluate_every_s: seconds between evaluations.
@@ -108,12 +106,19 @@ def compare(
     function("on_progress", on_progress, "arm, seed, progress", optional=True)
     function("on_result", on_result, "arm, seed, result", optional=True)
 
-    def make(rule: rules.Rule) -> optax.GradientTransformationExtraArgs:
-        other = law if getattr(rule, "law", None) is None else None
-        return transformation(rule, learning_rate=learning_rate, momentum=momentum, optimizer=optimizer, law=other)
+    def make(arm: Arm, factor: float = 1.0) -> optax.GradientTransformationExtraArgs:
+        return named_transformation(
+            arm.rule,
+            factor if arm.rule == BASELINE else None,
+            workers=workers,
+            learning_rate=learning_rate,
+            momentum=momentum,
+            optimizer=optimizer,
+            law=law,
+        )
 
     for arm in chosen:
-        make(parse_step_rule(arm.rule, workers=workers, learning_rate=learning_rate))
+        make(arm)
     settings = {
         "scheme": schemes.describe(factory),
         "workers": workers,
@@ -130,19 +135,16 @@ def compare(
     with Interrupts() as interrupts:
         try:
             for arm, seed in _in_turn(chosen, seeds):
-                rule = parse_step_rule(arm.rule, workers=workers, learning_rate=learning_rate)
-                if arm.rule == BASELINE:
-                    factor = 1.0 if arm.mean_of is None else runs[arm.mean_of][seed].metrics["mean_factor"]
-                    if not math.isfinite(factor):  # not one gradient was applied in the arm that this is the control of
-                        continue
-                    rule = computed_constant(factor)
+                factor = 1.0 if arm.mean_of is None else runs[arm.mean_of][seed].metrics["mean_factor"]
+                if not math.isfinite(factor):  # not one gradient was applied in the arm that this is the control of
+                    continue
                 with interrupts.taken():  # what comes once there is a result is held until that was saved
                     task = task_of(problem, seed)
                     name = name_of(task)
                     result = train(
                         task.loss_fn,
                         task.params,
-                        make(rule),
+                        make(arm, factor),
                         task.batches,
                         scheme=factory,
                         workers=workers,

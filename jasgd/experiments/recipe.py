@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from pathlib import Path
 from typing import Any, Literal
@@ -183,3 +184,52 @@ def transformation(
     if optimizer != "sgd":
         raise ValueError(f"optimizer must be sgd or adam, got {optimizer!r}")
     return optax.chain(adaptive, optax.sgd(learning_rate, momentum=momentum or None))
+
+
+def named_transformation(
+    rule: str,
+    constant: float | None = None,
+    *,
+    workers: int,
+    learning_rate: float,
+    momentum: float = 0.0,
+    optimizer: Literal["sgd", "adam"] = "sgd",
+    law: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    """The optimizer with a rule by its text: for the same arguments the same one, so that runs share what is compiled.
+
+    Args:
+      rule: as of :func:`jasgd.distances.table.parse_step_rule`.
+      constant: the factor of a constant step that is computed when it runs, in place of the rule; None for the rule.
+      workers: number of workers, which some rules take.
+      learning_rate: as of :func:`transformation`, as are momentum and optimizer.
+      momentum: of SGD.
+      optimizer: ``"sgd"`` or ``"adam"``.
+      law: an empty law or its text, for a rule that does not bring its own; None for none.
+
+    Returns:
+      The transformation.
+
+    Raises:
+      ValueError: for an argument out of its range.
+
+    Example:
+      >>> named_transformation("tail", workers=2, learning_rate=0.1) is named_transformation(
+      ...     "tail", workers=2, learning_rate=0.1)
+      True
+    """
+    arguments = (rule, constant, workers, learning_rate, momentum, optimizer, law)
+    # Any other object may be changed, or be equal to another.
+    is_plain = all(isinstance(one, (str, int, float, type(None))) for one in arguments)
+    return _named(*arguments) if is_plain else _named.__wrapped__(*arguments)
+
+
+@functools.lru_cache(maxsize=32, typed=True)
+def _named(
+    text: str, constant: Any, workers: Any, learning_rate: Any, momentum: Any, optimizer: Any, law: Any
+) -> optax.GradientTransformationExtraArgs:
+    rule = parse_step_rule(text, workers=workers, learning_rate=learning_rate)
+    if constant is not None:
+        rule = computed_constant(constant)
+    law = law if getattr(rule, "law", None) is None else None
+    return transformation(rule, learning_rate=learning_rate, momentum=momentum, optimizer=optimizer, law=law)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -89,13 +92,27 @@ def digits_arrays(contents: Mapping[str, bytes]) -> Arrays:
     del contents
     try:
         from scipy.ndimage import zoom
-        from sklearn.datasets import load_digits
+
+        images, labels = _digits()
     except ImportError as error:
         raise ImportError('the digits data set needs scikit-learn and SciPy: pip install "jasgd[problems]"') from error
-    digits: Any = load_digits()
-    resized = zoom(digits.images, np.array([1, 28 / 8, 28 / 8]), order=1)
+    resized = zoom(images, np.array([1, 28 / 8, 28 / 8]), order=1)
     images = np.rint(resized * (255 / 16)).astype(np.uint8)[..., None]
-    labels = digits.target.astype(np.int32)
     test = np.zeros(len(labels), bool)
     test[np.argsort(labels, kind="stable")[::5]] = True  # no random stream that a NumPy release could change
     return images[~test], labels[~test], images[test], labels[test]
+
+
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    """The 8×8 images, float64, and labels, int32, by the file of scikit-learn, whose import takes seconds."""
+    package = importlib.util.find_spec("sklearn")
+    for folder in (package.submodule_search_locations or ()) if package is not None else ():
+        file = Path(folder) / "datasets" / "data" / "digits.csv.gz"
+        if file.is_file():
+            with gzip.open(file, "rt") as lines:
+                rows = np.loadtxt(lines, delimiter=",")
+            return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(np.int32)
+    from sklearn.datasets import load_digits
+
+    digits: Any = load_digits()
+    return digits.images, digits.target.astype(np.int32)

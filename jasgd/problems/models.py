@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -210,8 +211,12 @@ def functional(
     if seed < 0:
         raise ValueError(f"seed must be ≥ 0, got {seed}")
     graph, state = nnx.split(MODELS[model_name](shape, classes, nnx.Rngs(seed), initial))
+    return nnx.to_pure_dict(state), _applying(graph)
 
+
+@functools.lru_cache(maxsize=16)  # one function for all seeds, so that runs share what is compiled of it
+def _applying(graph: Any) -> Apply:
     def apply(params: Params, images: Any) -> jax.Array:
         return nnx.merge(graph, params)(images)
 
-    return nnx.to_pure_dict(state), apply
+    return apply

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -133,17 +134,12 @@ def load(
 
     published = preset == "published"
     params, apply = functional(model, data.shape, data.classes, seed, initial="published" if published else "default")
-
-    def loss_fn(params: Params, batch: tuple[Any, Any]) -> jax.Array:
-        images, labels = batch
-        return optax.losses.softmax_cross_entropy_with_integer_labels(apply(params, images), labels).mean()
-
     scale = _published_pixels(data) if published else _standardised_pixels(data)
     return Problem(
         name=f"{dataset}/{model}",
         dataset=data,
         model=model,
-        loss_fn=loss_fn,
+        loss_fn=_cross_entropy(apply),
         apply=apply,
         params=params,
         batches=minibatches(
@@ -157,6 +153,15 @@ def load(
         seed=seed,
         preset=preset,
     )
+
+
+@functools.lru_cache(maxsize=16)  # one function for all seeds, so that runs share what is compiled of it
+def _cross_entropy(apply: Apply) -> Callable[[Params, tuple[Any, Any]], jax.Array]:
+    def loss_fn(params: Params, batch: tuple[Any, Any]) -> jax.Array:
+        images, labels = batch
+        return optax.losses.softmax_cross_entropy_with_integer_labels(apply(params, images), labels).mean()
+
+    return loss_fn
 
 
 def _refuse_more(name: str, value: int, most: int) -> None:
@@ -192,14 +197,7 @@ def _evaluation(apply: Apply, images: np.ndarray, labels: np.ndarray) -> Callabl
     images = np.concatenate([images, np.zeros((padding, *images.shape[1:]), images.dtype)])
     labels = np.concatenate([labels, np.full(padding, _LABEL_OF_PADDING, labels.dtype)])
 
-    # The images are an argument: what a compiled function closes over becomes a constant of its code.
-    @jax.jit
-    def totals(params: Params, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-        logits = apply(params, images)
-        losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, jnp.maximum(labels, 0))
-        counted = labels != _LABEL_OF_PADDING
-        right = jnp.argmax(logits, axis=-1) == labels
-        return jnp.where(counted, losses, 0).sum(), right.sum()
+    totals = _totals(apply)
 
     def evaluate(params: Params) -> dict[str, float]:
         loss = right = 0.0
@@ -210,3 +208,17 @@ def _evaluation(apply: Apply, images: np.ndarray, labels: np.ndarray) -> Callabl
         return {"loss": loss / count, "accuracy": right / count}
 
     return evaluate
+
+
+@functools.lru_cache(maxsize=16)
+def _totals(apply: Apply) -> Callable[..., tuple[jax.Array, jax.Array]]:
+    # The images are an argument: what a compiled function closes over becomes a constant of its code.
+    @jax.jit
+    def totals(params: Params, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+        logits = apply(params, images)
+        losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, jnp.maximum(labels, 0))
+        counted = labels != _LABEL_OF_PADDING
+        right = jnp.argmax(logits, axis=-1) == labels
+        return jnp.where(counted, losses, 0).sum(), right.sum()
+
+    return totals

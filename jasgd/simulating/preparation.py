@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.aligned_memory import aligned
+from jasgd.compiling.shared_runs import shared_for_any_step
 from jasgd.core.admission import admit, first_batch
 from jasgd.core.compiled import Leaves
 from jasgd.core.finiteness import paths_of, require_finite
-from jasgd.core.shared_runs import shared_for_any_step
 from jasgd.data import Batches
 from jasgd.inputs.asked import Keyed, asks_for, seed_words, with_key
 from jasgd.model_state.returned import admit_model_state, require_alike

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jasgd.core.shared_runs import with_tx
-from jasgd.core.weak_functions import WeakFunction
+from jasgd.compiling.shared_runs import with_tx
+from jasgd.compiling.weak_functions import WeakFunction
 from jasgd.core.compiled import Asked, Compiled, Leaves
 from jasgd.simulating.schedule import NOTHING, Schedule
 
@@ -92,9 +92,7 @@ class Program:
 
         The carry is donated. ``grouped`` is static: whether several gradients may share a commit.
         """
-        return self._shared(
-            "run", lambda program: jax.jit(program._scan, static_argnames="grouped", donate_argnums=0)
-        )
+        return self._shared("run", lambda program: jax.jit(program._scan, static_argnames="grouped", donate_argnums=0))
 
     @functools.cached_property
     def run_lanes(self) -> Callable[..., tuple[Carry, StepOutputs]]:

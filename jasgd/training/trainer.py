@@ -17,6 +17,7 @@ from jasgd.core.scheme import SchemeFactory
 from jasgd.data import Batches, as_batches
 from jasgd.inputs.checks import function, integer, switch
 from jasgd.inputs.defaults import WORKERS
+from jasgd.jax_settings import configure_unless_started
 from jasgd.model_state.arguments import check_evaluate
 from jasgd.record.checkpoints.options import Checkpoints
 from jasgd.record.result import BY_CTRL_C, Outcome, TrainingError, TrainResult
@@ -69,7 +70,8 @@ def train(
     .. math:: w_{k+1} = w_k + \mathrm{tx}\big(\nabla f(w_{k-\tau_k}, b_k);\ \tau_k\big)
 
     Each worker is a thread: it takes a ticket and its batch, reads the parameters, computes a compiled gradient, and
-    commits it; the scheme decides how reads and commits are made atomic. Call :func:`jasgd.configure_cpu` first.
+    commits it; the scheme decides how reads and commits are made atomic. Where JAX has not started yet, the CPU is
+    configured for workers; else call :func:`jasgd.configure_cpu` first.
 
     Args:
       loss_fn: pure function ``loss_fn(params, batch) -> loss``, a floating-point scalar; with ``has_aux`` it returns
@@ -184,6 +186,7 @@ def train(
         seed=seed,
     )
     throw = switch("throw", throw)
+    configure_unless_started(int(workers))
     check_evaluate(evaluate, model_state)
     function("on_progress", on_progress, "a Progress", optional=True)
     options = RunOptions(steps, time_limit_s, target_loss, evaluate is not None)

@@ -12,8 +12,8 @@ import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
-from jasgd.core.fingerprints import Fingerprint
-from jasgd.core.weak_functions import WeakFunction, identity_of, when_gone
+from jasgd.compiling.fingerprints import Fingerprint
+from jasgd.compiling.weak_functions import WeakFunction, identity_of, when_gone
 
 Made = TypeVar("Made")
 VARIANTS = 8  # of the same functions, such as for another shape of mini-batches; the oldest goes first

@@ -10,10 +10,10 @@ import jax
 import numpy as np
 import optax
 
+from jasgd.compiling.fingerprints import fingerprint
+from jasgd.compiling.sharing import Shared, comparable
 from jasgd.core.arguments import check_tx
 from jasgd.core.compiled import Asked, Compiled, Leaves
-from jasgd.core.fingerprints import fingerprint
-from jasgd.core.sharing import Shared, comparable
 from jasgd.inputs.asked import WithKey
 
 _compiled: Shared[Compiled] = Shared()
@@ -78,22 +78,23 @@ def _shared(
     origins = [loss_fn.loss_fn if is_keyed else loss_fn, *of_tx, *([] if merge is None else [merge])]
     # Functions of their own, since JAX keeps what it traced of a function, whatever that has become.
     programs = [jax.make_jaxpr(lambda leaves, batch: compiled.traced_gradient(leaves, batch))(leaves, batch), update]
-    if merge is not None:
+    if about is not None and merge is not None:
         read = compiled.parted(leaves)[1]
         programs.append(jax.make_jaxpr(lambda old, new: about.changes(old, about.offered(old, new)))(read, read))
+    config: Any = jax.config
     facts = (
         *(getattr(compiled, field.name) for field in dataclasses.fields(compiled) if field.name in _FACTS),
         None if about is None else dataclasses.replace(about, merge=None),
         is_keyed,
         device,
-        jax.config.jax_default_device,
+        config.jax_default_device,
     )
     computes = comparable(*map(fingerprint, programs), facts=facts)
     if computes is None:
         return compiled
 
     def make(weak: Any) -> Compiled:
-        state = about if merge is None else dataclasses.replace(about, merge=weak[-1])
+        state = about if about is None or merge is None else dataclasses.replace(about, merge=weak[-1])
         return dataclasses.replace(
             compiled,
             loss_fn=WithKey(weak[0]) if is_keyed else weak[0],
@@ -115,9 +116,9 @@ _FACTS = ("params_structure", "state_structure", "has_aux", "wants_read_params",
 def _weakly(init: Any, update: Any) -> optax.GradientTransformationExtraArgs:
     """The transformation of two functions, which it does not keep alive."""
 
-    def updated(grads: Any, state: Any, params: Any = None, **extras: Any) -> Any:
+    def updated(updates: Any, state: Any, params: Any = None, **extras: Any) -> Any:
         whole = with_extras(optax.GradientTransformation(init.function, update.function))
-        return whole.update(grads, state, params, **extras)
+        return whole.update(updates, state, params, **extras)
 
     return optax.GradientTransformationExtraArgs(init, updated)
 

@@ -1,0 +1,86 @@
+"""Compiled functions that are kept on disk for later processes, by JAX's own cache."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import jax
+import jaxlib
+
+from jasgd.jax_settings import processors
+
+MOST_BYTES = 512 << 20  # of one machine's files; the oldest are removed when a process begins with more
+# What JAX keeps is chosen by these, which a user may have set; small functions are most of what a run compiles.
+_SETTINGS = {"jax_persistent_cache_min_compile_time_secs": 0.0, "jax_persistent_cache_min_entry_size_bytes": -1}
+
+
+def keep_compiled(folder: str | os.PathLike[str] | None = None) -> Path | None:
+    """Has JAX keep what it compiles from now on, and take what an earlier process compiled, by its persistent cache.
+
+    One call at the start of a program is enough; the commands of ``jasgd`` do it by themselves. What the user has set,
+    as by ``JAX_COMPILATION_CACHE_DIR``, stays as it is. Files are code: keep them where only you can write.
+
+    Args:
+      folder: where it is kept; None for ``jasgd/compiled`` in ``$XDG_CACHE_HOME``, or in ``~/.cache``, where kinds of
+        processors, versions of jaxlib and numbers of processors have folders of their own.
+
+    Returns:
+      The folder that JAX uses; None where it keeps nothing, as it is told not to, or the folder cannot be written to.
+
+    Example:
+      >>> keep_compiled()  # doctest: +SKIP
+      PosixPath('/home/me/.cache/jasgd/compiled/0f3c9ad2b8e1')
+    """
+    config: Any = jax.config
+    if not config.jax_enable_compilation_cache:
+        return None
+    if folder is None and (chosen := config.jax_compilation_cache_dir):
+        return Path(chosen)
+    try:
+        path = Path(folder) if folder is not None else _cache_folder() / _machine()
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not os.access(path, os.W_OK | os.X_OK):
+            return None
+    except (OSError, RuntimeError):  # no home, or one that cannot be written to
+        return None
+    if folder is None:
+        _make_room(path)
+    for name, value in _SETTINGS.items():
+        if name.upper() not in os.environ:
+            jax.config.update(name, value)
+    jax.config.update("jax_compilation_cache_dir", str(path))
+    from jax.experimental.compilation_cache import compilation_cache
+
+    compilation_cache.reset_cache()  # else a process that has compiled before would go on without one
+    return path
+
+
+def _cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jasgd" / "compiled"
+
+
+def _machine() -> str:
+    """What code is compiled for, as a checksum: JAX does not look at the processor before it runs what it finds."""
+    lines: list[str] = []
+    with contextlib.suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+        lines = [line for line in text.splitlines() if line.startswith(("model name", "flags", "Features", "CPU "))]
+    inputs = (jaxlib.__version__, platform.machine(), platform.processor(), processors(), lines)
+    return hashlib.sha256(repr(inputs).encode()).hexdigest()[:12]
+
+
+def _make_room(folder: Path) -> None:
+    """Removes the oldest files where there are too many; other processes may do the same."""
+    with contextlib.suppress(OSError):
+        files = sorted(((file.stat(), file) for file in folder.iterdir()), key=lambda pair: -pair[0].st_mtime)
+        total = 0
+        for about, file in files:
+            total += about.st_size
+            if total > MOST_BYTES:
+                with contextlib.suppress(OSError):
+                    file.unlink()
