@@ -16,7 +16,7 @@ from jasgd.core.devices import Placement, computing_on
 from jasgd.core.ledger import Ledger
 from jasgd.core.scheme import NativeScheme, SchemeFactory, Setup
 from jasgd.data import Batches, go_on_from
-from jasgd.inputs.asked import asks_for, drawn_for, with_key
+from jasgd.inputs.asked import asks_for, drawn_for, keyed_for, with_key
 from jasgd.jax_settings import warn_if_unconfigured
 from jasgd.model_state.merging import described_merge
 from jasgd.record.environment import describe_dtypes, describe_environment
@@ -24,6 +24,7 @@ from jasgd.record.trees import put_into
 from jasgd.schemes.selection import make
 from jasgd.training.checkpointing.beginning import Beginning
 from jasgd.training.checkpointing.resuming import placed
+from jasgd.training.drawing import drawing
 from jasgd.training.run import Run
 from jasgd.training.warm_up import warm_up
 
@@ -166,8 +167,15 @@ def assemble(
     metadata |= _described(task, admitted, begin)
     metadata |= begin.more_metadata(metadata | {"workers": workers})
     with computing_on(task.home):
+        batches = drawing(
+            task.drawn, keyed_for(task.loss_fn, task.seed), admitted.batch_of, scheme, compiled, begin.leaves, first,
+            workers=workers, placement=task.spread,
+        )  # fmt: skip
+        if batches.gathered_s is not None:
+            setup.batch = batches.batch_of(0, 0)  # which the native rounds are compiled for
         gradient_s = warm_up(compiled, scheme, ledger, begin.leaves, first, task.spread)
-    run = Run(scheme, compiled, ledger, admitted.batch_of, check_finite=check_finite, name=name)
+    run = Run(scheme, compiled, ledger, batches.batch_of, check_finite=check_finite, name=name)
+    run.gathered_s = batches.gathered_s
     run.placement = task.spread
     run.new_shapes.expect(first, None if task.spread is None else task.spread.of_worker)
     begin.prepare(run)

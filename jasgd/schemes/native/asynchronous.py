@@ -16,6 +16,7 @@ from jasgd.core.messages import Closed, Committed, Dropped, Gradient, Round, Sna
 from jasgd.core.scheme import Setup
 from jasgd.schemes.hogwild_sgd import PAUSE_S
 from jasgd.schemes.leashed_sgd import require_persistence
+from jasgd.schemes.native.rows import gathered
 from jasgd.schemes.native.store import (
     BUSY,
     CLOSED,
@@ -141,6 +142,7 @@ class NativeAsynchronous(NativeStore):
             return Round(read, loss, aux, answer.read_s, answer.computed_s, done)
 
     def _traced_round(self, caller: Any, batch: Any) -> tuple[Any, Any]:
+        caller, batch = gathered(caller, batch)
         number, *params = jax.ffi.ffi_call("JasgdRead", [NUMBER, *self._params_like])(caller)
         loss, aux, grads = self._compiled.gradient(tuple(params), batch)
         loss = loss.astype(self._loss)  # which a later batch may change

@@ -13,6 +13,7 @@ import numpy as np
 from jasgd.core.ledger import AppliedRow
 from jasgd.core.messages import Closed, Committed, Dropped, Gradient, Round, View
 from jasgd.core.scheme import Setup
+from jasgd.schemes.native.rows import gathered
 from jasgd.schemes.native.store import BUSY, CLOSED, DONE, NONFINITE, NUMBER, Answer, NativeStore, as_number, size_of
 
 
@@ -141,6 +142,7 @@ class NativeSynchronous(NativeStore):
         return self._library.JasgdGather(store, worker, count, len(sizes), sizes, check_finite)
 
     def _traced_round(self, caller: Any, batch: Any) -> tuple[Any, Any]:
+        caller, batch = gathered(caller, batch)
         number, *params = jax.ffi.ffi_call("JasgdRead", [NUMBER, *self._params_like])(caller)
         loss, aux, grads = self._compiled.gradient(tuple(params), batch)
         loss = loss.astype(self._loss)  # which a later batch may change
