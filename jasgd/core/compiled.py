@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jasgd.core.accumulation import mean_of
 from jasgd.inputs.asked import called_with_asked
 from jasgd.model_state.leaves import ModelState
 from jasgd.showing import Shown
@@ -48,6 +49,7 @@ class Compiled(Shown):
       needs_params: whether what ``tx`` does depends on the current parameters.
       wants_worker: whether ``tx`` asks for the worker that computed the gradient.
       model_state: what follows the parameters among the leaves; None where nothing does.
+      accumulate: mini-batches of one gradient, see :mod:`jasgd.core.micro_batches`.
     """
 
     loss_fn: Callable[..., Any]
@@ -59,6 +61,7 @@ class Compiled(Shown):
     needs_params: bool
     wants_worker: bool = False
     model_state: ModelState | None = None
+    accumulate: int = 1
 
     def _facts(self) -> dict[str, Any]:
         switches = {
@@ -118,13 +121,20 @@ class Compiled(Shown):
             new, aux = more if self.has_aux else (more, None)
             return loss, (aux, self.model_state.leaves_of(new))
 
+        def once(params: Leaves, read: Leaves, batch: Any) -> tuple[jax.Array, Any, Leaves, Leaves]:
+            (loss, aux), grads = jax.value_and_grad(loss_of, has_aux=True)(params, read, batch)
+            aux, new = (aux, ()) if self.model_state is None else aux
+            return loss, aux, grads, new
+
         def gradient(leaves: Leaves, batch: Any) -> tuple[jax.Array, Any, Leaves]:
             self.batch_shapes.setdefault(_written(batch))
             params, read = self.parted(leaves)
-            (loss, aux), grads = jax.value_and_grad(loss_of, has_aux=True)(params, read, batch)
+            if self.accumulate == 1:
+                loss, aux, grads, new = once(params, read, batch)
+            else:
+                loss, aux, grads, new = mean_of(functools.partial(once, params), read, batch)
             if self.model_state is None:
                 return loss, aux, grads
-            aux, new = aux
             return loss, aux, grads + self.model_state.offered(read, new)
 
         return jax.jit(gradient)

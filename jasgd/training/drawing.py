@@ -10,6 +10,7 @@ import jax
 from jasgd.core.compiled import Compiled, Leaves
 from jasgd.core.devices import Placement
 from jasgd.core.gathering import DeviceRows, HostRows, hands_batch_on, has_room, row_source
+from jasgd.core.micro_batches import gathered_together
 from jasgd.core.scheme import NativeScheme, Scheme
 from jasgd.data import rows_drawn
 
@@ -61,6 +62,7 @@ def drawing(
     source = None if found is None else row_source(*found)
     if source is None:
         return Drawing(otherwise)
+    source = gathered_together(source, compiled.accumulate)
     if isinstance(scheme, NativeScheme):
         from jasgd.schemes.native.rows import NativeRows  # imported only where it is needed
 
