@@ -108,7 +108,9 @@ class HostRows:
         for _ in range(workers):
             slot = [aligned_empty(leaf.shape, leaf.dtype) for leaf in source.like]
             leaves = [put(array) for array in slot]
-            same = all(a.unsafe_buffer_pointer() == s.ctypes.data for a, s in zip(leaves, slot, strict=True) if s.nbytes)
+            same = all(
+                a.unsafe_buffer_pointer() == s.ctypes.data for a, s in zip(leaves, slot, strict=True) if s.nbytes
+            )
             self._slots.append([s.reshape(-1, *s.shape[len(source.leading) :]) for s in slot])
             self._batches.append(source.batch_of(leaves if same else slot))  # JAX may have copied
 

@@ -119,7 +119,7 @@ def gathered_together(source: RowSource, count: int) -> RowSource:
       count: how many, ≥ 1.
 
     Returns:
-      The same source for one; else a source of :class:`MicroBatches`.
+      The same source for one; else that of their leaves, with a leading axis.
     """
     if count == 1:
         return source
@@ -130,23 +130,32 @@ def gathered_together(source: RowSource, count: int) -> RowSource:
         except EpochsTaken as end:
             raise end.in_groups(count) from None
 
-    def batch_of(leaves: Sequence[Any]) -> MicroBatches:
-        return MicroBatches(source.batch_of(leaves))
-
-    return RowSource(source.arrays, rows, batch_of, (count, *source.leading))
+    return RowSource(source.arrays, rows, source.batch_of, (count, *source.leading))
 
 
-def keys_for(loss_fn: Callable[..., Any], seed: int, count: int) -> Callable[[Draw], Draw]:
-    """Like :func:`jasgd.inputs.asked.keyed_for`, of so many mini-batches at once, each with a key of its own."""
-    if count == 1 or not asks_for(loss_fn, "key"):
+def completed(loss_fn: Callable[..., Any], seed: int, count: int) -> Callable[[Draw], Draw]:
+    """Makes of gathered rows what the gradient is computed on, with what keys are made of where the loss asks for one.
+
+    Args:
+      loss_fn: the loss, as the user gave it.
+      seed: of the run.
+      count: mini-batches of one gradient, ≥ 1; each has a key of its own.
+
+    Returns:
+      A function that makes of rows of :func:`gathered_together`, by ticket and worker, what :func:`ticket_batches`
+      gives.
+    """
+    if count == 1:
         return keyed_for(loss_fn, seed)
+    if not asks_for(loss_fn, "key"):
+        return lambda draw: lambda ticket, worker: MicroBatches(draw(ticket, worker))
     words = aligned_stack([seed_words(seed)] * count)
 
     def keyed(draw: Draw) -> Draw:
         def several(ticket: int, worker: int) -> MicroBatches:
             numbers = aligned_empty((count,), np.uint32)
             numbers[:] = np.arange(count * ticket, count * (ticket + 1))
-            return MicroBatches(Keyed(draw(ticket, worker).stacked, words, numbers))
+            return MicroBatches(Keyed(draw(ticket, worker), words, numbers))
 
         return several
 

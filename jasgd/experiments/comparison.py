@@ -38,6 +38,7 @@ def compare(
     scheme: str | SchemeFactory = "leashed",
     steps: int | None = None,
     epochs: int | None = None,
+    accumulate: int = 1,
     time_limit_s: float | None = None,
     target_loss: float | None = None,
     momentum: float = 0.0,
@@ -66,6 +67,7 @@ def compare(
       scheme: see :func:`jasgd.train`, as are the four stop conditions and when to evaluate.
       steps: commits after which a run ends.
       epochs: passes over the batches after which a run ends.
+      accumulate: mini-batches of one gradient, see :func:`jasgd.train`.
       time_limit_s: seconds after which a run ends.
       target_loss: test loss at which a run ends.
       momentum: see :func:`transformation`, as is ``optimizer``.
@@ -100,6 +102,7 @@ def compare(
         workers=workers,
         steps=steps,
         epochs=epochs,
+        accumulate=accumulate,
         time_limit_s=time_limit_s,
         target_loss=target_loss,
         evaluate_every_s=evaluate_every_s,
@@ -122,6 +125,7 @@ def compare(
         "optimizer": optimizer,
         "steps": steps,
         "epochs": epochs,
+        "accumulate": accumulate,
         "time_limit_s": time_limit_s,
         "target_loss": target_loss,
     }
@@ -148,6 +152,7 @@ def compare(
                         workers=workers,
                         steps=steps,
                         epochs=epochs,
+                        accumulate=accumulate,
                         time_limit_s=time_limit_s,
                         target_loss=target_loss,
                         evaluate=task.evaluate,

@@ -17,6 +17,9 @@ import numpy as np
 from jasgd.aligned_memory import aligned_copy
 
 
+Draw = Callable[[int, int], Any]  # mini-batches by ticket and worker
+
+
 class Keyed(NamedTuple):
     """A mini-batch, and what its key is made of."""
 
@@ -116,7 +119,9 @@ def with_key(loss_fn: Callable[..., Any]) -> Callable[..., Any]:
     return keyed
 
 
-def keyed_for(loss_fn: Callable[..., Any], seed: int) -> Callable[[Callable[[int, int], Any]], Callable[[int, int], Any]]:
+def keyed_for(
+    loss_fn: Callable[..., Any], seed: int
+) -> Callable[[Callable[[int, int], Any]], Callable[[int, int], Any]]:
     """Adds to mini-batches what a key is made of, where the loss asks for one.
 
     Args:

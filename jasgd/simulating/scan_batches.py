@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jasgd.core.accumulation import MicroBatches
 from jasgd.core.admission import first_batch
+from jasgd.core.micro_batches import stacked
 from jasgd.data import Minibatches, as_batches
 from jasgd.inputs.asked import Keyed, asks_for, seed_words
 from jasgd.record.trees import plain
@@ -123,7 +125,7 @@ class _StackedBatches:
             if _shapes(batch) != _shapes(self._nothing):
                 shapes = f"got {_written(self._nothing)} for ticket 0 and {_written(batch)} for ticket {ticket}"
                 raise ValueError(f"batches must have the same structure, shapes and dtypes for every ticket, {shapes}")
-        return jax.tree.map(lambda *leaves: _stacked(leaves), *drawn)
+        return jax.tree.map(lambda *leaves: stacked(leaves), *drawn)
 
     def take(self, shared: Any, drawn: Any) -> Any:
         del shared
@@ -162,12 +164,36 @@ class KeyedBatches:
         return drawn._replace(batch=self._batches.take(shared, drawn.batch))
 
 
-def _stacked(leaves: Sequence[Any]) -> Any:
-    """Leaves along a new leading axis; Python's numbers, and other weak types, stay weak, and keys stay keys."""
-    first = leaves[0]
-    stacked = np.stack([plain(leaf) for leaf in leaves])
-    if isinstance(first, jax.Array) and jax.dtypes.issubdtype(first.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(jnp.asarray(stacked), impl=jax.random.key_impl(first))
-    if getattr(first, "weak_type", type(first) in (int, float, complex)):
-        return jnp.full(len(leaves), jnp.zeros_like(first)).at[:].set(stacked)
-    return stacked
+def accumulated(batches: ScanBatches, count: int) -> ScanBatches:
+    """So many mini-batches for each step of a scan, as :mod:`jasgd.core.micro_batches` has them.
+
+    Args:
+      batches: one for each step.
+      count: how many, ≥ 1.
+
+    Returns:
+      The same for one.
+    """
+    return batches if count == 1 else _AccumulatedBatches(batches, count)
+
+
+class _AccumulatedBatches:
+    """Several mini-batches of a ticket at once."""
+
+    def __init__(self, batches: ScanBatches, count: int):
+        self._batches, self._count = batches, count
+        self.longest = max(1, batches.longest // count)
+
+    @property
+    def shared(self) -> Any:
+        return self._batches.shared
+
+    def draw(self, seed_index: int, tickets: np.ndarray, workers: np.ndarray) -> Any:
+        count, steps = self._count, len(tickets)
+        numbers = tickets[:, None] * count + np.arange(count, dtype=tickets.dtype)
+        numbers = np.where(tickets[:, None] < 0, tickets[:, None], numbers)
+        drawn = self._batches.draw(seed_index, numbers.ravel(), np.repeat(workers, count))
+        return jax.tree.map(lambda leaf: leaf.reshape(steps, count, *leaf.shape[1:]), drawn)
+
+    def take(self, shared: Any, drawn: Any) -> MicroBatches:
+        return MicroBatches(jax.vmap(lambda one: self._batches.take(shared, one))(drawn))

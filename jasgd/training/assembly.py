@@ -14,7 +14,7 @@ from jasgd.core.admission import admit
 from jasgd.core.compiled import Compiled, Leaves
 from jasgd.core.devices import Placement, computing_on
 from jasgd.core.ledger import Ledger
-from jasgd.core.micro_batches import keys_for, numbers_of, ticket_batches
+from jasgd.core.micro_batches import completed, numbers_of, ticket_batches
 from jasgd.core.scheme import NativeScheme, SchemeFactory, Setup
 from jasgd.data import Batches, go_on_from
 from jasgd.inputs.asked import with_key
@@ -166,7 +166,7 @@ def assemble(
     metadata |= begin.more_metadata(metadata | {"workers": workers})
     with computing_on(task.home):
         batches = drawing(
-            task.drawn, keys_for(task.loss_fn, task.seed, task.accumulate), admitted.batch_of, scheme, compiled,
+            task.drawn, completed(task.loss_fn, task.seed, task.accumulate), admitted.batch_of, scheme, compiled,
             begin.leaves, first, workers=workers, placement=task.spread,
         )  # fmt: skip
         if batches.gathered_s is not None:

@@ -1,4 +1,4 @@
-"""How the workers of a run come to their mini-batches: rows gathered by the round or into their own memory, or drawn."""
+"""How workers come to their mini-batches: as rows that their rounds gather, or they themselves, or as they are drawn."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Drawing(NamedTuple):
 
 def drawing(
     drawn: Callable[..., Any],
-    keyed: Callable[[Draw], Draw],
+    completed: Callable[[Draw], Draw],
     otherwise: Draw,
     scheme: Scheme,
     compiled: Compiled,
@@ -46,7 +46,7 @@ def drawing(
 
     Args:
       drawn: of :func:`jasgd.data.as_batches`.
-      keyed: adds what the loss asks for to what a function of ticket and worker draws.
+      completed: of :func:`jasgd.core.micro_batches.completed`.
       otherwise: draws by ticket and worker, where rows cannot be gathered.
       scheme: what the mini-batches are for.
       compiled: the traced functions.
@@ -67,16 +67,16 @@ def drawing(
         from jasgd.schemes.native.rows import NativeRows  # imported only where it is needed
 
         native = NativeRows(source, workers, leaves[0])
-        return Drawing(keyed(native), native.gathered_s)
+        return Drawing(completed(native), native.gathered_s)
     likes = _likes(leaves[0], workers, placement)
     devices = {like.device for like in likes}
     if {device.platform for device in devices} == {"cpu"}:
         if len(devices) > 1 or hands_batch_on(compiled, leaves, first):
             return Drawing(otherwise)
-        return Drawing(keyed(HostRows(source, workers, leaves[0])))
+        return Drawing(completed(HostRows(source, workers, leaves[0])))
     if any(device.platform == "cpu" or not has_room(device, source) for device in devices):
         return Drawing(otherwise)
-    return Drawing(keyed(DeviceRows(source, likes)))
+    return Drawing(completed(DeviceRows(source, likes)))
 
 
 def _likes(leaf: Any, workers: int, placement: Placement | None) -> Sequence[Any]:
