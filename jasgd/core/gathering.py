@@ -59,25 +59,25 @@ def row_source(batches: Minibatches, require: Callable[[int], None]) -> RowSourc
     Returns:
       The source. An array of another dtype than JAX computes with is converted once, where it is small.
     """
-    arrays = tuple(map(_as_jax_takes, batches.arrays))
-    if any(array is None for array in arrays):
+    arrays = [taken for array in batches.arrays if (taken := _as_jax_takes(array)) is not None]
+    if len(arrays) < len(batches.arrays):
         return None
 
     def rows(ticket: int) -> np.ndarray:
         require(ticket)
         return batches.rows(ticket)
 
-    return RowSource(arrays, rows, batches.batch_of, (len(batches.rows(0)),))
+    return RowSource(tuple(arrays), rows, batches.batch_of, (len(batches.rows(0)),))
 
 
 def _as_jax_takes(array: np.ndarray) -> np.ndarray | None:
-    if array.dtype.hasobject or array.dtype.names is not None or not array[:1].flags.c_contiguous:
+    if not array.dtype.isnative or not array[:1].flags.c_contiguous:
         return None
     try:
         dtype = np.dtype(jax.dtypes.canonicalize_dtype(array.dtype))
     except TypeError:  # a dtype that JAX does not know
         return None
-    if dtype == array.dtype and array.dtype.isnative:
+    if dtype == array.dtype:
         return array
     return array.astype(dtype) if array.nbytes <= CONVERTED_BYTES else None
 

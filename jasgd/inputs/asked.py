@@ -16,7 +16,6 @@ import numpy as np
 
 from jasgd.aligned_memory import aligned_copy
 
-
 Draw = Callable[[int, int], Any]  # mini-batches by ticket and worker
 
 

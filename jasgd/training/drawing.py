@@ -1,4 +1,4 @@
-"""How workers come to their mini-batches: as rows that their rounds gather, or they themselves, or as they are drawn."""
+"""How workers come to mini-batches: as rows that their rounds gather, or they themselves, or as they are drawn."""
 
 from __future__ import annotations
 
