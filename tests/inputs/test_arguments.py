@@ -225,8 +225,8 @@ BAD = {
     },
     jasgd.compare: {
         "problem": PROBLEM, "arms": ARMS, "seeds": SEEDS, "workers": COUNT, "learning_rate": RATE, "scheme": SCHEME,
-        "steps": COUNT, "epochs": COUNT, "accumulate": COUNT, "time_limit_s": SECONDS, "law": LAW, "on_progress": CALLBACK,
-        "on_result": CALLBACK, "evaluate_every_s": SECONDS, "evaluate_every_steps": COUNT,
+        "steps": COUNT, "epochs": COUNT, "accumulate": COUNT, "time_limit_s": SECONDS, "law": LAW,
+        "on_progress": CALLBACK, "on_result": CALLBACK, "evaluate_every_s": SECONDS, "evaluate_every_steps": COUNT,
         "momentum": {"one": (1.0, ValueError, "momentum must lie in [0, 1), got 1.0")},
         "optimizer": {"name": ("lion", ValueError, "optimizer must be sgd or adam, got 'lion'")},
     },
