@@ -5,9 +5,9 @@
 
 Each repetition runs both arms in turn, in changing order, and a ratio is taken within it, so that a machine whose speed
 drifts does not matter; printed are the median over repetitions and the range. Beside it stands the ratio of processor
-time per update, of the process, which neighbours disturb less: it is the difference of a run and one of a quarter of its
-length, so that compiling is not in it. As ``function`` the mini-batches come from a function of the user's own, which is
-what drawing cost before rows were gathered by the round.
+time per update, of the process, which neighbours disturb less: that of a run but for one of a quarter of its length, so
+that compiling is not in it. As ``function`` the mini-batches come from a function of the user's own, which is what
+drawing cost before rows were gathered by the round.
 """
 
 import argparse

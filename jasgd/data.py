@@ -151,7 +151,7 @@ class Minibatches:
         shape = (batches, self._size, *array.shape[1:])
         if array[:1].nbytes * self._size % ALIGNMENT == 0 or batches == 1:
             drawn = aligned_empty(shape, array.dtype)
-            np.take(array, chosen, axis=0, out=drawn.reshape(-1, *array.shape[1:]), mode="clip")
+            np.take(array, chosen, axis=0, out=drawn.reshape(len(chosen), *array.shape[1:]), mode="clip")
             return drawn
         taken = np.take(array, chosen, axis=0, mode="clip").reshape(shape)
         return [aligned_copy(batch) for batch in taken]

@@ -7,6 +7,7 @@ accelerators the arrays lie on the device, and what goes there for a mini-batch 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -111,7 +112,8 @@ class HostRows:
             same = all(
                 a.unsafe_buffer_pointer() == s.ctypes.data for a, s in zip(leaves, slot, strict=True) if s.nbytes
             )
-            self._slots.append([s.reshape(-1, *s.shape[len(source.leading) :]) for s in slot])
+            rows = math.prod(source.leading)
+            self._slots.append([s.reshape(rows, *s.shape[len(source.leading) :]) for s in slot])
             self._batches.append(source.batch_of(leaves if same else slot))  # JAX may have copied
 
     def __call__(self, ticket: int, worker: int) -> Any:

@@ -64,8 +64,11 @@ def drawing(
         return Drawing(otherwise)
     source = gathered_together(source, compiled.accumulate)
     if isinstance(scheme, NativeScheme):
-        from jasgd.schemes.native.rows import NativeRows  # imported only where it is needed
+        from jasgd.schemes.native import NATIVE  # imported only where it is needed
+        from jasgd.schemes.native.rows import NativeRows
 
+        if type(scheme) not in NATIVE.values():  # one of the user's own is given what ``batches`` gives
+            return Drawing(otherwise)
         native = NativeRows(source, workers, leaves[0])
         return Drawing(completed(native), native.gathered_s)
     likes = _likes(leaves[0], workers, placement)

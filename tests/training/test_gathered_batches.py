@@ -4,10 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.every_scheme import EVERY, ids
+from support.every_scheme import EVERY, ids, needs_compiler
 from support.training_runs import of
 
 import jasgd
+from jasgd.schemes.native import NativeLeashed
 
 ROWS = np.random.default_rng(1).standard_normal((40, 6)).astype(np.float32)
 LABELS = np.arange(40)
@@ -49,3 +50,19 @@ def test_a_replay_that_draws_mini_batches_one_by_one_has_the_same_bits(scheme, a
 def test_the_times_of_a_gradient_follow_each_other(scheme):
     timings = run(scheme, jasgd.minibatches((ROWS, LABELS), 4)).timings
     assert all((timings[f"{phase}_s"] >= 0).all() for phase in ("batch", "read", "compute", "commit"))
+
+
+@needs_compiler
+def test_a_native_scheme_of_ones_own_is_given_the_mini_batch_itself():
+    seen = []
+
+    class Own(NativeLeashed):
+        def round(self, worker, ticket, batch, check_finite):
+            seen.append((ticket, batch))
+            return super().round(worker, ticket, batch, check_finite)
+
+    batches = jasgd.minibatches((ROWS, LABELS), 4)
+    jasgd.train(loss_fn, jnp.ones(6), optax.sgd(0.01), batches, scheme=Own, workers=1, steps=5, has_aux=True)
+    for ticket, batch in seen:
+        np.testing.assert_array_equal(batch[1], batches(ticket)[1])
+    assert [ticket for ticket, _ in seen] == list(range(5))
