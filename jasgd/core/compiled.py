@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jasgd.core.accumulation import mean_of
+from jasgd.core.batching.accumulation import mean_of
 from jasgd.inputs.asked import called_with_asked
 from jasgd.model_state.leaves import ModelState
 from jasgd.showing import Shown
@@ -49,7 +49,7 @@ class Compiled(Shown):
       needs_params: whether what ``tx`` does depends on the current parameters.
       wants_worker: whether ``tx`` asks for the worker that computed the gradient.
       model_state: what follows the parameters among the leaves; None where nothing does.
-      accumulate: mini-batches of one gradient, see :mod:`jasgd.core.micro_batches`.
+      accumulate: mini-batches of one gradient, see :mod:`jasgd.core.batching.micro_batches`.
     """
 
     loss_fn: Callable[..., Any]

@@ -13,9 +13,9 @@ import numpy as np
 
 from jasgd.core.admission import admit
 from jasgd.core.arguments import check_loss_fn, check_tx
+from jasgd.core.batching.micro_batches import ticket_batches
 from jasgd.core.compiled import Leaves
 from jasgd.core.devices import Placement, as_device, computing_on, name_of
-from jasgd.core.micro_batches import ticket_batches
 from jasgd.data import as_batches
 from jasgd.inputs.asked import with_key
 from jasgd.inputs.checks import function, instance, is_integer, switch

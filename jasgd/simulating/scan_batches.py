@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jasgd.core.accumulation import MicroBatches
 from jasgd.core.admission import first_batch
-from jasgd.core.micro_batches import stacked
+from jasgd.core.batching.accumulation import MicroBatches
+from jasgd.core.batching.micro_batches import stacked
 from jasgd.data import Minibatches, as_batches
 from jasgd.inputs.asked import Keyed, asks_for, seed_words
 from jasgd.record.trees import plain
@@ -165,7 +165,7 @@ class KeyedBatches:
 
 
 def accumulated(batches: ScanBatches, count: int) -> ScanBatches:
-    """So many mini-batches for each step of a scan, as :mod:`jasgd.core.micro_batches` has them.
+    """So many mini-batches for each step of a scan, as :mod:`jasgd.core.batching.micro_batches` has them.
 
     Args:
       batches: one for each step.

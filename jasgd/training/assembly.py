@@ -11,10 +11,10 @@ import jax
 
 from jasgd import schemes
 from jasgd.core.admission import admit
+from jasgd.core.batching.micro_batches import completed, numbers_of, ticket_batches
 from jasgd.core.compiled import Compiled, Leaves
 from jasgd.core.devices import Placement, computing_on
 from jasgd.core.ledger import Ledger
-from jasgd.core.micro_batches import completed, numbers_of, ticket_batches
 from jasgd.core.scheme import NativeScheme, SchemeFactory, Setup
 from jasgd.data import Batches, go_on_from
 from jasgd.inputs.asked import with_key
@@ -25,7 +25,7 @@ from jasgd.record.trees import put_into
 from jasgd.schemes.selection import make
 from jasgd.training.checkpointing.beginning import Beginning
 from jasgd.training.checkpointing.resuming import placed
-from jasgd.training.drawing import drawing
+from jasgd.training.engines.drawing import drawing
 from jasgd.training.run import Run
 from jasgd.training.warm_up import warm_up
 

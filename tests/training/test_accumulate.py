@@ -9,8 +9,8 @@ from support.every_scheme import EVERY, ids
 from support.training_runs import of
 
 import jasgd
-from jasgd.core.accumulation import mean_of
-from jasgd.core.micro_batches import together
+from jasgd.core.batching.accumulation import mean_of
+from jasgd.core.batching.micro_batches import together
 
 ROWS = np.random.default_rng(1).standard_normal((44, 6)).astype(np.float32)
 TX = optax.sgd(0.05, momentum=0.9)

@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jasgd.core.batching.native_rows import gathered
 from jasgd.core.compiled import Leaves
 from jasgd.core.ledger import AppliedRow
 from jasgd.core.messages import Closed, Committed, Dropped, Gradient, Round, Snapshot, View
 from jasgd.core.scheme import Setup
 from jasgd.schemes.hogwild_sgd import PAUSE_S
 from jasgd.schemes.leashed_sgd import require_persistence
-from jasgd.schemes.native.rows import gathered
 from jasgd.schemes.native.store import (
     BUSY,
     CLOSED,

@@ -8,12 +8,12 @@
 namespace jasgd {
 namespace {
 
-// Where the rows of an array lie; as rows.py writes it.
+// Where the rows of an array lie; as native_rows.py writes it.
 struct Column {
   int64_t from, stride, bytes;  // address, distance of rows, size of one
 };
 
-// Which rows a worker's mini-batch has; as rows.py writes it, and no thread changes it while the round goes on.
+// Which rows a worker's mini-batch has; as native_rows.py writes it, and no thread changes it while the round goes on.
 struct Rows {
   int64_t chosen, count;  // address of their numbers, int64
   double gathered_s;      // when the last ones were there

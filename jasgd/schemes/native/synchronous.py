@@ -10,10 +10,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from jasgd.core.batching.native_rows import gathered
 from jasgd.core.ledger import AppliedRow
 from jasgd.core.messages import Closed, Committed, Dropped, Gradient, Round, View
 from jasgd.core.scheme import Setup
-from jasgd.schemes.native.rows import gathered
 from jasgd.schemes.native.store import BUSY, CLOSED, DONE, NONFINITE, NUMBER, Answer, NativeStore, as_number, size_of
 
 

@@ -9,8 +9,8 @@ from support.every_scheme import needs_compiler
 
 import jasgd
 from jasgd.core.admission import admit
-from jasgd.core.gathering import CONVERTED_BYTES, DeviceRows, HostRows, hands_batch_on, row_source
-from jasgd.core.micro_batches import completed, gathered_together, ticket_batches
+from jasgd.core.batching.gathering import CONVERTED_BYTES, DeviceRows, HostRows, hands_batch_on, row_source
+from jasgd.core.batching.micro_batches import completed, gathered_together, ticket_batches
 from jasgd.data import Minibatches, as_batches, rows_drawn
 
 LEAF = jnp.zeros(3)
@@ -43,8 +43,8 @@ def same(batch, drawn):
 
 def through_round(source, workers):
     """What a native round has as its mini-batch."""
+    from jasgd.core.batching.native_rows import NativeRows, gathered
     from jasgd.schemes.native.build import library
-    from jasgd.schemes.native.rows import NativeRows, gathered
 
     library()
     rows = NativeRows(source, workers, LEAF)

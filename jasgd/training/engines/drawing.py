@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import jax
 
+from jasgd.core.batching.gathering import DeviceRows, HostRows, hands_batch_on, has_room, row_source
+from jasgd.core.batching.micro_batches import gathered_together
 from jasgd.core.compiled import Compiled, Leaves
 from jasgd.core.devices import Placement
-from jasgd.core.gathering import DeviceRows, HostRows, hands_batch_on, has_room, row_source
-from jasgd.core.micro_batches import gathered_together
 from jasgd.core.scheme import NativeScheme, Scheme
 from jasgd.data import rows_drawn
 
@@ -46,7 +46,7 @@ def drawing(
 
     Args:
       drawn: of :func:`jasgd.data.as_batches`.
-      completed: of :func:`jasgd.core.micro_batches.completed`.
+      completed: of :func:`jasgd.core.batching.micro_batches.completed`.
       otherwise: draws by ticket and worker, where rows cannot be gathered.
       scheme: what the mini-batches are for.
       compiled: the traced functions.
@@ -64,8 +64,8 @@ def drawing(
         return Drawing(otherwise)
     source = gathered_together(source, compiled.accumulate)
     if isinstance(scheme, NativeScheme):
+        from jasgd.core.batching.native_rows import NativeRows
         from jasgd.schemes.native import NATIVE  # imported only where it is needed
-        from jasgd.schemes.native.rows import NativeRows
 
         if type(scheme) not in NATIVE.values():  # one of the user's own is given what ``batches`` gives
             return Drawing(otherwise)

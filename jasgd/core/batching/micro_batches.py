@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.aligned_memory import aligned_empty
-from jasgd.core.accumulation import MicroBatches, UnequalBatches
 from jasgd.core.admission import first_batch
-from jasgd.core.gathering import RowSource
+from jasgd.core.batching.accumulation import MicroBatches, UnequalBatches
+from jasgd.core.batching.gathering import RowSource
 from jasgd.inputs.asked import Keyed, asks_for, drawn_for, keyed_for, seed_words
 from jasgd.inputs.iterables import EpochsTaken
 from jasgd.record.trees import plain

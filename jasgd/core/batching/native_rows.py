@@ -8,8 +8,8 @@ import jax
 import numpy as np
 
 from jasgd.aligned_memory import address_of, aligned_empty
+from jasgd.core.batching.gathering import RowSource
 from jasgd.core.devices import putting_like
-from jasgd.core.gathering import RowSource
 
 _HEAD = 3  # numbers of native.cc's Rows in front of the columns
 _GATHERED_S = 2  # which of them says when the rows were there
