@@ -31,20 +31,22 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     raw = np.empty(size + ALIGNMENT, np.uint8)
-    start = -_address(raw) % ALIGNMENT
+    start = -address_of(raw) % ALIGNMENT
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
-def _address(array: np.ndarray) -> int:
+def address_of(array: np.ndarray) -> int:
+    """Where the memory of an array begins."""
     # What array.ctypes.data and array.__array_interface__ make besides takes a worker longer than its ledger.
     return ctypes.c_size_t.from_address(id(array) + _DATA_AT).value
 
 
 # Where NumPy's C interface has the address of an array's memory: after what CPython puts before every object.
 _DATA_AT = object.__basicsize__
-if _address(_probe := np.empty(1)) != _probe.ctypes.data:  # another Python, or another NumPy
+if address_of(_probe := np.empty(1)) != _probe.ctypes.data:  # another Python, or another NumPy
 
-    def _address(array: np.ndarray) -> int:
+    def address_of(array: np.ndarray) -> int:
+        """Where the memory of an array begins."""
         return array.ctypes.data
 
 
@@ -75,7 +77,7 @@ def aligned(batch: Any) -> Any:
 
 
 def _is_aligned(array: np.ndarray) -> bool:
-    return _address(array) % ALIGNMENT == 0 and array.flags.c_contiguous and not isinstance(array, MaskedArray)
+    return address_of(array) % ALIGNMENT == 0 and array.flags.c_contiguous and not isinstance(array, MaskedArray)
 
 
 def _aligned_leaf(leaf: Any) -> Any:

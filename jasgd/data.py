@@ -151,7 +151,7 @@ class Minibatches:
         shape = (batches, self._size, *array.shape[1:])
         if array[:1].nbytes * self._size % ALIGNMENT == 0 or batches == 1:
             drawn = aligned_empty(shape, array.dtype)
-            np.take(array, chosen, axis=0, out=drawn.reshape(-1, *array.shape[1:]), mode="clip")
+            np.take(array, chosen, axis=0, out=drawn.reshape(len(chosen), *array.shape[1:]), mode="clip")
             return drawn
         taken = np.take(array, chosen, axis=0, mode="clip").reshape(shape)
         return [aligned_copy(batch) for batch in taken]
@@ -175,10 +175,10 @@ class Minibatches:
         if ticket < 0:
             raise ValueError(f"ticket must be ≥ 0, got {ticket}")
         epoch, position = divmod(ticket, self.batches_per_epoch)
-        rows = slice(position * self._size, (position + 1) * self._size)
+        start, stop = position * self._size, (position + 1) * self._size
         if self._shuffle == "never":
-            return np.arange(self._length)[rows]
-        return self._order(epoch if self._shuffle == "epoch" else 0)[rows]
+            return np.arange(start, stop, dtype=np.int64)
+        return self._order(epoch if self._shuffle == "epoch" else 0)[start:stop]
 
     def _order(self, epoch: int) -> np.ndarray:
         chosen = self._orders.get(epoch)
@@ -187,7 +187,7 @@ class Minibatches:
                 self._orders.clear()
             key = np.array([self._seed, epoch], np.uint64)  # a list with a seed above 2⁶³ would be made of floats
             chosen = np.random.Generator(np.random.Philox(key=key)).permutation(self._length)
-            self._orders[epoch] = chosen
+            chosen = self._orders[epoch] = chosen.astype(np.int64, copy=False)
         return chosen
 
 
@@ -268,20 +268,45 @@ def _aligning(draw: Callable[..., Batch]) -> Callable[..., Batch]:
     return lambda ticket: aligned(draw(ticket))
 
 
+class _Ending:
+    """A function of a ticket, and perhaps of a worker, that has the tickets of so many epochs alone."""
+
+    def __init__(self, draw: Callable[..., Batch], per_epoch: int, epochs: int):
+        self.draw, self._epochs, self._tickets = draw, epochs, per_epoch * epochs
+
+    def __call__(self, ticket: int, *more: int) -> Batch:
+        self.require(ticket)
+        return self.draw(ticket, *more)
+
+    def require(self, ticket: int) -> None:
+        """EpochsTaken for a ticket after the last."""
+        if ticket >= self._tickets:
+            raise EpochsTaken(self._epochs, self._tickets)
+
+
 def _ending(draw: Callable[..., Batch], per_epoch: int, epochs: int) -> Callable[..., Batch]:
-    """The same function, which has the tickets of so many epochs alone."""
-    tickets = per_epoch * epochs
+    ending = _Ending(draw, per_epoch, epochs)
+    if asks_for(draw, "worker"):
+        return lambda ticket, worker: ending(ticket, worker)
+    return ending
 
-    def require(ticket: int) -> None:
-        if ticket >= tickets:
-            raise EpochsTaken(epochs, tickets)
 
-    def of_worker(ticket: int, worker: int) -> Batch:
-        require(ticket)
-        return draw(ticket, worker)
+def rows_drawn(drawn: Callable[..., Batch]) -> tuple[Minibatches, Callable[[int], None]] | None:
+    """The mini-batches of rows of arrays that :func:`as_batches` was given, for who gathers the rows by itself.
 
-    def of_ticket(ticket: int) -> Batch:
-        require(ticket)
-        return draw(ticket)
+    Args:
+      drawn: of :func:`as_batches`.
 
-    return of_worker if asks_for(draw, "worker") else of_ticket
+    Returns:
+      The mini-batches, and what raises for a ticket that there is not; None where batches are anything else.
+
+    Example:
+      >>> import numpy as np
+      >>> batches = minibatches(np.arange(6), 2)
+      >>> rows_drawn(as_batches(batches, epochs=1))[0] is batches, rows_drawn(as_batches(lambda ticket: 1)) is None
+      (True, True)
+    """
+    source = drawn.draw if isinstance(drawn, _Ending) else drawn
+    if type(source) is not Minibatches:  # a derived class may do something else with the rows
+        return None
+    return source, drawn.require if isinstance(drawn, _Ending) else lambda ticket: None

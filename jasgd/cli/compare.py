@@ -66,6 +66,7 @@ class Compare(TrainingOptions):
                     arms,
                     self.seeds,
                     workers=self.workers,
+                    accumulate=self.accumulate,
                     learning_rate=self.learning_rate,
                     scheme=self.scheme,
                     momentum=self.momentum,

@@ -129,6 +129,8 @@ class TrainingOptions(OutputOptions, ProblemOptions):
     """Commits after which a run ends; 1500 where no stop condition is given."""
     epochs: int | None = None
     """Passes over the training images after which a run ends."""
+    accumulate: int = 1
+    """Mini-batches of one gradient, whose mean is one commit."""
     time_limit_s: float | None = None
     """Seconds after which a run ends."""
     target_loss: float | None = None
@@ -143,7 +145,9 @@ class TrainingOptions(OutputOptions, ProblemOptions):
         """What makes the scheme; raises the ValueError of an option that cannot work before anything is loaded."""
         from jasgd.training.options import check_options
 
-        return check_options(scheme=self.scheme, workers=self.workers, **self.evaluations(), **self.stops())
+        return check_options(
+            scheme=self.scheme, workers=self.workers, accumulate=self.accumulate, **self.evaluations(), **self.stops()
+        )
 
     def evaluations(self) -> dict[str, Any]:
         """When to evaluate, by name."""

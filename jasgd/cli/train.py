@@ -79,6 +79,7 @@ class Train(TrainingOptions):
                             problem.batches,
                             scheme=scheme,
                             workers=self.workers,
+                            accumulate=self.accumulate,
                             evaluate=problem.evaluate,
                             **self.evaluations(),
                             throw=False,

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jasgd.core.batching.accumulation import MicroBatches, UnequalBatches, mean_of
 from jasgd.distances.transformation import DistanceAdaptiveState
 from jasgd.inputs.asked import called_with_asked
 from jasgd.model_state.leaves import ModelState
@@ -86,6 +87,7 @@ class Compiled(Shown):
       model_state: what follows the parameters among the leaves; None where nothing does.
       shares: the functions that were compiled for another run, or will be for this one and others; they hold neither
         ``loss_fn`` nor ``tx``, which this object does. None where nothing is shared.
+      accumulate: mini-batches of one gradient, see :mod:`jasgd.core.batching.micro_batches`.
     """
 
     loss_fn: Callable[..., Any]
@@ -98,6 +100,7 @@ class Compiled(Shown):
     wants_worker: bool = False
     model_state: ModelState | None = None
     shares: Compiled | None = None
+    accumulate: int = 1
 
     def _facts(self) -> dict[str, Any]:
         switches = {
@@ -153,11 +156,18 @@ class Compiled(Shown):
         """What :attr:`gradient` compiles."""
         self.note_shape(batch)
         params, read = self.parted(leaves)
+        if isinstance(batch, (MicroBatches, UnequalBatches)):
+            loss, aux, grads, new = mean_of(functools.partial(self._once, params), read, batch)
+        else:
+            loss, aux, grads, new = self._once(params, read, batch)
+        return (
+            (loss, aux, grads) if self.model_state is None else (loss, aux, grads + self.model_state.offered(read, new))
+        )
+
+    def _once(self, params: Leaves, read: Leaves, batch: Any) -> tuple[jax.Array, Any, Leaves, Leaves]:
         (loss, aux), grads = jax.value_and_grad(self._loss_of, has_aux=True)(params, read, batch)
-        if self.model_state is None:
-            return loss, aux, grads
-        aux, new = aux
-        return loss, aux, grads + self.model_state.offered(read, new)
+        aux, new = (aux, ()) if self.model_state is None else aux
+        return loss, aux, grads, new
 
     def _loss_of(self, params: Leaves, read: Leaves, batch: Any) -> tuple[Any, Any]:
         tree = jax.tree.unflatten(self.params_structure, params)

@@ -37,6 +37,7 @@ def compare(
     scheme: str | SchemeFactory = "leashed",
     steps: int | None = None,
     epochs: int | None = None,
+    accumulate: int = 1,
     time_limit_s: float | None = None,
     target_loss: float | None = None,
     momentum: float = 0.0,
@@ -64,6 +65,7 @@ def compare(
       scheme: see :func:`jasgd.train`, as are the four stop conditions and when to evaluate.
       steps: commits after which a run ends.
       epochs: passes over the batches after which a run ends.
+      accumulate: mini-batches of one gradient, see :func:`jasgd.train`.
       time_limit_s: seconds after which a run ends.
       target_loss: test loss at which a run ends.
       momentum: see :func:`jasgd.experiments.recipe.transformation`, as is ``optimizer``.
@@ -98,6 +100,7 @@ def compare(
         workers=workers,
         steps=steps,
         epochs=epochs,
+        accumulate=accumulate,
         time_limit_s=time_limit_s,
         target_loss=target_loss,
         evaluate_every_s=evaluate_every_s,
@@ -127,6 +130,7 @@ def compare(
         "optimizer": optimizer,
         "steps": steps,
         "epochs": epochs,
+        "accumulate": accumulate,
         "time_limit_s": time_limit_s,
         "target_loss": target_loss,
     }
@@ -150,6 +154,7 @@ def compare(
                         workers=workers,
                         steps=steps,
                         epochs=epochs,
+                        accumulate=accumulate,
                         time_limit_s=time_limit_s,
                         target_loss=target_loss,
                         evaluate=getattr(task, "evaluate", None),

@@ -16,6 +16,8 @@ import numpy as np
 
 from jasgd.aligned_memory import aligned_copy
 
+Draw = Callable[[int, int], Any]  # mini-batches by ticket and worker
+
 
 class Keyed(NamedTuple):
     """A mini-batch, and what its key is made of."""
@@ -131,6 +133,24 @@ def with_key(loss_fn: Callable[..., Any]) -> Callable[..., Any]:
     return WithKey(loss_fn) if asks_for(loss_fn, "key") else loss_fn
 
 
+def keyed_for(
+    loss_fn: Callable[..., Any], seed: int
+) -> Callable[[Callable[[int, int], Any]], Callable[[int, int], Any]]:
+    """Adds to mini-batches what a key is made of, where the loss asks for one.
+
+    Args:
+      loss_fn: the loss, as the user gave it.
+      seed: of the run.
+
+    Returns:
+      A function that makes of mini-batches by ticket and worker those that the loss takes.
+    """
+    if not asks_for(loss_fn, "key"):
+        return lambda draw: draw
+    words = seed_words(seed)
+    return lambda draw: lambda ticket, worker: Keyed(draw(ticket, worker), words, np.uint32(ticket))
+
+
 def drawn_for(loss_fn: Callable[..., Any], draw: Callable[..., Any], seed: int) -> Callable[[int, int], Any]:
     """The mini-batches of a run by ticket and worker, each with what a key is made of where the loss asks for one.
 
@@ -143,7 +163,4 @@ def drawn_for(loss_fn: Callable[..., Any], draw: Callable[..., Any], seed: int) 
       A function of a ticket and a worker.
     """
     by_worker = draw if asks_for(draw, "worker") else lambda ticket, worker: draw(ticket)
-    if not asks_for(loss_fn, "key"):
-        return by_worker
-    words = seed_words(seed)
-    return lambda ticket, worker: Keyed(by_worker(ticket, worker), words, np.uint32(ticket))
+    return keyed_for(loss_fn, seed)(by_worker)

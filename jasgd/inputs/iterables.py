@@ -22,16 +22,27 @@ class EpochsTaken(Exception):
 
     Args:
       epochs: how many there were.
-      tickets: how many mini-batches they had together: tickets 0 … ``tickets`` − 1.
+      tickets: how many they had together: tickets 0 … ``tickets`` − 1.
+      each: mini-batches of one ticket, ≥ 1.
+      left_over: mini-batches at the end that were too few for a ticket.
     """
 
-    def __init__(self, epochs: int, tickets: int):
-        super().__init__(epochs, tickets)
-        self.epochs, self.tickets = epochs, tickets
+    def __init__(self, epochs: int, tickets: int, each: int = 1, left_over: int = 0):
+        super().__init__(epochs, tickets, each, left_over)
+        self.epochs, self.tickets, self.each, self.left_over = epochs, tickets, each, left_over
+
+    def in_groups(self, each: int) -> EpochsTaken:
+        """The same end, where a ticket is of so many of the mini-batches that tickets were counted in."""
+        return EpochsTaken(self.epochs, self.tickets // each, each, self.tickets % each)
 
     def __str__(self) -> str:
         taken = "the one epoch was" if self.epochs == 1 else f"all {self.epochs} epochs were"
-        return f"{taken} taken ({self.tickets} gradient{'' if self.tickets == 1 else 's'})"
+        gradients = f"{self.tickets} gradient{'' if self.tickets == 1 else 's'}"
+        if self.each > 1:
+            gradients += f" of {self.each} mini-batches each"
+        if self.left_over:
+            gradients += f", and {self.left_over} left over, too few for another"
+        return f"{taken} taken ({gradients})"
 
 
 class Pulled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -11,12 +12,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jasgd.core.admission import admit, first_batch
+from jasgd.core.admission import admit
 from jasgd.core.arguments import check_loss_fn, check_tx
+from jasgd.core.batching.micro_batches import ticket_batches
 from jasgd.core.compiled import Leaves
 from jasgd.core.devices import as_device, computing_on, default_device
 from jasgd.data import as_batches
-from jasgd.inputs.asked import asks_for, drawn_for, with_key
+from jasgd.inputs.asked import with_key
 from jasgd.inputs.checks import function, instance, is_integer, switch
 from jasgd.model_state.merging import described_merge
 from jasgd.record.checkpoints.state import parts_of
@@ -87,21 +89,21 @@ class Rerun:
         if digest(result.initial_params) != metadata["initial_params"]:
             raise ReplayError("initial_params of the result must be those that the run began with, and were altered")
         model_state = _model_state(result, merge)
-        draw = drawn_for(loss_fn, drawn, int(metadata["seed"]))
+        accumulate = int(metadata.get("accumulate", 1))
         with computing_on(device):
-            first = first_batch(draw)
-        by_worker = asks_for(drawn, "worker")
-        self._batch_of = lambda ticket, worker: first if ticket == 0 and not by_worker else draw(ticket, worker)
-        self.compiled, leaves, state = admit(
+            batches = ticket_batches(loss_fn, drawn, int(metadata["seed"]), accumulate)
+        self._batch_of, first = batches.batch_of, batches.first
+        compiled, leaves, state = admit(
             with_key(loss_fn),
             result.initial_params,
             tx,
-            first,
+            batches.one,
             has_aux=metadata["has_aux"],
             model_state=model_state,
             merge=merge,
             device=device,
         )
+        self.compiled = dataclasses.replace(compiled, accumulate=accumulate)
         params, model_leaves = self.compiled.parted(leaves)
         trees: dict[str, Any] = {"params": params, "opt_state": state, "batch": first}
         if model_state is not None:

@@ -113,8 +113,10 @@ def lane_result(
     # How a recorded run diverged, and where it took its parameters from, does not hold for these.
     recorded = {k: value for k, value in execution.metadata.items() if k not in ("params_version", "divergence")}
     (initial, initial_state), (params, model_state) = compiled.parted(lane.params), compiled.parted(params)
-    for name in ("initial_model_state", "final_model_state", "merge"):
+    for name in ("initial_model_state", "final_model_state", "merge", "accumulate"):
         recorded.pop(name, None)
+    if compiled.accumulate > 1:
+        more["accumulate"] = compiled.accumulate
     if (about := compiled.model_state) is not None:
         more |= {"initial_model_state": digest(initial_state), "final_model_state": digest(model_state)}
         more["merge"] = described_merge(about.merge)

@@ -20,7 +20,7 @@ from jasgd.inputs.asked import Keyed, asks_for, seed_words, with_key
 from jasgd.model_state.returned import admit_model_state, require_alike
 from jasgd.record.execution import Execution
 from jasgd.simulating.scan import Program
-from jasgd.simulating.scan_batches import KeyedBatches, ScanBatches, batches_for_scans
+from jasgd.simulating.scan_batches import KeyedBatches, ScanBatches, accumulated, batches_for_scans
 from jasgd.simulating.schedule import Schedule, schedule
 
 Key = TypeVar("Key")
@@ -64,6 +64,7 @@ class Preparation(Generic[Key]):
       longest: steps of one call of a scan, at most.
       device: a jax device; None for JAX's default.
       model_states: a pytree of the initial model state for each seed, likewise; None for none.
+      accumulate: mini-batches of one gradient, ≥ 1.
 
     Raises:
       ExecutionError: for an execution that contradicts itself or was altered.
@@ -79,13 +80,16 @@ class Preparation(Generic[Key]):
         longest: int,
         device: Any = None,
         model_states: Mapping[int, Any] | None = None,
+        accumulate: int = 1,
     ):
+        self._accumulate = accumulate
         self._executions, self._trees, self._device = executions, params, device
         self._model_states = {seed: None for seed in params} if model_states is None else model_states
         self._schedules = {key: schedule(execution) for key, execution in executions.items()}
         self._seed_indices = {seed: index for index, seed in enumerate(batches)}
         self._example = aligned(first_batch(next(iter(batches.values()))))
-        self._batches: ScanBatches = batches_for_scans(list(batches.values()), longest)
+        self._single: ScanBatches = batches_for_scans(list(batches.values()), longest)
+        self._batches: ScanBatches = accumulated(self._single, accumulate)
         self._leaves: dict[int, Leaves] = {}  # by seed
 
     def program(
@@ -107,9 +111,10 @@ class Preparation(Generic[Key]):
           TypeError, ValueError: as :func:`jasgd.core.admission.admit`.
         """
         params, transformation = next(iter(self._trees.values())), tx if learning_rate is None else tx(learning_rate)
-        if asks_for(loss_fn, "key") and not isinstance(self._batches, KeyedBatches):
+        if asks_for(loss_fn, "key") and not isinstance(self._single, KeyedBatches):
             seeds = list(self._seed_indices)
-            self._batches = KeyedBatches(self._batches, seeds)
+            self._single = KeyedBatches(self._single, seeds)
+            self._batches = accumulated(self._single, self._accumulate)
             self._example = Keyed(self._example, seed_words(seeds[0]), np.uint32(0))
         compiled, leaves, state = admit(
             with_key(loss_fn),
@@ -124,6 +129,7 @@ class Preparation(Generic[Key]):
         )
         if learning_rate is not None:
             compiled = shared_for_any_step(compiled, tx, learning_rate, leaves, state, self._example, self._device)
+        compiled = dataclasses.replace(compiled, accumulate=self._accumulate)
         return Program(compiled, None if learning_rate is None else tx, self._batches.take)
 
     def lane(self, program: Program, key: Key, seed: int, learning_rate: Any = None) -> Lane:

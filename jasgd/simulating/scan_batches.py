@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jasgd.core.admission import first_batch
+from jasgd.core.batching.accumulation import MicroBatches
+from jasgd.core.batching.micro_batches import stacked
 from jasgd.data import Minibatches, as_batches
 from jasgd.inputs.asked import Keyed, asks_for, seed_words
 from jasgd.record.trees import plain
@@ -132,7 +134,7 @@ class _StackedBatches:
             if _shapes(batch) != _shapes(self._nothing):
                 shapes = f"got {_written(self._nothing)} for ticket 0 and {_written(batch)} for ticket {ticket}"
                 raise ValueError(f"batches must have the same structure, shapes and dtypes for every ticket, {shapes}")
-        return jax.tree.map(lambda *leaves: _stacked(leaves), *drawn)
+        return jax.tree.map(lambda *leaves: stacked(leaves), *drawn)
 
     @property
     def take(self) -> Callable[[Any, Any], Any]:
@@ -187,12 +189,44 @@ class _TakenWithKey:
         return drawn._replace(batch=self.take(shared, drawn.batch))
 
 
-def _stacked(leaves: Sequence[Any]) -> Any:
-    """Leaves along a new leading axis; Python's numbers, and other weak types, stay weak, and keys stay keys."""
-    first = leaves[0]
-    stacked = np.stack([plain(leaf) for leaf in leaves])
-    if isinstance(first, jax.Array) and jax.dtypes.issubdtype(first.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(jnp.asarray(stacked), impl=jax.random.key_impl(first))
-    if getattr(first, "weak_type", type(first) in (int, float, complex)):
-        return jnp.full(len(leaves), jnp.zeros_like(first)).at[:].set(stacked)
-    return stacked
+@dataclasses.dataclass(frozen=True)
+class _TakenTogether:
+    """The mini-batches of one step."""
+
+    take: Callable[[Any, Any], Any]
+
+    def __call__(self, shared: Any, drawn: Any) -> MicroBatches:
+        return MicroBatches(jax.vmap(lambda one: self.take(shared, one))(drawn))
+
+
+def accumulated(batches: ScanBatches, count: int) -> ScanBatches:
+    """So many mini-batches for each step of a scan, as :mod:`jasgd.core.batching.micro_batches` has them.
+
+    Args:
+      batches: one for each step.
+      count: how many, ≥ 1.
+
+    Returns:
+      The same for one.
+    """
+    return batches if count == 1 else _AccumulatedBatches(batches, count)
+
+
+class _AccumulatedBatches:
+    """Several mini-batches of a ticket at once."""
+
+    def __init__(self, batches: ScanBatches, count: int):
+        self._batches, self._count = batches, count
+        self.longest = max(1, batches.longest // count)
+        self.take = _TakenTogether(batches.take)
+
+    @property
+    def shared(self) -> Any:
+        return self._batches.shared
+
+    def draw(self, seed_index: int, tickets: np.ndarray, workers: np.ndarray) -> Any:
+        count, steps = self._count, len(tickets)
+        numbers = tickets[:, None] * count + np.arange(count, dtype=tickets.dtype)
+        numbers = np.where(tickets[:, None] < 0, tickets[:, None], numbers)
+        drawn = self._batches.draw(seed_index, numbers.ravel(), np.repeat(workers, count))
+        return jax.tree.map(lambda leaf: leaf.reshape(steps, count, *leaf.shape[1:]), drawn)

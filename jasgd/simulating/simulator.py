@@ -124,6 +124,7 @@ def simulate(
     scheme: Any = None,
     workers: int | None = None,
     steps: int | None = None,
+    accumulate: int = 1,
     execution: Execution | BySeed | None = None,
     seeds: Sequence[int] = (0,),
     learning_rates: Sequence[float] | None = None,
@@ -160,7 +161,8 @@ def simulate(
         simulated.
       workers: number of workers, ≥ 1. None: 8, or as many as the recorded run had.
       steps: commits, ≥ 1; None: as many as the recorded run took.
-      execution: in place of the last four, an execution to follow: a recorded one, one that
+      accumulate: mini-batches of one gradient, see :func:`jasgd.train`; the cluster's times are those of all of them.
+      execution: in place of cluster, scheme, workers and steps, an execution to follow: a recorded one, one that
         :func:`jasgd.cluster.independent` drew, or one :func:`by_seed`.
       seeds: of the cluster's times, and of every argument that is :func:`by_seed`; integers ≥ 0, each once.
       learning_rates: simulated each with each seed; each once. None where ``tx`` is a transformation.
@@ -196,6 +198,7 @@ def simulate(
     """
     seeds, rates = _check(seeds, learning_rates, tx, evaluate_every_steps, on_nonfinite, lanes)
     source = _source(cluster, scheme, workers, steps, execution)
+    accumulate = integer("accumulate", accumulate, 1)
     check_evaluate(evaluate, model_state)
     function("on_progress", on_progress, optional=True)
     switch("has_aux", has_aux)
@@ -218,7 +221,9 @@ def simulate(
     drawn = {seed: _function(batches.of(seed) if isinstance(batches, BySeed) else batches) for seed in seeds}
     initial = {seed: params.of(seed) if isinstance(params, BySeed) else params for seed in seeds}
     states = {seed: model_state.of(seed) if isinstance(model_state, BySeed) else model_state for seed in seeds}
-    preparation = Preparation(drawn, initial, executions, longest=LONGEST, device=device, model_states=states)
+    preparation = Preparation(
+        drawn, initial, executions, longest=LONGEST, device=device, model_states=states, accumulate=accumulate
+    )
     program = preparation.program(loss_fn, tx, rates[0], has_aux=has_aux, merge=merge)
     runs = [preparation.lane(program, seed, seed, rate) for seed in seeds for rate in rates]
     task = preparation.task(

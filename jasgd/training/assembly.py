@@ -10,13 +10,14 @@ from typing import Any
 import jax
 
 from jasgd import schemes
-from jasgd.core.admission import admit, first_batch
+from jasgd.core.admission import admit
+from jasgd.core.batching.micro_batches import completed, numbers_of, ticket_batches
 from jasgd.core.compiled import Compiled, Leaves
 from jasgd.core.devices import Placement, computing_on
 from jasgd.core.ledger import Ledger
 from jasgd.core.scheme import NativeScheme, SchemeFactory, Setup
 from jasgd.data import Batches, go_on_from
-from jasgd.inputs.asked import asks_for, drawn_for, with_key
+from jasgd.inputs.asked import with_key
 from jasgd.jax_settings import warn_if_unconfigured
 from jasgd.model_state.merging import described_merge
 from jasgd.record.environment import describe_dtypes, describe_environment
@@ -24,6 +25,7 @@ from jasgd.record.trees import put_into
 from jasgd.schemes.selection import make
 from jasgd.training.checkpointing.beginning import Beginning
 from jasgd.training.checkpointing.resuming import placed
+from jasgd.training.engines.drawing import drawing
 from jasgd.training.run import Run
 from jasgd.training.warm_up import warm_up
 
@@ -36,6 +38,7 @@ class Task:
       drawn: the mini-batches, of :func:`jasgd.data.as_batches`.
       home: where parameters live and commits are made, a jax device; None for JAX's default.
       placement: on which device each worker computes; None where all do at home.
+      accumulate: mini-batches of one gradient, ≥ 1.
     """
 
     loss_fn: Callable[..., Any]
@@ -49,6 +52,7 @@ class Task:
     seed: int
     home: Any
     placement: Placement | None
+    accumulate: int = 1
 
     @property
     def used(self) -> tuple[Any, ...]:
@@ -69,8 +73,8 @@ class Admitted:
       compiled: the traced functions.
       leaves: of the parameters and the model state.
       state: of the optimizer state.
-      first: the mini-batch of ticket 0.
-      batch_of: mini-batches by ticket and worker.
+      first: the mini-batch of ticket 0, or the several that its gradient is of.
+      batch_of: those by ticket and worker.
     """
 
     compiled: Compiled
@@ -89,15 +93,13 @@ def admit_task(task: Task) -> Admitted:
     Returns:
       The same, traced.
     """
-    by_worker = asks_for(task.drawn, "worker")
-    draw = drawn_for(task.loss_fn, task.drawn, task.seed)
     with computing_on(task.home):
-        first = first_batch(draw)
+        batches = ticket_batches(task.loss_fn, task.drawn, task.seed, task.accumulate)
     compiled, leaves, state = admit(
         with_key(task.loss_fn),
         task.params,
         task.tx,
-        first,
+        batches.one,
         has_aux=task.has_aux,
         model_state=task.model_state,
         merge=task.merge,
@@ -106,11 +108,10 @@ def admit_task(task: Task) -> Admitted:
     if task.opt_state is not None:
         given = put_into("opt_state", task.opt_state, jax.tree.unflatten(compiled.state_structure, state))
         state = placed(jax.tree.leaves(given), state)
-
-    def batch_of(ticket: int, worker: int) -> Any:
-        return first if ticket == 0 and not by_worker else draw(ticket, worker)
-
-    return Admitted(compiled, leaves, state, first, batch_of)
+    if task.accumulate > 1:
+        compiled = dataclasses.replace(compiled, accumulate=task.accumulate)
+        compiled.note_shape(batches.first)
+    return Admitted(compiled, leaves, state, batches.first, batches.batch_of)
 
 
 @dataclasses.dataclass
@@ -152,7 +153,7 @@ def assemble(
     compiled, first, name = admitted.compiled, admitted.first, schemes.describe(factory)
     ledger = Ledger(workers, limit=steps, version=begin.version)
     ledger.health.count = compiled.params_structure.num_leaves
-    go_on_from(task.drawn, begin.pending, begin.next_ticket)
+    go_on_from(task.drawn, *numbers_of(begin.pending, begin.next_ticket, task.accumulate))
     devices = task.used if task.spread is not None else ()
     setup = Setup(
         begin.leaves, begin.state, compiled, ledger, workers, batch=first, devices=devices, version=begin.version
@@ -166,8 +167,15 @@ def assemble(
     metadata |= _described(task, admitted, begin)
     metadata |= begin.more_metadata(metadata | {"workers": workers})
     with computing_on(task.home):
+        batches = drawing(
+            task.drawn, completed(task.loss_fn, task.seed, task.accumulate), admitted.batch_of, scheme, compiled,
+            begin.leaves, first, workers=workers, placement=task.spread,
+        )  # fmt: skip
+        if batches.gathered_s is not None:
+            setup.batch = batches.batch_of(0, 0)  # which the native rounds are compiled for
         gradient_s = warm_up(compiled, scheme, ledger, begin.leaves, first, task.spread)
-    run = Run(scheme, compiled, ledger, admitted.batch_of, check_finite=check_finite, name=name)
+    run = Run(scheme, compiled, ledger, batches.batch_of, check_finite=check_finite, name=name)
+    run.gathered_s = batches.gathered_s
     run.placement = task.spread
     run.new_shapes.expect(first, None if task.spread is None else task.spread.of_worker)
     begin.prepare(run)
@@ -189,6 +197,8 @@ def _described(task: Task, admitted: Admitted, begin: Beginning) -> dict[str, An
         "has_aux": bool(task.has_aux),
         "dtypes": describe_dtypes(params=params, opt_state=begin.state, batch=admitted.first),
     }
+    if task.accumulate > 1:
+        metadata["accumulate"] = task.accumulate
     if compiled.model_state is not None:
         metadata |= {"initial_model_state": initial.model_state, "merge": described_merge(task.merge)}
         metadata["dtypes"] |= describe_dtypes(model_state=model_state)

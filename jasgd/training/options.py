@@ -18,6 +18,7 @@ def check_options(
     workers: Any,
     steps: Any,
     epochs: Any = None,
+    accumulate: Any = 1,
     time_limit_s: Any,
     target_loss: Any,
     evaluate_every_s: Any = None,
@@ -32,6 +33,7 @@ def check_options(
       workers: number of workers.
       steps: commits after which the run ends.
       epochs: epochs after which it ends.
+      accumulate: mini-batches of one gradient.
       time_limit_s: seconds after which it ends.
       target_loss: loss at which it ends.
       evaluate_every_s: seconds between evaluations.
@@ -52,6 +54,7 @@ def check_options(
         integer("steps", steps, 1)
     if epochs is not None:
         integer("epochs", epochs, 1)
+    integer("accumulate", accumulate, 1)
     if time_limit_s is not None:
         positive("time_limit_s", time_limit_s)
     if target_loss is not None and not math.isfinite(real("target_loss", target_loss, "a finite number")):

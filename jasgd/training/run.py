@@ -67,6 +67,7 @@ class Run:
         self.compiled = compiled
         self.ledger = ledger
         self.batches = batches  # by ticket and worker
+        self.gathered_s: Callable[[int], float] | None = None  # of a worker, where its round gathers the mini-batch
         self.workers = ledger.workers
         self.limit = ledger.limit
         self.check_finite = check_finite

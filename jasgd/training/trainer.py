@@ -44,6 +44,7 @@ def train(
     workers: int = WORKERS,
     steps: int | None = None,
     epochs: int | None = None,
+    accumulate: int = 1,
     time_limit_s: float | None = None,
     target_loss: float | None = None,
     evaluate: Callable[..., float | Mapping[str, float]] | None = None,
@@ -99,6 +100,12 @@ def train(
         them, as one of your own function has where you give it such an attribute; of a list or a data loader it is one
         iteration, and an iterator has one. Where the last round of synchronous workers would have fewer gradients than
         workers, they are not applied, and the message says so. Of several stop conditions the first to be met counts.
+      accumulate: mini-batches of one gradient, ≥ 1: a worker computes the mean loss and gradient of so many, one after
+        another on the parameters that it has read, in the memory of one, and makes one commit of them. This is the cure
+        where commits cost more than gradients, and where a large mini-batch does not fit into memory. Steps, staleness
+        and tickets count gradients: ticket t is of mini-batches kt, …, kt + k − 1, which in ``batches`` have these
+        numbers. Aux is the mean of floating-point scalars, the sum of integers, the last of others; a model state goes
+        through all k, and each has a ``key`` of its own number. The last gradient of all ``epochs`` may be of fewer.
       time_limit_s: seconds after which it ends, > 0; compilation is not counted. Of a run that is
         gone on with, all count.
       target_loss: loss at which it ends as ``converged``: the one that ``evaluate`` gives, or without ``evaluate`` the
@@ -178,6 +185,7 @@ def train(
         workers=workers,
         steps=steps,
         epochs=epochs,
+        accumulate=accumulate,
         time_limit_s=time_limit_s,
         target_loss=target_loss,
         evaluate_every_s=evaluate_every_s,
@@ -201,7 +209,9 @@ def train(
     drawn = as_batches(batches, epochs=None if epochs is None else int(epochs))
     workers, seed = int(workers), int(seed)  # NumPy's integers would not go into JSON
     steps = None if steps is None else int(steps)
-    task = Task(loss_fn, params, tx, drawn, has_aux, model_state, merge, opt_state, seed, home, placement)
+    task = Task(
+        loss_fn, params, tx, drawn, has_aux, model_state, merge, opt_state, seed, home, placement, int(accumulate)
+    )
     admitted = admit_task(task)
     compiled = admitted.compiled
     anew = Beginning.anew(compiled, admitted.leaves, admitted.state, first_ticket)

@@ -183,7 +183,7 @@ BAD = {
         "loss_fn": LOSS, "params": PARAMS, "tx": TX | TX_FUNCTIONS, "batches": BATCHES, "device": DEVICE,
         "scheme": SCHEME, "has_aux": SWITCH, "throw": SWITCH, "evaluate": CALLBACK, "on_progress": CALLBACK,
         "evaluate_every_s": SECONDS, "evaluate_every_steps": COUNT,
-        "time_limit_s": SECONDS, "workers": COUNT, "steps": COUNT, "on_nonfinite": CHOICE,
+        "time_limit_s": SECONDS, "workers": COUNT, "steps": COUNT, "accumulate": COUNT, "on_nonfinite": CHOICE,
         "devices": {
             "none": ([], ValueError, "devices must be one or more, as jax.devices() gives, got none; there are cpu:0"),
             "text": ("cpu", TypeError, "devices must be a sequence, as jax.devices() gives, got str 'cpu': give one"),
@@ -207,7 +207,7 @@ BAD = {
     jasgd.simulate: {
         "loss_fn": LOSS, "params": PARAMS, "tx": TX, "batches": BATCHES, "device": DEVICE, "scheme": SCHEME,
         "has_aux": SWITCH, "evaluate": CALLBACK, "on_progress": CALLBACK, "workers": COUNT, "steps": COUNT,
-        "on_nonfinite": CHOICE, "seeds": SEEDS, "evaluate_every_steps": COUNT,
+        "accumulate": COUNT, "on_nonfinite": CHOICE, "seeds": SEEDS, "evaluate_every_steps": COUNT,
         "lanes": {"text": ("all", ValueError, "or 'vmap', got 'all'")},
         "cluster": {"text": ("fast", TypeError, "cluster must be a jasgd.Cluster, got 'fast'")},
         "model_state": STATE, "merge": MERGE,
@@ -225,8 +225,8 @@ BAD = {
     },
     jasgd.compare: {
         "problem": PROBLEM, "arms": ARMS, "seeds": SEEDS, "workers": COUNT, "learning_rate": RATE, "scheme": SCHEME,
-        "steps": COUNT, "epochs": COUNT, "time_limit_s": SECONDS, "law": LAW, "on_progress": CALLBACK,
-        "on_result": CALLBACK, "evaluate_every_s": SECONDS, "evaluate_every_steps": COUNT,
+        "steps": COUNT, "epochs": COUNT, "accumulate": COUNT, "time_limit_s": SECONDS, "law": LAW,
+        "on_progress": CALLBACK, "on_result": CALLBACK, "evaluate_every_s": SECONDS, "evaluate_every_steps": COUNT,
         "momentum": {"one": (1.0, ValueError, "momentum must lie in [0, 1), got 1.0")},
         "optimizer": {"name": ("lion", ValueError, "optimizer must be sgd or adam, got 'lion'")},
     },

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jasgd.core.batching.native_rows import gathered
 from jasgd.core.compiled import Leaves
 from jasgd.core.ledger import AppliedRow
 from jasgd.core.messages import Closed, Committed, Dropped, Gradient, Round, Snapshot, View
@@ -141,6 +142,7 @@ class NativeAsynchronous(NativeStore):
             return Round(read, loss, aux, answer.read_s, answer.computed_s, done)
 
     def _traced_round(self, caller: Any, batch: Any) -> tuple[Any, Any]:
+        caller, batch = gathered(caller, batch)
         number, *params = jax.ffi.ffi_call("JasgdRead", [NUMBER, *self._params_like])(caller)
         loss, aux, grads = self._compiled.gradient(tuple(params), batch)
         loss = loss.astype(self._loss)  # which a later batch may change

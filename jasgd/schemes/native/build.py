@@ -13,7 +13,7 @@ import jax
 
 from jasgd.schemes.native.library_files import SOURCE, CannotCompile, cache_folder, compiled, kept
 
-HANDLERS = tuple(f"Jasgd{name}" for name in ("Read", "Recall", "Begin", "End", "Meet", "Gathered", "Publish"))
+HANDLERS = tuple(f"Jasgd{name}" for name in ("Read", "Recall", "Begin", "End", "Rows", "Meet", "Gathered", "Publish"))
 
 _address, _number, _bytes, _wide = ctypes.c_void_p, ctypes.c_int32, ctypes.c_char_p, ctypes.c_int64
 _FUNCTIONS = {  # what Python calls of native.cc: result, arguments

@@ -2,6 +2,7 @@
 // what Python calls.
 
 #include "asynchronous.h"
+#include "rows.h"
 #include "store.h"
 #include "synchronous.h"
 
@@ -12,6 +13,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdRead, Read, JASGD_CALLER.RemainingRets());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdRecall, Recall, JASGD_CALLER.RemainingRets());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdBegin, Begin, JASGD_CALLER.RemainingArgs().RemainingRets());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdEnd, End, JASGD_CALLER.RemainingArgs().RemainingRets());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdRows, Gather, JASGD_CALLER.Arg<xla::ffi::AnyBuffer>().RemainingRets());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdMeet, Meet, JASGD_CALLER.RemainingArgs().RemainingRets().Attr<int64_t>("slots"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdGathered, Gathered, JASGD_CALLER.RemainingRets().Attr<int64_t>("slots"));

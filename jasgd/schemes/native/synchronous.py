@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jasgd.core.batching.native_rows import gathered
 from jasgd.core.ledger import AppliedRow
 from jasgd.core.messages import Closed, Committed, Dropped, Gradient, Round, View
 from jasgd.core.scheme import Setup
@@ -141,6 +142,7 @@ class NativeSynchronous(NativeStore):
         return self._library.JasgdGather(store, worker, count, len(sizes), sizes, check_finite)
 
     def _traced_round(self, caller: Any, batch: Any) -> tuple[Any, Any]:
+        caller, batch = gathered(caller, batch)
         number, *params = jax.ffi.ffi_call("JasgdRead", [NUMBER, *self._params_like])(caller)
         loss, aux, grads = self._compiled.gradient(tuple(params), batch)
         loss = loss.astype(self._loss)  # which a later batch may change

@@ -104,7 +104,7 @@ class Beginning:
         saved = saved_state(resume, trees_of(compiled, leaves, state), checkpoint)
         if saved is None:
             return self
-        check_same_run(saved, seed=seed)
+        check_same_run(saved, seed=seed, accumulate=compiled.accumulate)
         initial = Initial(
             None,
             saved.metadata["initial_params"],

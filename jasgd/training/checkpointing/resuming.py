@@ -169,16 +169,20 @@ def _segment(result: TrainResult) -> Segment:
     return Segment(applied, dropped, dict(result.aux), dict(result.timings), list(result.evaluations))
 
 
-def check_same_run(state: SavedState, *, seed: int) -> None:
+def check_same_run(state: SavedState, *, seed: int, accumulate: int = 1) -> None:
     """Raises the ValueError of a run that is gone on with and cannot be the same one.
 
     Args:
       state: what was saved.
       seed: of the run that goes on.
+      accumulate: mini-batches of one of its gradients, which decide what a ticket stands for.
     """
     recorded = state.metadata["seed"]
     if recorded != seed:
         raise ValueError(f"seed must be that of the run that is gone on with, {recorded}, got {seed}")
+    recorded = state.metadata.get("accumulate", 1)
+    if recorded != accumulate:
+        raise ValueError(f"accumulate must be that of the run that is gone on with, {recorded}, got {accumulate}")
 
 
 def is_over(

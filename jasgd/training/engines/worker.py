@@ -77,6 +77,8 @@ def native_step(scheme: NativeScheme, worker: int, run: Run, began: float) -> fl
     drawn = time.perf_counter()
     result = scheme.round(worker, ticket, batch, run.check_finite)
     committed = time.perf_counter()
+    if run.gathered_s is not None:
+        drawn = run.gathered_s(worker)
     run.longest_s[worker] = max(run.longest_s[worker], result.computed_s - result.read_s)
     run.new_shapes.note(worker, batch, drawn, result.read_s)  # a round is compiled before it reads
     if result.done is None:
