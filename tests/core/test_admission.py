@@ -224,5 +224,5 @@ def test_a_device_is_used(scheme):
 
 def test_without_configure_cpu_several_workers_warn(monkeypatch):
     monkeypatch.setattr(jax.config, "read", lambda name: True)
-    with pytest.warns(RuntimeWarning, match="2 workers share one pool of threads: call jasgd.configure_cpu"):
+    with pytest.warns(RuntimeWarning, match="2 workers share one pool of threads.*call jasgd.configure_cpu"):
         jasgd.train(**GOOD)
