@@ -160,9 +160,9 @@ class Compiled(Shown):
             loss, aux, grads, new = mean_of(functools.partial(self._once, params), read, batch)
         else:
             loss, aux, grads, new = self._once(params, read, batch)
-        return (
-            (loss, aux, grads) if self.model_state is None else (loss, aux, grads + self.model_state.offered(read, new))
-        )
+        if self.model_state is not None:
+            grads += self.model_state.offered(read, new)
+        return loss, aux, grads
 
     def _once(self, params: Leaves, read: Leaves, batch: Any) -> tuple[jax.Array, Any, Leaves, Leaves]:
         (loss, aux), grads = jax.value_and_grad(self._loss_of, has_aux=True)(params, read, batch)
