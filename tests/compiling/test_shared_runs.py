@@ -61,6 +61,7 @@ SCHEMES = [
 ]  # fmt: skip
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_second_train_compiles_nothing(scheme):
     loss_fn, tx = make_loss(), make_tx()
@@ -183,6 +184,7 @@ def test_a_variable_that_was_changed_is_not_missed(scheme):
     assert np.asarray(again.params).tobytes() == np.asarray(first.params).tobytes()
 
 
+@pytest.mark.newest
 def test_a_variable_of_a_transformation_or_of_a_derivative_is_not_missed():
     settings = {"rate": 0.1, "slope": 1.0}
 
@@ -227,6 +229,7 @@ def test_shapes_dtypes_and_settings_of_jax_are_not_mixed_up():
     assert names == []
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("scheme", ["leashed", "leashed:native=false", "synchronous"])
 def test_nothing_is_kept_once_a_function_is_gone(scheme):
     def capturing(captured):
