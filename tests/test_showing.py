@@ -81,6 +81,7 @@ def objects():
     report = decide(theory.load("jasgd.rules:exponential:beta=0.1"), [theory.parse_law("poisson:3")])
     audit = theory.audit(exact, learning_rate=0.1, smoothness=1.0, noise=1.0, gap=1.0)
     compensated = jasgd.delay_compensated(2.0, mean_square_decay=0.9)
+    secants, probes = jasgd.adaptive.secants(), jasgd.adaptive.probes(problem.loss_fn, 0)
     by_distance = jasgd.distance_adaptive("measured_parabola").init(problem.params)
     return {
         "result": result, "diverged": dataclasses.replace(result, outcome=jasgd.Outcome.DIVERGED, message="x" * 999),
@@ -93,6 +94,11 @@ def objects():
         "state by distance": by_distance, "law of distances": by_distance.law.count(2.0),
         "no law of distances": by_distance.law, "curvature": by_distance.curvature,
         "rule by distance": jasgd.distances.table.parse_step_rule("distance:tail:measure=path"),
+        "task": jasgd.Task(problem.loss_fn, problem.params, problem.batches), "estimator": secants,
+        "secants": secants.init(problem.params), "probes": probes.init(problem.params),
+        "best line": jasgd.adaptive.best_line_adaptive(0.1, secants).init(problem.params),
+        "by worker, its state": jasgd.adaptive.per_worker("tail", 3).init(problem.params),
+        "by share": jasgd.adaptive.worker_rescaled(3).init(problem.params),
         "compensated state": compensated.init(problem.params), "fits": fits.fit(law)[0], "moments": (
             jasgd.rules.step_size_moments(jasgd.rules.tail(), law)),
         "simulation": simulation, "by_seed": jasgd.by_seed(lambda seed: seed), "comparison": comparison,

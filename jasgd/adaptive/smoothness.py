@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jasgd.inputs.checks import function, integer, positive
+from jasgd.showing import line
 
 
 class SmoothnessEstimator(NamedTuple):
@@ -28,12 +29,18 @@ class SmoothnessEstimator(NamedTuple):
     init: Callable[[Any], Any]
     update: Callable[[Any, Any, Any, Any, Any], Any]
 
+    def __repr__(self) -> str:
+        return line("SmoothnessEstimator", {"init": self.init, "update": self.update})
+
 
 class ProbeState(NamedTuple):
     """State of :func:`probes`."""
 
     value: jax.Array  # L; shape (), float32
     waited: jax.Array  # commits since the last probe; shape (), int32
+
+    def __repr__(self) -> str:
+        return line("ProbeState", self._asdict())
 
 
 class SecantState(NamedTuple):
@@ -44,6 +51,9 @@ class SecantState(NamedTuple):
     square: jax.Array  # decaying sum of ‖Δw‖²; shape (), float32
     grads: Any  # the gradient before, in the shape of the parameters
     read_params: Any  # those that it was computed on
+
+    def __repr__(self) -> str:
+        return line("SecantState", self._asdict())
 
 
 def probes(
