@@ -17,6 +17,7 @@ from jasgd.core.compiled import Asked, Compiled, Leaves
 from jasgd.inputs.asked import WithKey
 
 _compiled: Shared[Compiled] = Shared()
+LARGE_BYTES = 1 << 20  # of arrays that functions have captured, from which on only the newest compiled ones are kept
 
 
 def shared_with_others(
@@ -102,12 +103,29 @@ def _shared(
             model_state=state,
         )
 
-    shares = _compiled.get(origins, computes, make)
-    if shares is None:
+    is_large = sum(getattr(const, "nbytes", 0) for program in programs for const in program.consts) > LARGE_BYTES
+    while (shares := _compiled.get(origins, computes, make, is_large=is_large)) is not None:
+        if _still_so(shares, compiled, leaves):
+            break
+        _compiled.forget(origins, shares)
+    else:
         return compiled
     sharing = dataclasses.replace(compiled, shares=shares)
     sharing.note_shape(batch)
     return sharing
+
+
+def _still_so(shares: Compiled, compiled: Compiled, leaves: Leaves) -> bool:
+    """Whether the gradients that were traced are what they would be now, of mini-batches of all kinds.
+
+    Those of the first mini-batch are compared beforehand, but a function may read a variable for others alone.
+    """
+    for batch in list(shares.traced_for.values()):
+        before = shares.gradient.trace(leaves, batch).jaxpr  # type: ignore[attr-defined]  # kept by JAX
+        now = jax.make_jaxpr(lambda leaves, batch: compiled.traced_gradient(leaves, batch))(leaves, batch)
+        if (kept := fingerprint(before)) is None or kept != fingerprint(now):
+            return False
+    return True
 
 
 _FACTS = ("params_structure", "state_structure", "has_aux", "wants_read_params", "needs_params", "wants_worker")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from jasgd.compiling.fingerprints import Fingerprint
 from jasgd.compiling.weak_functions import WeakFunction, identity_of, when_gone
@@ -19,13 +19,19 @@ Made = TypeVar("Made")
 VARIANTS = 8  # of the same functions, such as for another shape of mini-batches; the oldest goes first
 
 
+class _Variant(NamedTuple, Generic[Made]):
+    computes: Hashable
+    made: Made
+    is_large: bool
+
+
 @dataclasses.dataclass
 class _Family(Generic[Made]):
     """All that was made of the same functions."""
 
     functions: tuple[WeakFunction, ...]
     kept: tuple[Any, ...]  # what has it removed with the first of the functions that is gone
-    variants: list[tuple[Hashable, Made]]
+    variants: list[_Variant[Made]]
 
 
 class Shared(Generic[Made]):
@@ -54,7 +60,12 @@ class Shared(Generic[Made]):
         return sum(len(family.variants) for family in list(self._families.values()))
 
     def get(
-        self, functions: Sequence[Any], computes: Hashable, make: Callable[[Sequence[WeakFunction]], Made]
+        self,
+        functions: Sequence[Any],
+        computes: Hashable,
+        make: Callable[[Sequence[WeakFunction]], Made],
+        *,
+        is_large: bool = False,
     ) -> Made | None:
         """What was made of these functions, or is made now.
 
@@ -62,6 +73,7 @@ class Shared(Generic[Made]):
           functions: the functions, which the caller holds.
           computes: all else that decides what is made; equal where the same would be made.
           make: makes it of the functions, in the same order.
+          is_large: whether it takes much memory; of what does only the newest is kept.
 
         Returns:
           What was made; None where no weak reference can be made of one of the functions.
@@ -76,13 +88,24 @@ class Shared(Generic[Made]):
                 except TypeError:
                     return None
                 family = self._families[key] = _Family(weak, kept, [])
-            for known, made in family.variants:
-                if known == computes:
-                    return made
+            for known in family.variants:
+                if known.computes == computes:
+                    return known.made
             made = make(family.functions)
-            family.variants.append((computes, made))
-            del family.variants[:-VARIANTS]
+            others = [known for known in family.variants if not (is_large and known.is_large)]
+            family.variants[:] = [*others, _Variant(computes, made, is_large)][-VARIANTS:]
             return made
+
+    def forget(self, functions: Sequence[Any], made: Made) -> None:
+        """Makes it anew when it is asked for next.
+
+        Args:
+          functions: the functions that it was made of.
+          made: what :meth:`get` gave of them.
+        """
+        with self._mutex:
+            if (family := self._families.get(tuple(map(identity_of, functions)))) is not None:
+                family.variants[:] = [known for known in family.variants if known.made is not made]
 
     def clear(self) -> None:
         """Lets go of all; what is asked for afterwards is made anew."""

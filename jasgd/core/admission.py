@@ -118,7 +118,8 @@ def _check_loss(
     refuse_batch(batch, "batches(0)")
     try:
         if about is None:
-            out = jax.eval_shape(loss_fn, params, batch)
+            # A function of its own, since JAX keeps what it traced of one, and of a loss with all that it has captured.
+            out = jax.eval_shape(lambda params, batch: loss_fn(params, batch), params, batch)
         else:
             out = jax.eval_shape(
                 lambda params, batch, leaves: loss_fn(params, batch, model_state=about.tree(leaves)),

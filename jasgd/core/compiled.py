@@ -155,6 +155,7 @@ class Compiled(Shown):
     def traced_gradient(self, leaves: Leaves, batch: Any) -> tuple[jax.Array, Any, Leaves]:
         """What :attr:`gradient` compiles."""
         self.note_shape(batch)
+        self.traced_for.setdefault(*_kind(batch))
         params, read = self.parted(leaves)
         if isinstance(batch, (MicroBatches, UnequalBatches)):
             loss, aux, grads, new = mean_of(functools.partial(self._once, params), read, batch)
@@ -177,6 +178,11 @@ class Compiled(Shown):
         loss, more = self.loss_fn(tree, batch, model_state=self.model_state.tree(read))
         new, aux = more if self.has_aux else (more, None)
         return loss, (aux, self.model_state.leaves_of(new))
+
+    @functools.cached_property
+    def traced_for(self) -> dict[Hashable, Any]:
+        """Shapes and dtypes of the mini-batches that :attr:`gradient` was traced for, by what JAX tells them by."""
+        return {}
 
     @functools.cached_property
     def batch_shapes(self) -> BatchShapes:
@@ -337,6 +343,14 @@ def _combined(how: str, parts: Any) -> Any:
         return parts[-1]
     total = sum(parts[1:], parts[0])
     return total / len(parts) if how == "mean" else total
+
+
+def _kind(batch: Any) -> tuple[Hashable, Any]:
+    """What JAX traces a function of a traced mini-batch for, and the mini-batch without its numbers."""
+    leaves, structure = jax.tree.flatten(batch)
+    weak = (getattr(leaf, "weak_type", False) for leaf in leaves)
+    likes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, weak_type=w) for leaf, w in zip(leaves, weak, strict=True)]
+    return (structure, *likes), jax.tree.unflatten(structure, likes)
 
 
 def _written(batch: Any) -> str:

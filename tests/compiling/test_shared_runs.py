@@ -1,6 +1,5 @@
 """Runs of the same functions compile them once, let go of them with the functions, and never run a stale one."""
 
-import contextlib
 import functools
 import gc
 import weakref
@@ -10,30 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from support.compilations import compilations
 
 import jasgd
 from jasgd.cluster import Cluster, exponential
 from jasgd.compiling.fingerprints import fingerprint
 from jasgd.compiling.shared_runs import _compiled
 from jasgd.compiling.weak_functions import WeakFunction
-
-COMPILED = "/jax/core/compile/backend_compile_duration"
-
-
-@contextlib.contextmanager
-def compilations():
-    """Counts what XLA compiles meanwhile."""
-    names = []
-
-    def note(event, duration, **about):
-        if event == COMPILED:
-            names.append(about.get("fun_name", event))
-
-    jax.monitoring.register_event_duration_secs_listener(note)
-    try:
-        yield names
-    finally:
-        jax._src.monitoring.unregister_event_duration_listener(note)
 
 
 def make_loss(scale=1.0):

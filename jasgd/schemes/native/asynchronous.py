@@ -182,6 +182,7 @@ class NativeLocked(NativeAsynchronous):
     """
 
     name = "locked"
+    rounds_are_shared = True
 
     def __init__(
         self,
@@ -201,6 +202,7 @@ class NativeHogwild(NativeAsynchronous):
     """Hogwild!: parameters are added to component by component while others read and add, without a lock."""
 
     name = "hogwild"
+    rounds_are_shared = True
     adds = True
 
     def whole_snapshot(self) -> Snapshot:
@@ -231,3 +233,4 @@ class NativeLeashed(NativeAsynchronous):
     """Leashed-SGD: an update is published if no other came between, and else computed again on the newest."""
 
     name = "leashed"
+    rounds_are_shared = True

@@ -81,6 +81,7 @@ class NativeStore(NativeScheme):
     checks_commits = True
     averages = False  # whether a commit is of several gradients
     adds = False  # whether what is committed is the update and not what comes of it
+    rounds_are_shared = False  # whether all objects of this very class trace the same; not of those derived of it
     copies_locked = True  # whether a read, of a scheme that has a lock, has it while it copies
 
     def __init__(self, setup: Setup, *, native: bool = True):
@@ -157,6 +158,8 @@ class NativeStore(NativeScheme):
             traced._compiled, traced._setup = compiled, types.SimpleNamespace(workers=self._setup.workers)  # type: ignore
             return jax.jit(traced._traced_round), jax.jit(traced._traced_again)
 
+        if not vars(type(self)).get("rounds_are_shared"):  # of a derived class each object may trace something else
+            return make(self._compiled)
         return self._compiled.shared((type(self), self._setup.workers if self.averages else None, self._loss), make)
 
     def _traced_round(self, caller: Any, batch: Any) -> tuple[Any, Any]:

@@ -39,6 +39,7 @@ class NativeSynchronous(NativeStore):
 
     name = "synchronous"
     averages = True
+    rounds_are_shared = True
     needs_every_worker = True  # a run cannot go on without one
 
     def __init__(self, setup: Setup, *, native: bool = True):
