@@ -6,6 +6,8 @@ import contextlib
 import hashlib
 import os
 import platform
+import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ import jaxlib
 from jasgd.jax_settings import processors
 
 MOST_BYTES = 512 << 20  # of one machine's files; the oldest are removed when a process begins with more
+_CHECKED = "checked"  # a file whose time says up to when others were looked at
+_AT_ONCE = 1 << 20  # bytes
+_ZLIB = b"x"  # the first byte of what JAX has compressed, but where it has Zstandard
 # What JAX keeps is chosen by these, which a user may have set; small functions are most of what a run compiles.
 _SETTINGS = {"jax_persistent_cache_min_compile_time_secs": 0.0, "jax_persistent_cache_min_entry_size_bytes": -1}
 
@@ -50,6 +55,7 @@ def keep_compiled(folder: str | os.PathLike[str] | None = None) -> Path | None:
         return None
     if folder is None:
         _make_room(path)
+        _remove_damaged(path)
     for name, value in _SETTINGS.items():
         if name.upper() not in os.environ:
             jax.config.update(name, value)
@@ -84,3 +90,32 @@ def _make_room(folder: Path) -> None:
             if total > MOST_BYTES:
                 with contextlib.suppress(OSError):
                     file.unlink()
+
+
+def _remove_damaged(folder: Path) -> None:
+    """Removes files that are not whole, as a process left them that was killed or had no room on the disk.
+
+    JAX never writes again what is there, and would warn of it in every later process. Each file is read once.
+    """
+    with contextlib.suppress(OSError):
+        mark, began_s = folder / _CHECKED, time.time()
+        checked_s = mark.stat().st_mtime if mark.exists() else 0.0
+        for file in folder.glob("*-cache"):
+            with contextlib.suppress(OSError):
+                if file.stat().st_mtime >= checked_s and not _is_whole(file.read_bytes()):
+                    file.unlink()
+        mark.touch(mode=0o600)
+        os.utime(mark, (began_s, began_s))
+
+
+def _is_whole(content: bytes) -> bool:
+    if not content.startswith(_ZLIB):
+        return bool(content)
+    stream = zlib.decompressobj()
+    try:
+        while content and not stream.eof:
+            stream.decompress(content, _AT_ONCE)
+            content = stream.unconsumed_tail
+    except zlib.error:
+        return False
+    return stream.eof

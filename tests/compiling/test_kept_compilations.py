@@ -1,7 +1,9 @@
 """What JAX compiles is kept for later processes, where the user has not chosen otherwise; what a run needs before."""
 
 import sys
+import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from support.python_process import run_python
@@ -61,6 +63,39 @@ def test_a_file_in_the_place_of_the_folder_costs_nothing_but_the_cache(tmp_path)
     (tmp_path / "jasgd").write_text("")
     folder, _, _, _ = ran(PROGRAM, XDG_CACHE_HOME=tmp_path)
     assert folder == "None"
+
+
+@pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[: len(content) // 2]])
+def test_files_that_are_not_whole_are_compiled_once_more_without_a_word(tmp_path, damage):
+    folder, _, misses, _ = ran(PROGRAM, XDG_CACHE_HOME=tmp_path)
+    files = sorted(Path(folder).glob("*-cache"))
+    assert len(files) == int(misses)
+    for file in files[:2]:
+        file.write_bytes(damage(file.read_bytes()))
+    for expected in ("2", "0"):  # and kept again
+        assert ran(PROGRAM, XDG_CACHE_HOME=tmp_path)[2] == expected
+
+
+def test_each_file_is_read_once(tmp_path):
+    import os
+    import time
+
+    from jasgd.compiling.kept_compilations import _remove_damaged
+
+    def write(name, when_s):
+        (tmp_path / name).write_bytes(b"")
+        os.utime(tmp_path / name, (when_s, when_s))
+
+    (tmp_path / "other").write_bytes(b"")
+    (tmp_path / "1-cache").write_bytes(zlib.compress(bytes(5_000_000)))
+    (tmp_path / "2-cache").write_bytes(b"compressed otherwise")
+    write("3-cache", time.time())
+    _remove_damaged(tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["1-cache", "2-cache", "checked", "other"]
+    write("4-cache", time.time() - 60)  # looked at already, by its time
+    write("5-cache", time.time() + 60)
+    _remove_damaged(tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["1-cache", "2-cache", "4-cache", "checked", "other"]
 
 
 def test_the_oldest_files_make_room(tmp_path, monkeypatch):
