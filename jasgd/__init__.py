@@ -48,7 +48,7 @@ __version__ = "0.1.0"
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # what is logged is printed where the user asks for it
 
 # Where each public name lives. They are imported when asked for, so that importing jasgd takes hardly longer than
-# importing JAX and Optax; some need more than the core does, such as Flax.
+# importing JAX and Optax; some need more than the core does, such as Matplotlib.
 _WHERE = {
     "Arm": "jasgd.experiments.arms",
     "BatchesExhausted": "jasgd.data",
@@ -99,7 +99,7 @@ _WHERE = {
     "train": "jasgd.training.trainer",
     "warning_types": "jasgd.warning_types",
 }
-__all__ = [name for name in _WHERE if name != "problems"]  # which needs Flax, and "import *" would ask for it
+__all__ = list(_WHERE)
 
 
 def __getattr__(name: str) -> Any:

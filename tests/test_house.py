@@ -137,14 +137,14 @@ def test_what_jasgd_exports_is_what_the_page_names():
     page = (ROOT / "docs" / "architecture.md").read_text()
     section = re.search(r"## Public names\n(.*?)(?=\n## )", page, re.DOTALL)[1]
     named = set(re.findall(r"`jasgd\.(\w+)`", section))
-    assert named == {*jasgd.__all__, "problems"}
+    assert named == {*jasgd.__all__}
 
 
 def test_type_checkers_and_the_interpreter_see_the_same_public_names():
     tree = ast.parse((ROOT / "jasgd" / "__init__.py").read_text())
     (block,) = [node for node in tree.body if isinstance(node, ast.If)]
     seen = {alias.name: (node.module, alias.name) for node in block.body for alias in node.names}
-    assert set(seen) == {*jasgd.__all__, "problems"}
+    assert set(seen) == {*jasgd.__all__}
     for name, (module, _) in seen.items():
         value = getattr(jasgd, name)
         expected = importlib.import_module(f"jasgd.{name}") if module == "jasgd" else None

@@ -2,7 +2,7 @@
 
 ``load`` gives a problem of a data set and a model. Data sets are looked for (locations), downloaded (sources) and read
 (files, contents, formats, arrays) by their checksums, or, from a folder of the user's (local_datasets), by their form;
-models are Flax networks, LeNet's with convolutions that suit CPUs.
+models are functions of JAX alone, LeNet's with convolutions that suit CPUs.
 """
 
 from jasgd.problems.datasets import DATASETS, Dataset, load_dataset

@@ -291,7 +291,7 @@ def test_ctrl_c_exits_with_130_and_writes_what_was_learned(tmp_path):
 
 
 def test_a_missing_extra_is_one_line(tmp_path):
-    for missing, command in (("tyro", "datasets"), ("matplotlib", "train"), ("flax", "train"), ("rich", "datasets")):
+    for missing, command in (("tyro", "datasets"), ("matplotlib", "train"), ("sklearn", "train"), ("rich", "datasets")):
         script = (
             "import sys\n"
             f"sys.modules[{missing!r}] = None\n"

@@ -203,12 +203,61 @@ def test_refusals(arguments, message):
         functional(*arguments)
 
 
-@pytest.mark.parametrize("statement", ["import jasgd.problems", "import jasgd; jasgd.problems.load"])
-def test_a_missing_flax_is_one_line(statement):
-    code = f"import sys; sys.modules['flax'] = None; {statement}"
-    done = run_python("-c", code, check=False)
-    assert done.returncode == 1
-    assert done.stderr.strip().endswith('ImportError: jasgd.problems needs Flax: pip install "jasgd[problems]"')
+def test_models_need_no_library_for_models():
+    code = (
+        "import sys; sys.modules['flax'] = None; from jasgd import *; import numpy as np\n"
+        "params, apply = problems.models.functional('lenet', (28, 28, 1), 10, 0)\n"
+        "print(apply(params, np.ones((2, 28, 28, 1), np.float32)).shape)"
+    )
+    assert run_python("-c", code).stdout == "(2, 10)\n"
+
+
+def of_flax(model, shape, initial, seed):
+    """Parameters as Flax draws them, which saved runs began with."""
+    nnx = pytest.importorskip("flax.nnx")
+    network = MODELS[model](shape, 10)
+    small = nnx.initializers.normal(0.01)
+    default = {"kernel_init": nnx.initializers.he_normal(), "bias_init": nnx.initializers.zeros_init()}
+    published = {"kernel_init": small, "bias_init": small}
+    options = {"rngs": nnx.Rngs(seed)} | (published if initial == "published" else default)
+    layers = {}
+    for name, kernel in network.kernels.items():
+        if len(kernel) == 4:
+            layers[name] = nnx.Conv(*kernel[2:], kernel_size=kernel[:2], padding="VALID", **options)
+        else:
+            layers[name] = nnx.Linear(*kernel, **options)
+    return {name: nnx.to_pure_dict(nnx.state(layer)) for name, layer in layers.items()}, layers
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("initial", ["default", "published"])
+@pytest.mark.parametrize(("model", "shape"), [("mlp", GREY), ("lenet", COLOUR), ("lenet5", GREY)])
+def test_parameters_are_those_of_flax(model, shape, initial):
+    for seed in (0, 2**32 - 1):
+        params, _ = functional(model, shape, 10, seed, initial)
+        expected, _ = of_flax(model, shape, initial, seed)
+        assert jax.tree.structure(params) == jax.tree.structure(expected)
+        np.testing.assert_array_equal(flat(params), flat(expected))
+
+
+def test_a_perceptron_computes_the_same_program_as_that_of_flax():
+    nnx = pytest.importorskip("flax.nnx")
+    params, apply = functional("mlp", GREY, 10, 3)
+    _, layers = of_flax("mlp", GREY, "default", 3)
+    x = images(4)
+
+    def reference(params, images):
+        x = images.reshape(images.shape[0], -1)
+        for name in ("hidden1", "hidden2", "hidden3", "output"):
+            graph, _ = nnx.split(layers[name])
+            x = nnx.merge(graph, params[name])(x)
+            x = x if name == "output" else nnx.relu(x)
+        return x
+
+    programs = [
+        jax.jit(jax.grad(lambda params, x, of=of: of(params, x).sum())).lower(params, x) for of in (apply, reference)
+    ]
+    assert programs[0].as_text() == programs[1].as_text()
 
 
 def random_layers(channels, *outputs):
