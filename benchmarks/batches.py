@@ -6,7 +6,7 @@
 Each repetition runs both arms in turn, in changing order, and a ratio is taken within it, so that a machine whose speed
 drifts does not matter; printed are the median over repetitions and the range. Beside it stands the ratio of processor
 time per update, of the process, which neighbours disturb less: that of a run but for one of a quarter of its length, so
-that compiling is not in it. As ``function`` the mini-batches come from a function of the user's own, which is what
+that its start is not in it. As ``function`` the mini-batches come from a function of the user's own, which is what
 drawing cost before rows were gathered by the round.
 """
 
@@ -38,6 +38,8 @@ class Place:
         self.steps = STEPS.get(batch, 1000) // (workers if scheme.startswith("synchronous") else 1)
         one, draw = self.problem.batches(0), self.problem.batches
         self.arms = {"one": lambda ticket: one, "drawn": draw, "function": lambda ticket: draw(ticket)}
+        for batches in self.arms.values():  # what is compiled, later runs share
+            self.train(batches, workers)
 
     def train(self, batches, steps):
         """Seconds of processor time, updates, and seconds by the run's own clock."""

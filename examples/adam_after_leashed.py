@@ -9,6 +9,7 @@ step. You will see this first on single gradients, then train with a bound on th
 import jasgd
 
 jasgd.configure_cpu()
+jasgd.keep_compiled()  # a second start compiles nothing, see docs/start.md
 
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402

@@ -12,6 +12,7 @@ import functools
 import jasgd
 
 jasgd.configure_cpu()
+jasgd.keep_compiled()  # a second start compiles nothing, see docs/start.md
 
 import equinox as eqx  # noqa: E402
 import jax  # noqa: E402

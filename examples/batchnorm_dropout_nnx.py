@@ -15,6 +15,7 @@ import sys
 import jasgd
 
 jasgd.configure_cpu()
+jasgd.keep_compiled()  # a second start compiles nothing, see docs/start.md
 
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402

@@ -14,6 +14,7 @@ from pathlib import Path
 import jasgd
 
 jasgd.configure_cpu()
+jasgd.keep_compiled()  # a second start compiles nothing, see docs/start.md
 
 import optax  # noqa: E402
 

@@ -10,6 +10,7 @@ at a target. You will see the error on entries that were never trained on fall t
 import jasgd
 
 jasgd.configure_cpu()
+jasgd.keep_compiled()  # a second start compiles nothing, see docs/start.md
 
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402

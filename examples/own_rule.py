@@ -9,6 +9,7 @@ step size shrink, E[C] < 1, so that training falls behind, and that ``normalized
 import jasgd
 
 jasgd.configure_cpu()
+jasgd.keep_compiled()  # a second start compiles nothing, see docs/start.md
 
 import optax  # noqa: E402
 

@@ -12,6 +12,7 @@ import itertools
 import jasgd
 
 jasgd.configure_cpu()  # one worker, one thread; before anything else of JAX
+jasgd.keep_compiled()  # a second start compiles nothing, see docs/start.md
 
 import numpy as np  # noqa: E402
 import optax  # noqa: E402

@@ -19,6 +19,7 @@ import time
 import jasgd
 
 jasgd.configure_cpu()
+jasgd.keep_compiled()  # a second start compiles nothing, see docs/start.md
 
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402

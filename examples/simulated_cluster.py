@@ -10,6 +10,7 @@ workers of unequal speeds train on handwritten digits with two step-size functio
 import jasgd
 
 jasgd.configure_cpu()
+jasgd.keep_compiled()  # a second start compiles nothing, see docs/start.md
 
 import optax  # noqa: E402
 

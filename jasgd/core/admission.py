@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import traceback
 from collections.abc import Callable
@@ -119,7 +120,7 @@ def _check_loss(
     try:
         if about is None:
             # A function of its own, since JAX keeps what it traced of one, and of a loss with all that it has captured.
-            out = jax.eval_shape(lambda params, batch: loss_fn(params, batch), params, batch)
+            out = jax.eval_shape(functools.partial(loss_fn), params, batch)
         else:
             out = jax.eval_shape(
                 lambda params, batch, leaves: loss_fn(params, batch, model_state=about.tree(leaves)),
