@@ -113,7 +113,7 @@ def _array(value: Any) -> Any:
     if array.dtype.hasobject:
         raise _Incomparable
     if array.nbytes > _SMALL:
-        content = hashlib.blake2b(array.reshape(-1).view(np.uint8), digest_size=16).digest()
+        content = hashlib.blake2b(array.reshape(-1).view(np.uint8).data, digest_size=16).digest()
     else:
         content = array.tobytes()
     return str(getattr(value, "dtype", type(value).__name__)), np.shape(array), content
