@@ -140,8 +140,11 @@ def distance_adaptive(
             raise ValueError("distance_adaptive needs the current parameters: call update(updates, state, params, ...)")
         apart = distance(params, read_params)
         law = state.law.count(apart)
-        inner = along(updates, params, read_params)
-        curvature = state.curvature.count(inner, norm(updates), checked_staleness(staleness), value, apart)
+        # Branches are computed one after the other and share nothing. Outside of them XLA's CPU backend would write
+        # w - w_read to memory for both sums, and wake a pool of threads for so many kernels: it took twice the time.
+        inner = jax.lax.cond(apart > 0, lambda: along(updates, params, read_params), lambda: 0 * apart)
+        steep = jax.lax.cond(jnp.isfinite(inner), lambda: norm(updates), lambda: jnp.float32(jnp.nan))
+        curvature = state.curvature.count(inner, steep, checked_staleness(staleness), value, apart)
         updates, law, factor = scaled(updates, law, apart, bend=curvature.bend)
         return updates, DistanceAdaptiveState(law, factor, (), curvature)
 
@@ -155,8 +158,10 @@ def distance_adaptive(
     ) -> tuple[optax.Updates, DistanceAdaptiveState]:
         del params, extra_args
         apart = path(state.steps, checked_staleness(staleness))
-        updates, law, factor = scaled(updates, state.law.count(apart), apart)
-        return updates, DistanceAdaptiveState(law, factor, state.steps.count(norm(updates)), ())
+        steps, law, factor = scaled(updates, state.law.count(apart), apart)
+        # Not the norm of what is scaled, which would have to be written to memory for it; and in a branch, see above.
+        length = jax.lax.cond(jnp.isfinite(factor), lambda: factor * norm(updates), lambda: jnp.float32(jnp.nan))
+        return steps, DistanceAdaptiveState(law, factor, state.steps.count(jnp.abs(length)), ())
 
     by_distance = update_by_measured_distance if measures_bend else update_by_distance
     update_fn = update_by_path if by_path else by_distance
