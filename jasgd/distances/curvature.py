@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jasgd.distances.norms import divisor
 from jasgd.showing import line
 
 FEWEST = 32  # updates that a trend of the loss is drawn through, at least
@@ -98,7 +99,7 @@ class Curvature(NamedTuple):
 
         def root_mean_square(row: Any) -> jax.Array:
             largest = jnp.max(jnp.abs(row))
-            scale = jnp.where(largest > 0, largest, jnp.float32(1))
+            scale = jnp.where(largest > 0, divisor(largest), jnp.float32(1))
             return scale * jnp.sqrt(mean((row / scale) ** 2))
 
         tau, value = mean(self.ring[STALENESS]), self.ring[VALUE]
@@ -114,8 +115,12 @@ class Curvature(NamedTuple):
         seen = curved > noise
         curved = jnp.where(seen, curved - noise * (noise / jnp.where(seen, curved, jnp.float32(1))), jnp.float32(0))
         moved, steep = root_mean_square(self.ring[DISTANCE]), root_mean_square(self.ring[NORM])
-        divisor = jnp.where((moved > 0) & (steep > 0), moved, jnp.float32(1))
-        bend = curved / divisor / jnp.where(steep > 0, steep, jnp.float32(1)) * jnp.sqrt(tau)
+        bend = (
+            curved
+            / jnp.where((moved > 0) & (steep > 0), moved, jnp.float32(1))
+            / jnp.where(steep > 0, steep, jnp.float32(1))
+            * jnp.sqrt(tau)
+        )
         known = (moved > 0) & (steep > 0) & jnp.isfinite(bend)
         first = jnp.float32(FIRST) * tau
         return jnp.where(number >= min(FEWEST, length), jnp.where(known, bend, jnp.float32(0)), first)

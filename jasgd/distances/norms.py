@@ -73,6 +73,18 @@ def along(gradient: Any, params: Any, read_params: Any) -> jax.Array:
     return _total(parts)
 
 
+def divisor(largest: jax.Array) -> jax.Array:
+    """What to divide numbers by, the largest of which is of this size > 0, so that their squares stay in range.
+
+    XLA multiplies by the reciprocal, and that of a number above 2¹²⁶ would be subnormal, which it takes for 0.
+
+    Example:
+      >>> float(divisor(jnp.float32(5.0))), float(divisor(jnp.float32(3e38))) == 2.0**126
+      (5.0, True)
+    """
+    return jnp.clip(largest, jnp.float32(2.0**-126), jnp.float32(2.0**126))
+
+
 def _wide(leaf: Any) -> jax.Array:
     """In float32, or complex64, or what is wider."""
     leaf = jnp.asarray(leaf)
@@ -101,7 +113,7 @@ def _norm(numbers: Callable[..., list[jax.Array]], *trees: Any) -> jax.Array:
 
     def scaled(*leaves: Any) -> jax.Array:
         largest = _largest(numbers(*leaves))
-        scale = jnp.where(jnp.isfinite(largest), largest, jnp.float32(1))
+        scale = jnp.where(jnp.isfinite(largest), divisor(largest), jnp.float32(1))
 
         def in_scale(*leaves: Any) -> jax.Array:
             return scale * jnp.sqrt(_total(squares([leaf / scale.astype(leaf.dtype) for leaf in numbers(*leaves)])))
