@@ -128,7 +128,11 @@ def test_a_run_is_simulated_by_distance():
         ({"rule": "tail:measure=straight"}, ValueError, "measure must be one of distance, path, got 'straight'"),
         ({"rule": "parabola:kappa=-1"}, ValueError, "kappa must be a finite number ≥ 0, got -1"),
         ({"rule": "parabola:kappa=high"}, ValueError, "kappa must be a number, got 'high'"),
-        ({"rule": "parabola:cdf=mid"}, ValueError, "rule 'parabola' has the options kappa, window, measure; got 'cdf'"),
+        (
+            {"rule": "parabola:cdf=mid"},
+            ValueError,
+            "rule 'parabola' has the options kappa, window, measure, steady; got 'cdf'",
+        ),
         ({"rule": rules.inverse()}, ValueError, "rule must read the law"),
         ({"rule": rules.tail}, TypeError, "call it"),
         ({"rule": 3}, TypeError, "rule must be a function"),
