@@ -109,6 +109,8 @@ def probes(
             change = norm(difference(gradient(params, batch), gradient(read_params, batch)))
             seen = change / distance
             value = jnp.where(state.value > 0, keep * state.value + (1 - keep) * seen, seen)
+            # One that is not finite would stay in the mean.
+            value = jnp.where(jnp.isfinite(seen), value, state.value)
             return ProbeState(value, jnp.ones((), jnp.int32))
 
         def wait() -> ProbeState:

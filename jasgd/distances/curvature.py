@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jasgd.distances.norms import divisor
 from jasgd.showing import line
 
 FEWEST = 32  # updates that a trend of the loss is drawn through, at least
@@ -78,9 +79,14 @@ class Curvature(NamedTuple):
 
         .. math:: \beta = \frac{E[\delta^\top H \delta]\,\sqrt{\bar\tau}}{\sqrt{E[D^2]}\,\sqrt{G^2}}
 
+        Both means are noisy: with a variance v of :math:`\hat c`, the estimate of :math:`E[\delta^\top H \delta]`, it
+        is :math:`\hat c - v/\hat c` that is taken where that is above 0, so that noise alone bends little. The noise
+        of ⟨g, δ⟩ and that of the loss are independent from update to update, so v comes from their
+        spread in the window.
+
         Returns:
-          float32 scalar ≥ 0; 0 where the loss is seen to curve down, or nothing moved; :math:`0.05\,\bar\tau` while
-          fewer than 32 updates are known.
+          float32 scalar ≥ 0; 0 where the loss is seen to curve down, where nothing but noise is seen, or nothing moved;
+          :math:`0.05\,\bar\tau` while fewer than 32 updates are known.
         """
         length = self.ring.shape[1]
         number = jnp.minimum(self.updates, jnp.int32(length)).astype(jnp.float32)
@@ -93,16 +99,28 @@ class Curvature(NamedTuple):
 
         def root_mean_square(row: Any) -> jax.Array:
             largest = jnp.max(jnp.abs(row))
-            scale = jnp.where(largest > 0, largest, jnp.float32(1))
+            scale = jnp.where(largest > 0, divisor(largest), jnp.float32(1))
             return scale * jnp.sqrt(mean((row / scale) ** 2))
 
         tau, value = mean(self.ring[STALENESS]), self.ring[VALUE]
         since_middle = (number - 1) / 2 - age
         trend = mean(since_middle * (value - mean(value))) * 12 / jnp.maximum(number * number - 1, jnp.float32(1))
-        curved = jnp.maximum(2 * (tau * trend - mean(self.ring[INNER])), jnp.float32(0))
+        inner = self.ring[INNER]
+        curved = 2 * (tau * trend - mean(inner))
+        # The standard error of it, from what is left of the loss beside its trend, and of the inner products.
+        several = jnp.maximum(number, jnp.float32(2))
+        off_trend = root_mean_square(jnp.where(held, value - mean(value) - trend * since_middle, jnp.float32(0)))
+        off_mean = root_mean_square(jnp.where(held, inner - mean(inner), jnp.float32(0)))
+        noise = 2 * jnp.hypot(tau * off_trend * jnp.sqrt(12 / (several**2 - 1)), off_mean) / jnp.sqrt(several)
+        seen = curved > noise
+        curved = jnp.where(seen, curved - noise * (noise / jnp.where(seen, curved, jnp.float32(1))), jnp.float32(0))
         moved, steep = root_mean_square(self.ring[DISTANCE]), root_mean_square(self.ring[NORM])
-        divisor = jnp.where((moved > 0) & (steep > 0), moved, jnp.float32(1))
-        bend = curved / divisor / jnp.where(steep > 0, steep, jnp.float32(1)) * jnp.sqrt(tau)
+        bend = (
+            curved
+            / jnp.where((moved > 0) & (steep > 0), moved, jnp.float32(1))
+            / jnp.where(steep > 0, steep, jnp.float32(1))
+            * jnp.sqrt(tau)
+        )
         known = (moved > 0) & (steep > 0) & jnp.isfinite(bend)
         first = jnp.float32(FIRST) * tau
         return jnp.where(number >= min(FEWEST, length), jnp.where(known, bend, jnp.float32(0)), first)

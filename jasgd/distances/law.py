@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jasgd.distances.norms import divisor
 from jasgd.inputs.checks import integer
 from jasgd.law import Law, register_law
 from jasgd.showing import Shown, known
@@ -111,10 +112,10 @@ class DistanceLaw(Shown, _Fields, Law):
           distance: D, which has been counted.
 
         Returns:
-          The square of ``distance``, shape (); those of ``support``, shape (length,); float32 in [0, 1].
+          The square of ``distance``, shape (); those of ``support``, shape (length,); float32 in [0, 16].
         """
         largest = jnp.max(self.support)
-        scale = jnp.where(largest > 0, largest, jnp.float32(1))
+        scale = jnp.where(largest > 0, divisor(largest), jnp.float32(1))
         return (jnp.asarray(distance, jnp.float32) / scale) ** 2, (self.support / scale) ** 2
 
     def mean_of(self, values: jax.Array) -> jax.Array:

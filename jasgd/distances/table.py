@@ -17,6 +17,7 @@ from jasgd.rules.table import RULES
 PREFIX = "distance:"
 WINDOW = 64  # updates that the law of the distances remembers, by default
 MEASURES = ("distance", "path")
+BESIDES = ("window", "measure", "steady")  # options of the transformation, which a text may have beside the rule's
 
 #: The rules that are functions of the distance alone; besides them there are those of RULES that read the law.
 PARABOLAS: dict[str, Callable[..., Rule]] = {"parabola": parabola, "measured_parabola": measured_parabola}
@@ -30,15 +31,18 @@ class DistanceRule:
       rule: C(D), given the law of D.
       window: updates that the law remembers.
       measure: ``"distance"`` or ``"path"``.
+      steady: whether factors are divided by their running mean.
     """
 
     rule: Rule
     window: int = WINDOW
     measure: str = "distance"
+    steady: bool = False
     by_distance: ClassVar[bool] = True
 
     def __repr__(self) -> str:
-        return f"distance_adaptive(rule={self.rule!r}, window={self.window}, measure={self.measure!r})"
+        besides = ", steady=True" if self.steady else ""
+        return f"distance_adaptive(rule={self.rule!r}, window={self.window}, measure={self.measure!r}{besides})"
 
     def __call__(self, distance: Any, law: Any) -> Any:
         """The factor C(D), given the law of D."""
@@ -50,7 +54,7 @@ def parse_distance_rule(text: str, *, workers: int | None = None, learning_rate:
 
     Args:
       text: ``tail``, ``parabola:kappa=0.5`` or any rule that reads the law, as for :func:`jasgd.rules.named`; the
-        options ``window`` and ``measure`` are those of :func:`jasgd.distance_adaptive`.
+        options ``window``, ``measure`` and ``steady`` are those of :func:`jasgd.distance_adaptive`.
       workers: see :func:`jasgd.rules.parsing.parse_rule`.
       learning_rate: likewise.
 
@@ -66,16 +70,21 @@ def parse_distance_rule(text: str, *, workers: int | None = None, learning_rate:
       distance_adaptive(rule=tail(amplitude=1.0, cdf='mid'), window=32, measure='path')
     """
     name, options = specs.parse_spec(text)
-    besides = {key: options.pop(key) for key in ("window", "measure") if key in options}
+    besides = {key: options.pop(key) for key in BESIDES if key in options}
     if name in PARABOLAS:
         try:
             specs.check_kinds(PARABOLAS[name], options)
-            rule = specs.make(f"rule {name!r}", PARABOLAS[name], options, besides=["window", "measure"])
+            rule = specs.make(f"rule {name!r}", PARABOLAS[name], options, besides=BESIDES)
         except ValueError as error:
             raise ValueError(f"rule {PREFIX}{text}: {error}") from error
     else:
         _factory(name)
-        rule = parse_rule(specs.write_spec(name, options), workers=workers, learning_rate=learning_rate)
+
+        def parsed(options: dict[str, Any]) -> Rule:
+            return parse_rule(specs.write_spec(name, options), workers=workers, learning_rate=learning_rate)
+
+        rule = parsed(options)
+        _check_unit(name, rule, lambda: parsed({key: options[key] for key in options if key != "normalized"}))
     check_distance_rule(rule)
     return DistanceRule(rule, **checked_measure(**besides))
 
@@ -86,6 +95,15 @@ def _factory(name: str) -> Callable[..., Rule]:
         known = ", ".join(["tail", *PARABOLAS])
         raise ValueError(f"rule by distance must be one of {known}, or another that reads the law, got {name!r}")
     return table[name]
+
+
+def _check_unit(name: str, rule: Rule, plain: Callable[[], Rule]) -> None:
+    """Refuses a rule whose numbers are in updates, in which a distance is not; ValueError."""
+    if name == "best_linear" or (reads_law(rule) and not reads_law(plain())):
+        raise ValueError(
+            f"rule by distance must be one without numbers in updates, such as tail or parabola, got {rule!r}, whose "
+            "factor would depend on the unit of the parameters"
+        )
 
 
 def check_distance_rule(rule: Any) -> None:
@@ -110,11 +128,13 @@ def check_distance_rule(rule: Any) -> None:
         raise ValueError(f"rule must bring no law of its own to be one by distance, got {rule!r}")
 
 
-def checked_measure(window: Any = WINDOW, measure: Any = "distance") -> dict[str, Any]:
-    """The two arguments by name, once they are a window and the name of a measure; ValueError, TypeError."""
+def checked_measure(window: Any = WINDOW, measure: Any = "distance", steady: Any = False) -> dict[str, Any]:
+    """The arguments by name, once they are a window, the name of a measure, and True or False; ValueError."""
+    if not isinstance(steady, bool):
+        raise ValueError(f"steady must be True or False, got {steady!r}")
     if measure not in MEASURES:
         raise ValueError(f"measure must be one of {', '.join(MEASURES)}, got {measure!r}")
-    return {"window": integer("window", window, 1), "measure": measure}
+    return {"window": integer("window", window, 1), "measure": measure, "steady": steady}
 
 
 def parse_step_rule(text: str, *, workers: int | None = None, learning_rate: float | None = None) -> Any:

@@ -16,6 +16,7 @@ from jasgd.rules.protocol import Rule, evaluate
 from jasgd.showing import line
 from jasgd.staleness_values import checked_staleness
 
+MOST_STEADIED = 2.0  # what steady=True multiplies or divides a factor by, at most
 MEMORY = 4  # windows that the curvature is measured over, since its evidence is noisier than an order of distances
 
 
@@ -26,13 +27,18 @@ class DistanceAdaptiveState(NamedTuple):
     factor: jax.Array  # C(D) of the last update, shape (), float32
     steps: Any  # with measure="path" the DistanceLaw of the last step norms, else ()
     curvature: Any  # with a rule that measures it the Curvature, else ()
+    debt: Any  # with steady=True by how much the sum of the factors lies below their number, shape (), float32, else ()
 
     def __repr__(self) -> str:
         return line("DistanceAdaptiveState", self._asdict())
 
 
 def distance_adaptive(
-    rule: str | Rule = "tail", *, window: int | None = None, measure: Literal["distance", "path"] | None = None
+    rule: str | Rule = "tail",
+    *,
+    window: int | None = None,
+    measure: Literal["distance", "path"] | None = None,
+    steady: bool | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Scales a gradient by :math:`C(D)`, a function of how far the parameters have moved since they were read for it.
 
@@ -56,6 +62,9 @@ def distance_adaptive(
       window: number of updates whose distances the law remembers, ≥ 1; by default 64. As
         distances shrink in a run, those of a longer window are those of larger steps, and C is above 1 on average.
       measure: ``"distance"``, which is the default, or ``"path"``.
+      steady: whether the mean step is held at 1 while distances shrink or grow: C is multiplied by 1 + S/window, S the
+        sum of 1 - C over the updates before, and 1/2 ≤ 1 + S/window ≤ 2. Over n updates the mean factor is then within
+        window/n of 1, unless it would take more than these. By default it is not held.
 
     Returns:
       A transformation whose ``update(updates, state, params, *, read_params)`` takes the parameters on which the
@@ -83,9 +92,14 @@ def distance_adaptive(
     if isinstance(rule, DistanceRule):
         window = rule.window if window is None else window
         measure = rule.measure if measure is None else measure  # type: ignore[assignment]
+        steady = rule.steady if steady is None else steady
         rule = rule.rule
     check_distance_rule(rule)
-    options = checked_measure(WINDOW if window is None else window, "distance" if measure is None else measure)
+    options = checked_measure(
+        WINDOW if window is None else window,
+        "distance" if measure is None else measure,
+        False if steady is None else steady,
+    )
     empty = DistanceLaw.window(options["window"])
     by_path, measures_bend = options["measure"] == "path", getattr(rule, "measures_bend", False)
     if by_path and measures_bend:
@@ -97,18 +111,22 @@ def distance_adaptive(
         law = jax.tree.map(jnp.copy, empty)
         steps = jax.tree.map(jnp.copy, empty) if by_path else ()
         curvature = Curvature.window(MEMORY * options["window"]) if measures_bend else ()
-        return DistanceAdaptiveState(law, jnp.ones((), jnp.float32), steps, curvature)
+        debt = jnp.zeros((), jnp.float32) if options["steady"] else ()
+        return DistanceAdaptiveState(law, jnp.ones((), jnp.float32), steps, curvature, debt)
 
     def scaled(
-        updates: optax.Updates, law: DistanceLaw, apart: jax.Array, **measured: jax.Array
-    ) -> tuple[optax.Updates, DistanceLaw, jax.Array]:
+        updates: optax.Updates, state: DistanceAdaptiveState, law: DistanceLaw, apart: jax.Array, **measured: jax.Array
+    ) -> tuple[optax.Updates, DistanceAdaptiveState]:
         with jax.numpy_dtype_promotion("standard"):  # as in staleness_adaptive
             factor = rule(apart, law, **measured) if measured else evaluate(rule, apart, law)
         factor = jnp.asarray(factor, jnp.float32)
         if factor.ndim:
             raise ValueError(f"rule must give a scalar for a scalar distance, got shape {factor.shape}")
-        factor = jnp.where(jnp.isfinite(apart), factor, jnp.float32(jnp.nan))
-        return jax.tree.map(lambda u: u * factor.astype(u.dtype), updates), law, factor
+        factor, debt = jnp.where(jnp.isfinite(apart), factor, jnp.float32(jnp.nan)), state.debt
+        if options["steady"]:
+            factor, debt = steadied(factor, debt, options["window"])
+        after = state._replace(law=law, factor=factor, debt=debt)
+        return jax.tree.map(lambda u: u * factor.astype(u.dtype), updates), after
 
     def update_by_distance(
         updates: optax.Updates,
@@ -122,8 +140,7 @@ def distance_adaptive(
         if params is None:
             raise ValueError("distance_adaptive needs the current parameters: call update(updates, state, params, ...)")
         apart = distance(params, read_params)
-        updates, law, factor = scaled(updates, state.law.count(apart), apart)
-        return updates, DistanceAdaptiveState(law, factor, (), ())
+        return scaled(updates, state, state.law.count(apart), apart)
 
     def update_by_measured_distance(
         updates: optax.Updates,
@@ -140,10 +157,12 @@ def distance_adaptive(
             raise ValueError("distance_adaptive needs the current parameters: call update(updates, state, params, ...)")
         apart = distance(params, read_params)
         law = state.law.count(apart)
-        inner = along(updates, params, read_params)
-        curvature = state.curvature.count(inner, norm(updates), checked_staleness(staleness), value, apart)
-        updates, law, factor = scaled(updates, law, apart, bend=curvature.bend)
-        return updates, DistanceAdaptiveState(law, factor, (), curvature)
+        # Branches are computed one after the other and share nothing. Outside of them XLA's CPU backend would write
+        # w - w_read to memory for both sums, and wake a pool of threads for so many kernels: it took twice the time.
+        inner = jax.lax.cond(apart > 0, lambda: along(updates, params, read_params), lambda: 0 * apart)
+        steep = jax.lax.cond(jnp.isfinite(inner), lambda: norm(updates), lambda: jnp.float32(jnp.nan))
+        curvature = state.curvature.count(inner, steep, checked_staleness(staleness), value, apart)
+        return scaled(updates, state._replace(curvature=curvature), law, apart, bend=curvature.bend)
 
     def update_by_path(
         updates: optax.Updates,
@@ -155,13 +174,32 @@ def distance_adaptive(
     ) -> tuple[optax.Updates, DistanceAdaptiveState]:
         del params, extra_args
         apart = path(state.steps, checked_staleness(staleness))
-        updates, law, factor = scaled(updates, state.law.count(apart), apart)
-        return updates, DistanceAdaptiveState(law, factor, state.steps.count(norm(updates)), ())
+        steps, after = scaled(updates, state, state.law.count(apart), apart)
+        # Not the norm of what is scaled, which would have to be written to memory for it; and in a branch, see above.
+        factor = after.factor
+        length = jax.lax.cond(jnp.isfinite(factor), lambda: factor * norm(updates), lambda: jnp.float32(jnp.nan))
+        return steps, after._replace(steps=state.steps.count(jnp.abs(length)))
 
     by_distance = update_by_measured_distance if measures_bend else update_by_distance
     update_fn = update_by_path if by_path else by_distance
     # Optax's protocol for update says **extra_args, and its own transformations require some by name, as here.
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyrefly: ignore[bad-argument-type]
+
+
+def steadied(factor: jax.Array, debt: jax.Array, window: int) -> tuple[jax.Array, jax.Array]:
+    """A factor such that the sum of all stays near their number; both are float32 scalars.
+
+    Args:
+      factor: what the rule gives.
+      debt: by how much the sum of the factors before lies below their number.
+      window: updates in which a debt is paid, were the rule to give 1.
+
+    Returns:
+      The factor, and the debt after it, which one that is not finite leaves as it is.
+    """
+    factor = factor * (1 + debt / window)
+    after = jnp.clip(debt + 1 - factor, window * (1 / MOST_STEADIED - 1), window * (MOST_STEADIED - 1))
+    return factor, jnp.where(jnp.isfinite(factor), after, debt)
 
 
 def path(steps: DistanceLaw, staleness: jax.Array) -> jax.Array:

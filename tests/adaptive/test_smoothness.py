@@ -92,3 +92,12 @@ def test_low_precision_is_summed_in_float32():
 def test_bad_arguments_are_named(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("where", [np.nan, np.inf, 3e38])
+def test_a_probe_that_is_not_finite_does_not_stay_in_the_estimate(where):
+    estimator = probes(lambda w, batch: 1.5 * w**2, batch=None, every=1)
+    state = estimator.init(jnp.float32(0))
+    for w, value in ((1.0, 3.0), (where, 3.0), (2.0, 3.0)):
+        state = estimator.update(state, None, jnp.float32(w), jnp.float32(-1.0), 1)
+        assert float(state.value) == value

@@ -74,6 +74,19 @@ def test_a_slope_without_curvature_bends_nothing():
     assert float(counted(level).bend) == pytest.approx(2 * np.sqrt(tau), rel=1e-5)
 
 
+def test_noise_alone_bends_little():
+    """At a small learning rate the noise of the loss is many times its trend, and that of ⟨g, δ⟩ its mean."""
+    bends = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        noise, loss = rng.normal(0, 0.02, 256), 3 + rng.normal(0, 0.5, 256)
+        rows = np.stack([noise, np.ones(256), np.full(256, 31), loss, np.full(256, 0.06)], axis=1)
+        ring = jnp.asarray(rows.T, jnp.float32)
+        bends.append(float(Curvature(ring, jnp.int32(256), jnp.float32(0)).estimate()))
+    assert np.median(bends) == 0  # noise above its own standard error comes once in six
+    assert np.mean(np.array(bends) > 0) <= 0.4
+
+
 def test_a_young_run_bends_by_its_staleness_and_what_is_not_finite_is_left_out():
     rows = [(-1.0, 1.0, 2, 1.0, 1.0)] * 31
     assert float(counted(rows).bend) == pytest.approx(0.05 * 2)

@@ -95,6 +95,17 @@ def test_every_scheme_trains_by_distance_and_replays_to_the_same_bits(scheme, ru
     assert result.metrics["mean_factor"] == pytest.approx(result.execution.factor.mean(), rel=1e-6)
 
 
+@pytest.mark.parametrize("rule", ["tail:steady=true", "measured_parabola", "tail:measure=path"])
+def test_a_run_goes_on_with_what_it_knew_of_distances(rule, tmp_path):
+    params, loss_fn, batches = network()
+    tx = optax.chain(jasgd.distance_adaptive(rule, window=16), optax.sgd(0.05))
+    options = {"workers": 2, "resume": tmp_path / "kept", "checkpoint": jasgd.Checkpoints(tmp_path / "kept")}
+    for steps in (30, 60):
+        result = jasgd.train(loss_fn, params, tx, batches, steps=steps, **options)
+    assert int(result.opt_state[0].law.updates) == result.execution.commits == 60
+    assert jasgd.replay(result, loss_fn, tx, batches).exact
+
+
 def test_a_run_is_simulated_by_distance():
     params, loss_fn, batches = network()
     tx = optax.chain(jasgd.distance_adaptive("tail"), optax.sgd(0.05))
@@ -110,12 +121,18 @@ def test_a_run_is_simulated_by_distance():
         ({"rule": "nope"}, ValueError, "rule by distance must be one of tail, parabola.*got 'nope'"),
         ({"rule": "inverse"}, ValueError, "rule must read the law to be one by distance"),
         ({"rule": "constant"}, ValueError, "rule must read the law"),
+        ({"rule": "best_linear:c=0.1"}, ValueError, "rule by distance must be one without numbers in updates"),
+        ({"rule": "inverse:normalized=true"}, ValueError, "would depend on the unit of the parameters"),
         ({"rule": "tail_published:workers=2"}, ValueError, "rule must bring no law of its own"),
         ({"rule": "tail:window=0"}, ValueError, "window must be an integer ≥ 1, got 0"),
         ({"rule": "tail:measure=straight"}, ValueError, "measure must be one of distance, path, got 'straight'"),
         ({"rule": "parabola:kappa=-1"}, ValueError, "kappa must be a finite number ≥ 0, got -1"),
         ({"rule": "parabola:kappa=high"}, ValueError, "kappa must be a number, got 'high'"),
-        ({"rule": "parabola:cdf=mid"}, ValueError, "rule 'parabola' has the options kappa, window, measure; got 'cdf'"),
+        (
+            {"rule": "parabola:cdf=mid"},
+            ValueError,
+            "rule 'parabola' has the options kappa, window, measure, steady; got 'cdf'",
+        ),
         ({"rule": rules.inverse()}, ValueError, "rule must read the law"),
         ({"rule": rules.tail}, TypeError, "call it"),
         ({"rule": 3}, TypeError, "rule must be a function"),

@@ -88,7 +88,7 @@ def step_size_picture(result: Any, style: Style) -> Picture:
         axes.axhline(1, color=style.theme.ink, linewidth=0.7, linestyle=":")
         axes.margins(y=0.08)
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-        axes.set(xlabel="staleness τ (updates)", ylabel="factor C(τ)")
+        axes.set(xlabel="staleness τ (updates)", ylabel="factor C")
         if one:
             _law_behind(axes, next(iter(arms.values()))[0], style)
         most = max(row[1] for row in table)
