@@ -103,7 +103,8 @@ def leashed(
       persistence: failed publications after which a gradient is dropped is one more than this, ≥ 0; None: no bound.
       max_staleness: gradients staler than this are dropped, in updates, ≥ 0; None drops none.
       native: whether a worker's round is one compiled call, see :class:`jasgd.schemes.native.NativeStore`. None: where
-        that is possible, which takes a C++ compiler once, and the parameters are below 1 MiB, where it is faster.
+        that is possible, which takes a C++ compiler once, and faster: where the parameters are below 1 MiB, or in many
+        small arrays.
 
     Returns:
       What ``train(scheme=...)`` takes; values are checked there.
@@ -122,7 +123,8 @@ def locked(*, reading: Any = "copy", max_staleness: int | None = None, native: b
       reading: ``"copy"`` as published, ``"reference"``, or ``"carry"``, which is never native; see :class:`Locked`.
       max_staleness: gradients staler than this are dropped, in updates, ≥ 0; None drops none.
       native: whether a worker's round is one compiled call, see :class:`jasgd.schemes.native.NativeStore`. None: where
-        that is possible, which takes a C++ compiler once, and the parameters are below 1 MiB, where it is faster.
+        that is possible, which takes a C++ compiler once, and faster: where the parameters are below 1 MiB, or in many
+        small arrays.
 
     Returns:
       What ``train(scheme=...)`` takes; values are checked there.
@@ -140,7 +142,8 @@ def hogwild(*, max_staleness: int | None = None, native: bool | None = None) -> 
     Args:
       max_staleness: gradients staler than this are dropped, in updates, ≥ 0; None drops none.
       native: whether a worker's round is one compiled call, see :class:`jasgd.schemes.native.NativeStore`. None: where
-        that is possible, which takes a C++ compiler once, and the parameters are below 1 MiB, where it is faster.
+        that is possible, which takes a C++ compiler once, and faster: where the parameters are below 1 MiB, or in many
+        small arrays.
 
     Returns:
       What ``train(scheme=...)`` takes; values are checked there.

@@ -101,11 +101,19 @@ def native_class(name: str) -> SchemeFactory:
     return NATIVE[name]
 
 
+#: Bytes of a parameter's array, in the mean, below which it takes longer to hand it to JAX than to copy it; measured.
+SMALL_ARRAY = 1 << 16
+#: Bytes that a native round may copy where that is so: for more the system has to find fresh memory in every round.
+MOST_COPIED = 32 << 20
+
+
 def choose(factory: SchemeFactory, setup: Setup) -> Scheme | None:
     """The scheme in native rounds, where a factory leaves that open, they are possible, and they are faster.
 
-    They cost three copies of the parameters a gradient, synchronous ones a copy for every worker besides, and the
-    interpreter's part of one; the copies are what matters once the parameters do not fit a processor's cache.
+    They cost three copies of the parameters a gradient, two of the optimizer state, synchronous ones a copy for every
+    worker besides, and the interpreter's part of one; the copies are what matters once the parameters do not fit a
+    processor's cache. Python's rounds hand each array to JAX and take it back, several times a gradient, which costs
+    more than to copy it where it is small; but for synchronous ones, whose many copies still cost more.
 
     Args:
       factory: what ``train(scheme=...)`` takes.
@@ -121,8 +129,8 @@ def choose(factory: SchemeFactory, setup: Setup) -> Scheme | None:
     name = next((name for name, scheme in WITH_NATIVE.items() if scheme is kind), None)
     if name is None or options.pop("native", None) is not None:
         return None
-    if (size := sum(leaf.nbytes for leaf in setup.params)) >= LARGE:
-        setup.why_not_native = f"the parameters take {size:,} bytes, and {LARGE:,} are many"
+    if why := _too_much_to_copy(kind, setup):
+        setup.why_not_native = why
         return None
     if kind is Synchronous and setup.workers > processors():
         setup.why_not_native = (
@@ -136,6 +144,19 @@ def choose(factory: SchemeFactory, setup: Setup) -> Scheme | None:
     except (CannotCompile, Unfit) as error:
         setup.why_not_native = str(error)
         return None
+
+
+def _too_much_to_copy(kind: Any, setup: Setup) -> str:
+    """Why copies of parameters and optimizer state cost more than Python's rounds do; empty where they do not."""
+    size, state = (sum(leaf.nbytes for leaf in leaves) for leaves in (setup.params, setup.state))
+    if size < LARGE:
+        return ""
+    taken = f"the parameters take {size:,} bytes"
+    if kind is Synchronous or size >= SMALL_ARRAY * len(setup.params):
+        return f"{taken}, and {LARGE:,} are many"
+    if 3 * size + 2 * state > MOST_COPIED:
+        return f"{taken}, and the optimizer state {state:,}, which are many to copy for each gradient"
+    return ""
 
 
 def _inside(factory: SchemeFactory) -> tuple[Any, dict[str, Any]]:

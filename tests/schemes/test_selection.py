@@ -84,6 +84,61 @@ def test_just_below_the_size_rounds_are_native():
     assert metadata_of("leashed", np.ones(LARGE // 4 - 1, np.float32))["native"] is True
 
 
+def small_arrays(count, size=selection.SMALL_ARRAY // 4 - 1):
+    """Arrays just small enough to count as many, or of so many numbers."""
+    return [np.full(size, 1 + i, np.float32) for i in range(count)]
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["locked", "hogwild", "leashed"])
+def test_many_small_arrays_have_native_rounds_though_they_are_large_together(name):
+    """The kind: what Python's rounds pay for each array, which were 14 times as slow with 512 of them as with 8."""
+    metadata = metadata_of(name, small_arrays(18))
+    assert (metadata["native"], metadata["why_not_native"]) == (True, "")
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("name", "params", "tx", "most", "why"),
+    [
+        (
+            "leashed",
+            small_arrays(18, selection.SMALL_ARRAY // 4),
+            None,
+            None,
+            "the parameters take 1,179,648 bytes, and",
+        ),
+        ("synchronous", small_arrays(18), None, None, "the parameters take 1,179,576 bytes, and 1,048,576 are many"),
+        ("locked", small_arrays(18), None, 3 * 1179576 - 1, "1,179,576 bytes, and the optimizer state 0, which are"),
+        ("hogwild", small_arrays(18), optax.sgd(0.01, momentum=0.9), 5 * 1179576 - 1, "the optimizer state 1,179,576"),
+    ],
+)
+def test_arrays_that_are_large_or_too_many_to_copy_have_not(name, params, tx, most, why, monkeypatch):
+    monkeypatch.setattr(selection, "processors", lambda: 2)
+    if most is not None:
+        monkeypatch.setattr(selection, "MOST_COPIED", most)
+    metadata = metadata_of(name, params, tx)
+    assert metadata["native"] is False
+    assert why in metadata["why_not_native"]
+    if most is not None:
+        monkeypatch.setattr(selection, "MOST_COPIED", most + 1)
+        assert metadata_of(name, params, tx)["native"] is True
+
+
+@needs_compiler
+def test_runs_of_many_small_arrays_replay_to_the_same_bits():
+    def loss_fn(params, batch):
+        return sum(jnp.mean((leaf - batch * i) ** 2) for i, leaf in enumerate(params))
+
+    def batches(ticket):
+        return np.float32(ticket % 7)
+
+    params, tx = small_arrays(18), optax.chain(jasgd.staleness_adaptive(jasgd.rules.tail()), optax.adam(0.01))
+    trained = jasgd.train(loss_fn, params, tx, batches, scheme="leashed", workers=3, steps=40)
+    assert trained.execution.metadata["native"] is True
+    jasgd.replay(trained, loss_fn, tx, batches)  # raises where a bit differs
+
+
 def test_without_a_compiler_rounds_are_python_s_and_it_is_looked_for_once(monkeypatch):
     lookups = []
 
