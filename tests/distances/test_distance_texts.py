@@ -69,8 +69,10 @@ def test_train_runs_one_shows_its_mean_step_and_replays_it(capsys, tmp_path):
     options = ["--rule", "distance:measured_parabola:window=16", "--workers", "3", "--steps", "60", "--no-plots"]
     assert main(["train", *options, "--json", "--quiet", "--out", str(tmp_path / "run")]) == 0
     printed = json.loads(capsys.readouterr().out)
-    factors = jasgd.TrainResult.load(tmp_path / "run").execution.factor
-    assert len(set(factors.tolist())) > 1
+    execution = jasgd.TrainResult.load(tmp_path / "run").execution
+    factors = execution.factor
+    # On a busy machine threads may take turns, which makes nothing stale; from update 32 on the bend may be 0.
+    assert len(set(factors.tolist())) > 1 or not execution.staleness[:30].any()
     assert printed["metrics"]["mean_factor"] == pytest.approx(factors.mean(), rel=1e-6)
     assert main(["replay", str(tmp_path / "run")]) == 0
 
