@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--minutes", type=float, default=55.0, help="no further run is begun after so many")
     run.add_argument("--cells", default="", help="a regular expression that names of cells begin with")
     run.add_argument("--stages", nargs="+", default=list(STAGES), choices=STAGES)
-    run.add_argument("--arms", nargs="+", default=list(design.ARMS))
+    run.add_argument("--arms", nargs="+", default=None, help="the constant step first; all by default")
     run.add_argument("--exploratory", action="store_true", help="the exploratory cells instead of the primary ones")
     run.add_argument("--processes", type=int, default=runner.PROCESSES)
     run.add_argument("--no-report", action="store_true", help="leaves the report as it is")

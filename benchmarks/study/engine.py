@@ -1,7 +1,7 @@
 """The study's runs: one compiled scan an arm, which learning rate, seed and execution are inputs of.
 
-It is what :func:`jasgd.simulate` does, but nothing is compiled twice, the data set is read once for all seeds, and a run
-that has exploded ends at once, without the search for the commit at which it did.
+It is what :func:`jasgd.simulate` does, but nothing is compiled twice, the data set is read once for all seeds, and a
+run that has exploded ends at once, without the search for the commit at which it did.
 """
 
 from __future__ import annotations

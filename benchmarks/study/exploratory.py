@@ -62,3 +62,8 @@ NOT_YET = {
 def exploratory_cells() -> list[Cell]:
     """The exploratory cells, in the order of ``CHANGES``."""
     return [Cell(*place, change) for change, about in CHANGES.items() for place in about.cells]
+
+
+def arms_of(cell: Cell) -> tuple[str, ...]:
+    """The arms of an exploratory cell: constant, TAIL, and those that the change adds."""
+    return ("constant", "tail", *CHANGES[cell.change].arms)

@@ -22,8 +22,8 @@ class Numbers:
       initial: mean loss of the gradients that were computed on the initial parameters, in nats.
       final: mean loss of the last ``WINDOW`` gradients; infinite where the run diverged.
       best: the least mean loss of ``WINDOW`` gradients that follow one another, also of a run that diverged later.
-      target: updates until that mean was at most the cell's target; infinite where it never was, NaN without a target.
-      levels: updates until that mean was at most each of ``LEVELS`` times the initial loss, infinite where it never was.
+      target: updates until that mean was at most the cell's target, infinite where it never was; NaN without a target.
+      levels: updates until that mean was at most each of ``LEVELS`` times the initial loss; infinite likewise.
       times: the same in simulated or measured seconds.
       mean_factor: E[C], the mean of the factors that gradients were scaled by.
       mean_square: E[C²].

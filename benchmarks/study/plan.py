@@ -1,4 +1,4 @@
-"""What a cell still needs: tuning of all arms, then the runs that are judged; a pure function of the runs that are done."""
+"""What a cell still needs: tuning of all arms, then the runs that are judged; a function of the runs that are done."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.study import design
+from benchmarks.study import design, exploratory
 from benchmarks.study.cache import CellRuns
 from benchmarks.study.plan import STAGES, wanted
 
@@ -24,7 +24,7 @@ def run_cells(
     cells: Sequence[design.Cell],
     folder: Path,
     *,
-    arms: Sequence[str] = design.ARMS,
+    arms: Sequence[str] | None = None,
     stages: Sequence[str] = STAGES,
     minutes: float = 60.0,
     processes: int = PROCESSES,
@@ -34,7 +34,7 @@ def run_cells(
     Args:
       cells: in the order in which they are begun; all of them for one stage before the next.
       folder: of the cache.
-      arms: which, the constant step first.
+      arms: which, the constant step first; None for all of each cell.
       stages: which.
       minutes: after which no further run is begun.
       processes: at once.
@@ -43,18 +43,32 @@ def run_cells(
       Whether all is done.
     """
     deadline = time.monotonic() + 60 * minutes
+
+    def of(cell: design.Cell) -> tuple[str, ...]:
+        return tuple(arms) if arms else exploratory.arms_of(cell) if cell.change else design.ARMS
+
     context = multiprocessing.get_context("spawn")  # a fork of a process that has started JAX can deadlock
     with concurrent.futures.ProcessPoolExecutor(processes, context, _start, (deadline,)) as pool:
         for stage in stages:
-            jobs = [pool.submit(run_cell, cell, stage, str(folder), tuple(arms)) for cell in cells]
+            jobs = [pool.submit(run_cell, cell, stage, str(folder), of(cell)) for cell in cells]
             for job in concurrent.futures.as_completed(jobs):
                 cell, count, done, seconds = job.result()
                 if count:
+                    _note_cost(folder, cell, stage, count, seconds)
                     print(
                         f"{cell}: {stage} {'done' if done else 'begun'}, {count} runs in {seconds:.0f} s of processor",
                         flush=True,
                     )
-    return all(not wanted(cell, stages[-1], arms, CellRuns(folder, cell).runs).keys for cell in cells)
+    return all(not wanted(cell, stages[-1], of(cell), CellRuns(folder, cell).runs).keys for cell in cells)
+
+
+def _note_cost(folder: Path, cell: str, stage: str, runs: int, seconds: float) -> None:
+    """Adds a line to what the study has cost; this process alone writes it."""
+    file = folder / "cost.csv"
+    if not file.exists():
+        file.write_text("problem,cell,stage,runs,processor_s\n")
+    with file.open("a") as lines:
+        lines.write(f"{cell.partition('_')[0]},{cell},{stage},{runs},{seconds:.1f}\n")
 
 
 def run_cell(cell: design.Cell, stage: str, folder: str, arms: tuple[str, ...]) -> tuple[str, int, bool, float]:

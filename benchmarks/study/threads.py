@@ -118,8 +118,8 @@ def distance_to_simulation(workers: int, updates: int = 3000, seed: int = design
       seed: of both.
 
     Returns:
-      ``mean_staleness`` of both and ``total_variation`` between their laws; ``log_loss``, the log of the simulated final
-      loss over that of the threads, at the same learning rate.
+      ``mean_staleness`` of both and ``total_variation`` between their laws; ``log_loss``, the log of the simulated
+      final loss over that of the threads, at the same learning rate.
     """
     engine = ThreadsEngine(design.PROBLEMS[PROBLEM])
     recorded = engine.train(optax.sgd(0.02), workers, seed, updates)

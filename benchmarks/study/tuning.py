@@ -6,6 +6,7 @@ goes on the same way, and a report finds the rate again.
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Mapping
@@ -80,8 +81,8 @@ def target_loss(runs: Mapping[Key, Numbers], rate: float) -> float:
 def range_of_rates(cell: design.Cell, arm: str, runs: Mapping[Key, Numbers]) -> float:
     """The width, in octaves, of the range of rates whose loss is at most ``design.WIDTH`` times the best.
 
-    The loss is the geometric mean over the first tuning seeds, and linear in its logarithm over that of the rate between
-    two rates that were tried. NaN while tuning is not done.
+    The loss is the geometric mean over the first tuning seeds, and between two rates that were tried its logarithm is
+    linear in that of the rate. NaN while tuning is not done.
     """
     if math.isnan(tuned(cell, arm, runs).rate):
         return math.nan
@@ -101,7 +102,7 @@ def range_of_rates(cell: design.Cell, arm: str, runs: Mapping[Key, Numbers]) -> 
 
 def _way(points: list[tuple[float, float]], limit: float) -> float:
     """How far from the first point the line through all stays at or below the limit."""
-    for (x, y), (next_x, next_y) in zip(points, points[1:], strict=False):
+    for (x, y), (next_x, next_y) in itertools.pairwise(points):
         if next_y > limit:
             return x - points[0][0] + (next_x - x) * (limit - y) / (next_y - y)
     return points[-1][0] - points[0][0]
