@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from jasgd.callbacks.recent_progress import Progress
     from jasgd.cluster import Cluster
     from jasgd.data import BatchesExhausted, minibatches
+    from jasgd.distances.transformation import DistanceAdaptiveState, distance_adaptive
     from jasgd.experiments.arms import Arm
     from jasgd.experiments.comparison import Comparison, compare
     from jasgd.experiments.spectrum import Spectrum
@@ -41,6 +42,7 @@ _WHERE = {
     "Cluster": "jasgd.cluster",
     "Comparison": "jasgd.experiments.comparison",
     "DelayCompensatedState": "jasgd.transforms",
+    "DistanceAdaptiveState": "jasgd.distances.transformation",
     "Execution": "jasgd.record.execution",
     "ExecutionError": "jasgd.record.execution",
     "JasgdWarning": "jasgd.warning_types",
@@ -62,6 +64,7 @@ _WHERE = {
     "configure_cpu": "jasgd.jax_settings",
     "data": "jasgd.data",
     "delay_compensated": "jasgd.transforms",
+    "distance_adaptive": "jasgd.distances.transformation",
     "fits": "jasgd.fits",
     "minibatches": "jasgd.data",
     "moving_averages": "jasgd.model_state.merging",

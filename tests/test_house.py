@@ -30,7 +30,7 @@ FLOORS = {
             "warning_types",
         ],
         ["staleness", "data", "rules"],
-        ["transforms", "fits", "record", "presenting", "model_state"],
+        ["transforms", "distances", "fits", "record", "presenting", "model_state"],
         ["core"],
         ["schemes", "testing", "callbacks"],
         ["training", "cluster", "replaying", "problems"],

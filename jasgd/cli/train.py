@@ -36,8 +36,8 @@ class Train(TrainingOptions):
 
     def run(self) -> int:
         """Trains, writes the run folder, prints a table."""
+        from jasgd.distances.table import parse_step_rule
         from jasgd.experiments.recipe import Recipe, transformation
-        from jasgd.rules.parsing import parse_rule
         from jasgd.staleness import parse_law
         from jasgd.training.interrupts import Interrupts
         from jasgd.training.trainer import train
@@ -51,7 +51,7 @@ class Train(TrainingOptions):
         self.check_problem(self.seed)
         scheme = self.check_run()
         rule_workers = self.workers if self.going_on is None else self.going_on.rule_workers
-        rule = parse_rule(self.rule, workers=rule_workers, learning_rate=self.learning_rate)
+        rule = parse_step_rule(self.rule, workers=rule_workers, learning_rate=self.learning_rate)
         law = None if self.law is None else parse_law(self.law)
         tx = transformation(
             rule, learning_rate=self.learning_rate, momentum=self.momentum, optimizer=self.optimizer, law=law

@@ -17,12 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jasgd.distances.transformation import DistanceAdaptiveState
 from jasgd.inputs.asked import called_with_asked
 from jasgd.model_state.leaves import ModelState
 from jasgd.showing import Shown
 from jasgd.transforms import StalenessAdaptiveState
 
 Leaves = tuple[Any, ...]
+ADAPTIVE = (StalenessAdaptiveState, DistanceAdaptiveState)  # states that have a factor
 KNOWN = 256  # values of τ that are kept as arrays
 
 
@@ -270,10 +272,10 @@ def _writing_to(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def factor_of(state: Any) -> jax.Array:
-    """C(τ) of the last update, from the first ``staleness_adaptive`` in an optimizer state; 1 without one."""
+    """C of the last update, from the first transformation that adapts steps in an optimizer state; 1 without one."""
     ours = [
         node
-        for node in jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, StalenessAdaptiveState))
-        if isinstance(node, StalenessAdaptiveState)
+        for node in jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, ADAPTIVE))
+        if isinstance(node, ADAPTIVE)
     ]
     return ours[0].factor if ours else jnp.ones((), jnp.float32)

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from jasgd.distances.table import canonical_step_rule
 from jasgd.experiments.paired_tests import FEWEST_PAIRS
 from jasgd.inputs.checks import described, is_integer, several
-from jasgd.rules.parsing import canonical
 from jasgd.showing import brief
 
 BASELINE = "constant"
@@ -20,7 +20,7 @@ class Arm:
 
     Attributes:
       label: its name in tables and plots, which is its text.
-      rule: the rule, as :func:`jasgd.rules.parsing.parse_rule` reads it.
+      rule: the rule, as :func:`jasgd.distances.table.parse_step_rule` reads it.
       mean_of: of a control, the label of the arm whose realised E[C], with the same seed, is its constant factor.
     """
 
@@ -49,12 +49,12 @@ class Arm:
           Arm(label='constant@tail:cdf=strict', rule='constant', mean_of='tail:cdf=strict')
         """
         rule, separator, base = text.partition("@")
-        rule = canonical(rule)
+        rule = canonical_step_rule(rule)
         if not separator:
             return cls(rule, rule)
         if rule != BASELINE:
             raise ValueError(f"a control is written {BASELINE}@RULE, got {text!r}")
-        base = canonical(base)
+        base = canonical_step_rule(base)
         return cls(f"{rule}@{base}", rule, base)
 
 

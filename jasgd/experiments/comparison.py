@@ -12,6 +12,7 @@ import optax
 
 from jasgd import rules, schemes
 from jasgd.callbacks.recent_progress import Progress
+from jasgd.distances.table import parse_step_rule
 from jasgd.experiments.arms import BASELINE, Arm, arms_of, check_arms, check_problem, with_controls
 from jasgd.experiments.conclusions import Conclusion, conclude, sentences
 from jasgd.experiments.measures import FACTORS, Spread, measures, shown_row, spread
@@ -20,7 +21,6 @@ from jasgd.inputs.checks import function, several
 from jasgd.inputs.defaults import WORKERS
 from jasgd.record.result import Outcome, TrainResult
 from jasgd.rules.damping import computed_constant
-from jasgd.rules.parsing import parse_rule
 from jasgd.schemes import SchemeFactory
 from jasgd.showing import Shown, counted, tally
 from jasgd.training.interrupts import Interrupts
@@ -113,7 +113,7 @@ def compare(
         return transformation(rule, learning_rate=learning_rate, momentum=momentum, optimizer=optimizer, law=other)
 
     for arm in chosen:
-        make(parse_rule(arm.rule, workers=workers, learning_rate=learning_rate))
+        make(parse_step_rule(arm.rule, workers=workers, learning_rate=learning_rate))
     settings = {
         "scheme": schemes.describe(factory),
         "workers": workers,
@@ -130,7 +130,7 @@ def compare(
     with Interrupts() as interrupts:
         try:
             for arm, seed in _in_turn(chosen, seeds):
-                rule = parse_rule(arm.rule, workers=workers, learning_rate=learning_rate)
+                rule = parse_step_rule(arm.rule, workers=workers, learning_rate=learning_rate)
                 if arm.rule == BASELINE:
                     factor = 1.0 if arm.mean_of is None else runs[arm.mean_of][seed].metrics["mean_factor"]
                     if not math.isfinite(factor):  # not one gradient was applied in the arm that this is the control of

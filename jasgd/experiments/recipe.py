@@ -11,12 +11,13 @@ import jax
 import optax
 
 from jasgd import rules
+from jasgd.distances.table import DistanceRule, parse_step_rule
+from jasgd.distances.transformation import distance_adaptive
 from jasgd.inputs.checks import real
 from jasgd.record.saving.arrays import SavedRunError
 from jasgd.record.saving.folder import Draft
 from jasgd.record.saving.manifest import SavedFolder, read_whole
 from jasgd.rules.damping import computed_constant
-from jasgd.rules.parsing import parse_rule
 from jasgd.staleness import parse_law
 from jasgd.transforms import staleness_adaptive
 
@@ -29,7 +30,7 @@ class Recipe:
 
     Attributes:
       dataset: as of :func:`jasgd.problems.load`, as are model, batch_size, seed, preset, data_dir and download.
-      rule: as of :func:`jasgd.rules.parsing.parse_rule`.
+      rule: as of :func:`jasgd.distances.table.parse_step_rule`.
       constant: the factor of a constant step that is computed when it runs, as in comparisons; None for ``rule``.
       law: as of :func:`jasgd.staleness.parse_law`, or None.
       optimizer: as of :func:`jasgd.experiments.recipe.transformation`, as are learning_rate and momentum.
@@ -125,7 +126,7 @@ class Recipe:
     def transformation(self) -> optax.GradientTransformationExtraArgs:
         """The optimizer with the rule in its place."""
         if self.constant is None:
-            rule = parse_rule(self.rule, workers=self.workers, learning_rate=self.learning_rate)
+            rule = parse_step_rule(self.rule, workers=self.workers, learning_rate=self.learning_rate)
         else:
             rule = computed_constant(self.constant)
         own = getattr(rule, "law", None) is not None or self.law is None
@@ -139,7 +140,7 @@ class Recipe:
 
 
 def transformation(
-    rule: rules.Rule,
+    rule: rules.Rule | DistanceRule,
     *,
     learning_rate: Any,
     momentum: float = 0.0,
@@ -149,7 +150,7 @@ def transformation(
     """The optimizer with a rule in its place: before SGD and its momentum, after Adam, which would cancel it.
 
     Args:
-      rule: C(τ).
+      rule: C(τ), or C(D) as a text behind ``distance:`` names it, which takes no law of the staleness.
       learning_rate: > 0; may be traced.
       momentum: of SGD, 0 ≤ momentum < 1.
       optimizer: ``"sgd"`` or ``"adam"``.
@@ -169,7 +170,7 @@ def transformation(
         raise ValueError(f"learning_rate must be a finite number > 0, got {learning_rate}")
     if not 0 <= real("momentum", momentum) < 1:
         raise ValueError(f"momentum must lie in [0, 1), got {momentum}")
-    adaptive = staleness_adaptive(rule, law)
+    adaptive = distance_adaptive(rule) if isinstance(rule, DistanceRule) else staleness_adaptive(rule, law)
     if optimizer == "adam":
         if momentum:
             raise ValueError(f"momentum goes with the optimizer sgd; Adam has its own, got {momentum}")

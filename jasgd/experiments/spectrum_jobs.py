@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from jasgd import rules
+from jasgd.distances.table import options_of, parse_step_rule
 from jasgd.experiments.arms import BASELINE, Arm
-from jasgd.inputs.specs import parse_spec
 from jasgd.record.execution import Execution
 from jasgd.rules.damping import computed_constant
-from jasgd.rules.parsing import parse_rule
 from jasgd.simulating.preparation import Lane, Preparation, SimulationTask
 
 CHUNK = 256  # steps of one call; the same for all worker counts, so that nothing is compiled twice
@@ -84,7 +82,7 @@ class Jobs:
         return self._preparation.task(program, evaluate=self._problems[seed].evaluate if self._evaluate else None)
 
     def _program(self, arm: Arm, workers: int, learning_rate: float) -> Any:
-        rule = parse_rule(arm.rule, workers=workers, learning_rate=learning_rate)
+        rule = parse_step_rule(arm.rule, workers=workers, learning_rate=learning_rate)
 
         def tx(step: Mapping[str, Any]) -> Any:
             return self._make(
@@ -97,5 +95,5 @@ class Jobs:
 
 def _needs(rule: str) -> set[str]:
     """The settings of a run that a rule takes as options."""
-    parameters = set(inspect.signature(rules.RULES[parse_spec(rule)[0]]).parameters)
+    parameters = options_of(rule)
     return ({"workers"} if parameters & {"workers", "concurrency"} else set()) | (parameters & {"learning_rate"})

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from jasgd import rules
 from jasgd.cluster import Cluster, generate
+from jasgd.distances.table import parse_step_rule
 from jasgd.experiments.arms import Arm, arms_of, check_arms, check_problem, with_controls
 from jasgd.experiments.measures import measures
 from jasgd.experiments.recipe import transformation
@@ -18,7 +19,6 @@ from jasgd.experiments.tuning import Cell, best_rates, tuning_seeds_of
 from jasgd.inputs.checks import described, function, integer, is_integer, real, several, switch
 from jasgd.inputs.defaults import WORKER_COUNTS
 from jasgd.record.result import TrainResult
-from jasgd.rules.parsing import parse_rule
 from jasgd.showing import brief
 from jasgd.simulating.lanes import run_in_threads
 from jasgd.staleness import StalenessHistogram
@@ -99,7 +99,7 @@ def sweep(
         return transformation(rule, learning_rate=learning_rate, momentum=momentum, optimizer=optimizer, law=own)
 
     for arm, rate in itertools.product(chosen, rates):
-        make(parse_rule(arm.rule, workers=max(counts), learning_rate=rate), rate)
+        make(parse_step_rule(arm.rule, workers=max(counts), learning_rate=rate), rate)
     executions = {
         (label, count, seed): generate(one, scheme=scheme, workers=count, steps=steps, seed=seed)
         for label, one in clusters.items()

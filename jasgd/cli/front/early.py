@@ -21,8 +21,8 @@ def check_rules(command: Any) -> None:
     # What else is wrong is said by what checks it, later.
     if not texts or not counts or min(counts) < 1 or not all(0 < rate < math.inf for rate in rates):
         return
-    from jasgd.rules.parsing import parse_rule
+    from jasgd.distances.table import parse_step_rule
 
     for text in texts:
         rule, _, base = text.partition("@")
-        parse_rule(base or rule, workers=max(counts), learning_rate=rates[0])
+        parse_step_rule(base or rule, workers=max(counts), learning_rate=rates[0])

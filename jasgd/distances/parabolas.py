@@ -1,0 +1,67 @@
+"""Step-size functions of the squared distance: the truncated parabola of Theorem H."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from jasgd.inputs.checks import real
+from jasgd.rules.namespace import jnp
+from jasgd.rules.protocol import Rule
+from jasgd.rules.shown import shown
+
+
+@shown
+def parabola(kappa: float = 0.3) -> Rule:
+    r"""A parabola in the distance: :math:`C(D) = \max(0, 1 - \kappa D^2/E[D^2])`, over its mean.
+
+    At κ = 0 it is the constant step. The larger κ, the less the gradients count whose parameters have moved far, and
+    those beyond :math:`D = \sqrt{E[D^2]/\kappa}` count nothing. Its mean over the window is 1 to rounding.
+
+    Args:
+      kappa: κ ≥ 0. The best one grows with the staleness: from 0.1 with few workers to 1 with a hundred.
+
+    Returns:
+      The rule, for :func:`jasgd.distance_adaptive`; it reads the law of the distances. Where the parabola is 0 at all
+      that it remembers, which is so for equal distances at κ ≥ 1, none of them is told apart and the factor is 1.
+
+    Raises:
+      ValueError: for a κ that is negative or not finite.
+
+    Example:
+      >>> from jasgd.distances.law import DistanceLaw
+      >>> law = DistanceLaw.window(4).count(0.0).count(1.0).count(1.0)
+      >>> [round(float(parabola(0.75)(distance, law)), 6) for distance in (0.0, 1.0)]  # 1 and -1/8 before the cut
+      [3.0, 0.0]
+
+    Source:
+      The shape is the minimiser of the distance form of the convergence bound, see docs/distance.md.
+    """
+    kappa = real("kappa", kappa)
+    if not (math.isfinite(kappa) and kappa >= 0):
+        raise ValueError(f"kappa must be a finite number ≥ 0, got {kappa}")
+
+    def rule(distance: Any, law: Any, *, xp: Any = jnp) -> Any:
+        square, squares = law.squares(distance)
+        level = law.mean_of(squares)
+        return over_its_mean(law, level, kappa * square, kappa * squares, xp)
+
+    return rule
+
+
+def over_its_mean(law: Any, level: Any, loss: Any, losses: Any, xp: Any = jnp) -> Any:
+    r"""What is left of a level, :math:`(a - x)_+`, over the mean of that for what a law remembers.
+
+    Args:
+      law: of the distances.
+      level: a > 0; scalar.
+      loss: x of the present distance.
+      losses: x of each distance in ``law.support``.
+      xp: namespace.
+
+    Returns:
+      The factor; 1 where nothing is left of any.
+    """
+    left = xp.maximum(level - loss, 0)
+    mean = law.mean_of(xp.maximum(level - losses, 0))
+    return xp.where(mean > 0, left / xp.where(mean > 0, mean, 1), 1)

@@ -1,0 +1,149 @@
+"""The Optax transformation that makes the step size adapt to how far the parameters have moved since they were read."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jasgd.distances.law import DistanceLaw
+from jasgd.distances.norms import distance, norm
+from jasgd.distances.table import WINDOW, DistanceRule, check_distance_rule, checked_measure, parse_distance_rule
+from jasgd.rules.protocol import Rule, evaluate
+from jasgd.showing import line
+from jasgd.staleness_values import checked_staleness
+
+
+class DistanceAdaptiveState(NamedTuple):
+    """State of :func:`distance_adaptive`."""
+
+    law: Any  # the DistanceLaw of the last distances
+    factor: jax.Array  # C(D) of the last update, shape (), float32
+    steps: Any  # with measure="path" the DistanceLaw of the last step norms, else ()
+
+    def __repr__(self) -> str:
+        return line("DistanceAdaptiveState", self._asdict())
+
+
+def distance_adaptive(
+    rule: str | Rule = "tail", *, window: int | None = None, measure: Literal["distance", "path"] | None = None
+) -> optax.GradientTransformationExtraArgs:
+    r"""Scales a gradient by :math:`C(D)`, a function of how far the parameters have moved since they were read for it.
+
+    .. math:: u \leftarrow C(D)\,u, \qquad D = \lVert w - w_{read} \rVert
+
+    D is the Euclidean norm over all leaves, and is counted into the law of the last ``window`` of them before the rule
+    reads that law. The harm of a stale gradient grows with D² and not with its staleness: many small steps, or steps
+    that undo each other, do little. Rules see D in relation to the law alone, so that no unit matters.
+
+    ``measure="path"`` needs neither the parameters nor a copy of those that were read: it takes for D the length of
+    the way, :math:`\sum_{i=1}^{\tau} \lVert u_{k-i} \rVert` with the norms of the last τ of its own updates. They are
+    steps up to a factor where all that follows in the chain is a constant learning rate.
+
+    Like :func:`jasgd.staleness_adaptive` it has no learning rate, and its place in the chain decides what it means:
+    before momentum it scales the gradient, after it the whole step, and before Adam nearly nothing.
+
+    Args:
+      rule: ``rule(distance, law)`` with the law of the distances, a :class:`jasgd.distances.law.DistanceLaw`: a rank
+        rule such as ``rules.tail()``, which is then TAIL by distance; a :func:`jasgd.distances.parabolas.parabola`; or
+        the text of one: ``"tail"``, ``"parabola:kappa=0.5"``.
+      window: number of updates whose distances the law remembers, ≥ 1; by default 256.
+      measure: ``"distance"``, which is the default, or ``"path"``.
+
+    Returns:
+      A transformation whose ``update(updates, state, params, *, read_params)`` takes the parameters on which the
+      gradient was computed, and with ``measure="path"`` ``update(updates, state, params=None, *, staleness)`` its τ in
+      updates. The trainer hands over what is asked for. A distance that is not finite gives a NaN factor and is not
+      counted.
+
+    Raises:
+      TypeError: where ``rule`` is no rule.
+      ValueError: for a text that names none, a rule that does not read the law or brings one along, another measure or
+        a window out of its range; from ``update`` where ``params`` is None and the distance is measured.
+
+    Example:
+      >>> import jax.numpy as jnp, optax, jasgd
+      >>> tx = optax.chain(jasgd.distance_adaptive("tail"), optax.sgd(0.1))
+      >>> params = jnp.zeros(2)
+      >>> state = tx.init(params)
+      >>> for read in (2.0, 0.0):  # the second is nearer than what the law has seen: 1 + (1 - 2 · 1/4)
+      ...     updates, state = tx.update(jnp.ones(2), state, params, read_params=jnp.full(2, read))
+      >>> updates.tolist(), float(optax.tree.get(state, "factor"))
+      ([-0.15000000596046448, -0.15000000596046448], 1.5)
+    """
+    if isinstance(rule, str):
+        rule = parse_distance_rule(rule)
+    if isinstance(rule, DistanceRule):
+        window = rule.window if window is None else window
+        measure = rule.measure if measure is None else measure  # type: ignore[assignment]
+        rule = rule.rule
+    check_distance_rule(rule)
+    options = checked_measure(WINDOW if window is None else window, "distance" if measure is None else measure)
+    empty = DistanceLaw.window(options["window"])
+    by_path = options["measure"] == "path"
+
+    def init_fn(params: optax.Params) -> DistanceAdaptiveState:
+        del params
+        # A copy, since a state may be donated, and the empty law serves every init.
+        law = jax.tree.map(jnp.copy, empty)
+        return DistanceAdaptiveState(law, jnp.ones((), jnp.float32), jax.tree.map(jnp.copy, empty) if by_path else ())
+
+    def scaled(updates: optax.Updates, law: DistanceLaw, apart: jax.Array) -> tuple[optax.Updates, Any, jax.Array]:
+        law = law.count(apart)
+        with jax.numpy_dtype_promotion("standard"):  # as in staleness_adaptive
+            factor = jnp.asarray(evaluate(rule, apart, law), jnp.float32)
+        if factor.ndim:
+            raise ValueError(f"rule must give a scalar for a scalar distance, got shape {factor.shape}")
+        factor = jnp.where(jnp.isfinite(apart), factor, jnp.float32(jnp.nan))
+        return jax.tree.map(lambda u: u * factor.astype(u.dtype), updates), law, factor
+
+    def update_by_distance(
+        updates: optax.Updates,
+        state: DistanceAdaptiveState,
+        params: optax.Params | None = None,
+        *,
+        read_params: optax.Params,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, DistanceAdaptiveState]:
+        del extra_args
+        if params is None:
+            raise ValueError("distance_adaptive needs the current parameters: call update(updates, state, params, ...)")
+        updates, law, factor = scaled(updates, state.law, distance(params, read_params))
+        return updates, DistanceAdaptiveState(law, factor, ())
+
+    def update_by_path(
+        updates: optax.Updates,
+        state: DistanceAdaptiveState,
+        params: optax.Params | None = None,
+        *,
+        staleness: jax.typing.ArrayLike,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, DistanceAdaptiveState]:
+        del params, extra_args
+        updates, law, factor = scaled(updates, state.law, path(state.steps, checked_staleness(staleness)))
+        return updates, DistanceAdaptiveState(law, factor, state.steps.count(norm(updates)))
+
+    update_fn = update_by_path if by_path else update_by_distance
+    # Optax's protocol for update says **extra_args, and its own transformations require some by name, as here.
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyrefly: ignore[bad-argument-type]
+
+
+def path(steps: DistanceLaw, staleness: jax.Array) -> jax.Array:
+    """The length of the way that the last steps make, one for each update of staleness; float32 scalar.
+
+    Args:
+      steps: ring of the last norms.
+      staleness: τ in updates; where it is more than the ring remembers, the way is prolonged in proportion.
+
+    Returns:
+      The sum of the last τ norms; NaN for a negative τ.
+    """
+    held = jnp.minimum(steps.updates, jnp.int32(steps.length))
+    asked = jnp.minimum(staleness, held)
+    place = jnp.arange(steps.length, dtype=jnp.int32)
+    age = (steps.updates - 1 - place) % jnp.int32(steps.length)  # 0 for the last one
+    total = jnp.sum(jnp.where(age < asked, steps.support, jnp.float32(0)))
+    beyond = staleness.astype(jnp.float32) / jnp.maximum(asked, 1).astype(jnp.float32)
+    return jnp.where(staleness >= 0, total * beyond, jnp.float32(jnp.nan))
