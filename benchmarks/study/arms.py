@@ -5,21 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import optax
-
-import jasgd
 from benchmarks.study import design
+from jasgd.distances.table import parse_step_rule
 from jasgd.experiments.recipe import transformation
 from jasgd.rules.damping import constant
-from jasgd.rules.parsing import parse_rule
-
-#: Name of the arm: text of its rule.
-RULES_OF_STALENESS = {
-    "constant": "constant",
-    "tail": "tail",
-    "inverse": "inverse",
-    "inverse_normalised": "inverse:normalized=true",
-}
 
 
 def transformation_of(arm: str, *, workers: int, **options: Any) -> Callable[[Any], Any]:
@@ -33,24 +22,12 @@ def transformation_of(arm: str, *, workers: int, **options: Any) -> Callable[[An
     Returns:
       A function of a learning rate, which may be traced, to the transformation.
     """
-    if arm.partition("@")[0] == design.BASELINE:
+    text = design.ARMS.get(arm.partition("@")[0], arm)
+    if text == design.BASELINE:
         return lambda rate: transformation(constant(), learning_rate=rate, **options)
-    if (by_distance := _by_distance(arm)) is not None:
-        if options:
-            raise ValueError(f"arms by distance are run with plain SGD alone, got {options}")
-        return lambda rate: optax.chain(by_distance(rate), optax.sgd(rate))
-    text = RULES_OF_STALENESS.get(arm, arm)
     return lambda rate: transformation(
-        parse_rule(text, workers=workers, learning_rate=rate), learning_rate=rate, **options
+        parse_step_rule(text, workers=workers, learning_rate=rate), learning_rate=rate, **options
     )
-
-
-def _by_distance(arm: str) -> Callable[[Any], Any] | None:
-    if arm == "distance":
-        return lambda rate: jasgd.distance_adaptive("tail")
-    if arm == "parabola":
-        return lambda rate: jasgd.distance_adaptive("parabola")
-    return None
 
 
 def shares_a_program(arm: str) -> str:

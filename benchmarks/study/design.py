@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator
 
 VERSION = 1
@@ -56,9 +57,16 @@ PROBLEMS = {
 PRIMARY_PROBLEMS = ("mnist-mlp", "fashion-mlp", "cifar-lenet")
 
 BASELINE = "constant"
-#: The rules that are held against the constant step, by the name that tables have; arms.py makes each.
-RULES = ("tail", "distance", "parabola", "inverse", "inverse_normalised")
-ARMS = (BASELINE, *RULES)
+#: The arms by name, each with the text of its rule; the parabola sets its own κ.
+ARMS = {
+    BASELINE: "constant",
+    "tail": "tail",
+    "distance": "distance:tail",
+    "parabola": "distance:parabola",
+    "inverse": "inverse",
+    "inverse_normalised": "inverse:normalized=true",
+}
+RULES = tuple(ARMS)[1:]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +120,9 @@ LEVELS = (0.9, 0.75, 0.5, 0.25, 0.1, 0.05, 0.01)  # of the initial loss, whose r
 WINDOW = 100  # updates that a loss is a mean over; the final loss is that of the last ones
 EXPLODED = 1000.0  # times the initial loss: a mean over one call of the scan beyond it ends a run as diverged
 TARGET = 1.05  # the target of a cell: so much times the constant step's median final loss on the tuning seeds
-FAILED = 0.5  # a run failed where it diverged, or made less than this share of the way from the initial loss to that
+GUESSING = math.log(10)  # nats: the loss of guessing one of ten classes
+FAILED = 0.5  # a run failed where it diverged, or made less than this share of the way from the initial loss, or that
+#               of guessing where it is less, to the target
 
 # What is claimed, at which level of error.
 LEVEL = 0.05

@@ -78,8 +78,8 @@ def page_of(found: Found, folder: Path) -> str:
 
 RECOMMENDATION = (
     "The median over cells of the change in the final loss, each at its own best rate, and in how many cells a rule is "
-    f"not inferior to the constant step (upper end of the interval at most {100 * (design.INFERIOR - 1):.0f} %), undecided "
-    "(the interval is wider than ± 5 %), inferior (all of the interval above), or neither (not shown)."
+    f"not inferior to the constant step (upper end of the interval at most {100 * (design.INFERIOR - 1):.0f} %), "
+    "undecided (the interval is wider than ± 5 %), inferior (all of the interval above), or neither (not shown)."
 )
 LEVELS = (
     "The share of runs, at their own best rates, that reached each share of the initial loss, and the median updates."

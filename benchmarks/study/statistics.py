@@ -78,8 +78,8 @@ def log_best(of: Judged, one: Numbers) -> float:
 
 def failed(of: Judged, one: Numbers) -> float:
     """1 where the run failed, else 0."""
-    fall = one.initial - one.final
-    return float(not fall >= design.FAILED * (one.initial - of.target))
+    start = min(one.initial, design.GUESSING)
+    return float(not start - one.final >= design.FAILED * (start - of.target))
 
 
 def paired(of: Judged, stage: str, arm: str, other: str, measure: Measure, other_stage: str = "") -> np.ndarray | None:

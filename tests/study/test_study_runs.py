@@ -23,6 +23,8 @@ def tiny():
     with pytest.MonkeyPatch.context() as patch:
         problem = design.Problem("tiny", "digits", "mlp", 150, 16, {8: 0.04})
         patch.setitem(design.PROBLEMS, "tiny", problem)
+        patch.setattr(design, "ARMS", {arm: arm for arm in ARMS})
+        patch.setattr(design, "RULES", ARMS[1:])
         patch.setattr(design, "FIRST_RATES", (0.5, 1.0, 2.0))
         patch.setattr(design, "SECOND_RATES", (1.0, 2**0.5))
         patch.setattr(design, "MOST_EXTENSIONS", 0)
@@ -86,8 +88,6 @@ def test_the_report_of_a_cached_folder_is_the_same_and_runs_nothing(folder, tmp_
         raise AssertionError("a report must not run anything")
 
     monkeypatch.setattr(engine.Engine, "run", refuse)
-    monkeypatch.setattr(design, "ARMS", ARMS)
-    monkeypatch.setattr(design, "RULES", ("tail",))
     pages = [report.write_report(folder, tmp_path / out, cells=[CELL]) for out in ("one", "other")]
     texts = [page.read_text() for page in pages]
     assert texts[0] == texts[1]
