@@ -27,7 +27,7 @@ def run_again(folder: Path, draw: random.Random, count: int, cells: list[design.
     """
     complete = []
     for cell in cells or list(design.primary_cells()):
-        kept = judged(cell, tuple(design.ARMS), [design.OWN], CellRuns(folder, cell).runs)
+        kept = judged(cell, design.ARMS, [design.OWN], CellRuns(folder, cell).runs)
         if kept is not None and len(kept.runs[design.OWN]) > 1:
             complete.append((cell, kept))
     differs = 0

@@ -15,18 +15,17 @@ def transformation_of(arm: str, *, workers: int, **options: Any) -> Callable[[An
     """An arm as a function of a learning rate.
 
     Args:
-      arm: of ``design.ARMS``, a control ``constant@…``, or the text of a rule, for exploratory arms.
+      arm: the text of a rule, or a control, ``constant@…``.
       workers: number of workers, for rules that take it.
       **options: ``optimizer`` and ``momentum``, as of :func:`jasgd.experiments.recipe.transformation`.
 
     Returns:
       A function of a learning rate, which may be traced, to the transformation.
     """
-    text = design.ARMS.get(arm.partition("@")[0], arm)
-    if text == design.BASELINE:
+    if arm.partition("@")[0] == design.BASELINE:
         return lambda rate: transformation(constant(), learning_rate=rate, **options)
     return lambda rate: transformation(
-        parse_step_rule(text, workers=workers, learning_rate=rate), learning_rate=rate, **options
+        parse_step_rule(arm, workers=workers, learning_rate=rate), learning_rate=rate, **options
     )
 
 

@@ -125,7 +125,6 @@ def configuration(cell: design.Cell) -> dict[str, object]:
     if cell.problem in design.PROBLEMS:
         problem = dataclasses.asdict(design.PROBLEMS[cell.problem])
         about |= {name: problem[name] for name in ("dataset", "model", "updates", "batch")}
-    about["arms"] = design.ARMS
     if cell.change in exploratory.CHANGES:
         about["options"] = json.loads(json.dumps(exploratory.CHANGES[cell.change].options))
     return about

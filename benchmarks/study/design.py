@@ -57,16 +57,10 @@ PROBLEMS = {
 PRIMARY_PROBLEMS = ("mnist-mlp", "fashion-mlp", "cifar-lenet")
 
 BASELINE = "constant"
-#: The arms by name, each with the text of its rule; the parabola sets its own κ.
-ARMS = {
-    BASELINE: "constant",
-    "tail": "tail",
-    "distance": "distance:tail",
-    "parabola": "distance:parabola",
-    "inverse": "inverse",
-    "inverse_normalised": "inverse:normalized=true",
-}
-RULES = tuple(ARMS)[1:]
+#: The rules, each as a text, which is also what its runs are kept under. PARABOLA sets its own κ.
+DISTANCE, PARABOLA = "distance:tail", "distance:parabola"
+RULES = ("tail", DISTANCE, PARABOLA, "inverse", "inverse:normalized=true")
+ARMS = (BASELINE, *RULES)
 
 
 @dataclasses.dataclass(frozen=True)

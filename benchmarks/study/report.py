@@ -34,7 +34,7 @@ def write_report(folder: Path, out: Path, cells: Sequence[design.Cell] | None = 
     chosen = list(design.primary_cells()) if cells is None else list(cells)
     problems = list(dict.fromkeys(cell.problem for cell in chosen))
     runs = {cell: CellRuns(folder, cell).runs for cell in [*chosen, *THREADS]}
-    everything = {cell: judged(cell, tuple(design.ARMS), STAGES, runs[cell]) for cell in runs}
+    everything = {cell: judged(cell, design.ARMS, STAGES, runs[cell]) for cell in runs}
     order = sorted(chosen, key=lambda cell: (problems.index(cell.problem), _place(cell.speeds), cell.workers))
     found = [of for cell in order if (of := everything[cell]) is not None]
     threads = [of for cell in THREADS if (of := everything[cell]) is not None]

@@ -45,7 +45,7 @@ def run_cells(
     deadline = time.monotonic() + 60 * minutes
 
     def of(cell: design.Cell) -> tuple[str, ...]:
-        return tuple(arms) if arms else exploratory.arms_of(cell) if cell.change else tuple(design.ARMS)
+        return tuple(arms) if arms else exploratory.arms_of(cell) if cell.change else design.ARMS
 
     context = multiprocessing.get_context("spawn")  # a fork of a process that has started JAX can deadlock
     with concurrent.futures.ProcessPoolExecutor(processes, context, _start, (deadline,)) as pool:

@@ -10,7 +10,12 @@ from benchmarks.study import claims, design
 from benchmarks.study.outcomes import Numbers
 from benchmarks.study.statistics import Comparison, Judged, failed, log_best, log_final, log_updates, not_inferior
 
-NAMES = {"inverse_normalised": "inverse, normalised", "distance": "TAIL by distance", "tail": "TAIL"}
+NAMES = {
+    "tail": "TAIL",
+    design.DISTANCE: "TAIL by distance",
+    design.PARABOLA: "parabola",
+    "inverse:normalized=true": "inverse, normalised",
+}
 IN_LOG = {"i": "updates", "iii": "best level"}
 
 

@@ -73,7 +73,7 @@ def run_threads(folder: Path, workers: list[int] | None, *, minutes: float) -> N
     for stage, count in itertools.product(STAGES, counts):
         cell = design.Cell(PROBLEM, SPEEDS, count)
         done = CellRuns(folder, cell)
-        while (next_runs := wanted(cell, stage, tuple(design.ARMS), done.runs)).keys:
+        while (next_runs := wanted(cell, stage, design.ARMS, done.runs)).keys:
             for one in next_runs.keys:
                 if time.monotonic() > deadline:
                     done.write()

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.study import claims, design, statistics, tables
+from benchmarks.study import arms, claims, clusters, design, exploratory, statistics, tables
 from benchmarks.study.cache import key
 from benchmarks.study.outcomes import POINTS, Numbers, numbers_of
 from benchmarks.study.statistics import Judged, compared, corrected, judged, log_final, not_inferior, paired
@@ -151,12 +151,23 @@ def test_a_run_that_diverged_counts_as_a_large_loss_and_as_failed():
 
 
 def test_nothing_is_judged_before_the_constant_step_is_tuned():
-    assert judged(CELL, tuple(design.ARMS), ["own"], {}) is None
+    assert judged(CELL, design.ARMS, ["own"], {}) is None
     _, runs = tune(lambda rate, seed: 1 + math.log2(rate / 0.04) ** 2)
-    some = judged(CELL, tuple(design.ARMS), ["own"], runs)
+    some = judged(CELL, design.ARMS, ["own"], runs)
     assert (some.rates, some.runs["own"]) == ({"constant": 0.04}, {})
     done = runs | {key("constant", 0.04, seed): numbers(0.3) for seed in design.JUDGING_SEEDS}
-    assert len(judged(CELL, tuple(design.ARMS), ["own"], done).runs["own"]["constant"]) == 10
+    assert len(judged(CELL, design.ARMS, ["own"], done).runs["own"]["constant"]) == 10
+
+
+@pytest.mark.parametrize("cell", exploratory.exploratory_cells(), ids=lambda cell: cell.name)
+def test_an_exploratory_cell_has_an_execution_and_arms_that_exist(cell):
+    execution, plan = clusters.planned(cell, design.TUNING_SEEDS[0])
+    assert execution.commits == clusters.updates_of(cell)
+    assert (plan.gradients == 1).all()
+    options = exploratory.CHANGES[cell.change].options
+    optimizer = {name: options[name] for name in ("optimizer", "momentum") if name in options}
+    for arm in exploratory.arms_of(cell):
+        assert arms.transformation_of(arm, workers=cell.workers, **optimizer)(0.1).init({"w": np.zeros(2)}) is not None
 
 
 def test_the_design_has_48_cells_and_seeds_that_nothing_was_seen_of():

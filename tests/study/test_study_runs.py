@@ -23,7 +23,7 @@ def tiny():
     with pytest.MonkeyPatch.context() as patch:
         problem = design.Problem("tiny", "digits", "mlp", 150, 16, {8: 0.04})
         patch.setitem(design.PROBLEMS, "tiny", problem)
-        patch.setattr(design, "ARMS", {arm: arm for arm in ARMS})
+        patch.setattr(design, "ARMS", ARMS)
         patch.setattr(design, "RULES", ARMS[1:])
         patch.setattr(design, "FIRST_RATES", (0.5, 1.0, 2.0))
         patch.setattr(design, "SECOND_RATES", (1.0, 2**0.5))
