@@ -5,7 +5,19 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jasgd import callbacks, cluster, data, fits, problems, report, rules, schemes, testing, warning_types
+    from jasgd import (
+        callbacks,
+        cluster,
+        data,
+        distances,
+        fits,
+        problems,
+        report,
+        rules,
+        schemes,
+        testing,
+        warning_types,
+    )
     from jasgd.callbacks.recent_progress import Progress
     from jasgd.cluster import Cluster
     from jasgd.data import BatchesExhausted, minibatches
@@ -65,6 +77,7 @@ _WHERE = {
     "data": "jasgd.data",
     "delay_compensated": "jasgd.transforms",
     "distance_adaptive": "jasgd.distances.transformation",
+    "distances": "jasgd.distances",
     "fits": "jasgd.fits",
     "minibatches": "jasgd.data",
     "moving_averages": "jasgd.model_state.merging",

@@ -89,6 +89,8 @@ def staleness_adaptive(rule: str | Rule, law: Any = None) -> optax.GradientTrans
         rule = parse_rule(rule)
     if isinstance(law, str):
         law = parse_law(law)
+    if getattr(rule, "by_distance", False):
+        raise TypeError(f"rule must be one of the staleness, got {rule!r}: it goes into jasgd.distance_adaptive(rule)")
     reads_law(rule)  # refuses what is no rule, here rather than in a traced update
     own = getattr(rule, "law", None)
     if own is not None and law is not None:

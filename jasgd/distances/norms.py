@@ -55,6 +55,30 @@ def distance(params: Any, read_params: Any) -> jax.Array:
     return _norm(jax.tree.leaves(jax.tree.map(apart, params, read_params)))
 
 
+def along(gradient: Any, params: Any, read_params: Any) -> jax.Array:
+    r"""What a gradient says the loss has changed by since it was computed, :math:`\langle g, w - w_{read} \rangle`.
+
+    Args:
+      gradient: g, a pytree of floating-point arrays.
+      params: w, of the same structure, as is ``read_params``.
+      read_params: those that g was computed on.
+
+    Returns:
+      float32 scalar.
+
+    Example:
+      >>> import numpy as np
+      >>> float(along(np.float32([1, 2]), np.float32([3, 4]), np.float32([0, 3])))
+      5.0
+    """
+
+    def product(g: Any, now: Any, then: Any) -> jax.Array:
+        wide = jnp.promote_types(now.dtype, jnp.float32)
+        return jnp.sum(jnp.asarray(g, wide) * (jnp.asarray(now, wide) - jnp.asarray(then, wide))).astype(jnp.float32)
+
+    return sum(jax.tree.leaves(jax.tree.map(product, gradient, params, read_params)))  # type: ignore[return-value]
+
+
 def _norm(leaves: list[jax.Array]) -> jax.Array:
     def squares(scale: Any) -> jax.Array:
         parts = [jnp.sum(jnp.square(leaf / scale.astype(leaf.dtype))) for leaf in leaves]

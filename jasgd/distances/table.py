@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
-from jasgd.distances.parabolas import parabola
+from jasgd.distances.parabolas import measured_parabola, parabola
 from jasgd.inputs import specs
 from jasgd.inputs.checks import integer
 from jasgd.rules.parsing import canonical, parse_rule
@@ -15,11 +15,11 @@ from jasgd.rules.protocol import Rule, reads_law
 from jasgd.rules.table import RULES
 
 PREFIX = "distance:"
-WINDOW = 256  # updates that the law of the distances remembers, by default
+WINDOW = 64  # updates that the law of the distances remembers, by default
 MEASURES = ("distance", "path")
 
 #: The rules that are functions of the distance alone; besides them there are those of RULES that read the law.
-PARABOLAS: dict[str, Callable[..., Rule]] = {"parabola": parabola}
+PARABOLAS: dict[str, Callable[..., Rule]] = {"parabola": parabola, "measured_parabola": measured_parabola}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +35,7 @@ class DistanceRule:
     rule: Rule
     window: int = WINDOW
     measure: str = "distance"
+    by_distance: ClassVar[bool] = True
 
     def __call__(self, distance: Any, law: Any) -> Any:
         """The factor C(D), given the law of D."""
@@ -58,8 +59,8 @@ def parse_distance_rule(text: str, *, workers: int | None = None, learning_rate:
         not read the law.
 
     Example:
-      >>> parse_distance_rule("tail:window=64,measure=path")
-      DistanceRule(rule=tail(amplitude=1.0, cdf='mid'), window=64, measure='path')
+      >>> parse_distance_rule("tail:window=32,measure=path")
+      DistanceRule(rule=tail(amplitude=1.0, cdf='mid'), window=32, measure='path')
     """
     name, options = specs.parse_spec(text)
     besides = {key: options.pop(key) for key in ("window", "measure") if key in options}
@@ -69,17 +70,19 @@ def parse_distance_rule(text: str, *, workers: int | None = None, learning_rate:
             rule = specs.make(f"rule {name!r}", PARABOLAS[name], options, besides=["window", "measure"])
         except ValueError as error:
             raise ValueError(f"rule {PREFIX}{text}: {error}") from error
-    elif name in RULES:
-        rule = parse_rule(specs.write_spec(name, options), workers=workers, learning_rate=learning_rate)
     else:
-        raise ValueError(f"rule by distance must be one of {', '.join(distance_rules())}, got {name!r}")
+        _factory(name)
+        rule = parse_rule(specs.write_spec(name, options), workers=workers, learning_rate=learning_rate)
     check_distance_rule(rule)
     return DistanceRule(rule, **checked_measure(**besides))
 
 
-def distance_rules() -> dict[str, Callable[..., Rule]]:
-    """The factories of the rules that may stand behind ``distance:``, by name."""
-    return {name: factory for name, factory in RULES.items() if name in ("tail",)} | PARABOLAS
+def _factory(name: str) -> Callable[..., Rule]:
+    """The factory of a rule behind ``distance:``; ValueError where there is none of that name."""
+    if name not in (table := RULES | PARABOLAS):
+        known = ", ".join(["tail", *PARABOLAS])
+        raise ValueError(f"rule by distance must be one of {known}, or another that reads the law, got {name!r}")
+    return table[name]
 
 
 def check_distance_rule(rule: Any) -> None:
@@ -127,7 +130,7 @@ def parse_step_rule(text: str, *, workers: int | None = None, learning_rate: flo
 
     Example:
       >>> parse_step_rule("tail"), parse_step_rule("distance:parabola").window
-      (tail(amplitude=1.0, cdf='mid'), 256)
+      (tail(amplitude=1.0, cdf='mid'), 64)
     """
     if is_distance_rule(text):
         return parse_distance_rule(after_prefix(text), workers=workers, learning_rate=learning_rate)
@@ -144,8 +147,7 @@ def canonical_step_rule(text: str) -> str:
     if not is_distance_rule(text):
         return canonical(text)
     name, options = specs.parse_spec(after_prefix(text))
-    if name not in PARABOLAS:
-        specs.entry("rule by distance", distance_rules(), name)
+    _factory(name)
     return PREFIX + specs.write_spec(name, options)
 
 
@@ -163,4 +165,4 @@ def options_of(text: str) -> set[str]:
     """Names of the options that the factory of a rule has, of either kind."""
     by_distance = is_distance_rule(text)
     name = specs.parse_spec(after_prefix(text) if by_distance else text)[0]
-    return set(inspect.signature((distance_rules() if by_distance else RULES)[name]).parameters)
+    return set(inspect.signature(_factory(name) if by_distance else RULES[name]).parameters)

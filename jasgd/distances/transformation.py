@@ -8,12 +8,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jasgd.distances.curvature import Curvature
 from jasgd.distances.law import DistanceLaw
-from jasgd.distances.norms import distance, norm
+from jasgd.distances.norms import along, distance, norm
 from jasgd.distances.table import WINDOW, DistanceRule, check_distance_rule, checked_measure, parse_distance_rule
 from jasgd.rules.protocol import Rule, evaluate
 from jasgd.showing import line
 from jasgd.staleness_values import checked_staleness
+
+MEMORY = 4  # windows that the curvature is measured over, since its evidence is noisier than an order of distances
 
 
 class DistanceAdaptiveState(NamedTuple):
@@ -22,6 +25,7 @@ class DistanceAdaptiveState(NamedTuple):
     law: Any  # the DistanceLaw of the last distances
     factor: jax.Array  # C(D) of the last update, shape (), float32
     steps: Any  # with measure="path" the DistanceLaw of the last step norms, else ()
+    curvature: Any  # with a rule that measures it the Curvature, else ()
 
     def __repr__(self) -> str:
         return line("DistanceAdaptiveState", self._asdict())
@@ -49,7 +53,8 @@ def distance_adaptive(
       rule: ``rule(distance, law)`` with the law of the distances, a :class:`jasgd.distances.law.DistanceLaw`: a rank
         rule such as ``rules.tail()``, which is then TAIL by distance; a :func:`jasgd.distances.parabolas.parabola`; or
         the text of one: ``"tail"``, ``"parabola:kappa=0.5"``.
-      window: number of updates whose distances the law remembers, ≥ 1; by default 256.
+      window: number of updates whose distances the law remembers, ≥ 1; by default 64. As
+        distances shrink in a run, those of a longer window are those of larger steps, and C is above 1 on average.
       measure: ``"distance"``, which is the default, or ``"path"``.
 
     Returns:
@@ -82,18 +87,24 @@ def distance_adaptive(
     check_distance_rule(rule)
     options = checked_measure(WINDOW if window is None else window, "distance" if measure is None else measure)
     empty = DistanceLaw.window(options["window"])
-    by_path = options["measure"] == "path"
+    by_path, measures_bend = options["measure"] == "path", getattr(rule, "measures_bend", False)
+    if by_path and measures_bend:
+        raise ValueError(f"measure must be 'distance' for {rule!r}, which looks at the displacement itself, got 'path'")
 
     def init_fn(params: optax.Params) -> DistanceAdaptiveState:
         del params
         # A copy, since a state may be donated, and the empty law serves every init.
         law = jax.tree.map(jnp.copy, empty)
-        return DistanceAdaptiveState(law, jnp.ones((), jnp.float32), jax.tree.map(jnp.copy, empty) if by_path else ())
+        steps = jax.tree.map(jnp.copy, empty) if by_path else ()
+        curvature = Curvature.window(MEMORY * options["window"]) if measures_bend else ()
+        return DistanceAdaptiveState(law, jnp.ones((), jnp.float32), steps, curvature)
 
-    def scaled(updates: optax.Updates, law: DistanceLaw, apart: jax.Array) -> tuple[optax.Updates, Any, jax.Array]:
-        law = law.count(apart)
+    def scaled(
+        updates: optax.Updates, law: DistanceLaw, apart: jax.Array, **measured: jax.Array
+    ) -> tuple[optax.Updates, DistanceLaw, jax.Array]:
         with jax.numpy_dtype_promotion("standard"):  # as in staleness_adaptive
-            factor = jnp.asarray(evaluate(rule, apart, law), jnp.float32)
+            factor = rule(apart, law, **measured) if measured else evaluate(rule, apart, law)
+        factor = jnp.asarray(factor, jnp.float32)
         if factor.ndim:
             raise ValueError(f"rule must give a scalar for a scalar distance, got shape {factor.shape}")
         factor = jnp.where(jnp.isfinite(apart), factor, jnp.float32(jnp.nan))
@@ -110,8 +121,29 @@ def distance_adaptive(
         del extra_args
         if params is None:
             raise ValueError("distance_adaptive needs the current parameters: call update(updates, state, params, ...)")
-        updates, law, factor = scaled(updates, state.law, distance(params, read_params))
-        return updates, DistanceAdaptiveState(law, factor, ())
+        apart = distance(params, read_params)
+        updates, law, factor = scaled(updates, state.law.count(apart), apart)
+        return updates, DistanceAdaptiveState(law, factor, (), ())
+
+    def update_by_measured_distance(
+        updates: optax.Updates,
+        state: DistanceAdaptiveState,
+        params: optax.Params | None = None,
+        *,
+        read_params: optax.Params,
+        staleness: jax.typing.ArrayLike,
+        value: jax.typing.ArrayLike,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, DistanceAdaptiveState]:
+        del extra_args
+        if params is None:
+            raise ValueError("distance_adaptive needs the current parameters: call update(updates, state, params, ...)")
+        apart = distance(params, read_params)
+        law = state.law.count(apart)
+        inner = along(updates, params, read_params)
+        curvature = state.curvature.count(inner, norm(updates), checked_staleness(staleness), value, apart)
+        updates, law, factor = scaled(updates, law, apart, bend=curvature.bend)
+        return updates, DistanceAdaptiveState(law, factor, (), curvature)
 
     def update_by_path(
         updates: optax.Updates,
@@ -122,10 +154,12 @@ def distance_adaptive(
         **extra_args: Any,
     ) -> tuple[optax.Updates, DistanceAdaptiveState]:
         del params, extra_args
-        updates, law, factor = scaled(updates, state.law, path(state.steps, checked_staleness(staleness)))
-        return updates, DistanceAdaptiveState(law, factor, state.steps.count(norm(updates)))
+        apart = path(state.steps, checked_staleness(staleness))
+        updates, law, factor = scaled(updates, state.law.count(apart), apart)
+        return updates, DistanceAdaptiveState(law, factor, state.steps.count(norm(updates)), ())
 
-    update_fn = update_by_path if by_path else update_by_distance
+    by_distance = update_by_measured_distance if measures_bend else update_by_distance
+    update_fn = update_by_path if by_path else by_distance
     # Optax's protocol for update says **extra_args, and its own transformations require some by name, as here.
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)  # pyrefly: ignore[bad-argument-type]
 

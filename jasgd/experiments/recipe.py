@@ -172,6 +172,11 @@ def transformation(
         raise ValueError(f"momentum must lie in [0, 1), got {momentum}")
     adaptive = distance_adaptive(rule) if isinstance(rule, DistanceRule) else staleness_adaptive(rule, law)
     if optimizer == "adam":
+        if getattr(getattr(rule, "rule", None), "measures_bend", False):
+            raise ValueError(
+                f"optimizer must be sgd for {rule.rule!r}, which measures on gradients; behind Adam give the parabola "  # type: ignore[union-attr]
+                "its kappa, got 'adam'"
+            )
         if momentum:
             raise ValueError(f"momentum goes with the optimizer sgd; Adam has its own, got {momentum}")
         return optax.chain(optax.adam(learning_rate), adaptive)

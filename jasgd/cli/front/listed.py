@@ -28,10 +28,16 @@ def epilogue(command: str | None) -> str:
     """
     parts = []
     if command in ("train", "compare", "simulate"):
+        from jasgd.distances.table import PARABOLAS
         from jasgd.rules.table import RULES
 
         heading = "Rules, which give the factor C(τ) of a gradient's step; options as in tail:cdf=strict"
         parts.append(_table(heading, RULES))
+        heading = (
+            "Rules by how far the parameters have moved since the read, written distance:NAME; all have the options "
+            "window and measure as well, as in distance:tail:window=128,measure=path"
+        )
+        parts.append(_table(heading, {"tail": RULES["tail"]} | PARABOLAS))
     if command in ("train", "compare"):
         from jasgd.schemes.factories import SCHEMES
 
