@@ -58,7 +58,7 @@ PRIMARY_PROBLEMS = ("mnist-mlp", "fashion-mlp", "cifar-lenet")
 
 BASELINE = "constant"
 #: The rules, each as a text, which is also what its runs are kept under. PARABOLA sets its own κ.
-DISTANCE, PARABOLA = "distance:tail", "distance:parabola"
+DISTANCE, PARABOLA = "distance:tail", "distance:measured_parabola"
 RULES = ("tail", DISTANCE, PARABOLA, "inverse", "inverse:normalized=true")
 ARMS = (BASELINE, *RULES)
 
