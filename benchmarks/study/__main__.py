@@ -1,4 +1,4 @@
-"""Command line of the study: ``python -m benchmarks.study run|report|quick|again|threads|measure``."""
+"""Command line of the study: ``python -m benchmarks.study run|report|quick|again|threads|…``."""
 
 from __future__ import annotations
 
@@ -36,10 +36,13 @@ def main(arguments: list[str] | None = None) -> int:
     threads = _command(commands, "threads", "trains with threads on this machine, and writes the same tables")
     threads.add_argument("--workers", type=int, nargs="+", default=None, help="numbers of threads")
     threads.add_argument("--minutes", type=float, default=55.0, help="no further run is begun after so many")
+    distances = _command(commands, "distances", "measures how far the simulator is from this machine's threads")
+    distances.add_argument("--workers", type=int, nargs="+", default=[2, 4, 8, 16], help="numbers of threads")
     _command(commands, "measure", "records how long the phases of this machine's threads take, for speeds 'measured'")
     options = parser.parse_args(arguments)
     return {
-        "run": _run, "report": _report, "quick": _quick, "again": _again, "threads": _threads, "measure": _measure,
+        "run": _run, "report": _report, "quick": _quick, "again": _again, "threads": _threads, "distances": _distances,
+        "measure": _measure,
     }[options.command](options)  # fmt: skip
 
 
@@ -86,6 +89,13 @@ def _threads(options: argparse.Namespace) -> int:
     from benchmarks.study.threads import run_threads
 
     run_threads(options.cache, options.workers, minutes=options.minutes)
+    return _report(options)
+
+
+def _distances(options: argparse.Namespace) -> int:
+    from benchmarks.study.threads import write_distances
+
+    write_distances(options.cache, options.workers)
     return _report(options)
 
 

@@ -30,11 +30,12 @@ def run_again(folder: Path, draw: random.Random, count: int, cells: list[design.
         kept = judged(cell, design.ARMS, [design.OWN], CellRuns(folder, cell).runs)
         if kept is not None and len(kept.runs[design.OWN]) > 1:
             complete.append((cell, kept))
+    runner.begin()
     differs = 0
     with tempfile.TemporaryDirectory() as fresh:
         for cell, kept in draw.sample(complete, min(count, len(complete))):
             arms = tuple(kept.runs[design.OWN])
-            runner.run_cells([cell], Path(fresh), arms=arms, stages=[design.OWN], minutes=float("inf"))
+            runner.run_cell(cell, design.OWN, fresh, arms)
             anew = judged(cell, arms, [design.OWN], CellRuns(Path(fresh), cell).runs)
             for arm in arms[1:]:
                 one, other = (

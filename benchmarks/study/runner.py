@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import math
 import multiprocessing
 import os
 import time
@@ -17,7 +18,7 @@ PROCESSES = 2
 WRITE_EVERY = 20  # runs
 
 _engines: dict[tuple[str, str], object] = {}  # of this process, by problem and change
-_deadline = [0.0]  # of this process, as of time.monotonic, which all processes of a machine share
+_deadline = [math.inf]  # of this process, as of time.monotonic, which all processes of a machine share
 
 
 def run_cells(
@@ -48,7 +49,7 @@ def run_cells(
         return tuple(arms) if arms else exploratory.arms_of(cell) if cell.change else design.ARMS
 
     context = multiprocessing.get_context("spawn")  # a fork of a process that has started JAX can deadlock
-    with concurrent.futures.ProcessPoolExecutor(processes, context, _start, (deadline,)) as pool:
+    with concurrent.futures.ProcessPoolExecutor(processes, context, begin, (deadline,)) as pool:
         for stage in stages:
             jobs = [pool.submit(run_cell, cell, stage, str(folder), of(cell)) for cell in cells]
             for job in concurrent.futures.as_completed(jobs):
@@ -69,6 +70,14 @@ def _note_cost(folder: Path, cell: str, stage: str, runs: int, seconds: float) -
         file.write_text("problem,cell,stage,runs,processor_s\n")
     with file.open("a") as lines:
         lines.write(f"{cell.partition('_')[0]},{cell},{stage},{runs},{seconds:.1f}\n")
+
+
+def begin(deadline: float = math.inf) -> None:
+    """Prepares this process for runs, of which none is begun after a deadline, as of ``time.monotonic``."""
+    import jasgd
+
+    jasgd.configure_cpu()
+    _deadline[0] = deadline
 
 
 def run_cell(cell: design.Cell, stage: str, folder: str, arms: tuple[str, ...]) -> tuple[str, int, bool, float]:
@@ -92,13 +101,6 @@ def run_cell(cell: design.Cell, stage: str, folder: str, arms: tuple[str, ...]) 
             count += 1
     done.write()
     return cell.name, count, True, time.process_time() - began
-
-
-def _start(deadline: float) -> None:
-    import jasgd
-
-    jasgd.configure_cpu()
-    _deadline[0] = deadline
 
 
 def _engine(cell: design.Cell):

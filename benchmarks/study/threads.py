@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ class ThreadsEngine:
         return numbers_of(result.execution, diverged=diverged, target=target, accuracy=accuracy, curve=judged)
 
 
-def run_threads(folder: Path, workers: list[int] | None, *, minutes: float) -> None:
+def run_threads(folder: Path, workers: Sequence[int] | None, *, minutes: float) -> None:
     """Runs the study's arms on threads, one run at a time, so that it has the machine's cores to itself.
 
     Args:
@@ -82,6 +83,14 @@ def run_threads(folder: Path, workers: list[int] | None, *, minutes: float) -> N
                 done.write(20)
         done.write()
         print(f"{cell.name}: {stage} done", flush=True)
+    write_distances(folder, counts)
+
+
+def write_distances(folder: Path, counts: Sequence[int]) -> None:
+    """Writes ``simulator.json``: how far the simulator is from threads, for each number of them."""
+    jasgd.configure_cpu()
+    distances = [distance_to_simulation(count) for count in counts]
+    (folder / "simulator.json").write_text(json.dumps(distances, indent=1) + "\n")
 
 
 def measure(workers: int | None = None, updates: int = 3000) -> str:

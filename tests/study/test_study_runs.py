@@ -1,6 +1,8 @@
 """The study runs what is missing, once, and goes on where it stopped."""
 
+import dataclasses
 import math
+import random
 import time
 
 import numpy as np
@@ -8,7 +10,7 @@ import optax
 import pytest
 
 import jasgd
-from benchmarks.study import cache, clusters, design, engine, report, runner
+from benchmarks.study import again, cache, clusters, design, engine, report, runner
 from benchmarks.study.plan import STAGES, wanted
 from jasgd import minibatches
 from jasgd.problems.models import functional
@@ -137,6 +139,18 @@ def test_a_control_is_a_constant_step_of_its_rules_mean(folder):
         own = tails[control.seed]
         assert control.rate == cache.key("", own.rate * runs[own].mean_factor, 0).rate
         assert runs[control].mean_factor == 1
+
+
+def test_cells_that_are_run_anew_agree_unless_what_is_kept_is_wrong(folder, tmp_path, capsys):
+    assert again.run_again(folder, random.Random(0), 3, [CELL]) == 0
+    assert "tail" in capsys.readouterr().out
+    wrong = cache.CellRuns(tmp_path, CELL)
+    for one, numbers in cache.CellRuns(folder, CELL).runs.items():
+        worse = one.arm == "tail" and bool(numbers.curve)
+        wrong.add(one, dataclasses.replace(numbers, final=numbers.final * (3 if worse else 1)))
+    wrong.write()
+    assert again.run_again(tmp_path, random.Random(0), 1, [CELL]) == 1
+    assert "DIFFER" in capsys.readouterr().out
 
 
 def test_runs_of_another_design_are_refused(folder, tiny, monkeypatch):
