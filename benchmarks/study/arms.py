@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import optax
+
+import jasgd
 from benchmarks.study import design
 from jasgd.distances.table import parse_step_rule
 from jasgd.experiments.recipe import transformation
 from jasgd.rules.damping import constant
+from jasgd.staleness import parse_law
 
 
 def transformation_of(arm: str, *, workers: int, **options: Any) -> Callable[[Any], Any]:
     """An arm as a function of a learning rate.
 
     Args:
-      arm: the text of a rule, or a control, ``constant@…``.
+      arm: the text of a rule; behind ``compensated:λ`` and a space, with gradients compensated for the delay; with the
+        text of a law behind a space, with that law of the staleness. Or a control, ``constant@…``.
       workers: number of workers, for rules that take it.
       **options: ``optimizer`` and ``momentum``, as of :func:`jasgd.experiments.recipe.transformation`.
 
@@ -24,8 +29,15 @@ def transformation_of(arm: str, *, workers: int, **options: Any) -> Callable[[An
     """
     if arm.partition("@")[0] == design.BASELINE:
         return lambda rate: transformation(constant(), learning_rate=rate, **options)
+    text, _, law = arm.partition(" ")
+    if text.startswith("compensated:"):
+        under = transformation_of(law, workers=workers, **options)
+        strength = float(text.partition(":")[2])
+        return lambda rate: optax.chain(jasgd.delay_compensated(strength), under(rate))
+    if law:
+        options["law"] = parse_law(law)
     return lambda rate: transformation(
-        parse_step_rule(arm, workers=workers, learning_rate=rate), learning_rate=rate, **options
+        parse_step_rule(text, workers=workers, learning_rate=rate), learning_rate=rate, **options
     )
 
 

@@ -61,7 +61,8 @@ def measured_cluster() -> cluster.Cluster:
 def updates_of(cell: design.Cell) -> int:
     """The updates of a run of a cell."""
     options = exploratory.CHANGES[cell.change].options if cell.change else {}
-    return int(options.get("updates", design.PROBLEMS[cell.problem].updates))
+    updates = int(options.get("updates", design.PROBLEMS[cell.problem].updates))
+    return updates // cell.workers if options.get("gradients_an_update") == "workers" else updates
 
 
 @functools.lru_cache(maxsize=64)

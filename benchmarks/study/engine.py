@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks.study import arms, clusters, design, exploratory
 from benchmarks.study.outcomes import Numbers, numbers_of
+from benchmarks.study.own_data import OwnRows
 from jasgd import minibatches, problems
 from jasgd.core.admission import admit
 from jasgd.core.finiteness import first_nonfinite_leaf
@@ -21,7 +22,7 @@ from jasgd.problems.models import functional
 from jasgd.simulating.lane_results import with_rows
 from jasgd.simulating.preparation import Lane
 from jasgd.simulating.scan import Program, steps_of
-from jasgd.simulating.scan_batches import batches_for_scans
+from jasgd.simulating.scan_batches import ScanBatches, batches_for_scans
 from jasgd.simulating.schedule import NOTHING
 
 CHUNK = 512  # steps of one call of a scan, the same for all runs
@@ -39,13 +40,14 @@ class Engine:
     def __init__(self, problem: design.Problem, seeds: tuple[int, ...], options: dict[str, Any] | None = None):
         options = dict(options or {})
         self._problem = problem
-        batch = int(options.get("batch", problem.batch))
+        self._batch = int(options.get("batch", problem.batch))
+        self._own_data = bool(options.get("own_data"))
         self._options = {name: options[name] for name in ("optimizer", "momentum") if name in options}
-        loaded = problems.load(problem.dataset, problem.model, batch_size=batch, download=False)
+        loaded = problems.load(problem.dataset, problem.model, batch_size=self._batch, download=False)
         self._loss_fn, self._evaluate = loaded.loss_fn, loaded.evaluate
         self._arrays = loaded.batches.arrays
         self._seeds = {seed: index for index, seed in enumerate(seeds)}
-        drawn = [minibatches(self._arrays, batch, seed=seed) for seed in seeds]
+        drawn = [minibatches(self._arrays, self._batch, seed=seed) for seed in seeds]
         self._first = drawn[0](0)
         self._batches = batches_for_scans(drawn, CHUNK)
         shape, classes = loaded.dataset.shape, loaded.dataset.classes
@@ -59,6 +61,11 @@ class Engine:
             compiled, _, _ = admit(self._loss_fn, next(iter(self._params.values())), tx(0.01), self._first)
             self._programs[key] = Program(compiled, tx, self._batches.take)
         return self._programs[key]
+
+    def _batches_of(self, cell: design.Cell) -> ScanBatches:
+        if not self._own_data:
+            return self._batches
+        return OwnRows(self._batches, self._arrays[1], list(self._seeds), cell.workers, self._batch)
 
     def run(
         self, cell: design.Cell, arm: str, rate: float, seed: int, *, target: float = math.nan, judged: bool = False
@@ -77,6 +84,7 @@ class Engine:
           Its numbers.
         """
         execution, plan = clusters.planned(cell, seed)
+        batches, grouped = self._batches_of(cell), bool((plan.gradients > 1).any())
         program = self._program(arm, cell.workers)
         leaves = tuple(jax.tree.leaves(self._params[seed]))
         carry = program.begin(leaves, program.init(leaves, rate), plan.slots)
@@ -85,8 +93,8 @@ class Engine:
             stop = min(start + CHUNK, len(plan))
             idle = np.full(CHUNK - (stop - start), NOTHING)
             tickets, workers = (np.concatenate([column[start:stop], idle]) for column in (plan.ticket, plan.worker))
-            steps = steps_of(plan, start, stop, CHUNK, self._batches.draw(self._seeds[seed], tickets, workers))
-            carry, some = program.run(carry, self._batches.shared, steps, rate, grouped=False)
+            steps = steps_of(plan, start, stop, CHUNK, batches.draw(self._seeds[seed], tickets, workers))
+            carry, some = program.run(carry, batches.shared, steps, rate, grouped=grouped)
             some = jax.tree.map(lambda leaf, count=stop - start: np.asarray(leaf)[:count], some)
             outputs.append(some)
             losses = some.loss[plan.row[start:stop] != NOTHING]

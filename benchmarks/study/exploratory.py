@@ -1,7 +1,6 @@
 """The exploratory cells: one factor at a time is changed, of few cells, and nothing is claimed of them without a test.
 
-They are run after the primary cells. An entry whose ``how`` is None is described only: its runs need code that the
-simulator does not have yet, and the report lists it among what could not be done.
+They are run after the primary cells. What the report lists among what could not be done is in ``NOT_YET``.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ class Change:
     Attributes:
       about: what is changed, in a phrase.
       cells: the primary cells that it is changed in.
-      options: of the runs: ``batch``, ``updates``, ``scheme``, ``cluster`` (options of a Cluster), ``optimizer``,
-        ``momentum``.
-      arms: further arms, as the text of a rule, beside constant and TAIL.
+      options: of the runs: ``batch``, ``updates``, ``gradients_an_update`` (``"workers"``: a run has fewer updates, of
+        as many gradients), ``scheme``, ``cluster`` (options of a Cluster), ``optimizer``, ``momentum``, ``own_data``.
+      arms: further arms beside constant and TAIL, see :func:`benchmarks.study.arms.transformation_of`.
     """
 
     about: str
@@ -45,17 +44,23 @@ CHANGES: dict[str, Change] = {
     "stragglers": Change("one gradient of 50 takes ten times as long", _MIDDLE,
                          {"cluster": {"stragglers": (0.02, 10.0)}}),
     "joining": Change("half the workers join after a third of the run", _MIDDLE, {"cluster": {"joins_share": 0.5}}),
+    "synchronous": Change("synchronous rounds with as many gradients", _MIDDLE, {
+        "scheme": "synchronous", "gradients_an_update": "workers"}),
+    "compensated": Change("delay-compensated gradients (DC-ASGD), alone and under TAIL", _MIDDLE, {}, (
+        "compensated:0.04 constant", "compensated:0.04 tail")),
+    "law_start": Change("better starts of the law of the staleness: a shorter window, and a warm-up", _MIDDLE, {}, (
+        "tail window:length=128", "tail window:length=1024,warm_up=200")),
+    "own_data": Change("data that differ between workers, each its own classes", _MIDDLE, {"own_data": True}),
     "rules": Change("further rules", _MIDDLE, {}, (
         "tail:cdf=strict", "tail:cdf=inclusive", "tail_published", "hinge", "exponential:beta=0.1",
         "mishchenko:smoothness=1", "koloskova:smoothness=1", "adadelay", "threshold:bound=16", "power:exponent=0.5",
     )),
 }  # fmt: skip
 
+#: What is described in the issue that the study came from, and the program does not run.
 NOT_YET = {
-    "k_of_n": "k-of-n and synchronous rounds at equal gradients and equal time: other step counts a gradient",
-    "dc_asgd": "delay-compensated gradients (DC-ASGD), alone and under TAIL",
-    "own_data": "data that differ between workers, each its own classes",
-    "law_start": "better starts of the law: a law that is given, or a longer warm-up",
+    "k_of_n": "rounds of the first k of n gradients",
+    "native": "threads beyond MNIST",
 }
 
 

@@ -81,6 +81,7 @@ RECOMMENDATION = (
     f"not inferior to the constant step (upper end of the interval at most {100 * (design.INFERIOR - 1):.0f} %), "
     "undecided (the interval is wider than ± 5 %), inferior (all of the interval above), or neither (not shown)."
 )
+LEVEL = 3  # of design.LEVELS, the time to which exploratory cells are told by
 LEVELS = (
     "The share of runs, at their own best rates, that reached each share of the initial loss, and the median updates."
 )
@@ -155,8 +156,11 @@ def _exploratory(folder: Path) -> str:
         of = judged(cell, exploratory.arms_of(cell), [design.OWN], CellRuns(folder, cell).runs)
         if of is not None:
             for arm, runs in of.runs[design.OWN].items():
-                final = statistics.median(run.final for run in runs)
+                final, accuracy = (statistics.median(getattr(run, n) for run in runs) for n in ("final", "accuracy"))
+                time_s = sorted(run.times[LEVEL] for run in runs)[(len(runs) - 1) // 2]
                 place = f"{cell.problem} {cell.speeds} {cell.workers}"
-                rows.append([exploratory.CHANGES[cell.change].about, place, arm, f"{final:.3f} @ {of.rates[arm]:.3g}"])
-    about = "One factor is changed at a time. Nothing is claimed of them."
-    return f"{about}\n\n{tables.table(('change', 'cell', 'arm', 'median final loss @ rate'), rows)}"
+                losses = f"{final:.3f} @ {of.rates[arm]:.3g}"
+                about = exploratory.CHANGES[cell.change].about
+                rows.append([about, place, arm, losses, f"{time_s:.0f}", f"{100 * accuracy:.1f} %"])
+    header = ("change", "cell", "arm", "median final loss @ rate", f"time to {design.LEVELS[LEVEL]:.0%}", "accuracy")
+    return f"One factor is changed at a time. Nothing is claimed of them.\n\n{tables.table(header, rows)}"

@@ -10,7 +10,8 @@ import optax
 import pytest
 
 import jasgd
-from benchmarks.study import again, cache, clusters, design, engine, report, runner
+from benchmarks.study import again, cache, clusters, design, engine, exploratory, report, runner
+from benchmarks.study.own_data import OwnRows
 from benchmarks.study.plan import STAGES, wanted
 from jasgd import minibatches
 from jasgd.problems.models import functional
@@ -151,6 +152,34 @@ def test_cells_that_are_run_anew_agree_unless_what_is_kept_is_wrong(folder, tmp_
     wrong.write()
     assert again.run_again(tmp_path, random.Random(0), 1, [CELL]) == 1
     assert "DIFFER" in capsys.readouterr().out
+
+
+def test_a_change_of_one_factor_is_run(tiny, monkeypatch):
+    synchronous = exploratory.Change("rounds", (), {"scheme": "synchronous", "gradients_an_update": "workers"})
+    monkeypatch.setitem(exploratory.CHANGES, "synchronous", synchronous)
+    own = exploratory.Change("own data", (), {"own_data": True}, ("compensated:0.04 tail window:length=64",))
+    monkeypatch.setitem(exploratory.CHANGES, "own_data", own)
+    cells = [design.Cell("tiny", "sigma0.7", 8, change) for change in ("synchronous", "own_data")]
+    found = []
+    for cell in cells:
+        made = engine.engine_for(cell, design.JUDGING_SEEDS[:1])
+        found.append([made.run(cell, arm, 0.02, design.JUDGING_SEEDS[0]) for arm in exploratory.arms_of(cell)])
+    assert [one.mean_staleness for one in found[0]] == [0, 0]
+    assert all(one.final < 0.9 * one.initial for of_cell in found for one in of_cell)
+    assert len({one.final for one in found[1]}) == 3
+
+
+def test_a_worker_draws_from_its_own_classes(folder, tiny):
+    made = runner._engine(CELL)
+    labels = made._arrays[1]
+    batches = OwnRows(made._batches, labels, [7], workers=10, batch=16)
+    tickets, workers = np.array([3, -1, 3, 4]), np.array([0, -1, 9, 9])
+    rows = batches.draw(0, tickets, workers)
+    assert set(labels[rows[0]]) == {0}
+    assert set(labels[rows[2]]) == {9}
+    assert not rows[1].any()
+    assert (rows[2] != rows[3]).any()
+    np.testing.assert_array_equal(rows, batches.draw(0, tickets, workers))
 
 
 def test_runs_of_another_design_are_refused(folder, tiny, monkeypatch):
