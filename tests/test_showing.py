@@ -81,6 +81,7 @@ def objects():
     report = decide(theory.load("jasgd.rules:exponential:beta=0.1"), [theory.parse_law("poisson:3")])
     audit = theory.audit(exact, learning_rate=0.1, smoothness=1.0, noise=1.0, gap=1.0)
     compensated = jasgd.delay_compensated(2.0, mean_square_decay=0.9)
+    by_distance = jasgd.distance_adaptive("measured_parabola").init(problem.params)
     return {
         "result": result, "diverged": dataclasses.replace(result, outcome=jasgd.Outcome.DIVERGED, message="x" * 999),
         "empty result": dataclasses.replace(result, execution=generated(0)),
@@ -89,6 +90,9 @@ def objects():
         "law": law, "window": jasgd.StalenessHistogram.window(), "decay": jasgd.StalenessHistogram.decay(),
         "one shot": jasgd.StalenessHistogram.one_shot(3, 9), "no law": jasgd.StalenessHistogram.cumulative(),
         "published": jasgd.rules.tail_published(workers=4).law, "adaptive state": result.opt_state[0],
+        "state by distance": by_distance, "law of distances": by_distance.law.count(2.0),
+        "no law of distances": by_distance.law, "curvature": by_distance.curvature,
+        "rule by distance": jasgd.distances.table.parse_step_rule("distance:tail:measure=path"),
         "compensated state": compensated.init(problem.params), "fits": fits.fit(law)[0], "moments": (
             jasgd.rules.step_size_moments(jasgd.rules.tail(), law)),
         "simulation": simulation, "by_seed": jasgd.by_seed(lambda seed: seed), "comparison": comparison,

@@ -21,6 +21,9 @@ STATES = {
     "chained": lambda: optax.MultiSteps(
         optax.chain(jasgd.staleness_adaptive(rules.tail()), optax.sgd(0.1, momentum=0.9)), 4
     ),
+    "by distance": lambda: jasgd.distance_adaptive("tail:window=8"),
+    "by path": lambda: jasgd.distance_adaptive("tail:window=8,measure=path"),
+    "by measured distance": lambda: jasgd.distance_adaptive("measured_parabola:window=8"),
     "compensated": lambda: optax.chain(jasgd.delay_compensated(mean_square_decay=0.9), optax.sgd(0.1)),
 }
 
@@ -51,6 +54,8 @@ KEEPERS = {
 def test_a_state_comes_back_and_goes_on_as_if_it_had_not_been_away(name):
     tx = STATES[name]()
     more = {"read_params": PARAMS} if name == "compensated" else {"staleness": np.int32(3)}
+    if "distance" in name:
+        more = {"read_params": {"w": jnp.zeros(3)}, "staleness": np.int32(3), "value": np.float32(1)}
     traces = []
 
     @jax.jit

@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jasgd.showing import line
+
 FEWEST = 32  # updates that a trend of the loss is drawn through, at least
+FIRST = 0.05  # L η until then: rates that are any good make it 0.03 to 0.2, and a run is at most risk at its start
 INNER, NORM, STALENESS, VALUE, DISTANCE = range(5)  # rows of the ring
 
 
@@ -31,6 +34,9 @@ class Curvature(NamedTuple):
     ring: jax.Array
     updates: jax.Array
     bend: jax.Array
+
+    def __repr__(self) -> str:
+        return line("Curvature", {"window": self.ring.shape[-1], "updates": self.updates, "bend": self.bend})
 
     @classmethod
     def window(cls, length: int) -> Curvature:
@@ -71,7 +77,8 @@ class Curvature(NamedTuple):
         .. math:: \beta = \frac{E[\delta^\top H \delta]\,\sqrt{\bar\tau}}{\sqrt{E[D^2]}\,\sqrt{G^2}}
 
         Returns:
-          float32 scalar ≥ 0; 0 where the loss is seen to curve down, nothing moved, or fewer than 32 updates are known.
+          float32 scalar ≥ 0; 0 where the loss is seen to curve down, or nothing moved; :math:`0.05\,\bar\tau` while
+          fewer than 32 updates are known.
         """
         length = self.ring.shape[1]
         number = jnp.minimum(self.updates, jnp.int32(length)).astype(jnp.float32)
@@ -94,5 +101,6 @@ class Curvature(NamedTuple):
         moved, steep = root_mean_square(self.ring[DISTANCE]), root_mean_square(self.ring[NORM])
         divisor = jnp.where((moved > 0) & (steep > 0), moved, jnp.float32(1))
         bend = curved / divisor / jnp.where(steep > 0, steep, jnp.float32(1)) * jnp.sqrt(tau)
-        known = (number >= min(FEWEST, length)) & (moved > 0) & (steep > 0) & jnp.isfinite(bend)
-        return jnp.where(known, bend, jnp.float32(0))
+        known = (moved > 0) & (steep > 0) & jnp.isfinite(bend)
+        first = jnp.float32(FIRST) * tau
+        return jnp.where(number >= min(FEWEST, length), jnp.where(known, bend, jnp.float32(0)), first)

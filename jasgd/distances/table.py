@@ -22,7 +22,7 @@ MEASURES = ("distance", "path")
 PARABOLAS: dict[str, Callable[..., Rule]] = {"parabola": parabola, "measured_parabola": measured_parabola}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class DistanceRule:
     """A rule by distance with all that :func:`jasgd.distance_adaptive` takes besides, as a text names it.
 
@@ -36,6 +36,9 @@ class DistanceRule:
     window: int = WINDOW
     measure: str = "distance"
     by_distance: ClassVar[bool] = True
+
+    def __repr__(self) -> str:
+        return f"distance_adaptive(rule={self.rule!r}, window={self.window}, measure={self.measure!r})"
 
     def __call__(self, distance: Any, law: Any) -> Any:
         """The factor C(D), given the law of D."""
@@ -60,7 +63,7 @@ def parse_distance_rule(text: str, *, workers: int | None = None, learning_rate:
 
     Example:
       >>> parse_distance_rule("tail:window=32,measure=path")
-      DistanceRule(rule=tail(amplitude=1.0, cdf='mid'), window=32, measure='path')
+      distance_adaptive(rule=tail(amplitude=1.0, cdf='mid'), window=32, measure='path')
     """
     name, options = specs.parse_spec(text)
     besides = {key: options.pop(key) for key in ("window", "measure") if key in options}

@@ -74,11 +74,12 @@ def test_a_slope_without_curvature_bends_nothing():
     assert float(counted(level).bend) == pytest.approx(2 * np.sqrt(tau), rel=1e-5)
 
 
-def test_a_young_run_and_what_is_not_finite_bend_nothing():
+def test_a_young_run_bends_by_its_staleness_and_what_is_not_finite_is_left_out():
     rows = [(-1.0, 1.0, 2, 1.0, 1.0)] * 31
-    assert float(counted(rows).bend) == 0 < float(counted([*rows, rows[0]]).bend)
+    assert float(counted(rows).bend) == pytest.approx(0.05 * 2)
+    assert float(counted([*rows, rows[0]]).bend) == pytest.approx(2 * np.sqrt(2), rel=1e-5)
     odd = counted([*rows, (np.nan, 1.0, 2, 1.0, 1.0), (-1.0, np.inf, 2, 1.0, 1.0)])
-    assert float(odd.bend) == 0
+    assert float(odd.bend) == pytest.approx(0.05 * 2)
     assert int(odd.updates) == 31
     assert float(counted([(0.0, 0.0, 0, 1.0, 0.0)] * 40).bend) == 0
 

@@ -81,7 +81,7 @@ def test_the_path_is_the_sum_of_the_steps_since_the_read():
 
 
 @pytest.mark.parametrize("scheme", ids(EVERY))
-@pytest.mark.parametrize("rule", ["tail", "parabola:kappa=0.7,measure=path"])
+@pytest.mark.parametrize("rule", ["tail", "measured_parabola", "parabola:kappa=0.7,measure=path"])
 def test_every_scheme_trains_by_distance_and_replays_to_the_same_bits(scheme, rule):
     params, loss_fn, batches = network()
     tx = optax.chain(jasgd.distance_adaptive(rule, window=32), optax.sgd(0.05))

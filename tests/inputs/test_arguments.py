@@ -296,6 +296,22 @@ SMALL = {
     ),
     "rule": (lambda: jasgd.staleness_adaptive("tale"), ValueError, "rule must be one of constant, .*, got 'tale'"),
     "rule option": (lambda: jasgd.staleness_adaptive("mishchenko"), ValueError, "needs the options? "),
+    "rule by distance": (
+        lambda: jasgd.distance_adaptive("tale"),
+        ValueError,
+        "one of tail, parabola, .*'tale'",
+    ),
+    "window by distance": (
+        lambda: jasgd.distance_adaptive(window=0),
+        ValueError,
+        "window must be an integer ≥ 1, got 0",
+    ),
+    "measure": (lambda: jasgd.distance_adaptive(measure="way"), ValueError, "measure must be one of distance, path"),
+    "rule by distance for the staleness": (
+        lambda: jasgd.staleness_adaptive(jasgd.distances.parabola()),
+        TypeError,
+        r"got parabola\(kappa=0.3\): it goes into jasgd.distance_adaptive",
+    ),
     "law": (lambda: jasgd.staleness_adaptive("tail", "windows"), ValueError, "law must be one of window, "),
     "time": (lambda: jasgd.Cluster(compute_s="gamma:mean_s=1"), ValueError, "compute_s: .*needs the option shape"),
     "stragglers": (lambda: jasgd.Cluster(compute_s=1, stragglers="often"), ValueError, "stragglers: "),
