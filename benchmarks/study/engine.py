@@ -6,6 +6,7 @@ run that has exploded ends at once, without the search for the commit at which i
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -16,13 +17,12 @@ from benchmarks.study import arms, clusters, design, exploratory
 from benchmarks.study.outcomes import Numbers, numbers_of
 from benchmarks.study.own_data import OwnRows
 from jasgd import minibatches, problems
-from jasgd.core.admission import admit
 from jasgd.core.finiteness import first_nonfinite_leaf
 from jasgd.problems.models import functional
 from jasgd.simulating.lane_results import with_rows
-from jasgd.simulating.preparation import Lane
+from jasgd.simulating.preparation import Preparation
 from jasgd.simulating.scan import Program, steps_of
-from jasgd.simulating.scan_batches import ScanBatches, batches_for_scans
+from jasgd.simulating.scan_batches import ScanBatches
 from jasgd.simulating.schedule import NOTHING
 
 CHUNK = 512  # steps of one call of a scan, the same for all runs
@@ -47,25 +47,25 @@ class Engine:
         self._loss_fn, self._evaluate = loaded.loss_fn, loaded.evaluate
         self._arrays = loaded.batches.arrays
         self._seeds = {seed: index for index, seed in enumerate(seeds)}
-        drawn = [minibatches(self._arrays, self._batch, seed=seed) for seed in seeds]
-        self._first = drawn[0](0)
-        self._batches = batches_for_scans(drawn, CHUNK)
+        drawn = {seed: minibatches(self._arrays, self._batch, seed=seed) for seed in seeds}
         shape, classes = loaded.dataset.shape, loaded.dataset.classes
         self._params = {seed: functional(problem.model, shape, classes, seed)[0] for seed in seeds}
+        some, _ = clusters.planned(design.Cell(problem.name, "equal", 2), seeds[0])  # any; each run has its own
+        self._preparation = Preparation(drawn, self._params, {None: some}, longest=CHUNK)
         self._programs: dict[tuple[str, int], Program] = {}
 
     def _program(self, arm: str, workers: int) -> Program:
         key = arms.shares_a_program(arm), workers if arms.needs_workers(arm) else 0
         if key not in self._programs:
             tx = arms.transformation_of(key[0], workers=workers, **self._options)
-            compiled, _, _ = admit(self._loss_fn, next(iter(self._params.values())), tx(0.01), self._first)
-            self._programs[key] = Program(compiled, tx, self._batches.take)
+            self._programs[key] = self._preparation.program(self._loss_fn, tx, 0.01)
         return self._programs[key]
 
-    def _batches_of(self, cell: design.Cell) -> ScanBatches:
+    def _batches_of(self, cell: design.Cell, program: Program) -> ScanBatches:
+        batches = self._preparation.task(program).batches
         if not self._own_data:
-            return self._batches
-        return OwnRows(self._batches, self._arrays[1], list(self._seeds), cell.workers, self._batch)
+            return batches
+        return OwnRows(batches, self._arrays[1], list(self._seeds), cell.workers, self._batch)
 
     def run(
         self, cell: design.Cell, arm: str, rate: float, seed: int, *, target: float = math.nan, judged: bool = False
@@ -84,10 +84,11 @@ class Engine:
           Its numbers.
         """
         execution, plan = clusters.planned(cell, seed)
-        batches, grouped = self._batches_of(cell), bool((plan.gradients > 1).any())
         program = self._program(arm, cell.workers)
-        leaves = tuple(jax.tree.leaves(self._params[seed]))
-        carry = program.begin(leaves, program.init(leaves, rate), plan.slots)
+        batches, grouped = self._batches_of(cell, program), bool((plan.gradients > 1).any())
+        prepared = self._preparation.lane(program, None, seed, rate)
+        lane = dataclasses.replace(prepared, execution=execution, plan=plan)
+        carry = program.begin(lane.params, lane.state, plan.slots)
         outputs, initial, diverged = [], math.nan, False
         for start in range(0, len(plan), CHUNK):
             stop = min(start + CHUNK, len(plan))
@@ -109,7 +110,6 @@ class Engine:
         if missing:
             outputs.append(jax.tree.map(lambda leaf: np.full(missing, np.nan, leaf.dtype), outputs[0]))
         joined = jax.tree.map(lambda *parts: np.concatenate(parts), *outputs)
-        lane = Lane(seed, rate, self._seeds[seed], execution, plan, leaves, ())
         accuracy = math.nan
         if judged and not diverged:
             params = jax.tree.unflatten(jax.tree.structure(self._params[seed]), carry.params)

@@ -114,14 +114,15 @@ def test_a_run_is_that_of_simulate(folder, tiny):
     assert numbers.mean_factor == pytest.approx(float(run.execution.factor.mean()), rel=1e-5)
 
 
-def test_nothing_is_compiled_twice(folder, tiny):
+def test_no_seed_or_learning_rate_compiles_anything_anew(folder, tiny):
     made = runner._engine(CELL)
-    slots = set()
-    for seed in design.JUDGING_SEEDS[:3]:
-        slots.add(clusters.planned(CELL, seed)[1].slots)
-        for rate in (0.01, 0.03):
-            made.run(CELL, "tail", rate, seed)
-    assert made._program("tail", 8).run._cache_size() <= len(slots)
+    by_slots = {clusters.planned(CELL, seed)[1].slots: seed for seed in design.JUDGING_SEEDS}
+    for seed in by_slots.values():
+        made.run(CELL, "tail", 0.01, seed)
+    compiled = made._program("tail", 8).run._cache_size()
+    for seed in design.JUDGING_SEEDS:
+        made.run(CELL, "tail", 0.03, seed)
+    assert made._program("tail", 8).run._cache_size() == compiled <= len(by_slots)
 
 
 def test_a_run_that_explodes_ends_at_once_and_is_diverged(folder, tiny):
@@ -172,7 +173,8 @@ def test_a_change_of_one_factor_is_run(tiny, monkeypatch):
 def test_a_worker_draws_from_its_own_classes(folder, tiny):
     made = runner._engine(CELL)
     labels = made._arrays[1]
-    batches = OwnRows(made._batches, labels, [7], workers=10, batch=16)
+    gathered = made._batches_of(CELL, made._program("tail", 8))
+    batches = OwnRows(gathered, labels, [7], workers=10, batch=16)
     tickets, workers = np.array([3, -1, 3, 4]), np.array([0, -1, 9, 9])
     rows = batches.draw(0, tickets, workers)
     assert set(labels[rows[0]]) == {0}
