@@ -35,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     again.add_argument("--seed", type=int, default=0, help="of the draw")
     threads = _command(commands, "threads", "trains with threads on this machine, and writes the same tables")
     threads.add_argument("--workers", type=int, nargs="+", default=None, help="numbers of threads")
+    threads.add_argument("--arms", nargs="+", default=list(design.ARMS), help="the constant step first")
     threads.add_argument("--minutes", type=float, default=55.0, help="no further run is begun after so many")
     distances = _command(commands, "distances", "measures how far the simulator is from this machine's threads")
     distances.add_argument("--workers", type=int, nargs="+", default=[2, 4, 8, 16], help="numbers of threads")
@@ -88,7 +89,7 @@ def _again(options: argparse.Namespace) -> int:
 def _threads(options: argparse.Namespace) -> int:
     from benchmarks.study.threads import run_threads
 
-    run_threads(options.cache, options.workers, minutes=options.minutes)
+    run_threads(options.cache, options.workers, minutes=options.minutes, arms=options.arms)
     return _report(options)
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import optax
 
 import jasgd
-from benchmarks.study import arms, clusters, design
+from benchmarks.study import clusters, design
+from benchmarks.study.arms import transformation_of
 from benchmarks.study.cache import CellRuns, Key
 from benchmarks.study.outcomes import Numbers, numbers_of
 from benchmarks.study.plan import STAGES, wanted
@@ -52,20 +53,23 @@ class ThreadsEngine:
 
     def run(self, cell: design.Cell, one: Key, *, target: float, judged: bool) -> Numbers:
         """The numbers of one run, and its test accuracy where it is judged."""
-        tx = arms.transformation_of(one.arm, workers=cell.workers)(one.rate)
+        tx = transformation_of(one.arm, workers=cell.workers)(one.rate)
         result = self.train(tx, cell.workers, one.seed, self._problem.updates)
         diverged = result.outcome == "diverged"
         accuracy = self._loaded.evaluate(result.params)["accuracy"] if judged and not diverged else float("nan")
         return numbers_of(result.execution, diverged=diverged, target=target, accuracy=accuracy, curve=judged)
 
 
-def run_threads(folder: Path, workers: Sequence[int] | None, *, minutes: float) -> None:
+def run_threads(
+    folder: Path, workers: Sequence[int] | None, *, minutes: float, arms: Sequence[str] = design.ARMS
+) -> None:
     """Runs the study's arms on threads, one run at a time, so that it has the machine's cores to itself.
 
     Args:
       folder: of the cache; cells have the speeds ``"threads"``.
       workers: numbers of threads; None for those of the design that are at most eight times the cores.
       minutes: after which no further run is begun.
+      arms: which, the constant step first.
     """
     jasgd.configure_cpu()
     deadline, cores = time.monotonic() + 60 * minutes, os.cpu_count() or 1
@@ -74,7 +78,7 @@ def run_threads(folder: Path, workers: Sequence[int] | None, *, minutes: float) 
     for stage, count in itertools.product(STAGES, counts):
         cell = design.Cell(PROBLEM, SPEEDS, count)
         done = CellRuns(folder, cell)
-        while (next_runs := wanted(cell, stage, design.ARMS, done.runs)).keys:
+        while (next_runs := wanted(cell, stage, arms, done.runs)).keys:
             for one in next_runs.keys:
                 if time.monotonic() > deadline:
                     done.write()

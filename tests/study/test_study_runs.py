@@ -122,7 +122,7 @@ def test_no_seed_or_learning_rate_compiles_anything_anew(folder, tiny):
     compiled = made._program("tail", 8).run._cache_size()
     for seed in design.JUDGING_SEEDS:
         made.run(CELL, "tail", 0.03, seed)
-    assert made._program("tail", 8).run._cache_size() == compiled <= len(by_slots)
+    assert made._program("tail", 8).run._cache_size() == compiled
 
 
 def test_a_run_that_explodes_ends_at_once_and_is_diverged(folder, tiny):
