@@ -81,6 +81,7 @@ RECOMMENDATION = (
     f"not inferior to the constant step (upper end of the interval at most {100 * (design.INFERIOR - 1):.0f} %), "
     "undecided (the interval is wider than ± 5 %), inferior (all of the interval above), or neither (not shown)."
 )
+TIMED = 4  # of design.LEVELS, the time to which threads are told by
 LEVEL = 3  # of design.LEVELS, the time to which exploratory cells are told by
 LEVELS = (
     "The share of runs, at their own best rates, that reached each share of the initial loss, and the median updates."
@@ -125,6 +126,7 @@ def _cost(folder: Path) -> str:
     return f"What it cost, in hours of one processor, compilation included: {'; '.join(texts)}."
 
 
+PROBLEM = "mnist-mlp"  # that threads are run on
 SIMULATOR = (
     "How far the simulator is from threads: a run, and its simulation from the times that it measured. The laws of the "
     "staleness differ by the total variation; log loss is that of the simulated final loss over the run's."
@@ -134,9 +136,12 @@ SIMULATOR = (
 def _threads(threads: list[Judged], folder: Path) -> str:
     parts = []
     if threads:
+        verdicts = claims.verdicts(threads, [PROBLEM])
         parts += [
             "MNIST with real threads, the same arms, rates tuned in the same way; times are the wall clock's.",
-            tables.finals(threads), tables.inferiority(threads), tables.failures(threads, ["mnist-mlp"]),
+            *(f"Claim {claim}.\n\n{tables.of_claims(verdicts, claim)}" for claim in design.QUESTIONS),
+            tables.finals(threads), tables.inferiority(threads), tables.failures(threads, [PROBLEM]),
+            f"Time to {design.LEVELS[TIMED]:.0%} of the initial loss.", tables.times(threads, TIMED),
         ]  # fmt: skip
     file = folder / "simulator.json"
     if file.exists():

@@ -162,6 +162,21 @@ def levels(cells: Sequence[Judged], problems: Sequence[str]) -> str:
     return table(("problem", "arm", *(f"to {share:.0%}" for share in design.LEVELS)), rows)
 
 
+def times(cells: Sequence[Judged], level: int) -> str:
+    """The median time to a level of the initial loss at own best rates, and how many runs reached it."""
+    rows = []
+    for of in cells:
+        row = [of.cell.problem, of.cell.speeds, str(of.cell.workers)]
+        for arm in design.ARMS:
+            reached = sorted(run.times[level] for run in of.runs[design.OWN].get(arm, ()))
+            middle = reached[(len(reached) - 1) // 2] if reached else math.inf
+            count = sum(map(math.isfinite, reached))
+            row.append(f"{middle:.3g} s ({count} of {len(reached)})" if reached else "–")
+        if any(text != "–" for text in row[3:]):
+            rows.append(row)
+    return table(("problem", "speeds", "workers", *map(name, design.ARMS)), rows)
+
+
 def accuracy(cells: Sequence[Judged], problems: Sequence[str]) -> str:
     """The median test accuracy over cells and seeds, at own rates, by problem and workers."""
     rows = []
