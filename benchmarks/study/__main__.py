@@ -66,14 +66,14 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from benchmarks.study.report import write_report
+    from benchmarks.study.reporting.report import write_report
 
     print(write_report(options.cache, options.out))
     return 0
 
 
 def _quick(options: argparse.Namespace) -> int:
-    from benchmarks.study.report import write_report
+    from benchmarks.study.reporting.report import write_report
 
     runner.run_cells(design.quick_cells(), options.cache, minutes=options.minutes)
     print(write_report(options.cache, options.out, cells=design.quick_cells()))
@@ -87,21 +87,21 @@ def _again(options: argparse.Namespace) -> int:
 
 
 def _threads(options: argparse.Namespace) -> int:
-    from benchmarks.study.threads import run_threads
+    from benchmarks.study.runs.threads import run_threads
 
     run_threads(options.cache, options.workers, minutes=options.minutes, arms=options.arms)
     return _report(options)
 
 
 def _distances(options: argparse.Namespace) -> int:
-    from benchmarks.study.threads import write_distances
+    from benchmarks.study.runs.threads import write_distances
 
     write_distances(options.cache, options.workers)
     return _report(options)
 
 
 def _measure(options: argparse.Namespace) -> int:
-    from benchmarks.study.threads import measure
+    from benchmarks.study.runs.threads import measure
 
     print(measure())
     return 0

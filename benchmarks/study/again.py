@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.study import design, runner
-from benchmarks.study.cache import CellRuns
-from benchmarks.study.statistics import compared, judged, log_final, paired
+from benchmarks.study.reporting.statistics import compared, judged, log_final, paired
+from benchmarks.study.runs.cache import CellRuns
 
 
 def run_again(folder: Path, draw: random.Random, count: int, cells: list[design.Cell] | None = None) -> int:

@@ -19,7 +19,7 @@ class Change:
       cells: the primary cells that it is changed in.
       options: of the runs: ``batch``, ``updates``, ``gradients_an_update`` (``"workers"``: a run has fewer updates, of
         as many gradients), ``scheme``, ``cluster`` (options of a Cluster), ``optimizer``, ``momentum``, ``own_data``.
-      arms: further arms beside constant and TAIL, see :func:`benchmarks.study.arms.transformation_of`.
+      arms: further arms beside constant and TAIL, see :func:`benchmarks.study.runs.arms.transformation_of`.
     """
 
     about: str

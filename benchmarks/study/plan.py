@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from benchmarks.study import design
-from benchmarks.study.cache import Key, key
-from benchmarks.study.outcomes import Numbers
+from benchmarks.study.runs.cache import Key, key
+from benchmarks.study.runs.outcomes import Numbers
 from benchmarks.study.tuning import target_loss, tuned
 
 STAGES = ("own", "control", "same", "twice")  # tuning belongs to the first

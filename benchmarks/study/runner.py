@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.study import design, exploratory
-from benchmarks.study.cache import CellRuns
 from benchmarks.study.plan import STAGES, wanted
+from benchmarks.study.runs.cache import CellRuns
 
 PROCESSES = 2
 WRITE_EVERY = 20  # runs
@@ -104,7 +104,7 @@ def run_cell(cell: design.Cell, stage: str, folder: str, arms: tuple[str, ...]) 
 
 
 def _engine(cell: design.Cell):
-    from benchmarks.study.engine import engine_for  # starts JAX, which the deciding process does not need
+    from benchmarks.study.runs.engine import engine_for  # starts JAX, which the deciding process does not need
 
     place = cell.problem, cell.change
     if place not in _engines:

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from benchmarks.study import design
-from benchmarks.study.cache import Key, key
-from benchmarks.study.outcomes import Numbers
+from benchmarks.study.runs.cache import Key, key
+from benchmarks.study.runs.outcomes import Numbers
 
 
 class Tuned(NamedTuple):

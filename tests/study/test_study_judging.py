@@ -5,10 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.study import arms, claims, clusters, design, exploratory, statistics, tables
-from benchmarks.study.cache import key
-from benchmarks.study.outcomes import POINTS, Numbers, numbers_of
-from benchmarks.study.statistics import Judged, compared, corrected, judged, log_final, not_inferior, paired
+from benchmarks.study import design, exploratory
+from benchmarks.study.reporting import claims, statistics, tables
+from benchmarks.study.reporting.statistics import Judged, compared, corrected, judged, log_final, not_inferior, paired
+from benchmarks.study.runs import arms, clusters
+from benchmarks.study.runs.cache import key
+from benchmarks.study.runs.outcomes import POINTS, Numbers, numbers_of
 from benchmarks.study.tuning import middle_rate, range_of_rates, tuned
 from jasgd.record.execution import Execution, row_dtype
 

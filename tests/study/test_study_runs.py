@@ -10,9 +10,11 @@ import optax
 import pytest
 
 import jasgd
-from benchmarks.study import again, cache, clusters, design, engine, exploratory, report, runner
-from benchmarks.study.own_data import OwnRows
+from benchmarks.study import again, design, exploratory, runner
 from benchmarks.study.plan import STAGES, wanted
+from benchmarks.study.reporting import report
+from benchmarks.study.runs import cache, clusters, engine
+from benchmarks.study.runs.own_data import OwnRows
 from jasgd import minibatches
 from jasgd.problems.models import functional
 

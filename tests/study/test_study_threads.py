@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from benchmarks.study import cache, clusters, design, threads
+from benchmarks.study import design
+from benchmarks.study.runs import cache, clusters, threads
 
 
 @pytest.fixture

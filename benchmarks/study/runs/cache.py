@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.study import design, exploratory
-from benchmarks.study.outcomes import Numbers
+from benchmarks.study.runs.outcomes import Numbers
 
 DIGITS = 5  # of a number in a file
 

@@ -8,10 +8,11 @@ import statistics
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.study import claims, design, exploratory, tables
-from benchmarks.study.cache import CellRuns
+from benchmarks.study import design, exploratory
 from benchmarks.study.plan import STAGES
-from benchmarks.study.statistics import Judged, judged
+from benchmarks.study.reporting import claims, tables
+from benchmarks.study.reporting.statistics import Judged, judged
+from benchmarks.study.runs.cache import CellRuns
 
 
 class Found(NamedTuple):

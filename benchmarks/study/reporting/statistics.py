@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.study import clusters, design
-from benchmarks.study.cache import Key
-from benchmarks.study.outcomes import Numbers
+from benchmarks.study import design
 from benchmarks.study.plan import judged_keys
+from benchmarks.study.runs import clusters
+from benchmarks.study.runs.cache import Key
+from benchmarks.study.runs.outcomes import Numbers
 from benchmarks.study.tuning import target_loss, tuned
 from jasgd.experiments.paired_tests import holm, paired_test, signed_rank_p
 

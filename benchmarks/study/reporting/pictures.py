@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.study import claims, design, tables
-from benchmarks.study.outcomes import POINTS
-from benchmarks.study.statistics import Judged, failed, log_final
+from benchmarks.study import design
+from benchmarks.study.reporting import claims, tables
+from benchmarks.study.reporting.statistics import Judged, failed, log_final
+from benchmarks.study.runs.outcomes import POINTS
 
 COLOURS = dict(zip(design.ARMS, ("#42464b", "#006ab1", "#d16100", "#00855e", "#b24a8a", "#8d5900"), strict=True))
 DPI = 120

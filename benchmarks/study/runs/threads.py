@@ -14,11 +14,12 @@ import numpy as np
 import optax
 
 import jasgd
-from benchmarks.study import clusters, design
-from benchmarks.study.arms import transformation_of
-from benchmarks.study.cache import CellRuns, Key
-from benchmarks.study.outcomes import Numbers, numbers_of
+from benchmarks.study import design
 from benchmarks.study.plan import STAGES, wanted
+from benchmarks.study.runs import clusters
+from benchmarks.study.runs.arms import transformation_of
+from benchmarks.study.runs.cache import CellRuns, Key
+from benchmarks.study.runs.outcomes import Numbers, numbers_of
 from jasgd import minibatches, problems
 from jasgd.problems.models import functional
 
@@ -29,7 +30,7 @@ PROBLEM = "mnist-mlp"
 
 
 class ThreadsEngine:
-    """Runs of one training problem with threads; it has the method of :class:`benchmarks.study.engine.Engine`."""
+    """Runs of one training problem with threads; it has the method of :class:`benchmarks.study.runs.engine.Engine`."""
 
     def __init__(self, problem: design.Problem):
         self._problem = problem

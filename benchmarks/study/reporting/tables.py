@@ -6,9 +6,18 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
-from benchmarks.study import claims, design
-from benchmarks.study.outcomes import Numbers
-from benchmarks.study.statistics import Comparison, Judged, failed, log_best, log_final, log_updates, not_inferior
+from benchmarks.study import design
+from benchmarks.study.reporting import claims
+from benchmarks.study.reporting.statistics import (
+    Comparison,
+    Judged,
+    failed,
+    log_best,
+    log_final,
+    log_updates,
+    not_inferior,
+)
+from benchmarks.study.runs.outcomes import Numbers
 
 NAMES = {
     "tail": "TAIL",

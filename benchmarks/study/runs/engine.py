@@ -13,9 +13,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks.study import arms, clusters, design, exploratory
-from benchmarks.study.outcomes import Numbers, numbers_of
-from benchmarks.study.own_data import OwnRows
+from benchmarks.study import design, exploratory
+from benchmarks.study.runs import arms, clusters
+from benchmarks.study.runs.outcomes import Numbers, numbers_of
+from benchmarks.study.runs.own_data import OwnRows
 from jasgd import minibatches, problems
 from jasgd.core.finiteness import first_nonfinite_leaf
 from jasgd.problems.models import functional

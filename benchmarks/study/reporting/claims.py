@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from benchmarks.study import design
-from benchmarks.study.statistics import (
+from benchmarks.study.reporting.statistics import (
     Comparison,
     Judged,
     Measure,
@@ -123,7 +123,7 @@ class Standing:
     """How a rule stands over cells, in numbers of cells.
 
     Attributes:
-      words: cells by what :func:`benchmarks.study.statistics.not_inferior` says.
+      words: cells by what :func:`benchmarks.study.reporting.statistics.not_inferior` says.
       median: of the final loss over the constant step's, over cells.
       against_tail: of the final loss over TAIL's.
     """

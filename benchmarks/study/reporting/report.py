@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.study import design
-from benchmarks.study.cache import CellRuns
-from benchmarks.study.page import Found, page_of
-from benchmarks.study.pictures import draw
 from benchmarks.study.plan import STAGES
-from benchmarks.study.statistics import Judged, judged
+from benchmarks.study.reporting.page import Found, page_of
+from benchmarks.study.reporting.pictures import draw
+from benchmarks.study.reporting.statistics import Judged, judged
+from benchmarks.study.runs.cache import CellRuns
 from benchmarks.study.tuning import range_of_rates
 
 THREADS = [design.Cell("mnist-mlp", "threads", workers) for workers in design.WORKERS]
