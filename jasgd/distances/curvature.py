@@ -43,7 +43,9 @@ class Curvature(NamedTuple):
         """One that knows nothing yet, and remembers the last ``length`` updates."""
         return cls(jnp.zeros((5, length), jnp.float32), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32))
 
-    def count(self, inner: Any, norm: Any, staleness: Any, value: Any, distance: Any) -> Curvature:
+    def count(  # pyrefly: ignore[bad-override]
+        self, inner: Any, norm: Any, staleness: Any, value: Any, distance: Any
+    ) -> Curvature:
         """After one more update, with the bend that is estimated then.
 
         Args:
