@@ -134,7 +134,13 @@ def test_what_is_missing_counts_as_a_hypothesis():
 
 @pytest.mark.parametrize(
     ("factor", "noise", "word"),
-    [(1.0, 0.01, "not inferior"), (1.2, 0.01, "inferior"), (1.0, 0.3, "undecided"), (1.02, 0.02, "not shown")],
+    [
+        (1.0, 0.01, "not inferior"),
+        (1.2, 0.01, "inferior"),
+        (1.0, 0.3, "undecided"),
+        (1.02, 0.02, "not shown"),
+        (0.5, 0.3, "not inferior, wide"),
+    ],
 )
 def test_not_inferior_needs_the_interval_below_two_percent(factor, noise, word):
     cell = cell_of(1.0)
@@ -142,6 +148,22 @@ def test_not_inferior_needs_the_interval_below_two_percent(factor, noise, word):
     cell.runs["own"]["constant"] = [numbers(0.2)] * 10
     cell.runs["own"]["tail"] = [numbers(0.2 * factor * math.exp(x - drawn.mean())) for x in drawn]
     assert not_inferior(cell, "tail")[0] == word
+
+
+@pytest.mark.parametrize(
+    ("words", "against_tail", "recommended"),
+    [
+        ({"not inferior": 3, "undecided": 1}, -0.1, True),
+        ({"not inferior, wide": 1}, 0.0, True),
+        ({"not inferior": 3, "not shown": 1}, -0.1, False),
+        ({"not inferior": 3, "inferior": 1}, -0.1, False),
+        ({"undecided": 4}, -0.1, False),
+        ({"not inferior": 4}, 0.1, False),
+        ({"not inferior": 4}, math.nan, False),
+    ],
+)
+def test_a_rule_is_recommended_where_no_decided_cell_speaks_against_it(words, against_tail, recommended):
+    assert claims.Standing(words, -0.1, against_tail).recommended == recommended
 
 
 def test_a_run_that_diverged_counts_as_a_large_loss_and_as_failed():

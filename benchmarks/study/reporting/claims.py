@@ -10,6 +10,8 @@ import numpy as np
 
 from benchmarks.study import design
 from benchmarks.study.reporting.statistics import (
+    NOT_INFERIOR,
+    WIDE,
     Comparison,
     Judged,
     Measure,
@@ -134,8 +136,9 @@ class Standing:
 
     @property
     def recommended(self) -> bool:
-        """Whether it may be recommended over TAIL: nowhere inferior nor in doubt, and no worse in the median."""
-        return bool(self.words) and not self.words.keys() & {"inferior", "not shown"} and self.against_tail <= 0
+        """Whether it is recommended over TAIL: not inferior wherever that is decided, and no worse in the median."""
+        decided = self.words.keys() - {"undecided"}
+        return bool(decided) and decided <= {NOT_INFERIOR, WIDE} and self.against_tail <= 0
 
 
 def standings(cells: Sequence[Judged], workers: int | None = None) -> dict[str, Standing]:

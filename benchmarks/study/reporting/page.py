@@ -79,8 +79,10 @@ def page_of(found: Found, folder: Path) -> str:
 
 RECOMMENDATION = (
     "The median over cells of the change in the final loss, each at its own best rate, and in how many cells a rule is "
-    f"not inferior to the constant step (upper end of the interval at most {100 * (design.INFERIOR - 1):.0f} %), "
-    "undecided (the interval is wider than ± 5 %), inferior (all of the interval above), or neither (not shown)."
+    f"not inferior to the constant step (the interval ends below {100 * (design.INFERIOR - 1):+.0f} %; *wide*: though it "
+    "is wider than ± 5 %), inferior (it begins above that), undecided (neither, and wider than ± 5 %), or neither (not "
+    "shown). A rule is recommended over TAIL where it is not inferior in every cell that is decided, and in the median "
+    "no worse than TAIL."
 )
 TIMED = 4  # of design.LEVELS, the time to which threads are told by
 LEVEL = 3  # of design.LEVELS, the time to which exploratory cells are told by

@@ -140,6 +140,9 @@ def corrected(family: Mapping[object, Comparison | None]) -> dict[object, Compar
     }
 
 
+NOT_INFERIOR, WIDE = "not inferior", "not inferior, wide"
+
+
 def not_inferior(of: Judged, arm: str) -> tuple[str, Comparison] | None:
     """Whether an arm is not inferior to the constant step in a cell: a word for it, and the comparison."""
     result = compared([paired(of, design.OWN, arm, design.BASELINE, log_final)])
@@ -148,6 +151,7 @@ def not_inferior(of: Judged, arm: str) -> tuple[str, Comparison] | None:
     limit = math.log(design.INFERIOR)
     if result.low > limit:
         return "inferior", result
-    if max(result.high - result.size, result.size - result.low) > design.UNDECIDED:
-        return "undecided", result
-    return ("not inferior" if result.high <= limit else "not shown"), result
+    wide = max(result.high - result.size, result.size - result.low) > design.UNDECIDED
+    if result.high <= limit:
+        return (WIDE if wide else NOT_INFERIOR), result
+    return ("undecided" if wide else "not shown"), result
