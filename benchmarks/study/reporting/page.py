@@ -79,7 +79,8 @@ def page_of(found: Found, folder: Path) -> str:
 
 RECOMMENDATION = (
     "The median over cells of the change in the final loss, each at its own best rate, and in how many cells a rule is "
-    f"not inferior to the constant step (the interval ends below {100 * (design.INFERIOR - 1):+.0f} %; *wide*: though it "
+    "not inferior to the constant step "
+    f"(the interval ends below {100 * (design.INFERIOR - 1):+.0f} %; *wide*: though it "
     "is wider than ± 5 %), inferior (it begins above that), undecided (neither, and wider than ± 5 %), or neither (not "
     "shown). A rule is recommended over TAIL where it is not inferior in every cell that is decided, and in the median "
     "no worse than TAIL."

@@ -64,7 +64,6 @@ def _by_workers(cells: Sequence[Judged], problems: Sequence[str], file: Path) ->
         axis.axhline(0, color="#5c6670", lw=0.8)
         axis.set_title(problem, fontsize=9)
         _worker_axis(axis)
-        axis.set_yscale("symlog", linthresh=20)
     axes[0].set_ylabel("final loss against constant, %")
     _finish(figure, axes[0], file)
 
