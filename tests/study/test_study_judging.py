@@ -174,6 +174,14 @@ def test_a_run_that_diverged_counts_as_a_large_loss_and_as_failed():
     assert statistics.failed(cell, numbers(0.5)) == 0
 
 
+def test_the_first_rate_that_fails_is_looked_for_above_the_best():
+    _, runs = tune(lambda rate, seed: math.inf if rate > 0.1 else 0.2 + abs(math.log2(rate / 0.04)))
+    cell = judged(CELL, design.ARMS, ["own"], runs)
+    assert statistics.first_failing_rate(cell, "constant", runs) == (2.0, True)
+    _, tame = tune(lambda rate, seed: 0.2 + 0.01 * abs(math.log2(rate / 0.04)))
+    assert statistics.first_failing_rate(cell, "constant", tame) == (2.0, False)
+
+
 def test_nothing_is_judged_before_the_constant_step_is_tuned():
     assert judged(CELL, design.ARMS, ["own"], {}) is None
     _, runs = tune(lambda rate, seed: 1 + math.log2(rate / 0.04) ** 2)

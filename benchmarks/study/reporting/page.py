@@ -23,6 +23,7 @@ class Found(NamedTuple):
       threads: those that were run on threads.
       problems: of the study.
       widths: of the ranges of learning rates, by problem and workers, and by arm.
+      failing: learning rates at which runs fail, by problem and workers, and by arm.
       planned: number of cells of the design.
       runs: number of runs that are kept.
       pictures: files in the folder ``study``, and what they show.
@@ -32,6 +33,7 @@ class Found(NamedTuple):
     threads: list[Judged]
     problems: list[str]
     widths: dict[tuple[str, int], dict[str, float]]
+    failing: dict[tuple[str, int], dict[str, list[tuple[float, bool]]]]
     planned: int
     runs: int
     pictures: list[tuple[str, str]]
@@ -63,6 +65,7 @@ def page_of(found: Found, folder: Path) -> str:
         "Updates to the target against constant, by workers": tables.by_workers(cells, problems, "updates"),
         "Best level against constant, by workers": tables.by_workers(cells, problems, "best"),
         "Runs that failed at twice the constant step's rate (diverged)": tables.failures(cells, problems),
+        "The least rate at which a run failed": f"{FAILING}\n\n{tables.first_failures(found.failing)}",
         "Width of the range of learning rates, in octaves": tables.ranges(found.widths),
         "Levels of the initial loss": f"{LEVELS}\n\n{tables.levels(cells, problems)}",
         "Test accuracy": tables.accuracy(cells, problems),
@@ -84,6 +87,10 @@ RECOMMENDATION = (
     "is wider than ± 5 %), inferior (it begins above that), undecided (neither, and wider than ± 5 %), or neither (not "
     "shown). A rule is recommended over TAIL where it is not inferior in every cell that is decided, and in the median "
     "no worse than TAIL."
+)
+FAILING = (
+    "In octaves above the constant step's best rate, of the runs that rates were chosen by (two seeds, an octave apart), "
+    "so nothing is claimed of it. ≥: at some speeds none failed, up to the largest rate that was tried."
 )
 TIMED = 4  # of design.LEVELS, the time to which threads are told by
 LEVEL = 3  # of design.LEVELS, the time to which exploratory cells are told by

@@ -13,7 +13,7 @@ from benchmarks.study import design
 from benchmarks.study.plan import STAGES
 from benchmarks.study.reporting.page import Found, page_of
 from benchmarks.study.reporting.pictures import draw
-from benchmarks.study.reporting.statistics import Judged, judged
+from benchmarks.study.reporting.statistics import Judged, first_failing_rate, judged
 from benchmarks.study.runs.cache import CellRuns
 from benchmarks.study.tuning import range_of_rates
 
@@ -38,11 +38,11 @@ def write_report(folder: Path, out: Path, cells: Sequence[design.Cell] | None = 
     order = sorted(chosen, key=lambda cell: (problems.index(cell.problem), _place(cell.speeds), cell.workers))
     found = [of for cell in order if (of := everything[cell]) is not None]
     threads = [of for cell in THREADS if (of := everything[cell]) is not None]
-    widths = _widths(order, runs)
+    widths, failing = _widths(order, runs), _failing(found, runs)
     counted = sum(len(of_cell) for of_cell in runs.values())
     (out / "study").mkdir(parents=True, exist_ok=True)
     pictures = draw(found, problems, out / "study")
-    page = page_of(Found(found, threads, problems, widths, len(chosen), counted, pictures), folder)
+    page = page_of(Found(found, threads, problems, widths, failing, len(chosen), counted, pictures), folder)
     (out / "study" / "results.csv").write_text(_results([*found, *threads]))
     (out / "study.md").write_text(page)
     return out / "study.md"
@@ -62,6 +62,15 @@ def _widths(cells: Sequence[design.Cell], runs) -> dict[tuple[str, int], dict[st
     return {
         place: {arm: statistics.fmean(values) for arm, values in of.items()} for place, of in sorted(by_place.items())
     }
+
+
+def _failing(found: Sequence[Judged], runs) -> dict[tuple[str, int], dict[str, list[tuple[float, bool]]]]:
+    by_place: dict[tuple[str, int], dict[str, list[tuple[float, bool]]]] = {}
+    for of in found:
+        place = by_place.setdefault((of.cell.problem, of.cell.workers), {})
+        for arm in of.rates:
+            place.setdefault(arm, []).append(first_failing_rate(of, arm, runs[of.cell]))
+    return dict(sorted(by_place.items()))
 
 
 def _results(found: Sequence[Judged]) -> str:

@@ -83,6 +83,19 @@ def failed(of: Judged, one: Numbers) -> float:
     return float(not start - one.final >= design.FAILED * (start - of.target))
 
 
+def first_failing_rate(of: Judged, arm: str, runs: Mapping[Key, Numbers]) -> tuple[float, bool]:
+    """The least learning rate at which a run on the first tuning seeds failed, or the largest that was tried.
+
+    Returns:
+      The rate, in octaves above the constant step's best, and whether a run failed at it.
+    """
+    of_first = {one: numbers for one, numbers in runs.items() if one.arm == arm and one.seed in design.FIRST_SEEDS}
+    least = of.rates[arm]  # below its best rate an arm fails for the lack of steps, which is another matter
+    above = [(one.rate, failed(of, of_first[one]) > 0) for one in sorted(of_first) if one.rate >= least]
+    rate, lost = next((one for one in above if one[1]), above[-1])
+    return math.log2(rate / of.rates[design.BASELINE]), lost
+
+
 def paired(of: Judged, stage: str, arm: str, other: str, measure: Measure, other_stage: str = "") -> np.ndarray | None:
     """The differences of two arms, one a judging seed; None where the runs are not all there."""
     ones, others = of.runs[stage].get(arm), of.runs[other_stage or stage].get(other)

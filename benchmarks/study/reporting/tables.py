@@ -130,6 +130,19 @@ def failures(cells: Sequence[Judged], problems: Sequence[str]) -> str:
     return table(("problem", "workers", *map(name, design.ARMS)), rows)
 
 
+def first_failures(rates: Mapping[tuple[str, int], Mapping[str, list[tuple[float, bool]]]]) -> str:
+    """The mean, over speeds, of the rates of :func:`benchmarks.study.reporting.statistics.first_failing_rate`."""
+    rows = []
+    for (problem, workers), of_arm in rates.items():
+        row = [problem, str(workers)]
+        for arm in design.ARMS:
+            found = of_arm.get(arm, [])
+            bound = "" if all(lost for _, lost in found) else "≥ "
+            row.append(f"{bound}{statistics.fmean(octaves for octaves, _ in found):.1f}" if found else "–")
+        rows.append(row)
+    return table(("problem", "workers", *map(name, design.ARMS)), rows)
+
+
 def same_rate(cells: Sequence[Judged]) -> str:
     """The median final loss of each arm at the constant step's best rate, and the rules' mean factors there."""
     rows = []
