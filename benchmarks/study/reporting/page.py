@@ -89,7 +89,7 @@ RECOMMENDATION = (
     "no worse than TAIL."
 )
 FAILING = (
-    "In octaves above the constant step's best rate, of the runs that rates were chosen by (two seeds, an octave apart), "
+    "In octaves above the constant step's best rate, of the runs that tuned it (two seeds, an octave apart), "
     "so nothing is claimed of it. ≥: at some speeds none failed, up to the largest rate that was tried."
 )
 TIMED = 4  # of design.LEVELS, the time to which threads are told by
