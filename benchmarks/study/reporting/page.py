@@ -24,7 +24,7 @@ class Found(NamedTuple):
       problems: of the study.
       widths: of the ranges of learning rates, by problem and workers, and by arm.
       failing: learning rates at which runs fail, by problem and workers, and by arm.
-      planned: number of cells of the design.
+      planned: number of cells of the design, by problem.
       runs: number of runs that are kept.
       pictures: files in the folder ``study``, and what they show.
     """
@@ -34,7 +34,7 @@ class Found(NamedTuple):
     problems: list[str]
     widths: dict[tuple[str, int], dict[str, float]]
     failing: dict[tuple[str, int], dict[str, list[tuple[float, bool]]]]
-    planned: int
+    planned: dict[str, int]
     runs: int
     pictures: list[tuple[str, str]]
 
@@ -54,7 +54,7 @@ def page_of(found: Found, folder: Path) -> str:
     parts = ["# The study", _status(found), _cost(folder), "## When to use which rule", RECOMMENDATION]
     parts.append(tables.recommendation(cells))
     for claim, text in design.QUESTIONS.items():
-        parts += [f"## Claim {claim}: {text}", tables.of_claims(verdicts, claim)]
+        parts += [f"## Claim {claim}: {text}", tables.of_claims(verdicts, claim, found.planned)]
     parts += [f"![{about}](study/{name})\n\n{about}" for name, about in found.pictures]
     against_constant = claims.rules_compared(cells, problems, design.BASELINE)
     against_tail = claims.rules_compared(cells, problems, "tail")
@@ -116,9 +116,10 @@ def _status(found: Found) -> str:
     return (
         "Made by `python -m benchmarks.study report` of the runs that are kept, and by nothing else. The questions, "
         "arms and tests are in `docs/study-design.md`, which was committed before them. "
-        f"Of {found.planned} cells so many are complete, by what was judged: {status}; {found.runs:,} runs in all. "
+        f"Of {sum(found.planned.values())} cells so many are complete, by what was judged: {status}; "
+        f"{found.runs:,} runs in all. "
         "A cell counts in a table as soon as the arms that are compared are there; a verdict on fewer cells than the "
-        "design has is of these cells alone."
+        "design has is of these cells alone, and a look on the way, for which no p-value is corrected."
     )
 
 
@@ -147,10 +148,10 @@ SIMULATOR = (
 def _threads(threads: list[Judged], folder: Path) -> str:
     parts = []
     if threads:
-        verdicts = claims.verdicts(threads, [PROBLEM])
+        verdicts, planned = claims.verdicts(threads, [PROBLEM]), {PROBLEM: len(threads)}
         parts += [
             "MNIST with real threads, the same arms, rates tuned in the same way; times are the wall clock's.",
-            *(f"Claim {claim}.\n\n{tables.of_claims(verdicts, claim)}" for claim in design.QUESTIONS),
+            *(f"Claim {claim}.\n\n{tables.of_claims(verdicts, claim, planned)}" for claim in design.QUESTIONS),
             tables.finals(threads), tables.inferiority(threads), tables.failures(threads, [PROBLEM]),
             f"Time to {design.LEVELS[TIMED]:.0%} of the initial loss.", tables.times(threads, TIMED),
         ]  # fmt: skip

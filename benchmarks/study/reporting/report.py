@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import csv
 import io
 import math
@@ -33,6 +34,7 @@ def write_report(folder: Path, out: Path, cells: Sequence[design.Cell] | None = 
     """
     chosen = list(design.primary_cells()) if cells is None else list(cells)
     problems = list(dict.fromkeys(cell.problem for cell in chosen))
+    planned = collections.Counter(cell.problem for cell in chosen)
     runs = {cell: CellRuns(folder, cell).runs for cell in [*chosen, *THREADS]}
     everything = {cell: judged(cell, design.ARMS, STAGES, runs[cell]) for cell in runs}
     order = sorted(chosen, key=lambda cell: (problems.index(cell.problem), _place(cell.speeds), cell.workers))
@@ -42,7 +44,7 @@ def write_report(folder: Path, out: Path, cells: Sequence[design.Cell] | None = 
     counted = sum(len(of_cell) for of_cell in runs.values())
     (out / "study").mkdir(parents=True, exist_ok=True)
     pictures = draw(found, problems, out / "study")
-    page = page_of(Found(found, threads, problems, widths, failing, len(chosen), counted, pictures), folder)
+    page = page_of(Found(found, threads, problems, widths, failing, planned, counted, pictures), folder)
     (out / "study" / "results.csv").write_text(_results([*found, *threads]))
     (out / "study.md").write_text(page)
     return out / "study.md"

@@ -51,16 +51,17 @@ def p_text(p: float) -> str:
     return "–" if math.isnan(p) else f"{p:.2g}"
 
 
-def of_claims(found: Mapping[tuple[str, str], claims.Verdict], claim: str) -> str:
-    """The verdicts on a claim, by problem."""
+def of_claims(found: Mapping[tuple[str, str], claims.Verdict], claim: str, planned: Mapping[str, int]) -> str:
+    """The verdicts on a claim, by problem; *so far* where not all cells that are planned for it are there."""
     rows = []
     for (problem, one), verdict in found.items():
         if one == claim:
             size = change(verdict.result, share=claim == "ii")
             control = change(verdict.control) if claim != "ii" else "(none at this rate)"
             p = p_text(verdict.result.corrected) if verdict.result else "–"
-            cells = str(verdict.result.cells) if verdict.result else "0"
-            rows.append([problem, f"**{verdict.text}**", size, p, control, verdict.where, cells])
+            cells = verdict.result.cells if verdict.result else 0
+            text = f"**{verdict.text}**" + (" so far" if 0 < cells < planned[problem] else "")
+            rows.append([problem, text, size, p, control, verdict.where, f"{cells} of {planned[problem]}"])
     header = ("problem", "verdict", "TAIL − constant", "p (Holm)", "TAIL − its control", "workers", "cells")
     return table(header, rows)
 
