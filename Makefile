@@ -6,7 +6,7 @@ NEWEST := .venv-newest
 # Two processes: each compiles and trains with threads of its own, and a machine of continuous integration has two cores.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 
-.PHONY: install demo test test-full test-newest lint types bench clean
+.PHONY: install demo test test-full test-newest lint types bench study study-quick study-threads clean
 
 install: $(VENV)/.installed
 
@@ -38,6 +38,18 @@ test-newest:
 
 bench: install
 	$(BIN)/python benchmarks/throughput.py
+
+# The study in steps of at most an hour, from the runs that are committed; docs/study.md is made of what is there.
+study: install
+	$(BIN)/python -m benchmarks.study run --minutes 55
+
+# The whole study on two small cells, in at most five minutes.
+study-quick: install
+	$(BIN)/python -m benchmarks.study quick
+
+# The same arms on threads; for a machine with many cores.
+study-threads: install
+	$(BIN)/python -m benchmarks.study threads --minutes 55
 
 clean:
 	rm -rf $(VENV) $(NEWEST) runs .pytest_cache .ruff_cache .hypothesis
