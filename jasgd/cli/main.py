@@ -18,7 +18,7 @@ from jasgd.cli.front.listed import epilogue
 from jasgd.cli.front.messages import as_typed
 from jasgd.cli.front.versions import OPTIONS, versions
 from jasgd.cli.options import ProblemOptions
-from jasgd.cli.output import BAD_INPUT, INTERRUPTED, SUCCEEDED, TERMINATED, say_begun
+from jasgd.cli.output import BAD_INPUT, INTERRUPTED, SUCCEEDED, TERMINATED, UNREAD, say_begun
 from jasgd.cli.replay import Replay
 from jasgd.cli.report import Report
 from jasgd.cli.resumption import given_options
@@ -77,7 +77,12 @@ def command() -> NoReturn:
             replace_process(sys.argv[1:])
         except ImportError as error:
             sys.exit(_refuse(str(error)))
-    code = main()
+    try:
+        code = main()
+        if sys.stdout is not None and code not in (INTERRUPTED, TERMINATED):
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has read enough, as head does; nor would Python be able to flush
+        os._exit(UNREAD)
     if code in (INTERRUPTED, TERMINATED):
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):  # closed, or a pipe that nobody reads

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jasgd.record.saving.folder import Draft
     from jasgd.training.interrupts import Interrupts
 
-SUCCEEDED, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+SUCCEEDED, FAILED, BAD_INPUT, INTERRUPTED, UNREAD, TERMINATED = 0, 1, 2, 130, 141, 143
 OUTPUT = ("out", "overwrite", "plots", "json", "quiet")  # options of where results go, which decide no result
 LEAVING = "leaving, with no file half written"  # said where Ctrl-C has to wait
 

@@ -1,5 +1,9 @@
 """Errors name the option that was typed, and what is no option by its own name."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from jasgd.cli.compare import Compare
@@ -27,3 +31,15 @@ from jasgd.cli.train import Train
 )
 def test_an_argument_is_named_by_its_option(command, message, typed):
     assert as_typed(message, command) == typed
+
+
+@pytest.mark.parametrize("arguments", [["train", "--help"], ["--version"]])
+def test_a_reader_that_has_read_enough_ends_a_command_without_a_word(arguments):
+    """As head does: the pipe is closed before the command prints."""
+    unread, printed = os.pipe()
+    os.close(unread)
+    ran = subprocess.run(
+        [sys.executable, "-m", "jasgd", *arguments], stdout=printed, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(printed)
+    assert (ran.returncode, ran.stderr) == (141, "")
