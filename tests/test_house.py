@@ -124,6 +124,12 @@ def test_files_are_short():
     assert {str(path): n for path in tests if (n := len(path.read_text().splitlines())) > 400} == {}
 
 
+def test_no_two_files_of_tests_have_the_same_name():
+    """pytest imports them by it, and refuses the second."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert {name for name in names if names.count(name) > 1} == set()
+
+
 def test_no_module_takes_a_private_name_from_another():
     private = []
     for path in SOURCES:
