@@ -41,10 +41,10 @@ def per_worker(rule: str | Rule, workers: int, law: Any = None) -> optax.Gradien
     .. math:: u \leftarrow C(\tau)\,u, \qquad C \text{ under the law of the worker that computed } u
 
     Under one law of all, a rule such as TAIL-τ gives a slow worker small factors and a fast one large ones. Where each
-    worker has data of its own, that takes from the slow ones a share that plain asynchronous SGD has given them. With a
+    worker has data of its own, a slow worker then moves the parameters less than under plain asynchronous SGD. With a
     law of its own, E[C | worker] = 1: each worker's share stays what it was, and the factor tells its fresh gradients
-    from its stale ones. A worker that is always equally stale has C = 1 then, so that for data that do not differ one
-    law of all is the stronger.
+    from its stale ones. A worker that is always equally stale then has C = 1, so where data do not differ one law of
+    all workers adapts more.
 
     Args:
       rule: as of :func:`jasgd.staleness_adaptive`; one that reads the law, or else nothing is by worker.

@@ -1,8 +1,8 @@
 r"""Estimates of the smoothness L of a loss, made by a transformation while a run goes on.
 
 L bounds how fast the gradient changes, :math:`\|\nabla f(w) - \nabla f(z)\| \le L\,\|w - z\|`. An estimator here is a
-pair of functions, as Optax's transformations are; whatever its state is, it has L as ``value``, which is 0 until there
-is an estimate. Both estimate L along the way that the run goes: at most the largest curvature of all directions.
+pair of functions, as Optax's transformations are. Its state has L as ``value``, which is 0 until there is an estimate.
+Both estimators measure L only in the directions in which the run moves, so that it is at most the largest curvature.
 """
 
 from __future__ import annotations

@@ -31,11 +31,12 @@ def keep_compiled(folder: str | os.PathLike[str] | None = None) -> Path | None:
     as by ``JAX_COMPILATION_CACHE_DIR``, stays as it is. Files are code: keep them where only you can write.
 
     Args:
-      folder: where it is kept; None for ``jasgd/compiled`` in ``$XDG_CACHE_HOME``, or in ``~/.cache``, where kinds of
-        processors, versions of jaxlib and numbers of processors have folders of their own.
+      folder: where it is kept, and never tidied up; None for ``jasgd/compiled`` in ``$XDG_CACHE_HOME``, or in
+        ``~/.cache``, where each kind of processor, version of jaxlib and number of processors has a folder of its own,
+        and the oldest files are removed above 512 MiB.
 
     Returns:
-      The folder that JAX uses; None where it keeps nothing, as it is told not to, or the folder cannot be written to.
+      The folder that JAX uses; None where JAX's settings forbid a cache, or the folder cannot be written to.
 
     Example:
       >>> keep_compiled()  # doctest: +SKIP

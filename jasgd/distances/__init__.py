@@ -1,7 +1,7 @@
 r"""Step-size functions C(D) of the distance between where a gradient was computed and where it is applied.
 
-They go into :func:`jasgd.distance_adaptive`. Rank rules such as :func:`jasgd.rules.tail` do as well; those here are
-functions of the squared distance.
+They are rules for :func:`jasgd.distance_adaptive`, which also takes rank rules such as :func:`jasgd.rules.tail`.
+Those here are functions of the squared distance.
 """
 
 from __future__ import annotations

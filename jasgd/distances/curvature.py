@@ -1,4 +1,4 @@
-"""How strongly the loss curves between where gradients are computed and applied, from what an update knows anyway."""
+"""The curvature of the loss between the parameters that are read and those that are updated, measured on the way."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Curvature(NamedTuple):
         spread in the window.
 
         Returns:
-          float32 scalar ≥ 0; 0 where the loss is seen to curve down, where nothing but noise is seen, or nothing moved;
+          float32 scalar ≥ 0; 0 where the loss curves down, where nothing but noise is seen, or where nothing moved;
           :math:`0.05\,\bar\tau` while fewer than 32 updates are known.
         """
         length = self.ring.shape[1]

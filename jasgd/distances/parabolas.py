@@ -17,11 +17,11 @@ NEWTON_STEPS = 6  # to a mean of 1 within a thousandth; the division by the mean
 def parabola(kappa: float = 0.3) -> Rule:
     r"""A parabola in the distance: :math:`C(D) = \max(0, 1 - \kappa D^2/E[D^2])`, over its mean.
 
-    At κ = 0 it is the constant step. The larger κ, the less the gradients count whose parameters have moved far, and
-    those beyond :math:`D = \sqrt{E[D^2]/\kappa}` count nothing. Its mean over the window is 1 to rounding.
+    At κ = 0 it is the constant step. The larger κ, the smaller the factor where the parameters have moved far; from
+    :math:`D = \sqrt{E[D^2]/\kappa}` on it is 0. Its mean over the window is 1 to rounding.
 
     Args:
-      kappa: κ ≥ 0. The best one grows with the staleness: from 0.1 with few workers to 1 with a hundred.
+      kappa: κ ≥ 0. The best one grows with the staleness: in first runs from 0.1 with 2 workers to 1 with 128.
 
     Returns:
       The rule, for :func:`jasgd.distance_adaptive`; it reads the law of the distances. Where the parabola is 0 at all
@@ -61,7 +61,7 @@ def measured_parabola() -> Rule:
     :meth:`jasgd.distances.curvature.Curvature.estimate`. β goes to 0 with the staleness, and C to the constant step.
 
     It must get the gradient itself, so its place is first in a chain; and it needs the loss, which the trainer hands
-    over as ``value``. It costs no gradient, but an inner product and a norm of the gradient an update.
+    over as ``value``. It costs no further gradient, but an inner product and a norm of the gradient in each update.
 
     Returns:
       The rule, for :func:`jasgd.distance_adaptive`, which measures and hands over β.

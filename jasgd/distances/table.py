@@ -31,7 +31,7 @@ class DistanceRule:
       rule: C(D), given the law of D.
       window: updates that the law remembers.
       measure: ``"distance"`` or ``"path"``.
-      steady: whether factors are divided by their running mean.
+      steady: whether the mean factor is held at 1, see :func:`jasgd.distance_adaptive`.
     """
 
     rule: Rule
@@ -59,7 +59,7 @@ def parse_distance_rule(text: str, *, workers: int | None = None, learning_rate:
       learning_rate: likewise.
 
     Returns:
-      The rule, the window and the measure.
+      The rule with its window, measure and ``steady``.
 
     Raises:
       ValueError: for an unknown name or option, a missing option, a value that the rule refuses, or a rule that does

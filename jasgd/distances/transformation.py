@@ -59,8 +59,8 @@ def distance_adaptive(
       rule: ``rule(distance, law)`` with the law of the distances, a :class:`jasgd.distances.law.DistanceLaw`: a rank
         rule such as ``rules.tail()``, which is then TAIL by distance; a :func:`jasgd.distances.parabolas.parabola`; or
         the text of one: ``"tail"``, ``"parabola:kappa=0.5"``.
-      window: number of updates whose distances the law remembers, ≥ 1; by default 64. As
-        distances shrink in a run, those of a longer window are those of larger steps, and C is above 1 on average.
+      window: number of updates whose distances the law remembers, ≥ 1; by default 64. Distances shrink in a run, so
+        that a longer window holds larger ones of the past, and the mean of C is above 1.
       measure: ``"distance"``, which is the default, or ``"path"``.
       steady: whether the mean step is held at 1 while distances shrink or grow: C is multiplied by 1 + S/window, S the
         sum of 1 - C over the updates before, and 1/2 ≤ 1 + S/window ≤ 2. Over n updates the mean factor is then within

@@ -1,4 +1,4 @@
-"""What is trained in a comparison: one's own loss, parameters and mini-batches, for a seed."""
+"""What a comparison trains for a seed: a loss, initial parameters and mini-batches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NEEDED = ("loss_fn", "params", "batches")
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Task(Shown):
-    """A training task: what :func:`jasgd.compare` and :func:`jasgd.sweep` want of a seed.
+    """A training task of your own: what :func:`jasgd.compare` and :func:`jasgd.sweep` train for a seed.
 
     Attributes:
       loss_fn: a pure function of parameters and a batch, see :func:`jasgd.train`.
@@ -22,8 +22,8 @@ class Task(Shown):
       batches: the mini-batches, such as :func:`jasgd.minibatches` gives.
       evaluate: ``evaluate(params)`` gives numbers by name, ``accuracy`` among them where there is one; None without.
       name: of the task, in tables and sentences.
-      model_state: see :func:`jasgd.train`, as is merge.
-      merge: how model states are merged.
+      model_state: the initial one, see :func:`jasgd.train`; None without.
+      merge: how the model states of workers are merged, see :func:`jasgd.train`.
 
     Example:
       >>> import jasgd, numpy as np
@@ -47,14 +47,14 @@ class Task(Shown):
 
 
 def task_of(problem: Callable[[int], Any], seed: int) -> Any:
-    """What a problem gives for a seed, once it has what training needs.
+    """The task that a problem gives for a seed, checked for what training needs.
 
     Args:
       problem: a function of a seed.
       seed: the seed.
 
     Returns:
-      What it gives.
+      The task.
 
     Raises:
       TypeError: for what lacks one of loss_fn, params and batches.

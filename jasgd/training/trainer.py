@@ -101,11 +101,12 @@ def train(
         iteration, and an iterator has one. Where the last round of synchronous workers would have fewer gradients than
         workers, they are not applied, and the message says so. Of several stop conditions the first to be met counts.
       accumulate: mini-batches of one gradient, ≥ 1: a worker computes the mean loss and gradient of so many, one after
-        another on the parameters that it has read, in the memory of one, and makes one commit of them. This is the cure
-        where commits cost more than gradients, and where a large mini-batch does not fit into memory. Steps, staleness
-        and tickets count gradients: ticket t is of mini-batches kt, …, kt + k − 1, which in ``batches`` have these
-        numbers. Aux is the mean of floating-point scalars, the sum of integers, the last of others; a model state goes
-        through all k, and each has a ``key`` of its own number. The last gradient of all ``epochs`` may be of fewer.
+        another on the parameters that it has read, with the activations of one in memory, and commits it once. This
+        helps where commits cost more than gradients, and where a large mini-batch does not fit into memory. With
+        k = ``accumulate``, steps, staleness and tickets count gradients: ticket t takes the mini-batches with the
+        numbers kt, …, kt + k − 1. Aux is the mean of floating-point scalars, the sum of integers, the last of others;
+        a model state goes through all k, and each has a ``key`` of its own number. Fewer than k mini-batches that are
+        left at the end of all ``epochs`` are not taken.
       time_limit_s: seconds after which it ends, > 0; compilation is not counted. Of a run that is
         gone on with, all count.
       target_loss: loss at which it ends as ``converged``: the one that ``evaluate`` gives, or without ``evaluate`` the
