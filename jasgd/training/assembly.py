@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 from typing import Any
@@ -173,7 +174,8 @@ def assemble(
         )  # fmt: skip
         if batches.gathered_s is not None:
             setup.batch = batches.batch_of(0, 0)  # which the native rounds are compiled for
-        gradient_s = warm_up(compiled, scheme, ledger, begin.leaves, first, task.spread)
+        first_of = functools.partial(batches.batch_of, 0) if batches.is_gathered else lambda worker: first
+        gradient_s = warm_up(compiled, scheme, ledger, begin.leaves, first_of, task.spread)
     run = Run(scheme, compiled, ledger, batches.batch_of, check_finite=check_finite, name=name)
     run.gathered_s = batches.gathered_s
     run.placement = task.spread

@@ -18,7 +18,12 @@ from jasgd.core.scheme import NativeScheme, Scheme
 
 
 def warm_up(
-    compiled: Compiled, scheme: Scheme, ledger: Ledger, leaves: Leaves, batch: Any, placement: Placement | None = None
+    compiled: Compiled,
+    scheme: Scheme,
+    ledger: Ledger,
+    leaves: Leaves,
+    batch_of: Callable[[int], Any],
+    placement: Placement | None = None,
 ) -> float:
     """Compiles before the clock starts, since every worker would compile at once; gives a gradient's time in s.
 
@@ -27,7 +32,7 @@ def warm_up(
       scheme: what commits.
       ledger: the bookkeeping.
       leaves: initial leaves of the parameters.
-      batch: a mini-batch.
+      batch_of: a mini-batch of each worker, as the worker will be given its own.
       placement: where workers compute, where some do not where the parameters are.
 
     Returns:
@@ -43,7 +48,7 @@ def warm_up(
     on_each = range(1) if placement is None else [placement.of_worker.index(device) for device in placement.used]
     gradient_s = 0.0
     for worker in on_each:
-        compute = _computing(compiled, placement, worker)
+        compute, batch = _computing(compiled, placement, worker), batch_of(worker)
         loss, _, grads = jax.block_until_ready(compute(leaves, batch))
         scheme.warm_up(Gradient(worker, 0, View(0, leaves), grads, loss, float(loss)))
         del grads  # before the next ones are there

@@ -59,7 +59,7 @@ def test_a_row_of_the_table_is_the_spread_of_what_the_runs_measure():
     assert record["seeds"] == [0, 1, 2]
     assert record["settings"] == {
         "scheme": "leashed", "workers": 2, "learning_rate": 0.05, "momentum": 0.0, "optimizer": "sgd", "steps": 40,
-        "epochs": None, "time_limit_s": None, "target_loss": None,
+        "epochs": None, "accumulate": 1, "time_limit_s": None, "target_loss": None,
     }  # fmt: skip
     assert [(run["arm"], run["seed"]) for run in record["runs"]] == [
         (arm, seed) for arm in ("constant", "inverse") for seed in (0, 1, 2)

@@ -24,10 +24,13 @@ class Drawing(NamedTuple):
       batch_of: by ticket and worker, in memory that the worker's next mini-batch may take.
       gathered_s: of a worker, when the rows of its last mini-batch were there, in seconds of ``time.perf_counter``;
         None where a mini-batch is there once ``batch_of`` returns.
+      is_gathered: whether ``batch_of`` may be asked for a ticket's mini-batch more than once, and gives it as arrays
+        of another kind than the user's function does, for which JAX may have to compile anew.
     """
 
     batch_of: Draw
     gathered_s: Callable[[int], float] | None = None
+    is_gathered: bool = False
 
 
 def drawing(
@@ -76,10 +79,10 @@ def drawing(
     if {device.platform for device in devices} == {"cpu"}:
         if len(devices) > 1 or hands_batch_on(compiled, leaves, first):
             return Drawing(otherwise)
-        return Drawing(completed(HostRows(source, workers, leaves[0])))
+        return Drawing(completed(HostRows(source, workers, leaves[0])), is_gathered=True)
     if any(device.platform == "cpu" or not has_room(device, source) for device in devices):
         return Drawing(otherwise)
-    return Drawing(completed(DeviceRows(source, likes)))
+    return Drawing(completed(DeviceRows(source, likes)), is_gathered=True)
 
 
 def _likes(leaf: Any, workers: int, placement: Placement | None) -> Sequence[Any]:
