@@ -27,6 +27,6 @@ def ids(names):
 
 
 def overtaken(setup):
-    """Leashed-SGD in which worker 1 is overtaken at its first gradient, in every run."""
-    overtaking = Interleaving([(1, "read"), (0, "read"), (0, "publish"), (1, "publish")])
+    """Leashed-SGD in which worker 1 is overtaken at its first gradient, and commits it before worker 0 goes on."""
+    overtaking = Interleaving([(1, "read"), (0, "read"), (0, "publish"), (1, "publish"), (1, "read"), (0, "read")])
     return watched(schemes.leashed(), overtaking)(setup)
