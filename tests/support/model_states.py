@@ -41,7 +41,9 @@ def normalized():
     rng = np.random.default_rng(0)
     x = rng.normal(2.0, 3.0, (60, 6)).astype(np.float32)
     y = (x @ rng.normal(size=(6, 1))).astype(np.float32)
-    params = {"w1": jnp.asarray(rng.normal(size=(6, 5)), jnp.float32), "w2": jnp.ones((5, 1)), "scale": jnp.ones(5)}
+    # Means of either sign, and none near 0, where values of 3 leave nothing but rounding to compare.
+    w1 = np.abs(rng.normal(size=(6, 5))) * np.array([1, -1, 1, -1, 1])
+    params = {"w1": jnp.asarray(w1, jnp.float32), "w2": jnp.ones((5, 1)), "scale": jnp.ones(5)}
     model_state = {
         "average": {"mean": jnp.zeros(5), "var": jnp.ones(5)},
         "count": jnp.uint32(3),
