@@ -115,7 +115,7 @@ def _status(found: Found) -> str:
     status = ", ".join(f"{words[stage]}: {count}" for stage, count in complete.items())
     return (
         "Made by `python -m benchmarks.study report` of the runs that are kept, and by nothing else. The questions, "
-        "arms and tests are in `docs/study-design.md`, which was committed before them. "
+        "arms and tests are in [study-design.md](study-design.md), which was committed before them. "
         f"Of {sum(found.planned.values())} cells so many are complete, by what was judged: {status}; "
         f"{found.runs:,} runs in all. "
         "A cell counts in a table as soon as the arms that are compared are there; a verdict on fewer cells than the "

@@ -77,6 +77,12 @@ def log_best(of: Judged, one: Numbers) -> float:
     return math.log(min(one.best, design.LOSS_CAP * one.initial))
 
 
+def runs_at(cells: Sequence[Judged], problem: str, workers: int, stage: str) -> dict[str, list[tuple[Judged, Numbers]]]:
+    """By arm the runs of a stage, each with its cell, over all speeds; none where there are none."""
+    place = [of for of in cells if (of.cell.problem, of.cell.workers) == (problem, workers)]
+    return {arm: [(of, run) for of in place for run in of.runs[stage].get(arm, ())] for arm in design.ARMS}
+
+
 def failed(of: Judged, one: Numbers) -> float:
     """1 where the run failed, else 0."""
     start = min(one.initial, design.GUESSING)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from benchmarks.study import design
 from benchmarks.study.reporting import claims
@@ -16,6 +16,7 @@ from benchmarks.study.reporting.statistics import (
     log_final,
     log_updates,
     not_inferior,
+    runs_at,
 )
 from benchmarks.study.runs.outcomes import Numbers
 
@@ -116,19 +117,12 @@ def inferiority(cells: Sequence[Judged]) -> str:
 
 def failures(cells: Sequence[Judged], problems: Sequence[str]) -> str:
     """The share of runs that failed, and of those that diverged, at twice the constant step's rate."""
-    rows = []
-    for problem in problems:
-        for workers in design.WORKERS:
-            of_place = [of for of in cells if (of.cell.problem, of.cell.workers) == (problem, workers)]
-            row = [problem, str(workers)]
-            for arm in design.ARMS:
-                runs = [(of, run) for of in of_place for run in of.runs[design.TWICE].get(arm, ())]
-                diverged = sum(math.isinf(run.final) for _, run in runs)
-                lost = sum(failed(of, run) for of, run in runs)
-                row.append(f"{lost:.0f} ({diverged}) of {len(runs)}" if runs else "–")
-            if any(text != "–" for text in row[2:]):
-                rows.append(row)
-    return table(("problem", "workers", *map(name, design.ARMS)), rows)
+
+    def said(runs: Sequence[tuple[Judged, Numbers]]) -> str:
+        diverged = sum(math.isinf(run.final) for _, run in runs)
+        return f"{sum(failed(of, run) for of, run in runs):.0f} ({diverged}) of {len(runs)}"
+
+    return _by_workers(cells, problems, design.TWICE, said)
 
 
 def first_failures(rates: Mapping[tuple[str, int], Mapping[str, list[tuple[float, bool]]]]) -> str:
@@ -202,16 +196,26 @@ def times(cells: Sequence[Judged], level: int) -> str:
 
 def accuracy(cells: Sequence[Judged], problems: Sequence[str]) -> str:
     """The median test accuracy over cells and seeds, at own rates, by problem and workers."""
+
+    def said(runs: Sequence[tuple[Judged, Numbers]]) -> str:
+        return f"{100 * _median([run for _, run in runs], 'accuracy'):.1f} %"
+
+    return _by_workers(cells, problems, design.OWN, said)
+
+
+def _by_workers(
+    cells: Sequence[Judged],
+    problems: Sequence[str],
+    stage: str,
+    said: Callable[[Sequence[tuple[Judged, Numbers]]], str],
+) -> str:
+    """A row for each problem and number of workers that has runs of a stage, with what is said of those of each arm."""
     rows = []
     for problem in problems:
         for workers in design.WORKERS:
-            of_place = [of for of in cells if (of.cell.problem, of.cell.workers) == (problem, workers)]
-            row = [problem, str(workers)]
-            for arm in design.ARMS:
-                runs = [run for of in of_place for run in of.runs[design.OWN].get(arm, ())]
-                row.append(f"{100 * _median(runs, 'accuracy'):.1f} %" if runs else "–")
-            if any(text != "–" for text in row[2:]):
-                rows.append(row)
+            of_arm = runs_at(cells, problem, workers, stage)
+            if any(of_arm.values()):
+                rows.append([problem, str(workers), *(said(runs) if runs else "–" for runs in of_arm.values())])
     return table(("problem", "workers", *map(name, design.ARMS)), rows)
 
 
