@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -28,10 +29,19 @@ def exit_code(outcomes: Sequence[str], *, interrupted: bool) -> int:
 
 
 def stdout() -> Any:
-    """The console of standard output: as wide as the terminal, and 80 columns in a file or a pipe."""
+    """The console of standard output: as wide as the terminal, and 80 columns in a file or a pipe.
+
+    Where nobody reads it any more, as behind ``head``, it falls silent; rich's own would end the command, which may
+    have files to write.
+    """
     from rich.console import Console
 
-    return Console()
+    class Outlasting(Console):
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what prints to it later
+
+    return Outlasting()
 
 
 def say_begun(command: Any) -> None:
