@@ -8,7 +8,17 @@ import re
 from typing import Any
 
 from jasgd.cli.options import TrainingOptions
-from jasgd.cli.output import LEAVING, command_of, draw, exit_code, print_files, print_text, stdout, write_json
+from jasgd.cli.output import (
+    LEAVING,
+    command_of,
+    draw,
+    exit_code,
+    print_files,
+    print_lines,
+    print_text,
+    stdout,
+    write_json,
+)
 from jasgd.cli.presets import take_preset
 
 
@@ -84,7 +94,7 @@ class Compare(TrainingOptions):
                 text = write_json(record, draft, folder, "comparison.json", plots.files)
         plots.require(interrupts, f"the runs until then are in {folder}")
         if self.json:
-            print(text)
+            print_lines(text)
         else:
             console = stdout()
             console.print(comparison_table(comparison))

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from jasgd.cli.output import FAILED, SUCCEEDED, stdout
+from jasgd.cli.output import FAILED, SUCCEEDED, print_lines, stdout
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -40,7 +40,7 @@ class Datasets:
             problems = "".join(f"\n{file.problem}" for file in location.files if file.problem)
             table.append((name, rows[name]["title"], location.origin, str(location.folder or ""), files + problems))
         if self.json:
-            print(json.dumps(rows, indent=2, default=str))
+            print_lines(json.dumps(rows, indent=2, default=str))
         else:
             stdout().print(datasets_table(table))
         return FAILED if wrong else SUCCEEDED

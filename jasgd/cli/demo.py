@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from jasgd.cli.output import LEAVING, SUCCEEDED, stdout
+from jasgd.cli.output import LEAVING, SUCCEEDED, print_lines, stdout
 
 if TYPE_CHECKING:
     from jasgd.experiments.spectrum import Spectrum
@@ -56,10 +56,12 @@ class Demo:
         console = stdout()
         console.print(spectrum_table(spectrum, SPEEDS))
         for sentence in sentences(spectrum, result, replay):
-            print("\n".join(["", *textwrap.wrap(sentence, 80)]))
+            print_lines("\n".join(["", *textwrap.wrap(sentence, 80)]))
         for folder, page in zip((simulated, threads), pages, strict=True):
             pictures = ", ".join(file.name for file in sorted(folder.glob("*.png")))
-            print("\n".join(["", *textwrap.wrap(f"In {folder}: {pictures}; all figures on one page in {page}.", 80)]))
+            print_lines(
+                "\n".join(["", *textwrap.wrap(f"In {folder}: {pictures}; all figures on one page in {page}.", 80)])
+            )
         return SUCCEEDED
 
     def _simulate(self, folder: Path, interrupts: Interrupts) -> Spectrum:

@@ -39,9 +39,22 @@ def stdout() -> Any:
     class Outlasting(Console):
         def on_broken_pipe(self) -> None:
             self.quiet = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what prints to it later
+            _drop_output()
 
     return Outlasting()
+
+
+def print_lines(text: str) -> None:
+    """Prints to standard output as it is, and falls silent where nobody reads it any more."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        _drop_output()
+
+
+def _drop_output() -> None:
+    """Lets what is printed to standard output from now on go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say_begun(command: Any) -> None:
@@ -122,4 +135,6 @@ def command_of(name: str, options: Any) -> str:
 
 def print_files(folder: Path, files: Sequence[Path]) -> None:
     """Prints the folder that was written, and its plots."""
-    print(f"Written to {folder}" + (f", with the plots {', '.join(file.name for file in files)}" if files else ""))
+    print_lines(
+        f"Written to {folder}" + (f", with the plots {', '.join(file.name for file in files)}" if files else "")
+    )

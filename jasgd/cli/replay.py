@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from jasgd.cli.output import FAILED, SUCCEEDED
+from jasgd.cli.output import FAILED, SUCCEEDED, print_lines
 
 with contextlib.suppress(ImportError):  # main says that it is missing; nothing but tyro reads the annotations
     from tyro.conf import Positional
@@ -60,5 +60,5 @@ class Replay:
                 fields = {key: value for key, value in fields.items() if key not in ("params", "opt_state")}
                 fields["environment"] = [difference._asdict() for difference in again.environment]
                 text, failed = again.summary(), not again.exact
-        print(json.dumps(to_json({"folder": str(self.folder)} | fields), indent=2) if self.json else text)
+        print_lines(json.dumps(to_json({"folder": str(self.folder)} | fields), indent=2) if self.json else text)
         return FAILED if failed else SUCCEEDED

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 from pathlib import Path
 
-from jasgd.cli.output import SUCCEEDED
+from jasgd.cli.output import SUCCEEDED, print_lines
 
 with contextlib.suppress(ImportError):  # main says that it is missing; nothing but tyro reads the annotations
     from tyro.conf import Positional
@@ -25,5 +25,5 @@ class Report:
         """Writes the page, and prints its path."""
         from jasgd.report.pages.page import report_of
 
-        print(report_of(self.folder, self.out))
+        print_lines(str(report_of(self.folder, self.out)))
         return SUCCEEDED

@@ -10,7 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from jasgd.cli.options import OutputOptions, ProblemOptions
-from jasgd.cli.output import LEAVING, SUCCEEDED, Plots, command_of, draw, print_files, print_text, stdout, write_json
+from jasgd.cli.output import (
+    LEAVING,
+    SUCCEEDED,
+    Plots,
+    command_of,
+    draw,
+    print_files,
+    print_lines,
+    print_text,
+    stdout,
+    write_json,
+)
 from jasgd.cli.presets import take_preset
 from jasgd.inputs.checks import integer
 from jasgd.inputs.defaults import WORKER_COUNTS
@@ -155,7 +166,7 @@ class Simulate(OutputOptions, ProblemOptions):
 
         def show() -> None:
             if self.json:
-                print(text)
+                print_lines(text)
                 return
             console = stdout()
             for label in clusters:
@@ -184,7 +195,7 @@ class Simulate(OutputOptions, ProblemOptions):
 
         def show() -> None:
             if self.json:
-                print(text)
+                print_lines(text)
                 return
             stdout().print(executions_table(rows))
             print_files(folder, [])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from jasgd.cli.options import TrainingOptions
-from jasgd.cli.output import LEAVING, command_of, draw, exit_code, print_files, stdout, write_json
+from jasgd.cli.output import LEAVING, command_of, draw, exit_code, print_files, print_lines, stdout, write_json
 from jasgd.cli.presets import take_preset
 from jasgd.cli.resumption import GoingOn, checkpoints_of, resumed, said, settings_of
 
@@ -115,7 +115,7 @@ class Train(TrainingOptions):
                 text = write_json(numbers, draft, folder, "metrics.json", plots.files)
         plots.require(interrupts, f"the run is in {folder}")
         if self.json:
-            print(text)
+            print_lines(text)
         else:
             print_files(folder, plots.files)
             if result.traceback:

@@ -60,15 +60,17 @@ def test_progress_that_cannot_be_shown_ends_no_command(arguments, terminal, erro
     assert len(list((tmp_path / "out").rglob("result.json"))) == {"train": 1, "compare": 2, "simulate": 0}[arguments[0]]
 
 
+@pytest.mark.parametrize("more", [[], ["--json"]])
 @pytest.mark.parametrize(
     ("arguments", "table", "plots"),
     [(TRAIN, "metrics.json", 1), (COMPARE, "comparison.json", 0), (SIMULATE, "spectrum.json", 0)],
 )
-def test_a_table_that_nobody_reads_any_more_costs_no_file(arguments, table, plots, tmp_path):
+def test_a_table_that_nobody_reads_any_more_costs_no_file(arguments, table, plots, more, tmp_path):
     """As behind head, which closes the pipe; what is printed first is then what fails first."""
     unread, printed = os.pipe()
     os.close(unread)
-    command = [sys.executable, "-m", "jasgd", *arguments, *([] if plots else ["--no-plots"]), "--out", tmp_path / "out"]
+    command = [sys.executable, "-m", "jasgd", *arguments, *([] if plots else ["--no-plots"]), *more]
+    command += ["--out", tmp_path / "out"]
     ran = subprocess.run(command, stdout=printed, stderr=subprocess.PIPE, text=True, check=False)
     os.close(printed)
     assert ran.returncode == 0, ran.stderr
