@@ -6,7 +6,7 @@ NEWEST := .venv-newest
 # Two processes: each compiles and trains with threads of its own, and a machine of continuous integration has two cores.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 
-.PHONY: install demo test test-full test-newest lint types bench study study-quick study-threads clean
+.PHONY: install demo test test-full test-newest lint types bench study study-quick study-threads wheel clean
 
 install: $(VENV)/.installed
 
@@ -22,6 +22,8 @@ demo: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell jasgd theory tests benchmarks examples docs/*.md *.md
+	$(BIN)/zizmor --offline --quiet .github
 
 types: install
 	$(BIN)/pyrefly check
@@ -51,5 +53,9 @@ study-quick: install
 study-threads: install
 	$(BIN)/python -m benchmarks.study threads --minutes 55
 
+# A wheel for this platform, whose native rounds need no compiler; tools/try_wheel tries it as a user would.
+wheel: install
+	JASGD_PREBUILT=1 $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
 clean:
-	rm -rf $(VENV) $(NEWEST) runs .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(NEWEST) runs dist .pytest_cache .ruff_cache .hypothesis
