@@ -21,26 +21,28 @@ class Change:
         of the workers, and a run has as many gradients in fewer updates), ``scheme``, ``cluster`` (options of a
         Cluster), ``optimizer``, ``momentum``, ``own_data``.
       arms: beside the constant step, see :func:`benchmarks.study.runs.arms.transformation_of`.
+      rate: times the middle of the learning rates that tuning begins with, which may not be where a change has its best.
     """
 
     about: str
     cells: tuple[tuple[str, str, int], ...]
     options: dict[str, object] = dataclasses.field(default_factory=dict)
     arms: tuple[str, ...] = ("tail", DISTANCE, PARABOLA)
+    rate: float = 1.0
 
 
 _MIDDLE = (("mnist-mlp", "sigma0.7", 8), ("mnist-mlp", "sigma0.7", 32))
 CHANGES: dict[str, Change] = {
     "own_data": Change("data that differ between workers, each its own classes", _MIDDLE, {"own_data": True}, (
         "tail", DISTANCE, PARABOLA, "per_worker:tail", "worker_rescaled")),
-    "momentum": Change("momentum 0.9", _MIDDLE, {"momentum": 0.9}),
+    "momentum": Change("momentum 0.9", _MIDDLE, {"momentum": 0.9}, rate=2**-3),
     # The parabola that measures its bend needs raw gradients, so that behind Adam one has its bend given.
     "adam": Change("Adam, whose steps the rule scales", _MIDDLE, {"optimizer": "adam"}, (
-        "tail", DISTANCE, "distance:parabola:kappa=0.3")),
+        "tail", DISTANCE, "distance:parabola:kappa=0.3"), rate=2**-6),
     "synchronous": Change("synchronous rounds, with as many gradients", _MIDDLE, {
-        "scheme": "synchronous", "share_of_workers": 1.0}, ()),
+        "scheme": "synchronous", "share_of_workers": 1.0}, (), rate=2**3),
     "first_of": Change("rounds of the first three quarters of the workers, with as many gradients applied", _MIDDLE, {
-        "scheme": "k_of_n", "share_of_workers": 0.75}, ()),
+        "scheme": "k_of_n", "share_of_workers": 0.75}, (), rate=2**3),
     "batch8": Change("a quarter of the batch", _MIDDLE, {"batch": 8}),
     "batch128": Change("four times the batch", _MIDDLE, {"batch": 128}),
     "stragglers": Change("one gradient of 50 takes ten times as long", _MIDDLE,
