@@ -21,7 +21,7 @@ class Change:
         of the workers, and a run has as many gradients in fewer updates), ``scheme``, ``cluster`` (options of a
         Cluster), ``optimizer``, ``momentum``, ``own_data``.
       arms: beside the constant step, see :func:`benchmarks.study.runs.arms.transformation_of`.
-      rate: times the middle of the learning rates that tuning begins with, which may not be where a change has its best.
+      rate: times the middle of the learning rates that tuning begins with, which may not be near its best.
     """
 
     about: str
