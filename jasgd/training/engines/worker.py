@@ -86,7 +86,8 @@ def native_step(scheme: NativeScheme, worker: int, run: Run, began: float) -> fl
     if run.gathered_s is not None:
         drawn = run.gathered_s(worker)
     waited_s = run.note_handed_in(worker, result.waited_s)
-    began, drawn = began + waited_s, drawn + waited_s
+    # A worker that had to wait outside of its round gathered the rows after that.
+    began, drawn = began + waited_s, min(drawn + waited_s, result.read_s)
     run.longest_s[worker] = max(run.longest_s[worker], result.computed_s - result.read_s)
     run.new_shapes.note(worker, batch, drawn, result.read_s)  # a round is compiled before it reads
     if result.done is None:

@@ -16,6 +16,7 @@ from support.problems import network
 import jasgd
 from jasgd.core.messages import Closed
 from jasgd.schemes.native.store import NativeStore
+from jasgd.training.run import Run
 
 pytestmark = needs_compiler
 
@@ -96,6 +97,23 @@ def test_a_function_in_a_thread_of_xla_s_pool_does_not_wait_for_the_other_synchr
         assert same_bits(ran.opt_state, expected.opt_state)
         assert ran.execution.staleness.tolist() == [0] * (40 * workers)
         assert sorted(ran.execution.ticket.tolist()) == list(range(40 * workers))
+
+
+@pytest.mark.parametrize("own_threads", [True, False])
+def test_waiting_for_the_update_of_a_round_is_no_time_of_the_next_gradient(own_threads, monkeypatch):
+    if not own_threads:  # a read does not wait then; its worker does, before the rows are gathered again
+        monkeypatch.setattr(NativeStore, "_enter", lambda self, worker: None)
+    waited, note = [], Run.note_handed_in
+    monkeypatch.setattr(Run, "note_handed_in", lambda run, *args: waited.append(note(run, *args)) or waited[-1])
+    rows = np.random.default_rng(0).normal(size=(512, 300)).astype(np.float32)
+    batches = jasgd.minibatches(rows, batch_size=256, seed=0)
+    result = jasgd.train(lambda w, b: jnp.mean(jnp.tanh(b @ w @ w) ** 2), jnp.eye(300), optax.sgd(0.1), batches,
+                         scheme=native("synchronous"), workers=2, steps=50)  # fmt: skip
+    assert max(waited) > 0
+    phases = np.array([result.timings[name] for name in ("batch_s", "read_s", "compute_s", "commit_s")])
+    assert (phases >= 0).all()
+    worked_s = [phases[:, result.execution.worker == worker].sum() for worker in range(2)]
+    assert max(worked_s) <= result.duration_s * 1.01 + 0.01
 
 
 def synchronous_runs(loss_fn, params, tx, batches, **options):
