@@ -1,5 +1,6 @@
 """What README and docstrings say is true, and complete."""
 
+import concurrent.futures
 import inspect
 import logging
 import re
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from support.agreement import same_bits
 
 import jasgd
 from jasgd import cluster, data, fits, problems, report, rules, schemes, staleness, warning_types
@@ -237,3 +239,33 @@ def test_the_code_of_the_page_on_models_runs(capsys):
     assert last["newest"] != last["loss"]
     assert int(names["trained"].model_state["calls"]) == 50
     assert "1000\n" in capsys.readouterr().out
+
+
+def test_mini_batches_made_ahead_as_the_page_on_the_start_does_are_the_same_and_leave_no_thread():
+    _, _, code = blocks(ROOT / "docs" / "start.md", "python")
+    made = []
+
+    def make(ticket):
+        made.append(ticket)
+        if ticket == failing:
+            raise OSError(f"ticket {ticket} cannot be read")
+        return jnp.float32(ticket)
+
+    names = {
+        "jasgd": jasgd, "concurrent": concurrent, "threading": threading, "make": make, "params": jnp.zeros(3),
+        "loss_fn": lambda w, b: jnp.mean((w - b / 1000) ** 2), "tx": optax.sgd(0.1),
+    }  # fmt: skip
+    before, failing = threading.active_count(), -1
+    exec(
+        code.replace("jasgd.train(", "result = jasgd.train(").replace("workers=2", "workers=1, scheme='sequential'"),
+        names,
+    )
+    plain = jasgd.train(
+        *(names[name] for name in ("loss_fn", "params", "tx")), make, workers=1, scheme="sequential", steps=1_000
+    )
+    assert same_bits(names["result"].params, plain.params)
+    assert max(made) <= 1_000 + 8
+    failing = 500
+    with pytest.raises(jasgd.TrainingError, match="ticket 500 cannot be read"):
+        exec(code, names)
+    assert threading.active_count() == before

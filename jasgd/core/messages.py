@@ -61,7 +61,8 @@ class Round(NamedTuple):
     aux: Any  # what the loss function gave, None without one
     read_s: float  # when the parameters were read, in seconds of ``time.perf_counter``
     computed_s: float  # when the gradient was done
-    done: Committed | Dropped | None  # None where the loss was not finite, and had to be
+    done: Committed | Dropped | HandedIn | None  # None where the loss was not finite, and had to be
+    waited_s: float = 0.0  # how long the read waited for the commit of the gradient before, which was handed in
 
 
 class Closed(RuntimeError):
@@ -75,6 +76,12 @@ class Committed(NamedTuple):
     staleness: int  # in updates
     factor: float  # C(τ)
     tries: int  # attempts at publication, 1 where a scheme has no retries
+
+
+class HandedIn(NamedTuple):
+    """A gradient waits to be applied with those of others, by the worker that comes last; that one writes its row."""
+
+    version: int  # commits before this one
 
 
 class Dropped(NamedTuple):

@@ -173,6 +173,9 @@ class NativeScheme(Scheme):
     def rehearse(self) -> float:
         """Compiles a round before the clock starts, in place of ``warm_up``; returns its duration in seconds."""
 
+    def settle(self, worker: int) -> None:
+        """Waits for what becomes of the worker's last gradient, where its round may end before."""
+
     def good(self) -> View | None:
         """When the run is over, the newest parameters that gave a finite loss in a round that checked."""
         return None

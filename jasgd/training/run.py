@@ -87,6 +87,8 @@ class Run:
         self.aux = AuxColumns(self.workers)
         self.new_shapes = NewShapes(compiled, self.workers)
         self.phases = Phases(self.workers)
+        # Of each worker the ticket and times of a gradient that waits for others: its commit may not be over.
+        self.handed_in: list[tuple[Any, ...] | None] = [None] * self.workers
         self._newest = [-1] * self.workers  # version of each worker's newest commit
         self._standing = [0] * self.workers  # its gradients since, which were committed at no newer one
         self.epochs: EpochsTaken | None = None  # the end of the last one, where the run was to end with it
@@ -97,6 +99,22 @@ class Run:
     def draw_first(self, pending: Sequence[int], first: int) -> None:
         """Has workers take these tickets before all others, which are counted from ``first``."""
         self.tickets = _Tickets(pending, first) if pending else itertools.count(first)
+
+    def note_handed_in(self, worker: int, waited_s: float) -> float:
+        """Notes the phases of a gradient that a worker has handed in, if it has: waiting for its commit is part of it.
+
+        Args:
+          worker: whose gradient it is.
+          waited_s: how long its next read waited for the commit, in seconds.
+
+        Returns:
+          The same, by which the next gradient's times are later; 0 where there is none.
+        """
+        times, self.handed_in[worker] = self.handed_in[worker], None
+        if times is None:
+            return 0.0
+        self.phases.note(worker, *times[:-1], times[-1] + waited_s)
+        return waited_s
 
     def finish(self, outcome: Outcome, message: str, error: BaseException | None = None) -> None:
         """Ends the run: no later commit is taken, and every worker that waits is woken."""

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from support.dataset_files import idx, pack, sha256, small, write
+from support.python_process import run_python
 
 from jasgd.problems import datasets
 from jasgd.problems.datasets import DATASETS, load_dataset, locate
@@ -209,6 +210,19 @@ def test_digits_are_resized_bilinearly():
     assert max(data.train_images.max(), data.test_images.max()) == 255
 
 
+def test_digits_are_those_that_scipy_s_zoom_makes_and_need_no_import_of_it():
+    from scipy.ndimage import zoom
+    from sklearn.datasets import load_digits
+
+    expected = np.rint(zoom(load_digits().images, [1, 3.5, 3.5], order=1) * (255 / 16)).astype(np.uint8)
+    digits = load_dataset("digits")
+    made = np.concatenate([digits.train_images, digits.test_images])[..., 0]
+    in_order = [np.unique(images.reshape(len(images), -1), axis=0) for images in (expected, made)]
+    np.testing.assert_array_equal(*in_order)
+    code = "import sys\nfrom jasgd import problems\nproblems.load('digits')\nsys.exit('scipy.ndimage' in sys.modules)"
+    run_python("-c", code)
+
+
 def test_digits_split_has_every_class_alike():
     data = load_dataset("digits")
     assert (len(data.train_labels), len(data.test_labels)) == (1437, 360)
@@ -219,7 +233,7 @@ def test_digits_split_has_every_class_alike():
 def test_digits_without_scikit_learn(monkeypatch):
     for name in ("sklearn", "sklearn.datasets"):  # whose file is read where it lies
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ImportError, match=r'scikit-learn and SciPy: pip install "jasgd\[problems\]"$'):
+    with pytest.raises(ImportError, match=r'scikit-learn: pip install "jasgd\[problems\]"$'):
         load_dataset("digits")
 
 

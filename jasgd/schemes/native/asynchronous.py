@@ -85,7 +85,7 @@ class NativeAsynchronous(NativeStore):
         except Exception:
             self._library.JasgdAbandon(self._store, worker)
             raise
-        assert done is not None  # since any loss is taken
+        assert isinstance(done, (Committed, Dropped))  # since any loss is taken
         return done
 
     def warm_up(self, gradient: Gradient) -> None:

@@ -21,7 +21,8 @@ from jasgd.schemes.native.library_files import (
     sources_checksum,
 )
 
-HANDLERS = tuple(f"Jasgd{name}" for name in ("Read", "Recall", "Begin", "End", "Rows", "Meet", "Gathered", "Publish"))
+_XLA_CALLS = ("Read", "Recall", "Begin", "End", "Rows", "ReadRound", "Meet", "Gathered", "Publish")
+HANDLERS = tuple(f"Jasgd{name}" for name in _XLA_CALLS)
 
 _address, _number, _bytes, _wide = ctypes.c_void_p, ctypes.c_int32, ctypes.c_char_p, ctypes.c_int64
 _FUNCTIONS = {  # what Python calls of native.cc: result, arguments
@@ -37,9 +38,12 @@ _FUNCTIONS = {  # what Python calls of native.cc: result, arguments
     "JasgdPause": (None, (_address, _number)),
     "JasgdAdding": (_wide, (_address,)),
     "JasgdWait": (None, (_address, _wide)),
-    "JasgdAwait": (None, (_address, _wide)),
-    "JasgdGather": (_number, (_address, *(_wide,) * 3, ctypes.POINTER(_wide), _number)),
-    "JasgdPublished": (ctypes.c_double, (_address, _wide)),
+    "JasgdAwait": (_number, (_address, _wide)),
+    "JasgdAllBegun": (_number, (_address, _wide, _number)),
+    "JasgdHandIn": (_number, (_address, _wide, _number)),
+    "JasgdMembers": (_address, (_address,)),
+    "JasgdPublished": (_wide, (_address, ctypes.POINTER(ctypes.c_double))),
+    "JasgdInFlight": (_wide, (_address, _wide)),
     "JasgdArrived": (_wide, (_address,)),
     "JasgdAbandon": (None, (_address, _wide)),
     "JasgdView": (_wide, (_address, _wide, _address)),

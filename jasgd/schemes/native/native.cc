@@ -16,7 +16,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdEnd, End, JASGD_CALLER.RemainingArgs().Remain
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdRows, Gather, JASGD_CALLER.Arg<xla::ffi::AnyBuffer>().RemainingRets());
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdMeet, Meet, JASGD_CALLER.RemainingArgs().RemainingRets().Attr<int64_t>("slots"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdReadRound, ReadRound, JASGD_CALLER.RemainingRets());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdMeet, HandIn, JASGD_CALLER.RemainingArgs().RemainingRets().Attr<int64_t>("slots"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdGathered, Gathered, JASGD_CALLER.RemainingRets().Attr<int64_t>("slots"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(JasgdPublish, Publish, JASGD_CALLER.RemainingArgs().RemainingRets());
 
@@ -38,7 +39,7 @@ void* JasgdMake(int32_t scheme, int64_t workers, int64_t limit, int64_t max_stal
   store->state_leaves = state_leaves;
   store->current = {store->params_pool.Copy(params), store->states_pool.Copy(state)};
   store->current.params->version = store->current.state->version = version;
-  store->claimed = store->finished = store->meeting.claimed = store->meeting.published = version;
+  store->claimed = store->finished = store->meeting.published = version;
   return store;
 }
 
@@ -64,12 +65,12 @@ int32_t JasgdFinite(int64_t arrays, const void* const* numbers, const int64_t* c
   return 1;
 }
 
-// Refuses later commits; a worker that waits for the others of a round that is not decided gives it up.
+// Refuses later commits; workers that wait for the others of a round that has not met give it up.
 void JasgdClose(void* address) {
   auto* store = static_cast<Store*>(address);
   std::lock_guard<std::mutex> held(store->mutex);
   store->closed = true;
-  if (store->meeting.arrived > 0) Decide(store, kClosed);
+  store->meeting.arrived = 0;
   store->meeting.changed.notify_all();
 }
 
@@ -103,43 +104,51 @@ int64_t JasgdAdding(void* address) {
   return store->claimed - store->finished;
 }
 
-// Waits until what the worker's last round has led to is current.
-void JasgdAwait(void* address, int64_t number) {
+// Synchronous: waits until the update that has the gradient which the worker has handed in is current, or the store is
+// closed; whether it is current.
+int32_t JasgdAwait(void* address, int64_t number) {
   auto* store = static_cast<Store*>(address);
   const Worker* worker = &store->workers[number];
-  const int64_t version = worker->status == kDone ? worker->answer.version + 1 : 0;
-  WaitFor(store, kEver, [&] { return store->meeting.published >= version || store->closed; });
+  WaitFor(store, kEver, [&] { return IsPublished(store, worker) || store->closed; });
+  return IsPublished(store, worker);
 }
 
-// Meets the other workers with the gradient that the worker has kept, for JasgdGathered, which gives ``slots`` of them;
-// ``sizes`` are the bytes of a loss and of the leaves of a gradient. Gives the status.
-int32_t JasgdGather(void* address, int64_t number, int64_t slots, int64_t parts, const int64_t* sizes,
-                    int32_t check_finite) {
+// Synchronous: whether all workers have begun the worker's newest round; where ``waits``, once they have, or are over.
+int32_t JasgdAllBegun(void* address, int64_t number, int32_t waits) {
+  auto* store = static_cast<Store*>(address);
+  const Worker* worker = &store->workers[number];
+  const auto begun = [&] {
+    return std::all_of(store->workers.begin(), store->workers.end(),
+                       [&](const Worker& other) { return other.begun >= worker->begun; });
+  };
+  if (waits != 0) WaitFor(store, kEver, [&] { return begun() || store->closed; });
+  return begun();
+}
+
+// Synchronous: hands in the gradient that the worker has kept; gives kOpen where it is the last one, and JasgdGathered
+// takes those of all, else kHandedIn or kClosed.
+int32_t JasgdHandIn(void* address, int64_t number, int32_t check_finite) {
   auto* store = static_cast<Store*>(address);
   Worker* worker = &store->workers[number];
   if (check_finite != 0) NoteGood(store, worker);
-  worker->given.clear();
-  const char* part = worker->kept.data();
-  for (int64_t i = 0; i < parts; part += sizes[i++]) worker->given.push_back(part);
-  worker->gathered.resize(worker->kept.size() * slots);
-  worker->status = Met(store, worker, kEver, [&] {
-    char* to = worker->gathered.data();
-    for (int64_t slot = 0; slot < slots; ++slot) {
-      const Worker* from = Source(store, worker, slot);
-      for (int64_t i = 0; i < parts; to += sizes[i++]) std::memcpy(to, from->given[i], sizes[i]);
-    }
-  });
+  worker->status = HandedIn(store, worker, [] {});
+  worker->has_kept = true;
   return worker->status;
 }
 
-// The factor of the update that has the gradient of a worker whose round did not end, if it was published; else NaN.
-double JasgdPublished(void* address, int64_t number) {
+// Synchronous: the gradients of the last round that met, one after another.
+const void* JasgdMembers(void* address) { return static_cast<Store*>(address)->meeting.members.data(); }
+
+// Synchronous: the version that is current, and the factor of the update that made it.
+int64_t JasgdPublished(void* address, double* factor) {
   auto* store = static_cast<Store*>(address);
-  const Worker* worker = &store->workers[number];
   std::lock_guard<std::mutex> held(store->mutex);
-  const bool is_in_it = worker->status == kOpen && store->meeting.published == worker->answer.version + 1;
-  return is_in_it ? store->meeting.factor : std::nan("");
+  *factor = store->meeting.factor;
+  return store->meeting.published;
 }
+
+// Synchronous: the version that a worker's gradient was begun on which is in no commit, -1 for none.
+int64_t JasgdInFlight(void* address, int64_t number) { return static_cast<Store*>(address)->workers[number].in_flight; }
 
 // Workers that wait for the others of their round.
 int64_t JasgdArrived(void* address) {

@@ -31,7 +31,7 @@ namespace jasgd {
 namespace {
 
 enum Scheme : int32_t { kLocked, kHogwild, kLeashed, kSynchronous };
-enum Status : int32_t { kDone, kLost, kBusy, kStale, kClosed, kNonfinite, kOpen };  // as in store.py
+enum Status : int32_t { kDone, kLost, kBusy, kStale, kClosed, kNonfinite, kOpen, kHandedIn };  // as in store.py
 
 // What Python reads of a round; the layout is that of store.py.
 struct Answer {
@@ -41,6 +41,7 @@ struct Answer {
   double loss = 0, factor = 0, read_s = 0, computed_s = 0;
   int64_t ticket = 0;  // of the batch; Python writes it, where the order of the gradients matters
   int64_t nonfinite = -1;  // the first leaf that the commit made not finite, -1 for none
+  double waited_s = 0;     // synchronous: how long the read waited for the update
 };
 
 struct Block {
@@ -117,6 +118,12 @@ class Gate {
   std::condition_variable free_;
 };
 
+// A gradient that was handed in, as synchronous.py reads it.
+struct Member {
+  int64_t worker, ticket;
+  double loss;
+};
+
 // What one worker is at; only the functions that its own rounds call touch it.
 struct Worker {
   Answer answer;
@@ -125,28 +132,31 @@ struct Worker {
   Snapshot base;            // what its update is computed on
   bool has_gate = false;
   std::atomic<int64_t> claimed{-1};  // Hogwild!: the version of an add that is under way
-  std::vector<char> kept;   // loss and gradient of an attempt that was not committed
-  std::vector<const void*> given;  // synchronous: where loss and gradient lie that it hands in
-  std::vector<char> gathered;      // synchronous: those of all workers, where they were not met in a round
+  std::vector<char> kept;   // loss and gradient of an attempt that was not committed, or that waits for others
+  Member member{};          // synchronous: what it has handed in, also while Python writes the next ticket
+  bool has_kept = false;    // synchronous: whether they are those of the newest gradient
+  std::atomic<int64_t> begun{-1};      // synchronous: the version of its newest round
+  std::atomic<int64_t> awaits{0};      // synchronous: the version that comes of the gradient that it has handed in
+  std::atomic<int64_t> in_flight{-1};  // synchronous: the version of a gradient that is in no commit, -1 for none
 };
+
 
 // Synchronous: where the workers of a round meet. The atomics change under the store's mutex; waiting looks at them.
 struct Meeting {
-  std::atomic<int64_t> rounds{0};     // that were decided on
-  std::atomic<int64_t> taken{0};      // gradients of others, by workers, ever
+  explicit Meeting(size_t workers) : members(workers) {}
+
   std::atomic<int64_t> published{0};  // version of what is current
-  int64_t arrived = 0;                // workers of the round that is not decided on
-  int64_t until = 0;                  // what ``taken`` is when all workers of the last round have
-  int64_t claimed = 0;                // version that a worker publishes, or has
+  int64_t arrived = 0;                // workers that have handed in a gradient, and wait for others
   double factor = 0;                  // of what is current
-  Status outcome = kClosed;           // of the last round
-  std::vector<const Worker*> order;   // its workers, by ticket
+  std::vector<const Worker*> order;   // the workers of the last round that met, by ticket
+  std::vector<Member> members;        // their gradients, likewise
   std::condition_variable changed;
 };
 
 struct Store {
   Store(size_t param_bytes, size_t state_bytes, int64_t count, bool looks)
-      : looks_again(looks), params_pool(param_bytes), states_pool(state_bytes), gate(looks), workers(count) {}
+      : looks_again(looks), params_pool(param_bytes), states_pool(state_bytes), gate(looks), meeting(count),
+        workers(count) {}
 
   Scheme scheme;
   const bool looks_again;        // whether a thread that waits does not sleep at once, as each worker has a processor

@@ -30,9 +30,9 @@ from jasgd.jax_settings import processors
 from jasgd.schemes.native.build import library
 
 KINDS = ("locked", "hogwild", "leashed", "synchronous")  # this order and the next are store.h's
-DONE, LOST, BUSY, STALE, CLOSED, NONFINITE = range(6)
+DONE, LOST, BUSY, STALE, CLOSED, NONFINITE, OPEN, HANDED_IN = range(8)
 NUMBER = jax.ShapeDtypeStruct((), jnp.int32)
-_ANSWER = struct.Struct("=6q4d2q")
+_ANSWER = struct.Struct("=6q4d2qd")
 _OF_RUN = ("_store", "_memory", "_callers", "_ledger", "_library", "_at_point", "_attempts", "_entered", "_inside")
 _PLAIN = "?bhilqBHILQefdFD"  # dtypes whose arrays XLA and NumPy lay out alike; bfloat16 besides
 
@@ -52,6 +52,7 @@ class Answer(NamedTuple):
     computed_s: float
     ticket: int  # which Python sets, where it matters
     nonfinite: int  # the first leaf that the commit made not finite, -1 for none
+    waited_s: float  # synchronous: how long the read waited for the update
 
 
 class Unfit(ValueError):

@@ -1,10 +1,10 @@
 // Synchronous SGD: what a round calls.
 //
-// A round is one compiled function: Read, the gradient, Meet, the transformation, Publish. In Meet every worker hands
-// in its gradient and takes those of all, so each computes the same update, and none waits for another to have done so.
-// The first to be done publishes it, and the others have the interpreter meanwhile. Where Meet must not wait, or not as
-// long, the worker meets the others outside of XLA (Gather), and a second compiled function, Gathered, the
-// transformation, Publish, goes on.
+// A round is one compiled function: Read, the gradient, HandIn, the transformation, Publish. Whoever hands in its gradient
+// before others do leaves it with the store, and its round ends there: it has the interpreter while the others compute,
+// and its next Read waits for the update. The last one takes the gradients of all, and goes on to Publish. So nobody
+// waits for the interpreter behind a worker that comes from the same update. Where Read must not wait, or not as long,
+// the round ends as busy, its worker waits outside of XLA (Await), and begins anew.
 
 #ifndef JASGD_SYNCHRONOUS_H_
 #define JASGD_SYNCHRONOUS_H_
@@ -37,53 +37,73 @@ bool WaitFor(Store* store, std::chrono::milliseconds patience, Done done) {
   return true;
 }
 
-// Called with the store's mutex held.
-void Decide(Store* store, Status outcome) {
-  Meeting& meeting = store->meeting;
-  meeting.arrived = 0;
-  meeting.outcome = outcome;
-  if (outcome == kOpen) {
-    meeting.order.clear();
-    for (const Worker& worker : store->workers) meeting.order.push_back(&worker);
-    std::sort(meeting.order.begin(), meeting.order.end(),
-              [](const Worker* a, const Worker* b) { return a->answer.ticket < b->answer.ticket; });
-    meeting.until += store->workers.size();
+bool IsPublished(const Store* store, const Worker* worker) { return store->meeting.published >= worker->awaits; }
+
+// (caller) -> (number, parameters ...), once the update that has the worker's last gradient is published. Others may
+// wait for this call to end before they begin theirs, where JAX compiles it: so with patience.
+ffi::Error ReadRound(ffi::AnyBuffer caller, ffi::RemainingRets rets) {
+  const Caller me(caller);
+  Store* store = me.store;
+  Worker* worker = me.worker;
+  const auto done = [&] { return IsPublished(store, worker) || store->closed; };
+  const double came_s = done() ? 0 : Now();
+  const bool ready = is_workers_own ? WaitFor(store, kPatience, done) : done();
+  worker->answer.waited_s = came_s == 0 ? 0 : Now() - came_s;
+  if (ready && IsPublished(store, worker)) {
+    worker->status = kOpen;
+    worker->in_flight = Current(store).params->version;
+    {
+      std::lock_guard<std::mutex> held(store->mutex);
+      worker->begun.store(worker->in_flight);
+      store->meeting.changed.notify_all();
+    }
+    return Read(caller, rets);
   }
-  ++meeting.rounds;
-  meeting.changed.notify_all();
+  worker->status = ready ? kClosed : kBusy;
+  const Held params = Current(store).params;  // what follows is computed for nothing, but on numbers
+  CopyOut(params->bytes.data(), rets, 1, store->param_leaves);
+  *reinterpret_cast<int32_t*>(Ret(rets, 0).untyped_data()) = 0;
+  return ffi::Error::Success();
 }
 
-// Hands in the worker's gradient, waits for the others', and calls ``take`` while all are there, else gives kClosed:
-// every worker of a round gets the same answer. None can come to the next one before all have taken. Gives kBusy where
-// the worker takes its gradient back, as its patience ends before the others have come.
-template <typename Take>
-Status Met(Store* store, Worker* worker, std::chrono::milliseconds patience, Take take) {
+// Called with the store's mutex held, by the worker that hands in the last gradient of a round.
+void Decide(Store* store) {
   Meeting& meeting = store->meeting;
-  int64_t round;
-  {
-    std::lock_guard<std::mutex> held(store->mutex);
-    worker->base = store->current;  // before anybody can publish what comes of this round
-    if (IsOver(store, worker->answer.version_read)) return kClosed;
-    round = meeting.rounds;
-    if (++meeting.arrived == static_cast<int64_t>(store->workers.size())) Decide(store, kOpen);
-  }
-  if (!WaitFor(store, patience, [&] { return meeting.rounds != round; })) {
-    std::lock_guard<std::mutex> held(store->mutex);
-    if (meeting.rounds == round) {
-      --meeting.arrived;
-      return kBusy;
+  meeting.arrived = 0;
+  meeting.order.clear();
+  for (const Worker& worker : store->workers) meeting.order.push_back(&worker);
+  std::sort(meeting.order.begin(), meeting.order.end(),
+            [](const Worker* a, const Worker* b) { return a->member.ticket < b->member.ticket; });
+  for (size_t i = 0; i < meeting.order.size(); ++i) meeting.members[i] = meeting.order[i]->member;
+}
+
+// Hands in the worker's gradient, which ``keep`` leaves with the worker, and ``keep`` is not called where all others are
+// there: then the worker goes on with all of them, and gives kOpen. Else gives kHandedIn, or kClosed.
+template <typename Keep>
+Status HandedIn(Store* store, Worker* worker, Keep keep) {
+  Meeting& meeting = store->meeting;
+  const auto all = static_cast<int64_t>(store->workers.size());
+  const auto is_last = [&] {  // with the mutex held
+    if (++meeting.arrived < all) return false;
+    Decide(store);
+    worker->base = store->current;
+    return true;
+  };
+  for (const bool is_kept : {false, true}) {
+    {
+      std::lock_guard<std::mutex> held(store->mutex);
+      if (IsOver(store, worker->answer.version_read)) return kClosed;
+      if (is_kept || meeting.arrived == all - 1) {
+        worker->has_kept = is_kept;
+        worker->answer.version = worker->answer.version_read;
+        worker->awaits = worker->answer.version + 1;
+        worker->member = {worker - store->workers.data(), worker->answer.ticket, worker->answer.loss};
+        return is_last() ? kOpen : kHandedIn;
+      }
     }
+    keep();  // copied without the mutex, and before any other can take it
   }
-  if (meeting.outcome != kOpen) return kClosed;
-  const int64_t until = meeting.until;
-  take();
-  {
-    std::lock_guard<std::mutex> held(store->mutex);
-    if (++meeting.taken == until) meeting.changed.notify_all();
-  }
-  WaitFor(store, kEver, [&] { return meeting.taken >= until; });
-  worker->answer.version = worker->answer.version_read;
-  return kOpen;
+  return kClosed;  // never reached
 }
 
 // The worker whose gradient is the i-th of those that are averaged. They are added in the order of their tickets; of
@@ -96,61 +116,69 @@ const Worker* Source(const Store* store, const Worker* worker, size_t i) {
 }
 
 // (caller, number, loss as float or double, loss, gradient ..., parameters ...) ->
-//   (number, loss, gradient ... of each of ``slots`` workers, state ..., parameters ..., and once more where the
-//   transformation asks for those that were read)
-ffi::Error Meet(ffi::AnyBuffer caller, ffi::RemainingArgs args, ffi::RemainingRets rets, int64_t slots) {
+//   (status, loss, gradient ... of each of ``slots`` workers, state ..., parameters ..., and once more where the
+//   transformation asks for those that were read); all but the status only where it is kOpen
+ffi::Error HandIn(ffi::AnyBuffer caller, ffi::RemainingArgs args, ffi::RemainingRets rets, int64_t slots) {
   const Caller me(caller);
   Store* store = me.store;
   Worker* worker = me.worker;
   const size_t parts = store->param_leaves + 1, state = 1 + slots * parts, params = state + store->state_leaves;
-  worker->answer.computed_s = Now();
-  worker->answer.loss = Number(Arg(args, 1));
-  const auto copy = [&](size_t to, const void* from) {  // but what lies there, as XLA was asked for
-    const ffi::AnyBuffer ret = Ret(rets, to);
-    if (from != ret.untyped_data()) std::memcpy(ret.untyped_data(), from, ret.size_bytes());
-  };
-  if (me.check_finite && !std::isfinite(worker->answer.loss)) {
-    worker->status = kNonfinite;
-  } else {
-    if (me.check_finite) NoteGood(store, worker);
-    worker->given.resize(parts);
-    for (size_t i = 0; i < parts; ++i) worker->given[i] = Arg(args, 2 + i).untyped_data();
-    // Others may wait for this call to end before they begin theirs, where JAX compiles it: so with patience.
-    worker->status = !is_workers_own ? kBusy : Met(store, worker, kPatience, [&] {
-      for (int64_t slot = 0; slot < slots; ++slot) {
-        const Worker* from = Source(store, worker, slot);
-        for (size_t part = 0; part < parts; ++part) copy(1 + slot * parts + part, from->given[part]);
+  if (worker->status == kOpen) {
+    worker->answer.computed_s = Now();
+    worker->answer.loss = Number(Arg(args, 1));
+    if (me.check_finite && !std::isfinite(worker->answer.loss)) {
+      worker->status = kNonfinite;
+    } else {
+      if (me.check_finite) NoteGood(store, worker);
+      worker->status = HandedIn(store, worker, [&] {
+        size_t bytes = 0;
+        for (size_t i = 0; i < parts; ++i) bytes += Arg(args, 2 + i).size_bytes();
+        worker->kept.resize(bytes);
+        CopyIn(worker->kept.data(), args, 2, parts);
+      });
+    }
+  }
+  const Status status = worker->status;
+  if (status == kOpen) {
+    const auto copy = [&](size_t to, const void* from) {  // but what lies there, as XLA was asked for
+      const ffi::AnyBuffer ret = Ret(rets, to);
+      if (from != ret.untyped_data()) std::memcpy(ret.untyped_data(), from, ret.size_bytes());
+    };
+    for (int64_t slot = 0; slot < slots; ++slot) {
+      const Worker* from = Source(store, worker, slot);
+      if (from->has_kept) {
+        CopyOut(from->kept.data(), rets, 1 + slot * parts, parts);
+      } else {
+        for (size_t part = 0; part < parts; ++part) copy(1 + slot * parts + part, Arg(args, 2 + part).untyped_data());
       }
-    });
+    }
+    CopyOut(worker->base.state->bytes.data(), rets, state, store->state_leaves);
+    for (size_t i = params; i < rets.size(); ++i) {
+      copy(i, Arg(args, 2 + parts + (i - params) % store->param_leaves).untyped_data());
+    }
   }
-  if (worker->status == kBusy) {
-    size_t bytes = 0;
-    for (size_t i = 0; i < parts; ++i) bytes += Arg(args, 2 + i).size_bytes();
-    worker->kept.resize(bytes);
-    CopyIn(worker->kept.data(), args, 2, parts);
+  *reinterpret_cast<int32_t*>(Ret(rets, 0).untyped_data()) = status;
+  if (status != kOpen) {
+    worker->answer.status = status;
+    ++worker->answer.attempts;  // after it Python may go on, and free all this
   }
-  if (worker->status != kOpen) {  // what follows is computed for nothing, but on numbers
-    for (size_t i = 1; i < state; ++i) copy(i, Arg(args, 2 + (i - 1) % parts).untyped_data());
-  }
-  const Held held = worker->status == kOpen ? worker->base.state : Current(store).state;
-  CopyOut(held->bytes.data(), rets, state, store->state_leaves);
-  for (size_t i = params; i < rets.size(); ++i) {
-    copy(i, Arg(args, 2 + parts + (i - params) % store->param_leaves).untyped_data());
-  }
-  *reinterpret_cast<int32_t*>(Ret(rets, 0).untyped_data()) = 0;
   return ffi::Error::Success();
 }
 
-// (caller) -> what Meet gives, after JasgdGather
+// (caller) -> what HandIn gives, after JasgdHandIn has given kOpen
 ffi::Error Gathered(ffi::AnyBuffer caller, ffi::RemainingRets rets, int64_t slots) {
   const Caller me(caller);
-  const size_t state = 1 + slots * (me.store->param_leaves + 1), params = state + me.store->state_leaves;
-  CopyOut(me.worker->gathered.data(), rets, 1, state - 1);
-  CopyOut(me.worker->base.state->bytes.data(), rets, state, me.store->state_leaves);
-  for (size_t i = params; i < rets.size(); i += me.store->param_leaves) {
-    CopyOut(me.worker->base.params->bytes.data(), rets, i, me.store->param_leaves);
+  Store* store = me.store;
+  const size_t parts = store->param_leaves + 1, state = 1 + slots * parts, params = state + store->state_leaves;
+  for (int64_t slot = 0; slot < slots; ++slot) {
+    CopyOut(Source(store, me.worker, slot)->kept.data(), rets, 1 + slot * parts, parts);
   }
-  *reinterpret_cast<int32_t*>(Ret(rets, 0).untyped_data()) = 0;
+  const Snapshot& base = me.worker->base;
+  CopyOut(base.state->bytes.data(), rets, state, store->state_leaves);
+  for (size_t i = params; i < rets.size(); i += store->param_leaves) {
+    CopyOut(base.params->bytes.data(), rets, i, store->param_leaves);
+  }
+  *reinterpret_cast<int32_t*>(Ret(rets, 0).untyped_data()) = kOpen;
   return ffi::Error::Success();
 }
 
@@ -160,34 +188,25 @@ ffi::Error Publish(ffi::AnyBuffer caller, ffi::RemainingArgs args, ffi::Remainin
   Store* store = me.store;
   Worker* worker = me.worker;
   Meeting& meeting = store->meeting;
-  if (worker->status == kOpen) {
-    const int64_t version = worker->answer.version + 1;
-    bool is_first;
-    {
-      std::lock_guard<std::mutex> held(store->mutex);
-      is_first = meeting.claimed < version;
-      meeting.claimed = version;
-    }
-    if (is_first) {
-      Snapshot next{store->params_pool.Take(), store->states_pool.Take()};
-      CopyIn(next.state->bytes.data(), args, 1, store->state_leaves);
-      const int64_t nonfinite =
-          CopyInLooking(next.params->bytes.data(), args, 1 + store->state_leaves, store->param_leaves);
-      next.state->version = next.params->version = version;
-      std::lock_guard<std::mutex> held(store->mutex);
-      NoteFinite(store, worker, nonfinite, version - 1, store->current.params);
-      std::swap(store->current, next);
-      meeting.factor = Number(Arg(args, 0));
-      meeting.published = version;
-      meeting.changed.notify_all();
-    }
-    worker->base = Snapshot();
-    worker->answer.tries = 1;
-    worker->answer.factor = Number(Arg(args, 0));
-    worker->status = kDone;
+  Snapshot next{store->params_pool.Take(), store->states_pool.Take()};
+  CopyIn(next.state->bytes.data(), args, 1, store->state_leaves);
+  const int64_t nonfinite = CopyInLooking(next.params->bytes.data(), args, 1 + store->state_leaves, store->param_leaves);
+  const int64_t version = worker->answer.version + 1;
+  next.state->version = next.params->version = version;
+  worker->answer.tries = 1;
+  worker->answer.factor = Number(Arg(args, 0));
+  {
+    std::lock_guard<std::mutex> held(store->mutex);
+    NoteFinite(store, worker, nonfinite, version - 1, store->current.params);
+    std::swap(store->current, next);
+    meeting.factor = worker->answer.factor;
+    for (Worker& member : store->workers) member.in_flight = -1;
+    meeting.published = version;
+    meeting.changed.notify_all();
   }
-  worker->answer.status = worker->status;
-  *reinterpret_cast<int32_t*>(Ret(rets, 0).untyped_data()) = worker->status;
+  worker->base = Snapshot();
+  worker->answer.status = worker->status = kDone;
+  *reinterpret_cast<int32_t*>(Ret(rets, 0).untyped_data()) = kDone;
   ++worker->answer.attempts;  // after it Python may go on, and free all this
   return ffi::Error::Success();
 }

@@ -1,10 +1,11 @@
-"""Synchronous SGD in native rounds: read, gradient, barrier, mean, transformation and commit in one call."""
+"""Synchronous SGD in native rounds: read, gradient, mean, transformation and commit in one call."""
 
 from __future__ import annotations
 
 import ctypes
 import struct
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -12,22 +13,23 @@ import numpy as np
 
 from jasgd.core.batching.native_rows import gathered
 from jasgd.core.ledger import AppliedRow
-from jasgd.core.messages import Closed, Committed, Dropped, Gradient, Round, View
+from jasgd.core.messages import Closed, Committed, Dropped, Gradient, HandedIn, Round, View
 from jasgd.core.scheme import Setup
-from jasgd.schemes.native.store import BUSY, CLOSED, DONE, NONFINITE, NUMBER, Answer, NativeStore, as_number, size_of
+from jasgd.schemes.native.store import BUSY, CLOSED, DONE, HANDED_IN, NONFINITE, NUMBER, OPEN, NativeStore, as_number
 
 
 class NativeSynchronous(NativeStore):
-    """Workers meet at a barrier, and each of them computes the same update of the mean of all gradients.
+    """The worker that hands in the last gradient of a round computes the update, and writes the rows of all.
 
-    No worker waits for a peer to compute it: of the two waits in a round of Python's, one is left. It costs
-    a copy of every gradient for every worker, so this is for few workers. Where the transformation calls the host, it
-    does so once for every worker, and must give all of them the same answer.
+    The others' rounds end where they hand in theirs. They draw their next mini-batch meanwhile, and their next read
+    waits for the update; so workers do not come to the interpreter at the same moment. A worker's gradient is copied
+    once where it waits and once for the mean.
 
     Guarantees. As :class:`NativeStore`, and as of :class:`jasgd.schemes.Synchronous`: every τ = 0, and the same bits.
-    Linearizes where the last worker of a round comes to the barrier. ``close`` wakes all; a round that has not met by
-    then is given up as a whole, and one that has is finished, unless every worker fails. Other workers than one whose
-    call JAX compiles for new kinds of arrays may have to wait for that call to end, so no worker waits in it for long.
+    Linearizes where the worker that came last publishes. No worker takes a ticket before all have theirs of the round
+    before, so a round's tickets follow each other. ``close`` wakes all; a round that has not met by then is given up as
+    a whole, and one that has is finished, unless the worker that came last fails. Other workers than one whose call JAX
+    compiles for new kinds of arrays may have to wait for that call to end, so no worker waits in it for long.
 
     Args:
       setup: what a scheme receives.
@@ -46,8 +48,10 @@ class NativeSynchronous(NativeStore):
         super().__init__(setup, native=native)
         self.rows_per_version = setup.workers
         self._round, self._again = self._compiled_rounds()
-        sizes = [np.dtype(self._loss).itemsize, *(leaf.size * leaf.dtype.itemsize for leaf in self._params_like)]
-        self._sizes = (ctypes.c_int64 * len(sizes))(*sizes)
+        address = self._library.JasgdMembers(self._store)
+        self._members = (ctypes.c_char * (_MEMBER.size * setup.workers)).from_address(address)
+        self._recorded = [setup.version] * setup.workers  # the version of which each worker's newest row is, and 1
+        self._waits_outside = [False] * setup.workers  # whether a read could not wait
 
     def read(self, worker: int) -> View:
         """A copy of this round's parameters, for a caller that computes the gradient itself."""
@@ -55,30 +59,40 @@ class NativeSynchronous(NativeStore):
         return super().read(worker)
 
     def round(self, worker: int, ticket: int, batch: Any, check_finite: bool) -> Round:
-        """Read, gradient, barrier, mean and commit in one call."""
+        """Read and gradient; of the worker that comes last, mean and commit as well."""
         self._enter(worker)
-        self._tell_ticket(worker, ticket)
-        self._library.JasgdAwait(self._store, worker)
-        self._inside[worker] = True
+        _TICKET.pack_into(self._memory[worker], _TICKET_AT, ticket)
         caller = self._callers[check_finite][worker]
-        ending, aux = self._round(caller, batch)
-        answer = self._ended(worker, ending)
-        if answer.status == BUSY:  # it was computed by a thread of XLA's, which must not wait for the others
-            answer = self._met(worker, answer, check_finite)
-        done = None
+        waited_s = 0.0
+        while True:
+            if self._waits_outside[worker]:
+                began = time.perf_counter()
+                self._library.JasgdAwait(self._store, worker)
+                waited_s += time.perf_counter() - began
+            ending, aux = self._round(caller, batch)
+            answer = self._ended(worker, ending)
+            waited_s += answer.waited_s
+            if answer.status != BUSY:
+                break
+            self._waits_outside[worker] = True  # JAX computes in threads of its own, or compiles while another waits
+        done: Committed | HandedIn | None = None
         if answer.status == DONE:
             self._note_health(worker, ticket, answer)
-            done = self._row(worker, ticket, answer.version, answer.factor, answer.loss)
-        else:
-            self._ledger.note_read(worker, answer.version_read)  # and it was not committed
-        self._inside[worker] = False
-        if answer.status == CLOSED:
+            self._record(answer.version, answer.factor)
+            done = Committed(answer.version, 0, answer.factor, 1)
+        elif answer.status == HANDED_IN:
+            done = self._handed_in(worker, answer.version)
+        elif answer.status == CLOSED:
             raise Closed(self._ledger.closed or "steps")
-        assert answer.status in (DONE, NONFINITE)
-        return Round(answer.version_read, answer.loss, aux, answer.read_s, answer.computed_s, done)
+        assert done is not None or answer.status == NONFINITE
+        return Round(answer.version_read, answer.loss, aux, answer.read_s, answer.computed_s, done, waited_s)
+
+    def settle(self, worker: int) -> None:
+        """Waits until the gradient that the worker has handed in is applied, or the scheme is closed."""
+        self._library.JasgdAwait(self._store, worker)
 
     def commit(self, gradient: Gradient) -> Committed | Dropped:
-        """Applies the mean of gradients that were computed elsewhere.
+        """Applies the mean of gradients that were computed elsewhere, and waits for it.
 
         Raises:
           ValueError: for one that was not computed on this round's parameters.
@@ -88,63 +102,71 @@ class NativeSynchronous(NativeStore):
         self._ledger.require_open(version)
         if gradient.view.version != version:
             raise ValueError(f"view must be of this round's version {version}, got {gradient.view.version}")
-        self._tell_ticket(worker, gradient.ticket)
+        _TICKET.pack_into(self._memory[worker], _TICKET_AT, gradient.ticket)
         self._offer(self._store, worker, gradient)
-        self._inside[worker] = True
-        answer = self._met(worker, self._answer(worker), False)
-        self._inside[worker] = False
-        if answer.status == CLOSED:
+        status = self._library.JasgdHandIn(self._store, worker, False)
+        if status == OPEN:
+            self._note_health(worker, gradient.ticket, self._ended(worker, self._again(self._callers[False][worker])))
+        elif status == CLOSED or not self._library.JasgdAwait(self._store, worker):
             raise Closed(self._ledger.closed or "steps")
-        self._note_health(worker, gradient.ticket, answer)
-        return self._row(worker, gradient.ticket, answer.version, answer.factor, answer.loss)
+        return self._row(worker, gradient.ticket, version, self._published()[1], gradient.loss_value)
 
     def note_in_flight(self) -> None:
         """Notes unfinished rounds; a gradient that is part of a published mean was applied, and gets its row."""
-        super().note_in_flight()
-        for worker, inside in enumerate(self._inside):
-            answer, factor = self._answer(worker), self._library.JasgdPublished(self._store, worker)
-            if inside and factor == factor:
-                self._row(worker, answer.ticket, answer.version, factor, answer.loss)
+        version, factor = self._published()
+        self._record(version - 1, factor)
+        for worker in range(self._setup.workers):
+            if (read := self._library.JasgdInFlight(self._store, worker)) >= 0:
+                self._ledger.note_read(worker, read)
 
     def warm_up(self, gradient: Gradient) -> None:
         """Compiles what commits call, on a store of its own."""
         with self._spare() as (store, caller):
             self._offer(store, 0, gradient)
-            self._gather(store, 0, False)
+            self._library.JasgdHandIn(store, 0, False)
             jax.block_until_ready(self._again(caller))
 
     def rehearse(self) -> float:
-        """Compiles what rounds call, on a store of its own, and gives the time of a round, but its barrier, in s."""
-        zeros = bytes(np.dtype(self._loss).itemsize + size_of(self._params_like))
-        with self._spare() as (store, caller):
+        """Compiles what rounds call, on a store of its own, and gives the time of a round alone in s."""
+        with self._spare() as (_, caller):
             jax.block_until_ready(self._round(caller, self._setup.batch))
-            self._library.JasgdOffer(store, 0, 0, 0.0, zeros, len(zeros), None)
-            self._gather(store, 0, False)
-            jax.block_until_ready(self._again(caller))
             started = time.perf_counter()
             jax.block_until_ready(self._round(caller, self._setup.batch))
             return time.perf_counter() - started
 
+    def _handed_in(self, worker: int, version: int) -> Committed | HandedIn:
+        """What becomes of a gradient that waits for others; of the last commit of the run, once it is done."""
+        limit = self._ledger.limit
+        if limit is not None and version + 1 >= limit:
+            if not self._library.JasgdAwait(self._store, worker):
+                raise Closed(self._ledger.closed or "steps")
+            return Committed(version, 0, self._published()[1], 1)
+        if not self._library.JasgdAllBegun(self._store, worker, False):  # so that it takes no ticket of this round
+            self._library.JasgdAllBegun(self._store, worker, True)
+        return HandedIn(version)
+
+    def _published(self) -> tuple[int, float]:
+        """The current version, and the factor of the update that made it."""
+        factor = ctypes.c_double()
+        version = self._library.JasgdPublished(self._store, ctypes.byref(factor))
+        return version, factor.value
+
+    def _record(self, version: int, factor: float) -> None:
+        """Writes the rows of a commit, of all workers that have none of it yet."""
+        for worker, ticket, loss in self._of_last_round():
+            if self._recorded[worker] <= version:
+                self._row(worker, ticket, version, factor, loss)
+
+    def _of_last_round(self) -> Iterator[tuple[int, int, float]]:
+        return _MEMBER.iter_unpack(bytes(self._members))
+
     def _row(self, worker: int, ticket: int, version: int, factor: float, loss: float) -> Committed:
+        self._recorded[worker] = version + 1
         return self._ledger.record_row(AppliedRow(worker, ticket, version, version, 0, factor, loss, 1))
-
-    def _tell_ticket(self, worker: int, ticket: int) -> None:
-        _TICKET.pack_into(self._memory[worker], _TICKET_AT, ticket)
-
-    def _met(self, worker: int, answer: Answer, check_finite: bool) -> Answer:
-        """Meets the others in this thread, with the gradient that the worker has kept."""
-        status = self._gather(self._store, worker, check_finite)
-        if status == CLOSED:
-            return answer._replace(status=CLOSED)
-        return self._ended(worker, self._again(self._callers[check_finite][worker]))
-
-    def _gather(self, store: int, worker: int, check_finite: bool) -> int:
-        count, sizes = self._setup.workers, self._sizes
-        return self._library.JasgdGather(store, worker, count, len(sizes), sizes, check_finite)
 
     def _traced_round(self, caller: Any, batch: Any) -> tuple[Any, Any]:
         caller, batch = gathered(caller, batch)
-        number, *params = jax.ffi.ffi_call("JasgdRead", [NUMBER, *self._params_like])(caller)
+        number, *params = jax.ffi.ffi_call("JasgdReadRound", [NUMBER, *self._params_like])(caller)
         loss, aux, grads = self._compiled.gradient(tuple(params), batch)
         loss = loss.astype(self._loss)  # which a later batch may change
         # The parameters go through Meet in the same memory, so that XLA does not compute a part of the gradient and one
@@ -157,11 +179,12 @@ class NativeSynchronous(NativeStore):
             through |= {3 + i: 1 + i for i in range(count + 1)}
         meet = jax.ffi.ffi_call("JasgdMeet", like, input_output_aliases=through)
         met = meet(caller, number, as_number(loss), loss, *grads, *params, slots=np.int64(self._setup.workers))
-        return self._published(caller, met), aux
+        is_last = met[0] == OPEN  # for all others there is nothing to compute
+        return jax.lax.cond(is_last, lambda: self._published_mean(caller, met), lambda: met[0]), aux
 
     def _traced_again(self, caller: Any) -> Any:
         gathered = jax.ffi.ffi_call("JasgdGathered", self._met_like())
-        return self._published(caller, gathered(caller, slots=np.int64(self._setup.workers)))
+        return self._published_mean(caller, gathered(caller, slots=np.int64(self._setup.workers)))
 
     def _met_like(self) -> list[jax.ShapeDtypeStruct]:
         """A number, loss and gradient of each worker, the optimizer state, and parameters, read ones if asked for."""
@@ -169,7 +192,7 @@ class NativeSynchronous(NativeStore):
         copies = 2 if self._compiled.wants_read_params else 1
         return [NUMBER, *handed_in * self._setup.workers, *self._state_like, *self._params_like * copies]
 
-    def _published(self, caller: Any, met: Any) -> Any:
+    def _published_mean(self, caller: Any, met: Any) -> Any:
         """The transformation of the mean and Publish, traced; gives the status."""
         count = len(self._params_like)
         rest = 1 + (count + 1) * self._setup.workers
@@ -183,3 +206,4 @@ class NativeSynchronous(NativeStore):
 
 _TICKET = struct.Struct("=q")
 _TICKET_AT = 10 * 8  # after the other numbers of Answer
+_MEMBER = struct.Struct("=2qd")  # as in store.h

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from jasgd.core.messages import Closed, Gradient
+from jasgd.core.messages import Closed, Gradient, HandedIn
 from jasgd.core.scheme import NativeScheme
 from jasgd.inputs.iterables import BatchesExhausted, EpochsTaken
 from jasgd.training.run import Run
@@ -26,6 +26,8 @@ def work(worker: int, run: Run) -> None:
         pass  # the run is over, and the thread that ended it has said why
     except (BatchesExhausted, EpochsTaken) as end:
         run.leave(end)
+    finally:
+        run.note_handed_in(worker, 0.0)
 
 
 def step(worker: int, run: Run, began: float) -> float:
@@ -73,12 +75,19 @@ def step(worker: int, run: Run, began: float) -> float:
 def native_step(scheme: NativeScheme, worker: int, run: Run, began: float) -> float:
     """Like :func:`step`, where the scheme reads, computes and commits in one call."""
     ticket = next(run.tickets)
-    batch = run.batches(ticket, worker)
+    try:
+        batch = run.batches(ticket, worker)
+    except BaseException:
+        scheme.settle(worker)  # so that whatever ends the run here does not undo what was computed before
+        raise
     drawn = time.perf_counter()
     result = scheme.round(worker, ticket, batch, run.check_finite)
     committed = time.perf_counter()
     if run.gathered_s is not None:
         drawn = run.gathered_s(worker)
+    waited_s = run.note_handed_in(worker, result.waited_s)
+    # A worker that had to wait outside of its round gathered the rows after that.
+    began, drawn = began + waited_s, min(drawn + waited_s, result.read_s)
     run.longest_s[worker] = max(run.longest_s[worker], result.computed_s - result.read_s)
     run.new_shapes.note(worker, batch, drawn, result.read_s)  # a round is compiled before it reads
     if result.done is None:
@@ -86,6 +95,10 @@ def native_step(scheme: NativeScheme, worker: int, run: Run, began: float) -> fl
         return committed
     if result.aux is not None:
         run.aux.note(worker, ticket, result.aux)
-    run.phases.note(worker, ticket, began, drawn, result.read_s, result.computed_s, committed)
-    run.conclude(result.done, worker)
+    times = ticket, began, drawn, result.read_s, result.computed_s, committed
+    if isinstance(result.done, HandedIn):
+        run.handed_in[worker] = times
+    else:
+        run.phases.note(worker, *times)
+        run.conclude(result.done, worker)
     return committed

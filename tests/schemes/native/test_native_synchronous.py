@@ -16,6 +16,7 @@ from support.problems import network
 import jasgd
 from jasgd.core.messages import Closed
 from jasgd.schemes.native.store import NativeStore
+from jasgd.training.run import Run
 
 pytestmark = needs_compiler
 
@@ -43,22 +44,24 @@ def test_synchronous_workers_that_compute_the_gradient_themselves_meet():
         scheme.commit(first[0])
 
 
-def test_a_synchronous_worker_that_is_late_computes_the_update_of_its_round_and_not_of_the_next_state():
-    """Worker 1 goes on from the barrier only when worker 0 has published; the factor says what it computed on."""
+def test_the_worker_that_comes_last_computes_the_update_for_all():
     scheme, gradient = store("synchronous", rule=lambda staleness, law: 1.0 / law.updates)
-    again, order = scheme._again, []
+    again, computed = scheme._again, []
 
-    def late(caller):
-        if int(caller[2]) == 1:
-            until(lambda: scheme.snapshot().version == len(order) // 2 + 1)
-        order.append(int(caller[2]))
+    def counted(caller):
+        computed.append(int(caller[2]))
         return again(caller)
 
-    scheme._again = late
+    scheme._again = counted
     for version in range(3):
-        outcomes = in_threads(*(functools.partial(scheme.commit, gradient(worker)) for worker in range(2)))
+
+        def last(version=version):
+            until(lambda: waiting(scheme) == 1)
+            return scheme.commit(gradient(version % 2))
+
+        outcomes = in_threads(functools.partial(scheme.commit, gradient(1 - version % 2)), last)
         assert [(d.version, d.factor) for d in outcomes] == [(version, pytest.approx(1 / (version + 1)))] * 2
-    assert order == [0, 1] * 3
+    assert computed == [0, 1, 0]
 
 
 def test_closing_gives_up_a_synchronous_round_that_has_not_met_and_wakes_who_waits():
@@ -94,6 +97,23 @@ def test_a_function_in_a_thread_of_xla_s_pool_does_not_wait_for_the_other_synchr
         assert same_bits(ran.opt_state, expected.opt_state)
         assert ran.execution.staleness.tolist() == [0] * (40 * workers)
         assert sorted(ran.execution.ticket.tolist()) == list(range(40 * workers))
+
+
+@pytest.mark.parametrize("own_threads", [True, False])
+def test_waiting_for_the_update_of_a_round_is_no_time_of_the_next_gradient(own_threads, monkeypatch):
+    if not own_threads:  # a read does not wait then; its worker does, before the rows are gathered again
+        monkeypatch.setattr(NativeStore, "_enter", lambda self, worker: None)
+    waited, note = [], Run.note_handed_in
+    monkeypatch.setattr(Run, "note_handed_in", lambda run, *args: waited.append(note(run, *args)) or waited[-1])
+    rows = np.random.default_rng(0).normal(size=(512, 300)).astype(np.float32)
+    batches = jasgd.minibatches(rows, batch_size=256, seed=0)
+    result = jasgd.train(lambda w, b: jnp.mean(jnp.tanh(b @ w @ w) ** 2), jnp.eye(300), optax.sgd(0.1), batches,
+                         scheme=native("synchronous"), workers=2, steps=50)  # fmt: skip
+    assert max(waited) > 0
+    phases = np.array([result.timings[name] for name in ("batch_s", "read_s", "compute_s", "commit_s")])
+    assert (phases >= 0).all()
+    worked_s = [phases[:, result.execution.worker == worker].sum() for worker in range(2)]
+    assert max(worked_s) <= result.duration_s * 1.01 + 0.01
 
 
 def synchronous_runs(loss_fn, params, tx, batches, **options):
@@ -151,41 +171,134 @@ def test_what_gradient_and_update_both_need_is_computed_as_in_two_calls(name, wo
     assert same_bits(result.params, expected.params)
 
 
-def test_a_gradient_that_was_applied_has_a_row_though_its_worker_fails_in_its_own_update():
-    calls = {}
-
-    def failing(value):
-        name = threading.current_thread().name
-        calls[name] = calls.get(name, 0) + 1
-        if name == "jasgd-worker-1" and calls[name] == 6:
-            until(lambda: instances[0].snapshot().version == 6)
-            raise OSError("no disk")
-        return np.float32(-0.1)
-
-    def update(updates, state, params=None, *, value, **extra):
-        # Asks for the mean loss, so that it is called after the barrier.
-        factor = jax.pure_callback(failing, jax.ShapeDtypeStruct((), jnp.float32), value)
-        return jax.tree.map(lambda u: factor * u, updates), state
+def own_scheme(change=lambda scheme: None):
+    """A factory of the scheme, which changes what it makes, and a list of what it has made."""
 
     def factory(setup):
         instances.append(native("synchronous")(setup))
+        change(instances[-1])
         return instances[-1]
 
-    instances, tx = [], optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
+    instances = []
+    return factory, instances
+
+
+def test_a_gradient_that_was_applied_has_a_row_though_the_worker_that_writes_it_fails():
+    def fail_once(scheme):
+        record = scheme._record
+
+        def failing(version, factor):
+            if version == 5 and threading.current_thread().name.startswith("jasgd-worker"):
+                raise OSError("no disk")
+            record(version, factor)
+
+        scheme._record = failing
+
     params, loss_fn, batches = network()
+    tx = optax.sgd(0.1)
+    factory, _ = own_scheme(fail_once)
     result = jasgd.train(loss_fn, params, tx, batches, scheme=factory, workers=2, steps=99, throw=False)
     assert result.outcome == "failed"
     assert "no disk" in result.message
     execution = result.execution
     execution.validate()
     assert execution.version.tolist() == [k for k in range(6) for _ in range(2)]
-    assert sorted(execution.ticket.tolist())[:10] == list(range(10))
+    assert sorted(execution.ticket.tolist()) == list(range(12))
     assert (execution.factor == 1).all()
-    row = int(np.flatnonzero((execution.version == 5) & (execution.worker == 1))[0])
-    batch = batches(int(execution.ticket[row]))
-    calls.clear()
     before = jasgd.replay(result, loss_fn, tx, batches, upto=5)
-    assert np.float32(execution.loss[row]) == jax.jit(loss_fn)(before.params, batch)
+    row = int(np.flatnonzero(execution.ticket == 11)[0])
+    assert np.float32(execution.loss[row]) == jax.jit(loss_fn)(before.params, batches(11))
+
+
+def test_a_round_whose_update_fails_is_given_up_as_a_whole():
+    calls = []
+
+    def failing(value):
+        calls.append(threading.current_thread().name)
+        if len([name for name in calls if name.startswith("jasgd-worker")]) == 6:
+            raise OSError("no disk")
+        return np.float32(-0.1)
+
+    def update(updates, state, params=None, *, value, **extra):
+        factor = jax.pure_callback(failing, jax.ShapeDtypeStruct((), jnp.float32), value)
+        return jax.tree.map(lambda u: factor * u, updates), state
+
+    tx = optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
+    params, loss_fn, batches = network()
+    result = jasgd.train(loss_fn, params, tx, batches, scheme=native("synchronous"), workers=2, steps=99, throw=False)
+    assert result.outcome == "failed"
+    assert "no disk" in result.message
+    execution = result.execution
+    execution.validate()
+    assert execution.version.tolist() == [k for k in range(5) for _ in range(2)]
+    assert sorted(execution.metadata["in_flight"]) == [[0, 5], [1, 5]]
+
+
+def test_no_worker_takes_a_ticket_of_a_round_that_others_have_not_begun():
+    """Worker B is held before its ticket of round 1, until the other has handed in its gradient of that round."""
+    taken, entered = [], threading.Event()
+
+    def hold(scheme):
+        record = scheme._record
+
+        def held(version, factor):
+            record(version, factor)
+            if version == 0 and threading.current_thread().name.startswith("jasgd-worker"):
+                until(lambda: waiting(scheme) == 1)
+                assert not entered.wait(0.2)  # a ticket that is B's
+
+        scheme._record = held
+
+    params, loss_fn, draw = network()
+
+    def batches(ticket):
+        if threading.current_thread().name.startswith("jasgd-worker"):
+            taken.append(ticket)
+            if len(taken) == 4:
+                entered.set()
+        return draw(ticket)
+
+    factory, _ = own_scheme(hold)
+    result = jasgd.train(loss_fn, params, optax.sgd(0.1), batches, scheme=factory, workers=2, steps=5)
+    execution = result.execution
+    assert execution.version[np.argsort(execution.ticket)].tolist() == [k for k in range(5) for _ in range(2)]
+
+
+def test_batches_that_end_while_a_gradient_waits_for_others_do_not_undo_its_round():
+    asked, closed = threading.Event(), threading.Event()
+
+    def tell(scheme):
+        close = scheme.close
+
+        def told(reason):
+            close(reason)
+            closed.set()
+
+        scheme.close = told
+
+    def hold(ticket):
+        if int(ticket) in (4, 5) and threading.current_thread().name.startswith("jasgd-worker"):
+            held.append(int(ticket))
+            if len(held) == 2:  # the last of this round computes on until the other has asked for the next ticket
+                assert asked.wait(30)
+                closed.wait(0.3)
+        return np.float32(0)
+
+    def loss_fn(w, ticket):
+        return jnp.sum(w**2) + jax.pure_callback(hold, jax.ShapeDtypeStruct((), jnp.float32), ticket)
+
+    def batches(ticket):
+        if ticket >= 6:
+            asked.set()
+            raise OSError("no more")
+        return np.int32(ticket)
+
+    held, (factory, _) = [], own_scheme(tell)
+    options = {"scheme": factory, "workers": 2, "steps": 99, "throw": False}
+    result = jasgd.train(loss_fn, jnp.ones(3), optax.sgd(0.1), batches, **options)
+    assert "no more" in result.message
+    assert result.execution.commits == 3
+    assert sorted(result.execution.ticket.tolist()) == list(range(6))
 
 
 def test_the_newest_parameters_with_a_finite_loss_are_found_though_it_was_computed_last():
