@@ -6,7 +6,10 @@ NEWEST := .venv-newest
 # Two processes: each compiles and trains with threads of its own, and a machine of continuous integration has two cores.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 
-.PHONY: install demo test test-full test-newest lint types bench study study-quick study-threads clean
+# Sphinx, with warnings as errors, from what lies here: it fetches nothing.
+SITE := build/site
+
+.PHONY: install demo docs test test-full test-newest lint types bench study study-quick study-threads clean
 
 install: $(VENV)/.installed
 
@@ -18,6 +21,10 @@ $(VENV)/.installed: pyproject.toml
 
 demo: install
 	$(BIN)/jasgd demo --out runs/demo --overwrite
+
+docs: install
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -d build/doctrees docs $(SITE)
+	@echo "The site is $(SITE)/index.html"
 
 lint: install
 	$(BIN)/ruff check .
@@ -52,4 +59,4 @@ study-threads: install
 	$(BIN)/python -m benchmarks.study threads --minutes 55
 
 clean:
-	rm -rf $(VENV) $(NEWEST) runs .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(NEWEST) build docs/api runs .pytest_cache .ruff_cache .hypothesis
