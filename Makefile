@@ -24,6 +24,7 @@ demo: install
 
 docs: install
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -d build/doctrees docs $(SITE)
+	@$(BIN)/python docs/_site/check_links.py $(SITE)
 	@echo "The site is $(SITE)/index.html"
 
 lint: install
@@ -33,7 +34,7 @@ lint: install
 types: install
 	$(BIN)/pyrefly check
 
-test: install lint types test-newest
+test: install lint types docs test-newest
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-full: install
