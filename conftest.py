@@ -6,6 +6,7 @@ blocks need and what must be true after them, ``<!--- skip: next "why" -->`` lea
 """
 
 import atexit
+import importlib.util
 import logging
 import os
 import shutil
@@ -54,7 +55,7 @@ class FolderOfItsOwn:
         self.folder = tempfile.TemporaryDirectory(prefix="jasgd-page-")
         os.chdir(self.folder.name)
         os.symlink(ROOT / "examples", "examples")
-        namespace.update(__name__="__page__", ROOT=ROOT)
+        namespace.update(__name__="__page__", ROOT=ROOT, importlib=importlib)
         if self.before is not None:
             exec(self.before(), namespace)
 
