@@ -25,6 +25,7 @@ extensions = [
     "myst_parser",
     "sphinx_copybutton",
     # ours, in _site/
+    "every_name",
     "formulas",
     "repository_links",
 ]
