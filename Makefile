@@ -9,7 +9,7 @@ SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 # Sphinx, with warnings as errors, from what lies here: it fetches nothing.
 SITE := build/site
 
-.PHONY: install demo docs test test-full test-newest lint types bench study study-quick study-threads clean
+.PHONY: install demo docs test test-full test-newest lint types bench study study-quick study-threads wheel clean
 
 install: $(VENV)/.installed
 
@@ -30,6 +30,8 @@ docs: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell jasgd theory tests benchmarks examples docs/*.md *.md
+	$(BIN)/zizmor --offline --quiet .github
 
 types: install
 	$(BIN)/pyrefly check
@@ -59,5 +61,9 @@ study-quick: install
 study-threads: install
 	$(BIN)/python -m benchmarks.study threads --minutes 55
 
+# A wheel for this platform, whose native rounds need no compiler; tools/try_wheel tries it as a user would.
+wheel: install
+	JASGD_PREBUILT=1 $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
 clean:
-	rm -rf $(VENV) $(NEWEST) build docs/api runs .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(NEWEST) build docs/api runs dist .pytest_cache .ruff_cache .hypothesis

@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from benchmarks.study import design
+from benchmarks.study import design, exploratory
 from benchmarks.study.runs.cache import Key, key
 from benchmarks.study.runs.outcomes import Numbers
 
@@ -34,6 +34,7 @@ class Tuned(NamedTuple):
 def middle_rate(cell: design.Cell, arm: str) -> float:
     """The middle of the rates that tuning begins with."""
     rate = design.PROBLEMS[cell.problem].rates[cell.workers]
+    rate *= exploratory.CHANGES[cell.change].rate if cell.change else 1.0
     return rate * max(1.0, design.INVERSE_PER_WORKER * cell.workers) if arm == "inverse" else rate
 
 

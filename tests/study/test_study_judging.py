@@ -196,7 +196,7 @@ def test_an_exploratory_cell_has_an_execution_and_arms_that_exist(cell):
     execution, plan = clusters.planned(cell, design.TUNING_SEEDS[0])
     assert execution.commits == clusters.updates_of(cell)
     options = exploratory.CHANGES[cell.change].options
-    assert (plan.gradients > 1).any() == ("gradients_an_update" in options)
+    assert (plan.gradients > 1).any() == ("share_of_workers" in options)
     optimizer = {name: options[name] for name in ("optimizer", "momentum") if name in options}
     for arm in exploratory.arms_of(cell):
         assert arms.transformation_of(arm, workers=cell.workers, **optimizer)(0.1).init({"w": np.zeros(2)}) is not None

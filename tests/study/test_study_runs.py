@@ -158,18 +158,22 @@ def test_cells_that_are_run_anew_agree_unless_what_is_kept_is_wrong(folder, tmp_
 
 
 def test_a_change_of_one_factor_is_run(tiny, monkeypatch):
-    synchronous = exploratory.Change("rounds", (), {"scheme": "synchronous", "gradients_an_update": "workers"})
+    synchronous = exploratory.Change("rounds", (), {"scheme": "synchronous", "share_of_workers": 1.0}, ("tail",))
     monkeypatch.setitem(exploratory.CHANGES, "synchronous", synchronous)
-    own = exploratory.Change("own data", (), {"own_data": True}, ("compensated:0.04 tail window:length=64",))
+    first = exploratory.Change("first of", (), {"scheme": "k_of_n", "share_of_workers": 0.5}, ())
+    monkeypatch.setitem(exploratory.CHANGES, "first_of", first)
+    further = ("tail", "compensated:0.04 tail window:length=64", "per_worker:tail", "worker_rescaled")
+    own = exploratory.Change("own data", (), {"own_data": True}, further)
     monkeypatch.setitem(exploratory.CHANGES, "own_data", own)
-    cells = [design.Cell("tiny", "sigma0.7", 8, change) for change in ("synchronous", "own_data")]
+    cells = [design.Cell("tiny", "sigma0.7", 8, change) for change in ("synchronous", "first_of", "own_data")]
     found = []
     for cell in cells:
         made = engine.engine_for(cell, design.JUDGING_SEEDS[:1])
         found.append([made.run(cell, arm, 0.02, design.JUDGING_SEEDS[0]) for arm in exploratory.arms_of(cell)])
-    assert [one.mean_staleness for one in found[0]] == [0, 0]
+    assert [one.mean_staleness for one in found[0] + found[1]] == [0, 0, 0]
+    assert found[1][0].times[0] < found[0][0].times[0]  # a round that does not wait for the slowest takes less time
     assert all(one.final < 0.9 * one.initial for of_cell in found for one in of_cell)
-    assert len({one.final for one in found[1]}) == 3
+    assert len({one.final for one in found[2]}) == 5
 
 
 def test_a_worker_draws_from_its_own_classes(folder, tiny):

@@ -11,6 +11,7 @@ from theory.auditing.remarks import Remark, of_test
 from theory.decisions.verdict import Verdict
 
 FEW = 50  # rows below which nothing is tested
+TOLD = 0.1  # how far a worker's share of the step sizes is from that of the gradients before a remark says so
 
 
 def refuse_nonfinite(recorded: Recorded) -> None:
@@ -57,6 +58,7 @@ def of_record(execution: Execution, commits: Commits, *, seed: int = 0) -> tuple
     if (execution.worker >= 0).any():
         tested = dependence.worker_dependence(execution.staleness, execution.worker)
         remarks.append(of_test("τ and the worker", "τ does not depend on the worker", tested))
+        remarks += _shares(execution)
     if np.isfinite(execution.loss).all():
         tested = dependence.value_dependence(execution.staleness, execution.loss.astype(np.float64), seed=seed)
         of_loss = of_test("τ and the loss", "τ does not depend on the loss", tested)
@@ -145,3 +147,24 @@ def _mean_factor(execution: Execution) -> Remark:
     words = "consistent with E[C] = 1" if away <= 2 else f"{away:.1f} standard errors away from 1"
     sentence = f"the mean of C(τ) over this execution is {estimate.mean:.4f} ± {estimate.error:.4f}: {words}"
     return Remark("overall step size", Verdict.UNKNOWN, sentence, {"mean": estimate.mean, "error": estimate.error})
+
+
+def _shares(execution: Execution) -> list[Remark]:
+    """How the factors weigh the workers: where each has data of its own, by so much more or less do they count."""
+    factors, ran = execution.factor.astype(np.float64), execution.worker >= 0
+    if not np.isfinite(factors).all() or np.ptp(factors[ran]) == 0 or not factors[ran].sum() > 0:
+        return []
+    workers, place = np.unique(execution.worker[ran], return_inverse=True)
+    commits = np.bincount(place) / ran.sum()
+    steps = np.bincount(place, factors[ran]) / factors[ran].sum()
+    low, high = int(np.argmin(steps / commits)), int(np.argmax(steps / commits))
+    if steps[low] > (1 - TOLD) * commits[low] and steps[high] < (1 + TOLD) * commits[high]:
+        return []
+    shares = " and ".join(
+        f"worker {workers[one]} has {100 * commits[one]:.1f} % of the gradients and {100 * steps[one]:.1f} % of the "
+        "step sizes"
+        for one in (low, high)
+    )
+    text = f"{shares}: where workers have data of their own, theirs count by so much less or more"
+    numbers = {"least_ratio": float(steps[low] / commits[low]), "largest_ratio": float(steps[high] / commits[high])}
+    return [Remark("shares of the workers", None, text, numbers)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import statistics
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from benchmarks.study import design, exploratory
 from benchmarks.study.plan import STAGES
 from benchmarks.study.reporting import claims, tables
-from benchmarks.study.reporting.statistics import Judged, judged
+from benchmarks.study.reporting.statistics import Judged, compared, judged, log_final, paired
 from benchmarks.study.runs.cache import CellRuns
 
 
@@ -168,16 +169,29 @@ def _threads(threads: list[Judged], folder: Path) -> str:
 
 
 def _exploratory(folder: Path) -> str:
+    changed = exploratory.exploratory_cells()
+    places = list(dict.fromkeys(dataclasses.replace(cell, change="") for cell in changed))
     rows = []
-    for cell in exploratory.exploratory_cells():
-        of = judged(cell, exploratory.arms_of(cell), [design.OWN], CellRuns(folder, cell).runs)
+    for cell in [*places, *changed]:
+        arms = exploratory.arms_of(cell) if cell.change else design.ARMS
+        of = judged(cell, arms, [design.OWN], CellRuns(folder, cell).runs)
         if of is not None:
             for arm, runs in of.runs[design.OWN].items():
                 final, accuracy = (statistics.median(getattr(run, n) for run in runs) for n in ("final", "accuracy"))
                 time_s = sorted(run.times[LEVEL] for run in runs)[(len(runs) - 1) // 2]
                 place = f"{cell.problem} {cell.speeds} {cell.workers}"
                 losses = f"{final:.3f} @ {of.rates[arm]:.3g}"
-                about = exploratory.CHANGES[cell.change].about
-                rows.append([about, place, arm, losses, f"{time_s:.0f}", f"{100 * accuracy:.1f} %"])
-    header = ("change", "cell", "arm", "median final loss @ rate", f"time to {design.LEVELS[LEVEL]:.0%}", "accuracy")
-    return f"One factor is changed at a time. Nothing is claimed of them.\n\n{tables.table(header, rows)}"
+                about = exploratory.CHANGES[cell.change].about if cell.change else "nothing"
+                against = compared([paired(of, design.OWN, arm, design.BASELINE, log_final)])
+                less = "" if arm == design.BASELINE else tables.change(against)
+                rows.append([about, place, arm, losses, less, f"{time_s:.0f}", f"{100 * accuracy:.1f} %"])
+    level = f"time to {design.LEVELS[LEVEL]:.0%}"
+    header = ("change", "cell", "arm", "median final loss @ rate", "against constant", level, "accuracy")
+    return f"{EXPLORATORY}\n\n{tables.table(header, rows)}"
+
+
+EXPLORATORY = (
+    "One factor is changed at a time, and nothing is claimed of it: the intervals are those of each cell alone, not "
+    "corrected. Times are in units of a gradient's mean time. Where data differ between workers, the final loss is "
+    "that of the mini-batches that were drawn, of which fast workers draw more; the test accuracy is over all classes."
+)

@@ -9,6 +9,7 @@ import optax
 
 import jasgd
 from benchmarks.study import design
+from jasgd.adaptive.by_worker import per_worker, worker_rescaled
 from jasgd.distances.table import parse_step_rule
 from jasgd.experiments.recipe import transformation
 from jasgd.rules.damping import constant
@@ -19,8 +20,9 @@ def transformation_of(arm: str, *, workers: int, **options: Any) -> Callable[[An
     """An arm as a function of a learning rate.
 
     Args:
-      arm: the text of a rule; behind ``compensated:λ`` and a space, with gradients compensated for the delay; with the
-        text of a law behind a space, with that law of the staleness. Or a control, ``constant@…``.
+      arm: the text of a rule; behind ``compensated:λ`` and a space, with gradients compensated for the delay; behind
+        ``per_worker:``, under a law of each worker; with the text of a law behind a space, with that law of the
+        staleness. Or ``worker_rescaled``, equal shares for all workers. Or a control, ``constant@…``.
       workers: number of workers, for rules that take it.
       **options: ``optimizer`` and ``momentum``, as of :func:`jasgd.experiments.recipe.transformation`.
 
@@ -34,6 +36,11 @@ def transformation_of(arm: str, *, workers: int, **options: Any) -> Callable[[An
         under = transformation_of(law, workers=workers, **options)
         strength = float(text.partition(":")[2])
         return lambda rate: optax.chain(jasgd.delay_compensated(strength), under(rate))
+    if text == "worker_rescaled":
+        return lambda rate: optax.chain(worker_rescaled(workers), optax.sgd(rate))
+    if text.startswith("per_worker:"):
+        first = per_worker(text.partition(":")[2], workers)
+        return lambda rate: optax.chain(first, optax.sgd(rate))
     if law:
         options["law"] = parse_law(law)
     return lambda rate: transformation(
@@ -48,4 +55,4 @@ def shares_a_program(arm: str) -> str:
 
 def needs_workers(arm: str) -> bool:
     """Whether the arm's scan is another one for each number of workers."""
-    return arm.partition(":")[0] in ("tail_published", "koloskova", "mishchenko")
+    return arm.partition(":")[0] in ("tail_published", "koloskova", "mishchenko", "per_worker", "worker_rescaled")

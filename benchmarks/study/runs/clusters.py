@@ -62,16 +62,17 @@ def updates_of(cell: design.Cell) -> int:
     """The updates of a run of a cell."""
     options = exploratory.CHANGES[cell.change].options if cell.change else {}
     updates = int(options.get("updates", design.PROBLEMS[cell.problem].updates))
-    return updates // cell.workers if options.get("gradients_an_update") == "workers" else updates
+    return updates // exploratory.gradients_an_update(cell)
 
 
 @functools.lru_cache(maxsize=64)
 def planned(cell: design.Cell, seed: int) -> tuple[Execution, Schedule]:
     """The execution of a cell and seed, which all its arms and learning rates follow, and the order of its scan."""
     options = exploratory.CHANGES[cell.change].options if cell.change else {}
+    scheme = options.get("scheme", design.SCHEME)
     execution = cluster.generate(
         cluster_of(cell),
-        scheme=options.get("scheme", design.SCHEME),
+        scheme=f"k_of_n:k={exploratory.gradients_an_update(cell)}" if scheme == "k_of_n" else scheme,
         workers=cell.workers,
         steps=updates_of(cell),
         seed=seed,

@@ -1,4 +1,4 @@
-"""native.cc as a library in this process: its functions, for Python and for XLA."""
+"""native.cc as a library in this process: its functions, for Python and for XLA; prebuilt, or compiled at its place."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from pathlib import Path
 
 import jax
 
-from jasgd.schemes.native.library_files import SOURCE, CannotCompile, cache_folder, compiled, kept
+from jasgd.schemes.native.library_files import (
+    PREBUILT,
+    SOURCE,
+    CannotCompile,
+    cache_folder,
+    compiled,
+    kept,
+    sources_checksum,
+)
 
 HANDLERS = tuple(f"Jasgd{name}" for name in ("Read", "Recall", "Begin", "End", "Rows", "Meet", "Gathered", "Publish"))
 
@@ -22,6 +30,7 @@ _FUNCTIONS = {  # what Python calls of native.cc: result, arguments
     "JasgdAnswer": (_address, (_address, _wide)),
     "JasgdNow": (ctypes.c_double, ()),
     "JasgdClock": (_bytes, ()),
+    "JasgdSources": (_bytes, ()),
     "JasgdFinite": (_number, (_wide, *(_address,) * 3)),
     "JasgdClose": (None, (_address,)),
     "JasgdEnter": (None, ()),
@@ -64,15 +73,40 @@ def library() -> ctypes.CDLL:
 @functools.cache
 def _loaded() -> ctypes.CDLL | CannotCompile:
     try:
-        loaded = opened(cache_folder())
-        _require_same_clock(loaded)
-        for name in HANDLERS:
-            jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(loaded, name)), platform="cpu")
-        return loaded
+        with contextlib.suppress(RuntimeError, ValueError):  # it was built for a jaxlib that this one does not follow
+            if (loaded := prebuilt(PREBUILT)) is not None:
+                return _registered(loaded)
+        return _registered(opened(cache_folder()))
     except CannotCompile as error:
         return error
     except (OSError, AttributeError, RuntimeError, ValueError) as error:
         return CannotCompile(f"native must be False, as the compiled {SOURCE.name} could not be loaded: {error}")
+
+
+def _registered(loaded: ctypes.CDLL) -> ctypes.CDLL:
+    _require_same_clock(loaded)
+    for name in HANDLERS:
+        jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(loaded, name)), platform="cpu")
+    return loaded
+
+
+def prebuilt(file: Path) -> ctypes.CDLL | None:
+    """The functions of a library that came with the package.
+
+    Args:
+      file: where it would be.
+
+    Returns:
+      The library, with the types of its functions; None where there is none, it cannot be opened here, or it was made
+      of other sources.
+    """
+    if not file.is_file():
+        return None
+    try:
+        loaded = _functions(file)
+    except (OSError, AttributeError):
+        return None
+    return loaded if loaded.JasgdSources().decode() == sources_checksum() else None
 
 
 def opened(folder: Path | None) -> ctypes.CDLL:
@@ -113,7 +147,7 @@ def _functions(file: Path) -> ctypes.CDLL:
 def is_compiled() -> bool:
     """Whether :func:`library` finds native.cc compiled, and need not call a compiler."""
     folder = cache_folder()
-    return folder is not None and kept(folder) is not None
+    return PREBUILT.is_file() or (folder is not None and kept(folder) is not None)
 
 
 def _require_same_clock(loaded: ctypes.CDLL) -> None:

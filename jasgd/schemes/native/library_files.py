@@ -1,4 +1,4 @@
-"""native.cc as a file: compiled where it runs, and kept for later processes, with its checksum in its name.
+"""native.cc as a file: prebuilt, or compiled where it runs and kept for later processes with its checksum in its name.
 
 A library that is not whole must not be opened: the process would end with SIGBUS when it reads what is missing.
 """
@@ -22,6 +22,7 @@ import jax
 import jaxlib
 
 SOURCE = Path(__file__).with_name("native.cc")
+PREBUILT = Path(__file__).with_name("prebuilt.so")  # which wheels for one platform have, see CMakeLists.txt
 FLAGS = ("-std=c++17", "-O3", "-shared", "-fPIC", "-w")
 COMPILERS = ("c++", "g++", "clang++")
 COMPILING_S = 300.0  # how long a compiler may take
@@ -40,6 +41,16 @@ def cache_folder() -> Path | None:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jasgd" / "native"
     except RuntimeError:
         return None
+
+
+def sources_checksum() -> str:
+    """The checksum of the sources, as a prebuilt library says of those that it was made of."""
+    checksums = [hashlib.sha256(file.read_bytes()).hexdigest() for file in _sources()]
+    return hashlib.sha256("".join(checksums).encode()).hexdigest()
+
+
+def _sources() -> list[Path]:
+    return sorted([SOURCE, *SOURCE.parent.glob("*.h")])
 
 
 def kept(folder: Path) -> Path | None:
@@ -138,7 +149,7 @@ def _compile(command: list[str], place: Path) -> None:
 
 def _version() -> str:
     """What the library is made from: sources, jaxlib, machine and flags, as a checksum."""
-    sources = [file.read_text() for file in (SOURCE, *sorted(SOURCE.parent.glob("*.h")))]
+    sources = [file.read_text() for file in _sources()]
     machine = platform.system(), platform.machine(), *platform.libc_ver()
     inputs = (*sources, jaxlib.__version__, *machine, *FLAGS)
     return hashlib.sha256(repr(inputs).encode()).hexdigest()[:16]

@@ -50,6 +50,12 @@ double JasgdNow() { return Now(); }
 
 const char* JasgdClock() { return kClock; }
 
+// The checksum of the sources that a prebuilt library was made of; "" where it was compiled at its place.
+#ifndef JASGD_SOURCES
+#define JASGD_SOURCES ""
+#endif
+const char* JasgdSources() { return JASGD_SOURCES; }
+
 // Whether all numbers of so many arrays are finite; see Kind.
 int32_t JasgdFinite(int64_t arrays, const void* const* numbers, const int64_t* counts, const int32_t* kinds) {
   for (int64_t i = 0; i < arrays; ++i) {

@@ -293,3 +293,14 @@ def test_the_command_audits_a_run_of_the_command_line(tmp_path):
     assert jax.tree.leaves(recorded.result.params)[0].ndim >= 1
     (tmp_path / "run" / "recipe.json").unlink()
     assert "does not say what was trained" in load(tmp_path / "run").missing
+
+
+def test_an_audit_says_whose_data_a_rule_makes_count_less():
+    execution = generated(workers=4, steps=400, speeds=[1, 1, 1, 0.1])
+    assert not [one for one in theory.audit(execution).remarks if one.name == "shares of the workers"]  # all factors 1
+    factors = np.where(execution.worker == 3, 0.25, 1.0)  # as a rule gives them that takes the stale for harmful
+    found = remark(theory.audit(execution.replaced(factor=factors)), "shares of the workers")
+    own = np.mean(execution.worker == 3)
+    ratio = 0.25 / (1 - 0.75 * own)
+    assert found.numbers["least_ratio"] == pytest.approx(ratio)
+    assert found.text.startswith(f"worker 3 has {100 * own:.1f} % of the gradients and {100 * own * ratio:.1f} %")
