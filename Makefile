@@ -6,7 +6,10 @@ NEWEST := .venv-newest
 # Two processes: each compiles and trains with threads of its own, and a machine of continuous integration has two cores.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 
-.PHONY: install demo test test-full test-newest lint types bench study study-quick study-threads wheel clean
+# Sphinx, with warnings as errors, from what lies here: it fetches nothing.
+SITE := build/site
+
+.PHONY: install demo docs test test-full test-newest lint types bench study study-quick study-threads wheel clean
 
 install: $(VENV)/.installed
 
@@ -19,6 +22,11 @@ $(VENV)/.installed: pyproject.toml
 demo: install
 	$(BIN)/jasgd demo --out runs/demo --overwrite
 
+docs: install
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -d build/doctrees docs $(SITE)
+	@$(BIN)/python docs/_site/check_links.py $(SITE)
+	@echo "The site is $(SITE)/index.html"
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -28,7 +36,7 @@ lint: install
 types: install
 	$(BIN)/pyrefly check
 
-test: install lint types test-newest
+test: install lint types docs test-newest
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-full: install
@@ -58,4 +66,4 @@ wheel: install
 	JASGD_PREBUILT=1 $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) $(NEWEST) runs dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(NEWEST) build docs/api runs dist .pytest_cache .ruff_cache .hypothesis

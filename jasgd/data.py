@@ -20,6 +20,7 @@ MOST_AT_ONCE = 16  # tickets that are drawn together
 BYTES_AT_ONCE = 1 << 20  # and the most memory that they may take
 KEPT = 8  # how many such draws are kept for workers that have not yet asked
 
+#: A function that gives the mini-batch of a ticket: ``batches(ticket)``, whatever was asked for before.
 Batches = Callable[[int], Batch]
 
 __all__ = ["Batches", "BatchesExhausted", "Minibatches", "aligned", "aligned_empty", "as_batches", "minibatches"]

@@ -181,6 +181,7 @@ class NativeScheme(Scheme):
         return None
 
 
+#: What makes a scheme for a run: a class derived from :class:`Scheme`, or a function of a :class:`Setup`.
 SchemeFactory = Callable[[Setup], Scheme]
 
 

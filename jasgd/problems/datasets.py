@@ -173,6 +173,7 @@ def describe_dataset(name: str) -> DatasetInfo:
     raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, got {name!r}; from a folder of yours also {local}")
 
 
+#: The data sets that can be downloaded and checked, by the name that ``load_dataset`` takes.
 DATASETS: dict[str, DatasetInfo] = {
     "mnist": DatasetInfo("MNIST: handwritten digits, 28×28, 60,000 + 10,000", MNIST, idx_arrays(), 1),
     "fashion_mnist": DatasetInfo("Fashion-MNIST: clothes, 28×28, 60,000 + 10,000", FASHION_MNIST, idx_arrays(), 1),

@@ -125,6 +125,7 @@ def lenet5(shape: Shape, classes: int) -> Network:
     return _convolutional(shape, classes, (120, 84), padding=2 if shape[:2] == (28, 28) else 0)
 
 
+#: The networks by name; each is a function of the shape of an input and the number of classes.
 MODELS: dict[str, Callable[[Shape, int], Network]] = {
     "mlp": mlp,
     "lenet": lenet,

@@ -21,7 +21,7 @@ def tail(amplitude: float = 1.0, cdf: CDFKind = "mid") -> Rule:
     :math:`1 - A\sum_i p_i^2`. Strict and inclusive are here to compare with.
 
     Args:
-      amplitude: A in [0, 1]; the bound on |C - 1|. At A = 1 a staler gradient than any remembered gets factor 0.
+      amplitude: A in [0, 1]; the bound on :math:`|C - 1|`. At A = 1 a gradient staler than any remembered has factor 0.
       cdf: which distribution function.
 
     Returns:

@@ -15,6 +15,7 @@ from jasgd.schemes.selection import WITH_NATIVE, native_class
 from jasgd.schemes.sequential_sgd import Sequential
 from jasgd.schemes.synchronous_sgd import Synchronous
 
+#: Every scheme that threads run, by the name that ``jasgd.train(scheme=…)`` takes.
 SCHEMES: dict[str, SchemeFactory] = {
     "sequential": Sequential,
     "synchronous": Synchronous,

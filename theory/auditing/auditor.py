@@ -120,7 +120,7 @@ def audit(
       noise: σ, in [f]/[x].
       gap: Δ = f(x₀) - inf f, in [f].
       infimum: inf f, in [f]; None: 0 is assumed, and what follows says so.
-      distance: D = |x₀ - x*|, in [x].
+      distance: D = ‖x₀ - x*‖, in [x].
       mu: the Polyak-Łojasiewicz constant, in [f]/[x]².
       versions: at most as many are measured, ≥ 100: all, or a sample with the weights of the theorems.
       seed: of permutations, and of the versions and mini-batches that are drawn.
