@@ -21,7 +21,7 @@ from jasgd.training.engines.ray_actors.messages import Exchange, Member, Reply
 from jasgd.training.engines.ray_actors.process_settings import ProcessSettings
 from jasgd.training.engines.ray_actors.remote_scheme import Connection, RemoteRun, RemoteScheme, work_remotely
 from jasgd.training.engines.ray_actors.service import Service
-from jasgd.training.engines.ray_actors.shipping import portable, required_ray
+from jasgd.training.engines.ray_actors.shipping import portable, received, required_ray
 from jasgd.training.interrupts import Terminations
 from jasgd.warning_types import JasgdWarning
 
@@ -82,7 +82,7 @@ class Server:
         warnings.simplefilter("always", JasgdWarning)
         warnings.showwarning = note  # pyrefly: ignore[bad-assignment] (it takes all of that)
         try:
-            request = dataclasses.replace(required_ray().get(boxed[0]), resume=resume)
+            request = dataclasses.replace(received(boxed), resume=resume)
             watching = Watching((), None, RunOptions(request.steps, None, None, False), Terminations(False))
             result, failure = carry_out(request, watching, self._service)
         except Exception as error:
@@ -162,7 +162,7 @@ class Worker:
 
     def _work(self, boxed: list[Any], connection: _RayConnection, member: Member) -> None:
         if self._prepared is None:
-            self._prepared = _prepared(required_ray().get(boxed[0]))
+            self._prepared = _prepared(received(boxed))
         request, admitted = self._prepared
         joined = connection.join(member)
         if joined.over:

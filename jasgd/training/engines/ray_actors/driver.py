@@ -93,7 +93,6 @@ class _Driver:
         self._server_since_s = 0.0
         self._workers = [_Worker(number) for number in range(request.workers)]
         self._has_begun = False  # whether all processes were there once
-        self._orphaned = 0
         self._events: list[str] = []  # what died, and what was done about it
 
     def carried_out(self, interrupts: Interrupts) -> Carried:
@@ -274,11 +273,12 @@ class _Driver:
     def _with_events(self, carried: Carried) -> Carried:
         if carried.result is None:
             return carried
+        execution = carried.result.execution
         counted = {"restarts": self._engine.restarts - self._left, "orphaned": carried.orphaned}
         events = "".join(f"; {event}" for event in dict.fromkeys(self._events))
         result = dataclasses.replace(
             carried.result,
             message=carried.result.message + events,
-            counters=carried.result.counters | counted,
+            execution=dataclasses.replace(execution, metadata=execution.metadata | counted),
         )
         return carried._replace(result=result)

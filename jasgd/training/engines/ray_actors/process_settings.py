@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any, NamedTuple
 
 import jax
@@ -28,18 +29,20 @@ class ProcessSettings(NamedTuple):
       threads: that one computation on a CPU may use.
       xla_flags: of the environment.
       jax: JAX's settings by name.
+      path: folders in which modules are found; those that another machine does not have are left out there.
     """
 
     threads: int | None
     xla_flags: str
     jax: dict[str, Any]
+    path: tuple[str, ...] = ()
 
     @classmethod
     def of_this_process(cls) -> ProcessSettings:
         """Those under which the calling thread computes."""
         values = {name: getattr(jax.config, name, None) for name in (*deciding_settings(), *OTHERS)}
         plain = {name: value for name, value in values.items() if isinstance(value, bool | int | float | str)}
-        return cls(threads_per_computation(), os.environ.get("XLA_FLAGS", ""), plain)
+        return cls(threads_per_computation(), os.environ.get("XLA_FLAGS", ""), plain, tuple(sys.path))
 
     def take_over(self, *, on_gpu: bool) -> None:
         """Has this process compute under them; before it computes anything.
@@ -47,6 +50,7 @@ class ProcessSettings(NamedTuple):
         Args:
           on_gpu: whether it may use GPUs; else it computes on the CPU.
         """
+        sys.path += [folder for folder in self.path if folder not in sys.path and os.path.isdir(folder)]
         if self.xla_flags:
             os.environ["XLA_FLAGS"] = self.xla_flags
         if not on_gpu:

@@ -83,6 +83,28 @@ def _why_not(value: Any) -> str | None:
     return None
 
 
+def received(boxed: list[Any]) -> Request:
+    """The request in the process of an actor.
+
+    Args:
+      boxed: its reference, in a list.
+
+    Returns:
+      The request; large arrays of NumPy in it lie in Ray's store, and cannot be written to.
+
+    Raises:
+      ImportError: where a module of the user's is not there.
+    """
+    try:
+        return required_ray().get(boxed[0])
+    except Exception as error:
+        text = str(error).strip().rpartition("\n")[2]
+        raise ImportError(
+            f"the functions of the run cannot be read in another process: {text}. What they are defined in must be "
+            f"importable there, on each machine, as with jasgd.engines.ray(runtime_env={{'working_dir': '.'}})"
+        ) from None
+
+
 def portable(error: BaseException) -> Exception:
     """An exception as another process can have it: itself where it can be pickled, with its traceback as a note."""
     text = "".join(traceback.format_exception(error))
