@@ -16,7 +16,9 @@ from jasgd.inputs.iterables import BatchesExhausted, EpochsTaken
 from jasgd.record.environment import describe_environment
 from jasgd.record.result import TrainResult
 from jasgd.training.assembly import Admitted, admit_task
+from jasgd.training.callback_calls import CallbackError
 from jasgd.training.engines.carrying_out import Request, Watching, carry_out
+from jasgd.training.engines.ray_actors.events import Event, Forwarding
 from jasgd.training.engines.ray_actors.messages import Exchange, Member, Reply
 from jasgd.training.engines.ray_actors.process_settings import ProcessSettings
 from jasgd.training.engines.ray_actors.remote_scheme import Connection, RemoteRun, RemoteScheme, work_remotely
@@ -58,17 +60,19 @@ class Server:
     def __init__(self, settings: ProcessSettings, incarnation: int, workers: int):
         settings.take_over(on_gpu=False)
         self._service = Service(incarnation, workers)
+        self._events = Forwarding(lambda: self._service.run)
 
     def process(self) -> int:
         """The number of this process; answered once it is there."""
         return os.getpid()
 
-    def carry_out(self, boxed: list[Any], resume: Any) -> Carried:
+    def carry_out(self, boxed: list[Any], resume: Any, tells: bool) -> Carried:
         """Carries the run out.
 
         Args:
           boxed: the reference of the request, in a list so that Ray hands on the reference itself.
           resume: what the run goes on with, as of :func:`jasgd.train`.
+          tells: whether its events are asked for, and seen to.
 
         Returns:
           What came of it.
@@ -83,7 +87,8 @@ class Server:
         warnings.showwarning = note  # pyrefly: ignore[bad-assignment] (it takes all of that)
         try:
             request = dataclasses.replace(received(boxed), resume=resume)
-            watching = Watching((), None, RunOptions(request.steps, None, None, False), Terminations(False))
+            callbacks = (self._events,) if tells else ()
+            watching = Watching(callbacks, None, RunOptions(request.steps, None, None, False), Terminations(False))
             result, failure = carry_out(request, watching, self._service)
         except Exception as error:
             return Carried(None, portable(error), warned, self._service.orphaned)
@@ -115,6 +120,22 @@ class Server:
     def interrupt(self) -> None:
         """Ends the run as Ctrl-C does."""
         self._service.interrupt()
+
+    def stop(self, reason: str) -> None:
+        """Ends the run for a reason."""
+        self._service.stop(reason)
+
+    def next_event(self) -> Event | None:
+        """See :class:`Forwarding`, as for the two that follow."""
+        return self._events.next_event()
+
+    def ask(self, what: str, *arguments: Any) -> Any:
+        """What a callback asks for."""
+        return self._events.ask(what, *arguments)
+
+    def seen(self, message: str, error: BaseException | None) -> None:
+        """Lets the run go on after an event, or fail with a message."""
+        self._events.seen(None if error is None else CallbackError(message, error))
 
 
 class Worker:

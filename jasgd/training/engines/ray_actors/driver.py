@@ -17,8 +17,9 @@ from jasgd.training.engines.ray_actors.actors import SERVER_LOST, Carried, Serve
 from jasgd.training.engines.ray_actors.failures import RayEngineError, failed_result
 from jasgd.training.engines.ray_actors.messages import Member
 from jasgd.training.engines.ray_actors.process_settings import ProcessSettings
+from jasgd.training.engines.ray_actors.seen_from_afar import CallbacksHere
 from jasgd.training.engines.ray_actors.session import Session
-from jasgd.training.engines.ray_actors.shipping import check_request, required_ray
+from jasgd.training.engines.ray_actors.shipping import check_request, portable, required_ray
 from jasgd.training.interrupts import BY_SIGTERM, Interrupts
 
 POLL_S = 0.1  # how often it is looked whether actors have started
@@ -42,14 +43,16 @@ def carry_out_on_ray(request: Request, watching: Watching, engine: RayEngine) ->
       RayEngineError: a RuntimeError, where the actors do not start.
     """
     required_ray()
-    if watching.callbacks or watching.on_progress is not None:
-        raise ValueError("callbacks and on_progress must be left out with the engine 'ray', which does not call them")
     check_request(request)
-    admit_task(request.task)  # what cannot work in it is found here, before Ray is started
+    compiled = admit_task(request.task).compiled  # what cannot work is found here, before Ray is started
     with Session(engine, request.workers) as ray, watching.terminations, Interrupts() as interrupts:
         driver = _Driver(ray, request, engine)
+        here = CallbacksHere(watching, compiled, request.workers, describe(request.factory), driver.ask, driver.stop)
+        driver.tells_of_events(here if watching.callbacks or watching.on_progress is not None else None)
         try:
             carried = driver.carried_out(interrupts)
+            if carried.result is not None:
+                carried = carried._replace(result=here.calls.end(carried.result, interrupts))
         finally:
             driver.end()
     for warning in carried.warned:
@@ -94,6 +97,20 @@ class _Driver:
         self._workers = [_Worker(number) for number in range(request.workers)]
         self._has_begun = False  # whether all processes were there once
         self._events: list[str] = []  # what died, and what was done about it
+        self._here: CallbacksHere | None = None
+        self._event: Any = None  # the reference of the next event, where there are callbacks
+
+    def tells_of_events(self, here: CallbacksHere | None) -> None:
+        """Sets who sees to the events of the run; None for nobody."""
+        self._here = here
+
+    def ask(self, what: str, *arguments: Any) -> Any:
+        """Asks the server for what a callback wants."""
+        return self._ray.get(self._server.ask.remote(what, *arguments))
+
+    def stop(self, reason: str) -> None:
+        """Ends the run for a reason."""
+        self._ray.get(self._server.stop.remote(reason))
 
     def carried_out(self, interrupts: Interrupts) -> Carried:
         """Starts all, and waits for the result."""
@@ -129,7 +146,8 @@ class _Driver:
         actor = self._ray.remote(Server).options(**self._with_runtime_env(options))
         self._server = actor.remote(self._settings, self._incarnation, self._request.workers)
         self._server_started, self._server_since_s = self._server.process.remote(), time.monotonic()
-        self._carried = self._server.carry_out.remote(self._boxed, self._resume())
+        self._carried = self._server.carry_out.remote(self._boxed, self._resume(), self._here is not None)
+        self._event = None if self._here is None else self._server.next_event.remote()
 
     def _resume(self) -> Any:
         """What the server goes on with: at first what the caller said, then the checkpoints, where there are any."""
@@ -168,6 +186,8 @@ class _Driver:
         starting = [worker.started for worker in self._workers if worker.started is not None]
         if self._server_started is not None:
             starting.append(self._server_started)
+        if self._event is not None:
+            starting.append(self._event)
         done, _ = self._ray.wait([self._carried, *loops, *starting], num_returns=1, timeout=POLL_S)
         self._note_started(done)
         for reference in done:
@@ -175,7 +195,29 @@ class _Driver:
                 self._see_to_worker(loops[reference])
         if self._carried in done:
             return self._see_to_server()
+        if self._event in done:
+            self._see_to_event()
         return None
+
+    def _see_to_event(self) -> None:
+        here, reference = self._here, self._event
+        assert here is not None
+        try:
+            event = self._ray.get(reference)
+        except self._ray.exceptions.RayActorError:
+            self._event = None  # that the server died is seen to elsewhere
+            return
+        self._event = self._server.next_event.remote()
+        if event is None:
+            return
+        error = None
+        try:
+            error = here.see_to(event)
+        except self._ray.exceptions.RayActorError:
+            return
+        finally:  # also of Ctrl-C: the server waits
+            raised = None if error is None else portable(error.error)
+            self._server.seen.remote(str(error), raised)
 
     def _note_started(self, done: list[Any]) -> None:
         limit_s, now = self._engine.start_limit_s, time.monotonic()

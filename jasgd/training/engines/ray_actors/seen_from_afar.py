@@ -1,0 +1,163 @@
+"""A run as callbacks see it in the process that called ``train``, where it is carried out by a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jasgd.core.compiled import Compiled
+from jasgd.core.ledger import Ledger
+from jasgd.core.messages import Committed, Dropped, Gradient, Snapshot, View
+from jasgd.core.scheme import Scheme
+from jasgd.record.result import Outcome
+from jasgd.record.timings import Phases
+from jasgd.training.aux_columns import AuxColumns
+from jasgd.training.callback_calls import CallbackCalls, CallbackError
+from jasgd.training.engines.carrying_out import Watching
+from jasgd.training.engines.ray_actors.events import Event
+from jasgd.training.run import Run
+
+Ask = Callable[..., Any]  # asks the server, see Forwarding.ask
+
+
+class CallbacksHere:
+    """Calls the callbacks of a run for the events that the server tells of.
+
+    Args:
+      watching: the callbacks.
+      compiled: the traced functions of this process.
+      workers: number of workers, ≥ 1.
+      name: of the scheme.
+      ask: asks the server.
+      stop: has it end the run for a reason.
+    """
+
+    def __init__(
+        self, watching: Watching, compiled: Compiled, workers: int, name: str, ask: Ask, stop: Callable[[str], None]
+    ):
+        self._ledger = _Ledger(workers, ask)
+        run = _Run(compiled, self._ledger, name, ask, stop)
+        self.calls = CallbackCalls(watching.callbacks, watching.on_progress, run, watching.options)
+        self._snapshot: Any = _Snapshot(ask)
+        self._has_begun = False
+
+    def see_to(self, event: Event) -> CallbackError | None:
+        """Calls the callbacks for an event.
+
+        Args:
+          event: what the server told.
+
+        Returns:
+          What one of them raised.
+        """
+        calls = self.calls
+        self._ledger.event, self._snapshot.version = event, event.version
+        calls.evaluations = event.evaluations
+        if event.has_started:
+            calls.begin()
+        try:
+            if event.name == "on_start":
+                if not self._has_begun:  # else the server was begun anew
+                    self._has_begun = True
+                    calls.start()
+            elif event.name == "on_progress":
+                calls.progress()
+            elif event.name == "on_evaluation":
+                calls.evaluation(self._snapshot)
+            else:
+                calls.note_checkpoint(event.checkpoint, self._snapshot)
+                calls.checkpoints()
+        except CallbackError as error:
+            return error
+        return None
+
+
+class _Snapshot:
+    """Parameters and optimizer state that are fetched when they are asked for."""
+
+    def __init__(self, ask: Ask):
+        self._ask, self.version = ask, 0
+
+    @property
+    def params(self) -> Any:
+        return self._ask("snapshot")[1]
+
+    @property
+    def state(self) -> Any:
+        return self._ask("snapshot")[2]
+
+
+class _Ledger(Ledger):
+    """The numbers of the last event, and rows of the server's ledger."""
+
+    def __init__(self, workers: int, ask: Ask):
+        super().__init__(workers)
+        self._ask = ask
+        self.event: Event | None = None
+
+    def now(self) -> float:
+        return 0.0 if self.event is None else self.event.now_s
+
+    def recent(self, count: int) -> np.ndarray:
+        event = self.event
+        if event is None or (count > len(event.recent) and sum(event.counts[:1]) > len(event.recent)):
+            return self._ask("rows", count)
+        return event.recent[-count:]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        return (0, 0) if self.event is None else self.event.counts
+
+
+class _Scheme(Scheme):
+    """Gives the parameters of the event that is being seen to; it neither reads nor commits."""
+
+    def __init__(self, ask: Ask):
+        self._ask = ask
+
+    def read(self, worker: int) -> View:
+        raise NotImplementedError("workers read at the server")
+
+    def commit(self, gradient: Gradient) -> Committed | Dropped:
+        raise NotImplementedError("workers commit at the server")
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(*self._ask("snapshot"))
+
+
+class _Run(Run):
+    """What callbacks ask of a run."""
+
+    def __init__(self, compiled: Compiled, ledger: Ledger, name: str, ask: Ask, stop: Callable[[str], None]):
+        super().__init__(_Scheme(ask), compiled, ledger, _no_batches, check_finite=False, name=name)
+        self._stop = stop
+        aux: AuxColumns = _Aux(ask)
+        phases: Phases = _Phases(ask)
+        self.aux, self.phases = aux, phases
+
+    def finish(self, outcome: Outcome, message: str, error: BaseException | None = None) -> None:
+        self._stop(message)
+
+
+def _no_batches(ticket: int, worker: int) -> Any:
+    raise NotImplementedError("workers draw mini-batches in their own processes")
+
+
+class _Aux(AuxColumns):
+    def __init__(self, ask: Ask):
+        super().__init__(1)
+        self._ask = ask
+
+    def newest(self, count: int) -> dict[str, np.ndarray]:
+        return self._ask("aux", count)
+
+
+class _Phases(Phases):
+    def __init__(self, ask: Ask):
+        super().__init__(1)
+        self._ask = ask
+
+    def newest(self, count: int) -> dict[str, np.ndarray]:
+        return self._ask("timings", count)
