@@ -243,6 +243,16 @@ def test_a_run_without_a_worker_ends_with_why():
     assert (result.outcome, result.message) == ("failed", "the process of worker 0 died")
 
 
+def test_synchronous_workers_without_one_of_them_end_with_why():
+    served, member, _ = begun(counted("synchronous:native=false", workers=2, steps=20))
+    other = served.work(1, attempt=1)
+    served.service.lose(member, "the process of worker 0 died", for_good=True)
+    result = served.result()
+    other.join(10)
+    assert not other.is_alive()  # it waited for the one that died
+    assert (result.outcome, result.message) == ("failed", "the process of worker 0 died")
+
+
 def test_workers_of_other_environments_are_recorded_and_their_replay_is_refused_by_name():
     params, loss_fn, batches = network()
     served = ServedRun(
