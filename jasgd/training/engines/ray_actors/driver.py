@@ -52,7 +52,7 @@ def carry_out_on_ray(request: Request, watching: Watching, engine: RayEngine) ->
         try:
             carried = driver.carried_out(interrupts)
             if carried.result is not None:
-                carried = carried._replace(result=here.calls.end(carried.result, interrupts))
+                carried = carried._replace(result=here.end(carried.result, interrupts))
         finally:
             driver.end()
     for warning in carried.warned:

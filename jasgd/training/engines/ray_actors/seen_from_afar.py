@@ -11,12 +11,14 @@ from jasgd.core.compiled import Compiled
 from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Committed, Dropped, Gradient, Snapshot, View
 from jasgd.core.scheme import Scheme
-from jasgd.record.result import Outcome
+from jasgd.record.execution import Execution, row_dtype
+from jasgd.record.result import Outcome, TrainResult
 from jasgd.record.timings import Phases
 from jasgd.training.aux_columns import AuxColumns
 from jasgd.training.callback_calls import CallbackCalls, CallbackError
 from jasgd.training.engines.carrying_out import Watching
 from jasgd.training.engines.ray_actors.events import Event
+from jasgd.training.interrupts import Interrupts
 from jasgd.training.run import Run
 
 Ask = Callable[..., Any]  # asks the server, see Forwarding.ask
@@ -38,8 +40,8 @@ class CallbacksHere:
         self, watching: Watching, compiled: Compiled, workers: int, name: str, ask: Ask, stop: Callable[[str], None]
     ):
         self._ledger = _Ledger(workers, ask)
-        run = _Run(compiled, self._ledger, name, ask, stop)
-        self.calls = CallbackCalls(watching.callbacks, watching.on_progress, run, watching.options)
+        self._run = _Run(compiled, self._ledger, name, ask, stop)
+        self.calls = CallbackCalls(watching.callbacks, watching.on_progress, self._run, watching.options)
         self._snapshot: Any = _Snapshot(ask)
         self._has_begun = False
 
@@ -73,6 +75,19 @@ class CallbacksHere:
             return error
         return None
 
+    def end(self, result: TrainResult, interrupts: Interrupts) -> TrainResult:
+        """Calls ``on_end``; nothing is asked of a server any more.
+
+        Args:
+          result: of the run.
+          interrupts: the context of Ctrl-C that this is called in.
+
+        Returns:
+          The result; a failed one where a callback raised.
+        """
+        self._ledger.result = self._run.result = result
+        return self.calls.end(result, interrupts)
+
 
 class _Snapshot:
     """Parameters and optimizer state that are fetched when they are asked for."""
@@ -90,25 +105,39 @@ class _Snapshot:
 
 
 class _Ledger(Ledger):
-    """The numbers of the last event, and rows of the server's ledger."""
+    """The numbers of the last event, and rows of the server's ledger; once there is a result, those of the result."""
 
     def __init__(self, workers: int, ask: Ask):
         super().__init__(workers)
         self._ask = ask
         self.event: Event | None = None
+        self.result: TrainResult | None = None
 
     def now(self) -> float:
+        if self.result is not None:
+            return self.result.duration_s
         return 0.0 if self.event is None else self.event.now_s
 
     def recent(self, count: int) -> np.ndarray:
+        if self.result is not None:
+            return _last_rows(self.result.execution, count)
         event = self.event
-        if event is None or (count > len(event.recent) and sum(event.counts[:1]) > len(event.recent)):
+        if event is None or (count > len(event.recent) and event.counts[0] > len(event.recent)):
             return self._ask("rows", count)
         return event.recent[-count:]
 
     @property
     def counts(self) -> tuple[int, int]:
+        if self.result is not None:
+            return len(self.result.execution), len(self.result.execution.dropped)
         return (0, 0) if self.event is None else self.event.counts
+
+
+def _last_rows(execution: Execution, count: int) -> np.ndarray:
+    rows = np.zeros(min(count, len(execution)), row_dtype(dropped=False))
+    for name in rows.dtype.names or ():
+        rows[name] = getattr(execution, name)[len(execution) - len(rows) :]
+    return rows
 
 
 class _Scheme(Scheme):
@@ -133,8 +162,9 @@ class _Run(Run):
     def __init__(self, compiled: Compiled, ledger: Ledger, name: str, ask: Ask, stop: Callable[[str], None]):
         super().__init__(_Scheme(ask), compiled, ledger, _no_batches, check_finite=False, name=name)
         self._stop = stop
-        aux: AuxColumns = _Aux(ask)
-        phases: Phases = _Phases(ask)
+        self.result: TrainResult | None = None
+        aux: AuxColumns = _Aux(self, ask)
+        phases: Phases = _Phases(self, ask)
         self.aux, self.phases = aux, phases
 
     def finish(self, outcome: Outcome, message: str, error: BaseException | None = None) -> None:
@@ -146,18 +176,25 @@ def _no_batches(ticket: int, worker: int) -> Any:
 
 
 class _Aux(AuxColumns):
-    def __init__(self, ask: Ask):
+    def __init__(self, run: _Run, ask: Ask):
         super().__init__(1)
-        self._ask = ask
+        self._of, self._ask = run, ask
 
     def newest(self, count: int) -> dict[str, np.ndarray]:
-        return self._ask("aux", count)
+        result = self._of.result
+        return self._ask("aux", count) if result is None else _ends(result.aux, count)
 
 
 class _Phases(Phases):
-    def __init__(self, ask: Ask):
+    def __init__(self, run: _Run, ask: Ask):
         super().__init__(1)
-        self._ask = ask
+        self._of, self._ask = run, ask
 
     def newest(self, count: int) -> dict[str, np.ndarray]:
-        return self._ask("timings", count)
+        result = self._of.result
+        return self._ask("timings", count) if result is None else _ends(result.timings, count)
+
+
+def _ends(columns: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+    """The last numbers of the columns of applied gradients."""
+    return {name: column[-count:] for name, column in columns.items() if not name.startswith("dropped.")}

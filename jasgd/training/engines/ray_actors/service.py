@@ -260,6 +260,8 @@ class Service(WorkersElsewhere):
             others = [other for other in self._places if other is not place]
             if run is not None and (run.scheme.needs_every_worker or all(o.is_gone or o.has_left for o in others)):
                 run.finish(Outcome.FAILED, why)  # before its mutex, which it may hold while it waits for others
+        if member.attempt < place.attempt:
+            return  # another one has come in its place, and may hold the mutex while it waits for others
         with place.mutex:
             if member.attempt >= place.attempt:
                 self._take_back(place, member.worker)

@@ -184,13 +184,13 @@ def test_a_round_of_synchronous_workers_goes_on_with_one_that_was_begun_anew(poi
     held.goes_on.set()
     if point not in AFTER:
         calls[1].start()
-    replaced = served.work(0, attempt=1)
+    workers = [served.work(worker, attempt=1) for worker in range(2)]
     for thread in (lost, *calls):
         thread.join(30)
         assert not thread.is_alive()
-    served.work(1, attempt=1)
     result = served.result()
-    replaced.join(10)
+    for thread in workers:
+        thread.join(10)
     assert result.outcome == "finished", result.message
     result.execution.validate()
     assert len(result.execution) == 40
