@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 import warnings
 from typing import Any
@@ -22,6 +23,7 @@ from jasgd.training.engines.ray_actors.session import Session
 from jasgd.training.engines.ray_actors.shipping import check_request, portable, required_ray
 from jasgd.training.interrupts import BY_SIGTERM, Interrupts
 
+LOGGER = logging.getLogger("jasgd.ray")
 POLL_S = 0.1  # how often it is looked whether actors have started
 CALLS = 8  # that the server answers at once, beside three for each worker
 
@@ -275,12 +277,12 @@ class _Driver:
             return
         self._left -= 1
         self._server.lose.remote(member, died, False)
-        self._events.append(f"worker {worker.number} died and was begun anew")
+        self._note(f"worker {worker.number} died and was begun anew")
         self._start_worker(worker)
 
     def _give_up(self, worker: _Worker, why: str) -> None:
         worker.is_gone, worker.loop, worker.started = True, None, None
-        self._events.append(why)
+        self._note(why)
         self._server.lose.remote(Member(self._incarnation, worker.number, worker.attempt), why, True)
 
     def _see_to_server(self) -> Carried | None:
@@ -299,7 +301,7 @@ class _Driver:
                 f"resume={str(checkpoint.folder)!r} goes on with it"
             )
         self._left -= 1
-        self._events.append("the server died and was begun anew from its last checkpoint")
+        self._note("the server died and was begun anew from its last checkpoint")
         self._start_server()
         for worker in self._workers:
             if worker.is_gone:
@@ -307,6 +309,10 @@ class _Driver:
             elif worker.loop is None:
                 self._begin(worker)
         return None
+
+    def _note(self, event: str) -> None:
+        LOGGER.warning("%s", event)
+        self._events.append(event)
 
     def _failed(self, why: str) -> Carried:
         result = failed_result(self._request, describe(self._request.factory), RayEngineError(why))

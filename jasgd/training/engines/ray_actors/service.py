@@ -285,9 +285,9 @@ class Service(WorkersElsewhere):
             run.note_good(view)
         if sent.aux is not None:
             run.aux.note(worker, sent.ticket, sent.aux)
-        own = map(aligned_copy, sent.grads) if self._copies else sent.grads
-        grads = tuple(map(jax.device_put, own))
-        gradient = Gradient(worker, sent.ticket, view, grads, jax.device_put(sent.loss), loss_value)
+        # A compiled function takes arrays of NumPy sooner than they are put on the device one by one.
+        grads = tuple(jax.device_put(aligned_copy(leaf)) for leaf in sent.grads) if self._copies else sent.grads
+        gradient = Gradient(worker, sent.ticket, view, grads, sent.loss, loss_value)
         del view, grads  # so that a scheme can let go of them
         done = run.scheme.commit(gradient)
         place.tickets.popleft()  # it has a row
