@@ -4,8 +4,8 @@
 
 Two workers, leashed, gradients of batch 32, in turn within each repetition: a raw exchange (two actors that send leaves
 of the gradient's shapes to a third and get leaves of the parameters' shapes back, without any computation), the same
-with the gradient computed, ``engine="ray"``, and threads in Python's rounds. Updates per second; ratios are taken within
-a repetition. The goals are 0.8 of the raw exchange at 135,000 parameters, and 0.7 of threads at 10⁷. Ray is started
+with the gradient computed, ``engine="ray"``, and threads in Python's rounds. Updates per second; ratios are within a
+repetition. The goals are 0.8 of the raw exchange at 135,000 parameters, and 0.7 of threads at 10⁷. Ray is started
 here, with ``max_direct_call_object_size`` and a store whose memory is there from the start.
 
 Then processes are killed with SIGKILL: from the kill to where ``jasgd.train`` says that it begins another one, for a

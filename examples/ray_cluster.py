@@ -1,4 +1,4 @@
-"""Workers and parameters as processes of their own, on this machine or on a cluster: the same training, the same record.
+"""Workers and parameters as processes of their own, on this machine or a cluster: the same training, the same record.
 
     python examples/ray_cluster.py             # a Ray of this machine, started and ended with the run
     python examples/ray_cluster.py auto        # the cluster that this machine belongs to (ray start --head ...)

@@ -47,7 +47,7 @@ class Session:
             }
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Ray, about its own future
-            ray.init(include_dashboard=False, logging_level=logging.WARNING, **options)
+            ray.init(include_dashboard=False, logging_level=logging.ERROR, **options)
         self._ours = True
         return ray
 
