@@ -1,6 +1,7 @@
 """Runs with the engine "ray": what a run with threads promises holds for them as well."""
 
 import re
+import signal
 import threading
 from pathlib import Path
 
@@ -123,6 +124,17 @@ def test_callbacks_are_called_in_the_process_that_called_train():
     assert np.isfinite(seen.norms).all()
     assert len(seen.norms) >= 1
     assert progress[-1].updates > 20
+
+
+def test_ctrl_c_stops_a_run_and_gives_its_result():
+    def press(progress):
+        if progress.updates > 20:
+            signal.raise_signal(signal.SIGINT)
+
+    result = train(Drawn(10**6), workers=1, time_limit_s=120, on_progress=press)
+    assert (result.outcome, result.message, result.interrupted) == ("stopped", "stopped by Ctrl-C", True)
+    assert 20 < result.execution.commits < 10**5
+    result.execution.validate()
 
 
 class Failing(jasgd.callbacks.Callback):
