@@ -8,6 +8,7 @@ from typing import Any
 
 from jasgd.inputs import specs
 from jasgd.inputs.checks import described, integer, positive, real
+from jasgd.showing import brief
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +16,7 @@ class ThreadsEngine:
     """Workers are threads of this process."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class RayEngine:
     """Workers are actors of Ray, as is the server that has the parameters; see :func:`ray` for the attributes."""
 
@@ -25,6 +26,11 @@ class RayEngine:
     restarts: int = 10
     start_limit_s: float = 120.0
     runtime_env: Mapping[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        fields = dataclasses.fields(self)
+        given = [f"{f.name}={getattr(self, f.name)!r}" for f in fields if getattr(self, f.name) != f.default]
+        return f"ray({brief(', '.join(given))})"
 
     def __post_init__(self) -> None:
         if self.address is not None and (not isinstance(self.address, str) or not self.address):
@@ -67,8 +73,8 @@ def ray(
       TypeError, ValueError: for options out of their ranges.
 
     Example:
-      >>> ray(cpus_per_worker=0.5).restarts
-      10
+      >>> ray(cpus_per_worker=0.5)
+      ray(cpus_per_worker=0.5)
     """
     return RayEngine(address, cpus_per_worker, gpus_per_worker, restarts, start_limit_s, runtime_env)
 
