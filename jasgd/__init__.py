@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from jasgd.replaying.rerun import ReplayError
     from jasgd.simulating.simulator import BySeed, Simulation, by_seed, simulate
     from jasgd.staleness import StalenessHistogram
+    from jasgd.training import engines
     from jasgd.training.trainer import train
     from jasgd.transforms import DelayCompensatedState, StalenessAdaptiveState, delay_compensated, staleness_adaptive
     from jasgd.warning_types import JasgdWarning
@@ -83,6 +84,7 @@ _WHERE = {
     "delay_compensated": "jasgd.transforms",
     "distance_adaptive": "jasgd.distances.transformation",
     "distances": "jasgd.distances",
+    "engines": "jasgd.training.engines",
     "fits": "jasgd.fits",
     "keep_compiled": "jasgd.compiling.kept_compilations",
     "minibatches": "jasgd.data",
@@ -106,7 +108,7 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'jasgd' has no attribute {name!r}")
     module = importlib.import_module(_WHERE[name])
-    value = globals()[name] = module if module.__name__ == f"jasgd.{name}" else getattr(module, name)
+    value = globals()[name] = module if module.__name__.endswith(f".{name}") else getattr(module, name)
     return value
 
 

@@ -116,6 +116,14 @@ def shows_simulated_cluster(out):
     assert sum(losses["tail"][:3]) < sum(losses["constant"][:3])
 
 
+def shows_ray_cluster(out):
+    assert "finished: all 600 steps were taken" in out
+    assert "leashed, 2 workers" in out
+    assert "version 600: the same bits (600 gradients, final parameters and optimizer state)" in out
+    first, last = map(float, re.search(r"loss ([\d.]+) → ([\d.]+)", out).groups())
+    assert last < first / 2
+
+
 def shows_early_stopping(out):
     first, best, second, losses, staleness = filter(None, out.splitlines())
     accuracy = float(re.fullmatch(r"stopped: accuracy ([\d.]+) is good enough, at version \d+", first)[1])
@@ -171,6 +179,7 @@ SHOWS = {
     "batchnorm_dropout_nnx": shows_batchnorm_dropout_nnx,
     "batchnorm_dropout_equinox": shows_batchnorm_dropout_equinox,
     "resumed": shows_resumed,
+    "ray_cluster": shows_ray_cluster,
 }
 
 
@@ -180,6 +189,8 @@ def test_the_table_has_every_example():
 
 @pytest.mark.parametrize("name", SHOWS)
 def test_an_example_runs_and_shows_what_it_says(name, tmp_path):
+    if name == "ray_cluster":
+        pytest.importorskip("ray")
     configuration = [name for name in os.environ if name.startswith(("JAX_", "XLA_"))]
     process = run_python("-W", "error", EXAMPLES / f"{name}.py", cwd=tmp_path, without=configuration,
                       env={"PYTHONIOENCODING": "utf-8", "JAX_ENABLE_COMPILATION_CACHE": "false"})  # fmt: skip

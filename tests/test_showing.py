@@ -120,6 +120,8 @@ def objects():
         "json lines": callbacks.JsonLines("log.jsonl"), "tensorboard": callbacks.TensorBoard("logs"),
         "metrics": callbacks.Metrics(print), "display": callbacks.Progress("digits"),
         "checkpoints": jasgd.Checkpoints("runs/mine", every_s=60),
+        "engine": jasgd.engines.ray("auto", runtime_env={"env_vars": dict.fromkeys("abcdefgh", "1" * 30)}),
+        "threads": jasgd.engines.ThreadsEngine(),
         "options of a run": callbacks.RunOptions(10**6, 1e9, 1 / 3, True),
         "event": jasgd.testing.Event(*range(len(jasgd.testing.Event._fields))),
     }  # fmt: skip

@@ -15,7 +15,7 @@ NAME = "checkpoints"  # of their folder, within that of the run
 #: options that another part of a run may have other values of; all others decide what is trained
 FREE = {
     "scheme", "workers", "steps", "epochs", "time_limit_s", "target_loss", "evaluate_every_s", "test_examples",
-    "data_dir", "download", "checkpoint_every_s", "checkpoint_every_steps", "keep",
+    "data_dir", "download", "checkpoint_every_s", "checkpoint_every_steps", "keep", "engine",
 }  # fmt: skip
 
 

@@ -22,6 +22,9 @@ class Train(TrainingOptions):
 
     rule: str = "tail"
     """Step-size function, with options as in exponential:beta=0.1,normalized=true."""
+    engine: str = "threads"
+    """Who makes the workers work: threads of this process, or ray, with options as in
+    ray:address=auto,cpus_per_worker=2; see docs/ray.md."""
     seed: int = 0
     """Seed of the initial parameters and of the order of mini-batches."""
     checkpoint_every_s: float | None = None
@@ -39,6 +42,7 @@ class Train(TrainingOptions):
         from jasgd.distances.table import parse_step_rule
         from jasgd.experiments.recipe import Recipe, transformation
         from jasgd.staleness import parse_law
+        from jasgd.training.engines.choice import as_engine
         from jasgd.training.interrupts import Interrupts
         from jasgd.training.trainer import train
 
@@ -49,7 +53,7 @@ class Train(TrainingOptions):
         folder = self.folder("train") if self.going_on is None else self.going_on.folder
         checkpoints = checkpoints_of(self, folder)
         self.check_problem(self.seed)
-        scheme = self.check_run()
+        scheme, engine = self.check_run(), as_engine(self.engine)
         rule_workers = self.workers if self.going_on is None else self.going_on.rule_workers
         rule = parse_step_rule(self.rule, workers=rule_workers, learning_rate=self.learning_rate)
         law = None if self.law is None else parse_law(self.law)
@@ -87,6 +91,7 @@ class Train(TrainingOptions):
                             checkpoint=checkpoints,
                             resume=None if self.going_on is None else self.going_on.begin,
                             sigterm=threading.current_thread() is threading.main_thread(),
+                            engine=engine,
                             seed=self.seed,
                             **stops,
                         )

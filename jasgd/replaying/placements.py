@@ -43,8 +43,19 @@ def places_of(parts: Sequence[dict[str, Any]], device: Any) -> tuple[list[Place]
         home = as_device(device) if placement is None else placement.home
         places.append(Place(home, placement))
         present[home] = present.get(home) or describe_environment(home)
-        differences += [*elsewhere, *mismatches(part["environment"], present[home])]
+        differences += [*elsewhere, *mismatches(part["environment"], present[home]), *_of_workers(part)]
     return places, [one for i, one in enumerate(differences) if one not in differences[:i]]
+
+
+def _of_workers(part: dict[str, Any]) -> list[Mismatch]:
+    """Where workers in other processes had another environment than the server: one replay cannot have both."""
+    server = part["environment"]
+    several = part.get("worker_environments", {})
+    return [
+        Mismatch(f"{name} of worker {worker}", value, server.get(name))
+        for worker, own in several.items()
+        for name, value in own.items()
+    ]
 
 
 def _placed(part: dict[str, Any], device: Any) -> tuple[Placement | None, tuple[Mismatch, ...]]:

@@ -117,7 +117,8 @@ def choose(factory: SchemeFactory, setup: Setup) -> Scheme | None:
 
     Args:
       factory: what ``train(scheme=...)`` takes.
-      setup: what the scheme is given; its ``why_not_native`` is written to.
+      setup: what the scheme is given; its ``why_not_native`` is written to, and where it says something already, that
+        holds.
 
     Returns:
       The scheme, or None.
@@ -127,7 +128,7 @@ def choose(factory: SchemeFactory, setup: Setup) -> Scheme | None:
     """
     kind, options = _inside(factory)
     name = next((name for name, scheme in WITH_NATIVE.items() if scheme is kind), None)
-    if name is None or options.pop("native", None) is not None:
+    if name is None or options.pop("native", None) is not None or setup.why_not_native:
         return None
     if why := _too_much_to_copy(kind, setup):
         setup.why_not_native = why

@@ -1,1 +1,1 @@
-"""Training with threads: ``train``, the state of a run, and how it ends."""
+"""Training with parallel workers: ``train``, the state of a run, and how it ends."""

@@ -28,7 +28,7 @@ from jasgd.training.checkpointing.beginning import Beginning
 from jasgd.training.checkpointing.resuming import placed
 from jasgd.training.engines.drawing import drawing
 from jasgd.training.run import Run
-from jasgd.training.warm_up import warm_up
+from jasgd.training.warm_up import warm_up, warm_up_commits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Assembly:
 
 def assemble(
     task: Task, admitted: Admitted, begin: Beginning, factory: SchemeFactory, *, workers: int, steps: int | None,
-    check_finite: bool,
+    check_finite: bool, elsewhere: str = "",
 ) -> Assembly:  # fmt: skip
     """Makes the scheme of a run, and compiles all that its workers call.
 
@@ -144,6 +144,8 @@ def assemble(
       workers: number of workers, ≥ 1.
       steps: commits after which the run ends, or None.
       check_finite: whether a loss that is not finite ends it.
+      elsewhere: the engine whose workers are in other processes, and draw mini-batches and compute gradients by
+        themselves; empty for threads of this one.
 
     Returns:
       The run, which can start.
@@ -159,6 +161,8 @@ def assemble(
     setup = Setup(
         begin.leaves, begin.state, compiled, ledger, workers, batch=first, devices=devices, version=begin.version
     )
+    if elsewhere:
+        setup.why_not_native = f"the workers of the engine {elsewhere!r} are in other processes"
     scheme = make(factory, setup)
     if begin.version and (shown := scheme.snapshot().version) != begin.version:
         raise ValueError(f"scheme {name!r} must begin with setup.version, {begin.version}, and begins with {shown}")
@@ -167,6 +171,13 @@ def assemble(
     metadata = {"scheme": name, "native": isinstance(scheme, NativeScheme), "why_not_native": setup.why_not_native}
     metadata |= _described(task, admitted, begin)
     metadata |= begin.more_metadata(metadata | {"workers": workers})
+    if elsewhere:
+        warm_up_commits(compiled, scheme, ledger, begin.leaves, first)
+        run = Run(scheme, compiled, ledger, admitted.batch_of, check_finite=check_finite, name=name)
+        begin.prepare(run)
+        if task.has_aux:
+            run.aux.warm_up(jax.eval_shape(compiled.gradient, begin.leaves, first)[1])
+        return Assembly(run, begin, metadata | {"engine": elsewhere})
     with computing_on(task.home):
         batches = drawing(
             task.drawn, completed(task.loss_fn, task.seed, task.accumulate), admitted.batch_of, scheme, compiled,

@@ -183,6 +183,8 @@ class CallbackCalls:
                     getattr(callback, event)(state)
                 except KeyboardInterrupt:
                     raise
+                except CallbackError as error:  # of a callback in another process, which has its name
+                    failed = failed or error
                 except BaseException as error:
                     self._raised.add(place)
                     failed = failed or CallbackError(_message(callback, event, error), error)

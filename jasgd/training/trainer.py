@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +11,6 @@ from jasgd.callbacks.callback import Callback, RunOptions
 from jasgd.callbacks.recent_progress import Progress
 from jasgd.core.arguments import check_functions
 from jasgd.core.devices import as_placement
-from jasgd.core.freed_memory import give_back
 from jasgd.core.scheme import SchemeFactory
 from jasgd.data import Batches, as_batches
 from jasgd.inputs.checks import function, integer, switch
@@ -20,16 +18,14 @@ from jasgd.inputs.defaults import WORKERS
 from jasgd.jax_settings import configure_unless_started
 from jasgd.model_state.arguments import check_evaluate
 from jasgd.record.checkpoints.options import Checkpoints
-from jasgd.record.result import BY_CTRL_C, Outcome, TrainingError, TrainResult
-from jasgd.training.assembly import Assembly, Task, admit_task, assemble
-from jasgd.training.callback_calls import CallbackCalls, check_callbacks
-from jasgd.training.checkpointing.beginning import Beginning
-from jasgd.training.checkpointing.resuming import check_resume, trees_of
-from jasgd.training.checkpointing.saving import Checkpointing
-from jasgd.training.conclusion import conclude
-from jasgd.training.engines.supervisor import Conditions, Supervisor
-from jasgd.training.engines.threads import WorkerThreads
-from jasgd.training.interrupts import BY_SIGTERM, Interrupts, Terminations
+from jasgd.record.result import Outcome, TrainingError, TrainResult
+from jasgd.training.assembly import Task
+from jasgd.training.callback_calls import check_callbacks
+from jasgd.training.checkpointing.resuming import check_resume
+from jasgd.training.engines.carrying_out import Request, Watching, carry_out
+from jasgd.training.engines.choice import Engine, RayEngine, as_engine
+from jasgd.training.engines.supervisor import Conditions
+from jasgd.training.interrupts import Terminations
 from jasgd.training.options import check_options
 from jasgd.warning_types import LateErrorWarning
 
@@ -64,15 +60,16 @@ def train(
     sigterm: bool = False,
     device: Any = None,
     devices: Sequence[Any] | None = None,
+    engine: str | Engine = "threads",
     seed: int = 0,
 ) -> TrainResult:
     r"""Trains with parallel workers that compute gradients on parameters which others meanwhile change.
 
     .. math:: w_{k+1} = w_k + \mathrm{tx}\big(\nabla f(w_{k-\tau_k}, b_k);\ \tau_k\big)
 
-    Each worker is a thread: it takes a ticket and its batch, reads the parameters, computes a compiled gradient, and
-    commits it; the scheme decides how reads and commits are made atomic. Where JAX has not started yet, the CPU is
-    configured for workers; else call :func:`jasgd.configure_cpu` first.
+    Each worker is a thread, or with ``engine="ray"`` a process: it takes a ticket and its batch, reads the parameters,
+    computes a compiled gradient, and commits it; the scheme decides how reads and commits are made atomic. Where JAX
+    has not started yet, the CPU is configured for workers; else call :func:`jasgd.configure_cpu` first.
 
     Args:
       loss_fn: pure function ``loss_fn(params, batch) -> loss``, a floating-point scalar; with ``has_aux`` it returns
@@ -154,6 +151,9 @@ def train(
       devices: jax devices, or what ``device`` takes, in its place: worker k computes on device k mod n. Parameters and
         optimizer state live on the first, where commits are made; what a worker reads and its mini-batch are put on its
         device, and its gradient comes back. See docs/devices.md.
+      engine: who makes the workers work: ``"threads"`` of this process, or ``"ray"``, where they and the parameters are
+        processes of their own, on one machine or many; :func:`jasgd.engines.ray` has its options, docs/ray.md says what
+        it is for and which of these arguments it takes.
       seed: decides the ``key`` of a loss that asks for one, and is recorded in the execution; give the same to what
         draws your batches and initial parameters.
 
@@ -194,7 +194,7 @@ def train(
         on_nonfinite=on_nonfinite,
         seed=seed,
     )
-    throw = switch("throw", throw)
+    throw, made_by = switch("throw", throw), as_engine(engine)
     configure_unless_started(int(workers))
     check_evaluate(evaluate, model_state)
     function("on_progress", on_progress, "a Progress", optional=True)
@@ -210,25 +210,27 @@ def train(
     drawn = as_batches(batches, epochs=None if epochs is None else int(epochs))
     workers, seed = int(workers), int(seed)  # NumPy's integers would not go into JSON
     steps = None if steps is None else int(steps)
-    task = Task(
-        loss_fn, params, tx, drawn, has_aux, model_state, merge, opt_state, seed, home, placement, int(accumulate)
+    request = Request(
+        Task(
+            loss_fn, params, tx, drawn, has_aux, model_state, merge, opt_state, seed, home, placement, int(accumulate)
+        ),
+        factory,
+        workers,
+        steps,
+        epochs,
+        Conditions(time_limit_s, target_loss, evaluate, evaluate_every_s, evaluate_every_steps),
+        check_finite=on_nonfinite == "stop",
+        checkpoint=checkpoint,
+        resume=resume,
+        first_ticket=first_ticket,
     )
-    admitted = admit_task(task)
-    compiled = admitted.compiled
-    anew = Beginning.anew(compiled, admitted.leaves, admitted.state, first_ticket)
-    begin = anew.or_resumed(resume, checkpoint, compiled, seed=seed)
-    if begin.is_over(steps=steps, epochs=epochs, time_limit_s=time_limit_s, target_loss=target_loss):
-        return begin.result(compiled)
-    finite = on_nonfinite == "stop"
-    assembly = assemble(task, admitted, begin, factory, workers=workers, steps=steps, check_finite=finite)
-    conditions = Conditions(time_limit_s, target_loss, evaluate, evaluate_every_s, evaluate_every_steps)
-    calls = CallbackCalls(callbacks, on_progress, assembly.run, options, begin.earlier_evaluations)
-    with terminations, Interrupts() as interrupts:
-        result, failure = _carried_out(assembly, conditions, calls, checkpoint, home, terminations, interrupts)
-        del assembly, calls  # with the copies of parameters that the scheme has, before memory is given back
-        give_back((*begin.leaves, *begin.state))
-    if interrupts.held and not result.interrupted:
-        result = result.after_ctrl_c(terminations.stopped_by)
+    watching = Watching(callbacks, on_progress, options, terminations)
+    if isinstance(made_by, RayEngine):
+        from jasgd.training.engines.ray_actors.driver import carry_out_on_ray  # imported only where it is needed
+
+        result, failure = carry_out_on_ray(request, watching, made_by)
+    else:
+        result, failure = carry_out(request, watching)
     if throw and result.outcome in (Outcome.FAILED, Outcome.DIVERGED):
         raise TrainingError(result) from result.error
     if throw and failure is not None:  # where warnings are errors
@@ -239,49 +241,3 @@ def train(
         except LateErrorWarning as warning:  # where warnings are errors
             raise TrainingError(result) from warning
     return result
-
-
-def _carried_out(
-    assembly: Assembly,
-    conditions: Conditions,
-    calls: CallbackCalls,
-    checkpoint: Checkpoints | None,
-    home: Any,
-    terminations: Terminations,
-    interrupts: Interrupts,
-) -> tuple[TrainResult, Exception | None]:
-    """Has the workers of a run work, saves it meanwhile, and gives its result, and what kept it from being saved."""
-    run, begin, metadata = assembly.run, assembly.begin, assembly.metadata
-    initial = begin.initial.leaves
-    supervisor = Supervisor(run, conditions, calls, interrupts)
-    saving = None
-    if checkpoint is not None:
-        saving = Checkpointing(
-            run,
-            checkpoint,
-            metadata=metadata,
-            evaluations=supervisor.evaluations,
-            state=begin.saved,
-            first_ticket=begin.first_ticket,
-            device=home,
-            on_saved=calls.note_checkpoint,
-        )
-    with contextlib.nullcontext() if saving is None else contextlib.closing(saving):
-        if saving is not None:
-            saving.begin({} if initial is None else trees_of(run.compiled, initial))
-            saving.start()
-        stuck, ending = supervisor.supervise(WorkerThreads(run, home), begin.leaves)
-        metadata["ended_s"] = run.ledger.now()
-        if run.epochs is not None:
-            metadata["epochs_taken"] = run.epochs.epochs
-        if run.outcome is Outcome.CONVERGED:  # later evaluations, or losses, may lie above it again
-            metadata["target_loss"] = conditions.target_loss
-        if terminations.came:
-            run.message = run.message.replace(BY_CTRL_C, BY_SIGTERM)
-        if saving is not None:
-            saving.end(ending.snapshot)
-    before, evaluations = begin.before(run, saving, supervisor.evaluations)
-    result = conclude(run, initial, metadata, evaluations, stuck, ending, before)
-    if run.interrupted or interrupts.held:
-        result = result.after_ctrl_c(terminations.stopped_by)
-    return calls.end(result, interrupts), None if saving is None else saving.warning

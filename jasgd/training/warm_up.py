@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from jasgd.core.compiled import Compiled, Leaves
 from jasgd.core.devices import Placement
@@ -15,6 +17,8 @@ from jasgd.core.finiteness import are_finite
 from jasgd.core.ledger import Ledger
 from jasgd.core.messages import Gradient, View
 from jasgd.core.scheme import NativeScheme, Scheme
+
+ELSEWHERE_S = 0.001  # of a gradient that is computed elsewhere, at least: what the way to it and back takes
 
 
 def warm_up(
@@ -57,6 +61,30 @@ def warm_up(
         gradient_s = max(gradient_s, time.perf_counter() - started)
     ledger.health.adapt(params, ledger.workers, gradient_s)
     return gradient_s
+
+
+def warm_up_commits(compiled: Compiled, scheme: Scheme, ledger: Ledger, leaves: Leaves, batch: Any) -> None:
+    """Compiles what commits call where gradients are computed elsewhere, on a gradient of zeros.
+
+    Args:
+      compiled: the traced functions.
+      scheme: what commits.
+      ledger: the bookkeeping.
+      leaves: initial leaves of the parameters.
+      batch: a mini-batch, of which only the shapes are looked at.
+    """
+    from jasgd.schemes.native.finite import native_look  # imported only where it is needed
+
+    params, _ = compiled.parted(leaves)
+    ledger.health.look_with(native_look(params) or are_finite)
+    loss, _, grads = jax.tree.map(_zeros, jax.eval_shape(compiled.gradient, leaves, batch))
+    scheme.warm_up(Gradient(0, 0, View(0, leaves), grads, loss, 0.0))
+    ledger.health.adapt(params, ledger.workers, ELSEWHERE_S)
+
+
+def _zeros(like: Any) -> Any:
+    """Zeros as a gradient that comes from elsewhere: an array of strong type."""
+    return jnp.array(np.zeros(like.shape, like.dtype))
 
 
 def _computing(compiled: Compiled, placement: Placement | None, worker: int) -> Callable[..., Any]:

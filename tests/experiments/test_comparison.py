@@ -13,7 +13,7 @@ from support.problems import Parabola, Task
 from support.results import by_hand, result_of
 
 import jasgd
-import jasgd.training.trainer
+import jasgd.training.engines.carrying_out
 from jasgd.experiments.arms import Arm
 from jasgd.experiments.comparison import compare
 from jasgd.experiments.measures import measures, spread
@@ -145,9 +145,11 @@ def test_ctrl_c_while_a_run_is_saved_is_held_until_it_is(seeds):
 
 @pytest.mark.parametrize("outcome", ["finished", "diverged", "failed"])
 def test_ctrl_c_while_a_run_is_concluded_ends_the_comparison_however_that_run_has_ended(outcome, monkeypatch):
-    conclude = jasgd.training.trainer.conclude
+    conclude = jasgd.training.engines.carrying_out.conclude
     monkeypatch.setattr(
-        jasgd.training.trainer, "conclude", lambda *args: (signal.raise_signal(signal.SIGINT), conclude(*args))[1]
+        jasgd.training.engines.carrying_out,
+        "conclude",
+        lambda *args: (signal.raise_signal(signal.SIGINT), conclude(*args))[1],
     )
 
     def batches(ticket):

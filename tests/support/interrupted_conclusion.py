@@ -7,9 +7,9 @@ import numpy as np
 import optax
 
 import jasgd
-from jasgd.training import trainer
+from jasgd.training.engines import carrying_out
 
-conclude = trainer.conclude
+conclude = carrying_out.conclude
 
 
 def slowly(*arguments):
@@ -24,7 +24,7 @@ def on_progress(progress):
 
 
 if __name__ == "__main__":
-    trainer.conclude = slowly
+    carrying_out.conclude = slowly
     result = jasgd.train(
         lambda w, batch: jnp.mean((w - batch) ** 2), jnp.zeros(3), optax.sgd(0.05), lambda ticket: np.float32(1),
         scheme=jasgd.schemes.leashed(native=False), workers=2, time_limit_s=600, on_progress=on_progress,

@@ -315,15 +315,15 @@ def test_ctrl_c_in_on_end_cuts_that_callback_short_and_the_next_are_called():
 
 
 def test_ctrl_c_while_the_result_is_made_is_in_what_on_end_sees(monkeypatch):
-    conclude, seen = jasgd.training.trainer.conclude, []
+    conclude, seen = jasgd.training.engines.carrying_out.conclude, []
 
     def pressed(*arguments):
         press()
         return conclude(*arguments)
 
-    monkeypatch.setattr(jasgd.training.trainer, "conclude", pressed)
+    monkeypatch.setattr(jasgd.training.engines.carrying_out, "conclude", pressed)
     noting = Noting(lambda state: seen.append((state.outcome, state.result.interrupted)), "on_end")
-    with jasgd.training.trainer.Interrupts() as outer:
+    with jasgd.training.interrupts.Interrupts() as outer:
         result = train(callbacks=[noting])
         assert outer.held == 1
     assert seen == [("stopped", True)]

@@ -13,8 +13,8 @@ from support.python_process import TESTS, line_of, talking_python
 from support.training_runs import mean_square, train
 
 import jasgd
+import jasgd.training.engines.carrying_out
 import jasgd.training.engines.threads
-import jasgd.training.trainer
 from jasgd.training.aux_columns import TOGETHER, AuxColumns
 
 
@@ -36,13 +36,13 @@ def test_ctrl_c_while_a_run_is_concluded_is_held_until_the_result_exists(presses
 
 
 def test_ctrl_c_while_a_run_is_concluded_that_has_ended_by_itself_is_not_swallowed(monkeypatch):
-    conclude = jasgd.training.trainer.conclude
+    conclude = jasgd.training.engines.carrying_out.conclude
 
     def pressed(*arguments):
         signal.raise_signal(signal.SIGINT)
         return conclude(*arguments)
 
-    monkeypatch.setattr(jasgd.training.trainer, "conclude", pressed)
+    monkeypatch.setattr(jasgd.training.engines.carrying_out, "conclude", pressed)
     before = signal.getsignal(signal.SIGINT)
     result = train()
     assert result.outcome == "stopped"

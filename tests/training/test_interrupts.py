@@ -14,8 +14,8 @@ from support.training_runs import train
 
 import jasgd
 import jasgd.record.result
+import jasgd.training.engines.carrying_out
 import jasgd.training.engines.threads
-import jasgd.training.trainer
 from jasgd.training.engines.threads import WorkerThreads
 from jasgd.training.interrupts import Interrupts
 
@@ -230,7 +230,9 @@ def test_ctrl_c_at_the_end_of_a_run_is_in_its_result_however_it_has_ended(outcom
     if place == "settle":
         monkeypatch.setattr(jasgd.training.engines.supervisor, "settle", pressing(jasgd.training.ending.settle))
     if place == "conclude":
-        monkeypatch.setattr(jasgd.training.trainer, "conclude", pressing(jasgd.training.trainer.conclude))
+        monkeypatch.setattr(
+            jasgd.training.engines.carrying_out, "conclude", pressing(jasgd.training.engines.carrying_out.conclude)
+        )
     result = train(batches=batches_of(outcome, gate), scheme=Noted, workers=1, on_progress=on_progress)
     assert result.interrupted
     assert result.outcome == ("stopped" if outcome == "finished" else outcome)
@@ -255,14 +257,14 @@ def test_a_run_without_ctrl_c_was_not_interrupted():
 
 def test_a_ctrl_c_before_the_workers_are_started_ends_the_run(monkeypatch):
     """There it was held, and the run went on to its end."""
-    supervisor = jasgd.training.trainer.Supervisor
+    supervisor = jasgd.training.engines.carrying_out.Supervisor
 
     class Pressed(supervisor):
         def __init__(self, *args):
             press()
             super().__init__(*args)
 
-    monkeypatch.setattr(jasgd.training.trainer, "Supervisor", Pressed)
+    monkeypatch.setattr(jasgd.training.engines.carrying_out, "Supervisor", Pressed)
     result = train(steps=None, time_limit_s=3)
     assert (result.outcome, len(result.execution)) == ("stopped", 0)
 

@@ -97,5 +97,8 @@ def with_part(before: Mapping[str, Any], metadata: Mapping[str, Any], version: i
 
 
 def _part(metadata: Mapping[str, Any], from_version: int) -> dict[str, Any]:
-    names = ("scheme", "workers", "native", "why_not_native", "devices", "device_kinds", "environment")
+    names = (
+        "scheme", "workers", "native", "why_not_native", "devices", "device_kinds", "environment", "engine",
+        "worker_environments",
+    )  # fmt: skip
     return {"from_version": from_version} | {name: metadata[name] for name in names if name in metadata}

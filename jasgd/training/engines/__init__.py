@@ -1,1 +1,5 @@
-"""Engines run the workers of a training run; the one there is uses threads of this process."""
+"""Engines make the workers of a training run work: threads of this process, or Ray's actors on many machines."""
+
+from jasgd.training.engines.choice import ENGINES, RayEngine, ThreadsEngine, ray
+
+__all__ = ["ENGINES", "RayEngine", "ThreadsEngine", "ray"]

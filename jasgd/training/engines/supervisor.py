@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import warnings
 from collections.abc import Callable
@@ -13,7 +14,6 @@ from jasgd.record.result import Outcome, StuckWorker
 from jasgd.training.callback_calls import CallbackCalls, CallbackError
 from jasgd.training.ending import Ending, settle
 from jasgd.training.engines.stop_conditions import POLL_S, StopConditions, reaches, target_reached
-from jasgd.training.engines.threads import WorkerThreads
 from jasgd.training.evaluation import Evaluator
 from jasgd.training.evaluation_times import EvaluationTimes
 from jasgd.training.interrupts import Interrupts
@@ -34,6 +34,29 @@ class Conditions:
     evaluate: Callable[[Any], Any] | None
     evaluate_every_s: float | None
     evaluate_every_steps: int | None
+
+
+class Workers(abc.ABC):
+    """The workers of a run, whatever they are: how they start, end, and what is known of one that does not end."""
+
+    def get_ready(self) -> None:  # noqa: B027 (nothing, where they are ready once they are made)
+        """Waits until they can work, before the clock starts."""
+
+    @abc.abstractmethod
+    def start(self) -> None:
+        """Starts all workers; the clock has started."""
+
+    @abc.abstractmethod
+    def all_ended(self) -> bool:
+        """Whether no worker computes any more."""
+
+    @abc.abstractmethod
+    def join(self, limit_s: float) -> None:
+        """Waits until the workers have ended, for so many seconds at most."""
+
+    @abc.abstractmethod
+    def stuck(self) -> tuple[StuckWorker, ...]:
+        """Workers that have not ended, each with the place in the code where it is now."""
 
 
 class Supervisor:
@@ -58,7 +81,7 @@ class Supervisor:
         """What ``evaluate`` gave, each with ``time_s`` and ``version``."""
         return self._evaluator.evaluations
 
-    def supervise(self, workers: WorkerThreads, initial: Leaves) -> tuple[tuple[StuckWorker, ...], Ending]:
+    def supervise(self, workers: Workers, initial: Leaves) -> tuple[tuple[StuckWorker, ...], Ending]:
         """Starts the workers, watches until the run is over, and waits for them.
 
         Args:
@@ -76,6 +99,7 @@ class Supervisor:
                 self._calls.start()
                 if run.evaluates_first:  # compiling the first evaluation is not counted
                     self._evaluate(run.scheme.snapshot, time_s=self._ledger.offset_s)
+                workers.get_ready()
                 self._ledger.start()
                 self._calls.begin()
                 workers.start()
@@ -171,5 +195,5 @@ class Supervisor:
             f"compiled for each new shape, while the run goes on; pad the batches to one shape, or drop a smaller last "
             f"one",
             BatchShapesWarning,
-            stacklevel=6,  # the caller of train
+            stacklevel=7,  # the caller of train
         )

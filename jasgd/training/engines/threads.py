@@ -11,13 +11,14 @@ from typing import Any
 from jasgd.core.devices import computing_on
 from jasgd.record.result import Outcome, StuckWorker
 from jasgd.thread_context import inherited
+from jasgd.training.engines.supervisor import Workers
 from jasgd.training.engines.worker import work
 from jasgd.training.run import Run
 
 GONE_S = 1.0  # until a thread whose work has ended is gone
 
 
-class WorkerThreads:
+class WorkerThreads(Workers):
     """One thread for each worker, which computes under what the thread that makes this computes under.
 
     That is its settings of JAX and its context variables; see :func:`jasgd.thread_context.inherited`.
