@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         cluster,
         data,
         distances,
+        engines,
         fits,
         problems,
         report,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from jasgd.replaying.rerun import ReplayError
     from jasgd.simulating.simulator import BySeed, Simulation, by_seed, simulate
     from jasgd.staleness import StalenessHistogram
-    from jasgd.training import engines
     from jasgd.training.trainer import train
     from jasgd.transforms import DelayCompensatedState, StalenessAdaptiveState, delay_compensated, staleness_adaptive
     from jasgd.warning_types import JasgdWarning
@@ -84,7 +84,7 @@ _WHERE = {
     "delay_compensated": "jasgd.transforms",
     "distance_adaptive": "jasgd.distances.transformation",
     "distances": "jasgd.distances",
-    "engines": "jasgd.training.engines",
+    "engines": "jasgd.engines",
     "fits": "jasgd.fits",
     "keep_compiled": "jasgd.compiling.kept_compilations",
     "minibatches": "jasgd.data",

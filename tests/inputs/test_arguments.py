@@ -184,6 +184,11 @@ BAD = {
         "scheme": SCHEME, "has_aux": SWITCH, "throw": SWITCH, "evaluate": CALLBACK, "on_progress": CALLBACK,
         "evaluate_every_s": SECONDS, "evaluate_every_steps": COUNT,
         "time_limit_s": SECONDS, "workers": COUNT, "steps": COUNT, "accumulate": COUNT, "on_nonfinite": CHOICE,
+        "engine": {
+            "number": (3, TypeError, "engine must be 'threads', 'ray' or jasgd.engines.ray(...), got int 3"),
+            "unknown": ("rays", ValueError, "engine must be one of threads, ray, got 'rays'"),
+            "option": ("ray:adress=auto", ValueError, "adress"),
+        },
         "devices": {
             "none": ([], ValueError, "devices must be one or more, as jax.devices() gives, got none; there are cpu:0"),
             "text": ("cpu", TypeError, "devices must be a sequence, as jax.devices() gives, got str 'cpu': give one"),
