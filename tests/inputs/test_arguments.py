@@ -187,7 +187,7 @@ BAD = {
         "engine": {
             "number": (3, TypeError, "engine must be 'threads', 'ray' or jasgd.engines.ray(...), got int 3"),
             "unknown": ("rays", ValueError, "engine must be one of threads, ray, got 'rays'"),
-            "option": ("ray:adress=auto", ValueError, "adress"),
+            "option": ("ray:place=auto", ValueError, "place"),
         },
         "devices": {
             "none": ([], ValueError, "devices must be one or more, as jax.devices() gives, got none; there are cpu:0"),
