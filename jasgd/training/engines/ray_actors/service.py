@@ -86,15 +86,9 @@ class Service(WorkersElsewhere):
             run.interrupt()
         for end in self._early:  # none comes any more, as the run is there
             run.finish(*end)
-        for place in self._places:
-            if place.is_gone:
-                self._end_where_missed(run, place)
+        for place in filter(lambda one: one.is_gone, self._places):
+            self._end_where_missed(run, place)
         return _RemoteWorkers(self)
-
-    @property
-    def places(self) -> list[_Place]:
-        """What is known of each worker."""
-        return self._places
 
     @property
     def run(self) -> Run | None:
@@ -232,7 +226,7 @@ class Service(WorkersElsewhere):
                     return self._go_on_with(run, place, member.worker, left)
                 place.has_left = True  # before others are looked at, of which one may be lost, or leave, meanwhile
                 run.leave(end)
-                self._end_without_the_gone(run, place, end)
+                self._end_without_the_gone(run, end)
             place.is_member, place.has_left = False, True
         with self._changed:
             self._changed.notify_all()
@@ -251,6 +245,7 @@ class Service(WorkersElsewhere):
         if member.incarnation != self._incarnation or member.attempt < place.attempt:
             return  # another one has come in its place; one that never came may be ahead of what is known here
         self._finish(Outcome.FAILED, f"worker {member.worker} raised {type(error).__name__}: {error}", error)
+        place.has_left = True  # the end of the run does not wait for it
 
     # --- what the one calls who begins workers anew
 
@@ -279,8 +274,7 @@ class Service(WorkersElsewhere):
 
     def _end_where_missed(self, run: Run, gone: _Place) -> None:
         """Ends the run where it cannot go on without one that is gone for good."""
-        others = [other for other in self._places if other is not gone]
-        if run.scheme.needs_every_worker or all(other.is_gone or other.has_left for other in others):
+        if run.scheme.needs_every_worker or self.all_ended():
             run.finish(Outcome.FAILED, gone.why_gone)
 
     def _finish(self, outcome: Outcome, message: str, error: BaseException | None = None) -> None:
@@ -349,10 +343,9 @@ class Service(WorkersElsewhere):
         place.tickets = collections.deque(tickets)
         return Reply(None, tuple(tickets), place.view.version, tuple(np.asarray(leaf) for leaf in place.view.params))
 
-    def _end_without_the_gone(self, run: Run, place: _Place, end: BatchesExhausted | EpochsTaken) -> None:
+    def _end_without_the_gone(self, run: Run, end: BatchesExhausted | EpochsTaken) -> None:
         """Ends the run where the last member leaves, and others are gone for good and cannot."""
-        others = [other for other in self._places if other is not place]
-        if any(other.is_gone for other in others) and all(other.is_gone or other.has_left for other in others):
+        if any(one.is_gone for one in self._places) and self.all_ended():
             if isinstance(end, EpochsTaken):
                 run.finish(Outcome.FINISHED, str(end))
             else:
