@@ -50,9 +50,11 @@ class Direct(Connection):
 class ServedRun:
     """A run with its service, carried out in a thread of its own; its workers are what the test makes them."""
 
-    def __init__(self, request, incarnation=0, at_point=unwatched):
+    def __init__(self, request, incarnation=0, at_point=unwatched, before=None):
         self.request = request
         self.service = Service(incarnation, request.workers, at_point)
+        if before is not None:
+            before(self.service)  # as where a worker is sooner than the run
         self.admitted = admit_task(request.task)
         self.outcome = None
         watching = Watching((), None, RunOptions(request.steps, None, None, False), Terminations(False))

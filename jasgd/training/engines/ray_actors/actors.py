@@ -30,6 +30,7 @@ from jasgd.warning_types import JasgdWarning
 UNREACHABLE_S = 60.0  # how long a worker tries to reach a server that lives and does not answer
 AGAIN_S = 0.2  # how long it waits before it tries again
 SERVER_LOST, ENDED = "server lost", "ended"  # how a worker's loop ends
+SERVER_LOST_MEANWHILE = "server lost while a gradient was under way"  # which is orphaned
 
 
 class Carried(NamedTuple):
@@ -151,6 +152,7 @@ class Worker:
         settings.take_over(on_gpu=on_gpu)
         self._worker = worker
         self._prepared: tuple[Request, Admitted] | None = None
+        self._scheme: RemoteScheme | None = None  # with the present server
 
     def process(self) -> int:
         """The number of this process; answered once it is there."""
@@ -170,6 +172,7 @@ class Worker:
         """
         member = Member(incarnation, self._worker, attempt)
         connection = _RayConnection(server)
+        self._scheme = None
         try:
             try:
                 self._work(boxed, connection, member)
@@ -178,7 +181,7 @@ class Worker:
             except BaseException as error:
                 connection.call("fail", member, portable(error))
         except ServerLost:
-            return SERVER_LOST
+            return SERVER_LOST_MEANWHILE if self._scheme is not None and self._scheme.is_under_way else SERVER_LOST
         return ENDED
 
     def _work(self, boxed: list[Any], connection: _RayConnection, member: Member) -> None:
@@ -190,6 +193,7 @@ class Worker:
             connection.leave(member, None, -1)
             return
         scheme = RemoteScheme(connection, member, joined, admitted.compiled, admitted.batch_of)
+        self._scheme = scheme
         connection.times = scheme.times.taken
         run = RemoteRun(scheme, admitted.compiled, request.workers)
         work_remotely(self._worker, run)

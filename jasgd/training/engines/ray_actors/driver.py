@@ -14,7 +14,7 @@ from jasgd.schemes.factories import describe
 from jasgd.training.assembly import admit_task
 from jasgd.training.engines.carrying_out import Request, Watching
 from jasgd.training.engines.choice import RayEngine
-from jasgd.training.engines.ray_actors.actors import SERVER_LOST, Carried, Server, Worker
+from jasgd.training.engines.ray_actors.actors import SERVER_LOST, SERVER_LOST_MEANWHILE, Carried, Server, Worker
 from jasgd.training.engines.ray_actors.failures import RayEngineError, failed_result
 from jasgd.training.engines.ray_actors.messages import Member
 from jasgd.training.engines.ray_actors.process_settings import ProcessSettings
@@ -97,6 +97,7 @@ class _Driver:
         self._server_started: Any = None
         self._server_since_s = 0.0
         self._workers = [_Worker(number) for number in range(request.workers)]
+        self._orphaned = 0  # gradients that were under way to a server that died
         self._has_begun = False  # whether all processes were there once
         self._events: list[str] = []  # what died, and what was done about it
         self._here: CallbacksHere | None = None
@@ -261,7 +262,8 @@ class _Driver:
         except Exception as error:  # as where the request cannot be unpickled there
             self._give_up(worker, f"worker {worker.number} could not begin: {type(error).__name__}: {error}")
         else:
-            if how == SERVER_LOST and not self._server_is_lost():
+            self._orphaned += how == SERVER_LOST_MEANWHILE
+            if how in (SERVER_LOST, SERVER_LOST_MEANWHILE) and not self._server_is_lost():
                 self._begin(worker)  # another one has taken its place already
 
     def _server_is_lost(self) -> bool:
@@ -322,7 +324,7 @@ class _Driver:
         if carried.result is None:
             return carried
         execution = carried.result.execution
-        counted = {"restarts": self._engine.restarts - self._left, "orphaned": carried.orphaned}
+        counted = {"restarts": self._engine.restarts - self._left, "orphaned": carried.orphaned + self._orphaned}
         events = "".join(f"; {event}" for event in dict.fromkeys(self._events))
         result = dataclasses.replace(
             carried.result,

@@ -104,6 +104,7 @@ class RemoteScheme(Scheme):
         self.tickets, self.drawn = _Tickets(), _Drawn(draw, member.worker)
         self.aux = _Aux()
         self.times = _Times()
+        self.is_under_way = False  # whether a gradient was sent of which it is not known what became
         self._shapes = 1  # that the server knows of
         self._begin(joined)
 
@@ -119,6 +120,7 @@ class RemoteScheme(Scheme):
 
     def commit(self, gradient: Gradient) -> Committed | Dropped:
         """Has the server apply the gradient or drop it; raises Closed once the run is over there."""
+        self.is_under_way = True
         arrived = self._connection.begin_exchange(
             Exchange(
                 self._member,
@@ -135,6 +137,7 @@ class RemoteScheme(Scheme):
         if self.tickets.next:
             self.drawn.draw_ahead(self.tickets.next[0])
         reply = arrived()
+        self.is_under_way = False
         if reply.over or reply.done is None:
             raise Closed(reply.over)
         self.tickets.next.extend(reply.tickets)

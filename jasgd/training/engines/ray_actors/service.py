@@ -43,6 +43,7 @@ class _Place:
         self.view: View | None = None  # what it computes on
         self.has_left = False  # as the run was over, or it has no mini-batch
         self.is_gone = False  # for good
+        self.why_gone = ""
 
 
 class Service(WorkersElsewhere):
@@ -71,6 +72,7 @@ class Service(WorkersElsewhere):
         self._metadata: dict[str, Any] = {}
         self._copies = False
         self._interrupted = False
+        self._early: list[tuple[Outcome, str, BaseException | None]] = []  # ends that came before the run
         self._orphans = itertools.count()
         self.orphaned = 0  # gradients that were refused as their member had been replaced
 
@@ -82,12 +84,11 @@ class Service(WorkersElsewhere):
             self._changed.notify_all()
         if self._interrupted:
             run.interrupt()
+        for end in self._early:  # none comes any more, as the run is there
+            run.finish(*end)
+        for place in filter(lambda one: one.is_gone, self._places):
+            self._end_where_missed(run, place)
         return _RemoteWorkers(self)
-
-    @property
-    def places(self) -> list[_Place]:
-        """What is known of each worker."""
-        return self._places
 
     @property
     def run(self) -> Run | None:
@@ -102,8 +103,7 @@ class Service(WorkersElsewhere):
 
     def stop(self, reason: str) -> None:
         """Ends the run for a reason, as a callback does."""
-        if self._run is not None:
-            self._run.finish(Outcome.STOPPED, reason)
+        self._finish(Outcome.STOPPED, reason)
 
     # --- waiting, for the thread that carries the run out
 
@@ -224,8 +224,9 @@ class Service(WorkersElsewhere):
             if end is not None and not run.over.is_set():
                 if (left := self._left_below(place, ticket)) is not None:
                     return self._go_on_with(run, place, member.worker, left)
+                place.has_left = True  # before others are looked at, of which one may be lost, or leave, meanwhile
                 run.leave(end)
-                self._end_without_the_gone(run, place, end)
+                self._end_without_the_gone(run, end)
             place.is_member, place.has_left = False, True
         with self._changed:
             self._changed.notify_all()
@@ -240,9 +241,11 @@ class Service(WorkersElsewhere):
 
     def fail(self, member: Member, error: BaseException) -> None:
         """Ends the run as failed, since a worker raised."""
-        place, run = self._places[member.worker], self._run
-        if run is not None and place.attempt == member.attempt:
-            run.finish(Outcome.FAILED, f"worker {member.worker} raised {type(error).__name__}: {error}", error)
+        place = self._places[member.worker]
+        if member.incarnation != self._incarnation or member.attempt < place.attempt:
+            return  # another one has come in its place; one that never came may be ahead of what is known here
+        self._finish(Outcome.FAILED, f"worker {member.worker} raised {type(error).__name__}: {error}", error)
+        place.has_left = True  # the end of the run does not wait for it
 
     # --- what the one calls who begins workers anew
 
@@ -254,12 +257,12 @@ class Service(WorkersElsewhere):
           why: in a sentence.
           for_good: whether nobody comes in its place.
         """
-        place, run = self._places[member.worker], self._run
+        place = self._places[member.worker]
         if for_good:
-            place.is_gone = True
-            others = [other for other in self._places if other is not place]
-            if run is not None and (run.scheme.needs_every_worker or all(o.is_gone or o.has_left for o in others)):
-                run.finish(Outcome.FAILED, why)  # before its mutex, which it may hold while it waits for others
+            with self._changed:  # where the run is not there yet, this is seen to once it is
+                place.is_gone, place.why_gone, run = True, why, self._run
+            if run is not None:
+                self._end_where_missed(run, place)  # before its mutex, which it may hold while it waits for others
         if member.attempt < place.attempt:
             return  # another one has come in its place, and may hold the mutex while it waits for others
         with place.mutex:
@@ -268,6 +271,20 @@ class Service(WorkersElsewhere):
                 place.attempt, place.is_member = member.attempt + 1, False
         with self._changed:
             self._changed.notify_all()
+
+    def _end_where_missed(self, run: Run, gone: _Place) -> None:
+        """Ends the run where it cannot go on without one that is gone for good."""
+        if run.scheme.needs_every_worker or self.all_ended():
+            run.finish(Outcome.FAILED, gone.why_gone)
+
+    def _finish(self, outcome: Outcome, message: str, error: BaseException | None = None) -> None:
+        """Ends the run, or has it end as soon as it is there."""
+        with self._changed:
+            run = self._run
+            if run is None:
+                self._early.append((outcome, message, error))
+        if run is not None:
+            run.finish(outcome, message, error)
 
     # --- parts of these; the caller has the place's mutex
 
@@ -326,10 +343,9 @@ class Service(WorkersElsewhere):
         place.tickets = collections.deque(tickets)
         return Reply(None, tuple(tickets), place.view.version, tuple(np.asarray(leaf) for leaf in place.view.params))
 
-    def _end_without_the_gone(self, run: Run, place: _Place, end: BatchesExhausted | EpochsTaken) -> None:
+    def _end_without_the_gone(self, run: Run, end: BatchesExhausted | EpochsTaken) -> None:
         """Ends the run where the last member leaves, and others are gone for good and cannot."""
-        others = [other for other in self._places if other is not place]
-        if any(other.is_gone for other in others) and all(other.is_gone or other.has_left for other in others):
+        if any(one.is_gone for one in self._places) and self.all_ended():
             if isinstance(end, EpochsTaken):
                 run.finish(Outcome.FINISHED, str(end))
             else:

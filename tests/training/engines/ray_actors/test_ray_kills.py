@@ -33,6 +33,7 @@ def test_a_server_that_dies_goes_on_from_its_last_checkpoint(tmp_path, scheme):
     check_record(result, batches)
     assert (tmp_path / "died").exists()
     assert result.execution.metadata["restarts"] == 1
+    assert 0 <= result.execution.metadata["orphaned"] <= result.execution.metadata["workers"]
     assert "the server died and was begun anew from its last checkpoint" in result.message
     times = [evaluation["time_s"] for evaluation in result.evaluations]
     assert times == sorted(times)

@@ -14,6 +14,7 @@ from support.remote_workers import Direct, ServedRun, request_of, run_served
 
 import jasgd
 from jasgd.training.engines.ray_actors.messages import Member
+from jasgd.training.engines.ray_actors.remote_scheme import RemoteRun, RemoteScheme, work_remotely
 from jasgd.training.engines.ray_actors.service import AHEAD
 
 PYTHON = [name for name in EVERY if "native" not in name]
@@ -270,3 +271,86 @@ def test_workers_of_other_environments_are_recorded_and_their_replay_is_refused_
     assert result.execution.metadata["worker_environments"] == {"0": {"device": "another processor"}}
     with pytest.raises(jasgd.ReplayError, match="device of worker 0 is 'cpu', recorded was 'another processor'"):
         jasgd.replay(result, loss_fn, adaptive(), batches)
+
+
+@pytest.mark.parametrize("attempt", [0, 3])
+@pytest.mark.parametrize("is_early", [True, False])
+def test_what_a_worker_raises_before_it_comes_ends_the_run(is_early, attempt):
+    error = FileNotFoundError("data.npy")
+
+    def fail(service):
+        service.fail(Member(0, 0, attempt), error)
+
+    request = counted("leashed:native=false", workers=2, steps=20)
+    if is_early:
+        served = ServedRun(request, before=fail)
+    else:
+        served, _, _ = begun(request)
+        fail(served.service)
+    result = served.result()
+    assert (result.outcome, result.message) == ("failed", "worker 0 raised FileNotFoundError: data.npy")
+    assert result.error is error
+
+
+@pytest.mark.parametrize("member", [Member(0, 0, 5), Member(1, 0, 0)])
+def test_what_a_worker_raises_that_was_replaced_or_means_another_server_changes_nothing(member):
+    def lose_and_fail(service):
+        service.lose(Member(1, 0, 0), "it died", for_good=False)
+        service.fail(member, ValueError("not of this run"))
+
+    served = ServedRun(counted("leashed:native=false", workers=1, steps=20), incarnation=1, before=lose_and_fail)
+    served.work(0, attempt=1, incarnation=1)
+    assert served.result().outcome == "finished"
+
+
+@pytest.mark.parametrize(("scheme", "lost"), [("synchronous:native=false", [0]), ("leashed:native=false", [0, 1])])
+def test_workers_that_are_gone_for_good_before_the_run_is_there_end_it_with_why(scheme, lost):
+    def lose(service):
+        for worker in lost:
+            service.lose(Member(0, worker, 0), "it died", for_good=True)
+
+    served = ServedRun(counted(scheme, workers=2, steps=20), before=lose)
+    if 1 not in lost:
+        served.work(1)
+    result = served.result()
+    assert (result.outcome, result.message) == ("failed", "it died")
+
+
+def test_a_stop_before_the_run_is_there_ends_it():
+    result = ServedRun(
+        counted("leashed:native=false", workers=1, steps=20), before=lambda service: service.stop("enough")
+    ).result()
+    assert (result.outcome, result.message) == ("stopped", "enough")
+
+
+class Dying(Direct):
+    """A server that is lost in an exchange, before or after it was sent; None for one that lives."""
+
+    def __init__(self, service, when):
+        super().__init__(service)
+        self.when = when
+
+    def begin_exchange(self, sent):
+        if self.when == "before":
+            raise ConnectionError("lost")
+        return self.lost if self.when == "after" else super().begin_exchange(sent)
+
+    def lost(self):
+        raise ConnectionError("lost")
+
+
+@pytest.mark.parametrize("when", ["before", "after", None])
+def test_a_worker_knows_whether_a_gradient_was_under_way_when_its_server_was_lost(when):
+    served, member, reply = begun(counted("leashed:native=false", workers=1, steps=20))
+    compiled = served.admitted.compiled
+    scheme = RemoteScheme(Dying(served.service, when), member, reply, compiled, served.admitted.batch_of)
+    assert not scheme.is_under_way
+    if when is None:
+        work_remotely(0, RemoteRun(scheme, compiled, 1))
+    else:
+        with pytest.raises(ConnectionError):
+            work_remotely(0, RemoteRun(scheme, compiled, 1))
+        served.service.interrupt()
+    served.service.lose(member, "the test is over", for_good=True)
+    served.result()
+    assert scheme.is_under_way == (when is not None)
