@@ -66,8 +66,8 @@ def ray(
       restarts: how often in all workers and the server are begun anew after their processes died, ≥ 0; after that a run
         goes on with the workers that it has left, or ends as ``failed`` where it cannot.
       start_limit_s: seconds that the actors have to start in, > 0; a cluster that is too small is noticed so.
-      runtime_env: of all actors, as Ray takes it, such as ``{"working_dir": "."}``; None for none. Folders of this machine
-        are refused where the process has Ray already, as ``ray.init`` alone takes them.
+      runtime_env: of all actors, as Ray takes it, such as ``{"working_dir": "."}``; None for none. Folders of this
+        machine are refused where the process has Ray already, as ``ray.init`` alone takes them.
 
     Returns:
       What ``train(engine=...)`` takes.
