@@ -15,6 +15,7 @@ import numpy as np
 import optax
 
 import jasgd
+from jasgd.record.checkpoints.layout import saves_in
 
 ENGINE = jasgd.engines.ray(cpus_per_worker=1, start_limit_s=240)
 
@@ -105,16 +106,20 @@ class Evaluated:
     Args:
       folder: where that is said.
       dies: whether the second evaluation that any server makes ends its process.
+      after: a folder that must have a complete checkpoint before that, for a minute at most; None for none.
     """
 
-    def __init__(self, folder, *, dies=False):
-        self.folder, self.dies, self.calls = Path(folder), dies, 0
+    def __init__(self, folder, *, dies=False, after=None):
+        self.folder, self.dies, self.after, self.calls = Path(folder), dies, after, 0
 
     def __call__(self, params):
         self.calls += 1
         if self.calls > 1:  # not of the evaluation of what the run begins with
             (self.folder / f"server-{os.getpid()}").touch()
             if self.dies:
+                until = time.monotonic() + 60
+                while self.after is not None and not saves_in(self.after) and time.monotonic() < until:
+                    time.sleep(0.01)
                 Once(self.folder, "died")()
         return float(params["v"].sum())
 

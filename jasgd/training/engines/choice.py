@@ -57,14 +57,17 @@ def ray(
 
     Args:
       address: of a cluster, as ``ray.init`` takes it: ``"auto"`` for the one that this machine belongs to. With None a
-        Ray that the process has started already is used, else one on this machine is started, and ended with the run.
+        Ray that the process has started already is used, else the one that the environment variable ``RAY_ADDRESS``
+        names, else one on this machine is started, and ended with the run. Where the process has Ray already, the
+        address of another one is refused.
       cpus_per_worker: logical processors that each worker reserves, ≥ 0; fractions are allowed.
       gpus_per_worker: GPUs that each worker reserves, ≥ 0; with fractions several share one. The server computes on
         the CPU.
       restarts: how often in all workers and the server are begun anew after their processes died, ≥ 0; after that a run
         goes on with the workers that it has left, or ends as ``failed`` where it cannot.
       start_limit_s: seconds that the actors have to start in, > 0; a cluster that is too small is noticed so.
-      runtime_env: of all actors, as Ray takes it, such as ``{"working_dir": "."}``; None for none.
+      runtime_env: of all actors, as Ray takes it, such as ``{"working_dir": "."}``; None for none. Folders of this
+        machine are refused where the process has Ray already, as ``ray.init`` alone takes them.
 
     Returns:
       What ``train(engine=...)`` takes.

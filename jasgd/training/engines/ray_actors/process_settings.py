@@ -42,7 +42,8 @@ class ProcessSettings(NamedTuple):
         """Those under which the calling thread computes."""
         values = {name: getattr(jax.config, name, None) for name in (*deciding_settings(), *OTHERS)}
         plain = {name: value for name, value in values.items() if isinstance(value, bool | int | float | str)}
-        return cls(threads_per_computation(), os.environ.get("XLA_FLAGS", ""), plain, tuple(sys.path))
+        path = tuple(map(os.path.abspath, sys.path))  # '' is this process's working directory
+        return cls(threads_per_computation(), os.environ.get("XLA_FLAGS", ""), plain, path)
 
     def take_over(self, *, on_gpu: bool) -> None:
         """Has this process compute under them; before it computes anything.

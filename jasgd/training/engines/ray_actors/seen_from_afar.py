@@ -76,7 +76,7 @@ class CallbacksHere:
         return None
 
     def end(self, result: TrainResult, interrupts: Interrupts) -> TrainResult:
-        """Calls ``on_end``; nothing is asked of a server any more.
+        """Calls ``on_end``, where there was ``on_start``; nothing is asked of a server any more.
 
         Args:
           result: of the run.
@@ -85,6 +85,8 @@ class CallbacksHere:
         Returns:
           The result; a failed one where a callback raised.
         """
+        if not self._has_begun:  # as where a run that is gone on with was over already
+            return result
         self._ledger.result = self._run.result = result
         return self.calls.end(result, interrupts)
 

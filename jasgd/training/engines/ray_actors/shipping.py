@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import traceback
 from typing import Any
 
@@ -98,11 +99,33 @@ def received(boxed: list[Any]) -> Request:
     try:
         return required_ray().get(boxed[0])
     except Exception as error:
-        text = str(error).strip().rpartition("\n")[2]
         raise ImportError(
-            f"the functions of the run cannot be read in another process: {text}. What they are defined in must be "
-            f"importable there, on each machine, as with jasgd.engines.ray(runtime_env={{'working_dir': '.'}})"
+            f"the functions of the run cannot be read in another process: {last_line(error)}. What they are defined in "
+            f"must be importable there, on each machine, as with jasgd.engines.ray(runtime_env={{'working_dir': '.'}})"
         ) from None
+
+
+def last_line(error: BaseException) -> str:
+    """The last line of what an error says, which in Ray's has the cause; at most 300 characters of it."""
+    text = str(error).strip().rpartition("\n")[2].strip() or type(error).__name__
+    return text if len(text) <= LINE else f"{text[:LINE]}…"
+
+
+def with_absolute_folders(request: Request) -> Request:
+    """The same run, whose folders mean the same in processes that have another working directory.
+
+    Args:
+      request: the run.
+
+    Returns:
+      It, with absolute paths for checkpoints and for what it goes on with.
+    """
+    checkpoint, resume = request.checkpoint, request.resume
+    if checkpoint is not None:
+        checkpoint = dataclasses.replace(checkpoint, folder=os.path.abspath(checkpoint.folder))
+    if isinstance(resume, str | os.PathLike):
+        resume = os.path.abspath(resume)
+    return dataclasses.replace(request, checkpoint=checkpoint, resume=resume)
 
 
 def portable(error: BaseException) -> Exception:
@@ -120,4 +143,5 @@ def portable(error: BaseException) -> Exception:
     return carried
 
 
+LINE = 300
 ELSEWHERE = "raised in another process:\n"

@@ -28,7 +28,7 @@ def test_a_server_that_dies_goes_on_from_its_last_checkpoint(tmp_path, scheme):
     batches = Drawn(TICKETS)
     result = train(
         batches, scheme=scheme, epochs=1, checkpoint=jasgd.Checkpoints(tmp_path / "checkpoints", every_steps=10),
-        evaluate=Evaluated(tmp_path, dies=True), evaluate_every_steps=60,
+        evaluate=Evaluated(tmp_path, dies=True, after=tmp_path / "checkpoints"), evaluate_every_steps=60,
     )  # fmt: skip
     check_record(result, batches)
     assert (tmp_path / "died").exists()
