@@ -79,8 +79,8 @@ class ScriptedRay:
     def wait(self, references, *, num_returns, timeout):
         if num_returns != 1 or self.waits > 1000:
             raise AssertionError("the driver does not come to an end")
-        self.on_wait(self.waits)
         self.waits += 1
+        self.on_wait(self.waits - 1)
         done = [reference for reference in references if reference.is_done][:1]
         return done, [reference for reference in references if reference not in done]
 

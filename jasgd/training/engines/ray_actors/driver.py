@@ -33,7 +33,8 @@ from jasgd.training.interrupts import BY_SIGTERM, Interrupts
 
 LOGGER = logging.getLogger("jasgd.ray")
 POLL_S = 0.1  # how often it is looked whether actors have started
-SAYS = "Ctrl-C: the run is being ended; a second one kills its processes, and gives its last checkpoint"
+PATIENCE_S = 5.0  # how long the server has to end a run after Ctrl-C, until another one does not wait for it
+SAYS = "Ctrl-C: the run is being ended; another one, {:g} s from now or later, kills it, and gives its last checkpoint"
 CALLS = 8  # that the server answers at once, beside three for each worker
 
 
@@ -127,7 +128,7 @@ class Driver:
         self._here: CallbacksHere | None = None
         self._event: Any = None  # the reference of the next event, where there are callbacks
         # What ends the run is kept, with the server that was told of it: that one may die before it acts on it.
-        self.interrupted = False
+        self.interrupted, self._interrupted_s = False, 0.0
         self._stopped: tuple[int, str] | None = None
         self._raised: tuple[int, CallbackError] | None = None
 
@@ -151,7 +152,7 @@ class Driver:
     def carried_out(self, interrupts: Interrupts) -> Carried:
         """Starts all, and waits for the result.
 
-        The first Ctrl-C has the server end the run. The second one does not wait for it any more.
+        The first Ctrl-C has the server end the run. Another one, PATIENCE_S later, does not wait for it any more.
 
         Args:
           interrupts: the context of Ctrl-C that this is called in.
@@ -167,10 +168,12 @@ class Driver:
                 carried = self._look(interrupts)
             except KeyboardInterrupt:
                 if self.interrupted:
+                    if time.monotonic() - self._interrupted_s < PATIENCE_S:
+                        continue  # the server may be about to give the whole result
                     return self._with_events(self._left_alone())
-                self.interrupted = True
+                self.interrupted, self._interrupted_s = True, time.monotonic()
                 self._server.interrupt.remote()
-                print(SAYS, file=sys.stderr, flush=True)
+                print(SAYS.format(PATIENCE_S), file=sys.stderr, flush=True)
                 continue
             if carried is not None:
                 return self._with_events(carried)
@@ -376,7 +379,7 @@ class Driver:
     def _left_alone(self) -> Carried:
         """What there is of a run whose server does not answer to Ctrl-C, once its processes are killed."""
         self.end()
-        failed = self._failed(f"{BY_CTRL_C}, the second of which killed the server; this is {self._going_on.words}")
+        failed = self._failed(f"{BY_CTRL_C}, of which a later one killed the server; this is {self._going_on.words}")
         assert failed.result is not None
         result = dataclasses.replace(failed.result, outcome=Outcome.STOPPED, error=None, traceback="", interrupted=True)
         return failed._replace(result=result)

@@ -105,25 +105,44 @@ def interrupts_twice(count):
         signal.raise_signal(signal.SIGINT)
 
 
+@pytest.fixture
+def without_patience(monkeypatch):
+    monkeypatch.setattr("jasgd.training.engines.ray_actors.driver.PATIENCE_S", 0.0)
+
+
+@pytest.mark.usefixtures("without_patience")
 def test_a_second_ctrl_c_gives_the_last_checkpoint_of_a_run_whose_server_does_not_answer(tmp_path, capsys):
     folder = tmp_path / "run"
     before = trained(checkpoint=jasgd.Checkpoints(folder))
     ray = ScriptedRay(on_wait=interrupts_twice)
     result, driver = carried(ray, requested(checkpoint=jasgd.Checkpoints(folder), resume=folder))
     assert (result.outcome, result.interrupted, result.error) == ("stopped", True, None)
-    assert result.message == "stopped by Ctrl-C, the second of which killed the server; this is its last checkpoint"
+    assert result.message == "stopped by Ctrl-C, of which a later one killed the server; this is its last checkpoint"
     np.testing.assert_array_equal(result.params, before.params)
     assert result.execution.commits == 40
     assert [actor.kind for actor in ray.killed] == ["Server", "Worker", "Worker"]
     assert len(ray.named("interrupt")) == 1
     assert driver.interrupted
-    assert "a second one kills its processes" in capsys.readouterr().err
+    assert "kills it, and gives its last checkpoint" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("without_patience")
 def test_a_second_ctrl_c_gives_what_a_run_without_checkpoints_began_with():
     result, _ = carried(ScriptedRay(on_wait=interrupts_twice), requested())
     assert (result.outcome, result.interrupted) == ("stopped", True)
     assert result.message.endswith("killed the server; this is its start")
+
+
+def test_a_second_ctrl_c_at_once_costs_no_result():
+    def on_wait(count):
+        interrupts_twice(count)
+        if count == 8:
+            ray.named("carry_out")[0].answer(Carried(trained(), None, [], 0))
+
+    ray = ScriptedRay(on_wait=on_wait)
+    result, _ = carried(ray, requested())
+    assert result.execution.commits == 40
+    assert ray.killed == []
 
 
 def test_ctrl_c_is_told_to_the_server_that_follows_one_that_died_of_it(tmp_path):
