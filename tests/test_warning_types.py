@@ -34,6 +34,7 @@ def test_the_library_warns_with_these_alone_and_with_each_of_them():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "warnings.warn":
                 used.add(ast.unparse(node.args[1]))
+    used -= {"type(warning)"}  # one that was raised in another process, and is raised again here
     assert used == set(CLASSES) - {"JasgdWarning"}
 
 

@@ -90,7 +90,8 @@ def test_every_scheme_trains_by_distance_and_replays_to_the_same_bits(scheme, ru
     assert result.outcome == "finished"
     if "hogwild" not in scheme:  # whose torn reads nothing can repeat
         assert jasgd.replay(result, loss_fn, tx, batches).exact
-    if result.execution.staleness[:30].any():  # from update 32 on the measured bend may be 0
+    # Under Hogwild what was read may have the update in it already; from update 32 on the measured bend may be 0.
+    if "hogwild" not in scheme and result.execution.staleness[:30].any():
         assert len(set(result.execution.factor.tolist())) > 1
     assert result.metrics["mean_factor"] == pytest.approx(result.execution.factor.mean(), rel=1e-6)
 

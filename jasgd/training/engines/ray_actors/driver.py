@@ -70,7 +70,7 @@ def carry_out_on_ray(request: Request, watching: Watching, engine: RayEngine) ->
         finally:
             driver.end()
     for warning in carried.warned:
-        warnings.warn(warning, stacklevel=3)  # the caller of train
+        warnings.warn(warning, type(warning), stacklevel=3)  # the caller of train
     if carried.result is None:
         assert carried.error is not None
         raise carried.error
