@@ -57,7 +57,7 @@ class Interrupts:
         self._takes = False
         self._raised = False  # since it was entered
         self._swallowed = 0  # of those that are held
-        self._said = True  # nothing to say before anything was begun, as the next taken raises at once
+        self._unsaid: list[None] = []  # nothing to say before anything was begun, as the next taken raises at once
         self._previous: Any = None
         self._hook: Any = sys.unraisablehook
         self._outer: Interrupts | None = None
@@ -93,7 +93,7 @@ class Interrupts:
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:
         """A context in which the first Ctrl-C raises KeyboardInterrupt, as does its entry after one that was held."""
-        self._takes, self._raised, self._said = True, False, False
+        self._takes, self._raised, self._unsaid = True, False, [None]
         try:
             if self.held:
                 self._takes, self.held, self._swallowed = False, 0, 0
@@ -128,10 +128,9 @@ class Interrupts:
                 self._raised = True
                 raise
             self.held += 1
-            if not self._said:
-                self._said = True
-                with contextlib.suppress(OSError):
-                    os.write(2, self._line)  # sys.stderr may be in the middle of a write
+            with contextlib.suppress(OSError, IndexError):
+                self._unsaid.pop()  # in one step, as another signal may come within this one
+                os.write(2, self._line)  # sys.stderr may be in the middle of a write
         else:
             self._takes = takes  # a handler of the caller's own, which raises nothing
 
