@@ -212,3 +212,17 @@ def test_imports_are_read_from_every_form(tmp_path):
     path = tmp_path / "file.py"
     path.write_text("import a.b as c\nfrom a import d, e\nfrom a.f import g\nimport json")
     assert imports(path, {"a", "a.b", "a.d", "a.f", "a.f.g"}) == {"a", "a.b", "a.d", "a.f.g"}
+
+
+def test_no_file_of_tests_changes_what_it_imports_as_soon_as_it_is_imported():
+    """The collection of doctests imports all of them into the processes that other tests run in."""
+    changed = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        for part in ast.walk(target)
+        if isinstance(part, ast.Attribute)
+    ]
+    assert changed == []

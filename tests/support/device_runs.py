@@ -35,9 +35,6 @@ SCHEMES = {name: scheme for name, scheme in EVERY.items() if "native" not in nam
 }
 compiled: list[str] = []
 seen: dict[int, set[str]] = defaultdict(set)  # by worker, the devices of its gradients' aux, where they were computed
-jax.monitoring.register_event_duration_secs_listener(
-    lambda name, seconds, **_: compiled.append(name) if "compile" in name or "trace" in name else None
-)
 
 
 def note(columns, worker, ticket, aux, noted=AuxColumns.note):
@@ -50,7 +47,12 @@ def compare(rerun, row, one, factor, compared=Rerun._compare):
     compared(rerun, row, one, factor)
 
 
-AuxColumns.note, Rerun._compare = note, compare
+def watch():
+    """Notes where aux lies and what is compiled; in this process alone, as the collection of doctests imports this."""
+    AuxColumns.note, Rerun._compare = note, compare
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, seconds, **_: compiled.append(name) if "compile" in name or "trace" in name else None
+    )
 
 
 def names_of(tree):
@@ -255,6 +257,7 @@ def in_parts():
 
 
 if __name__ == "__main__":
+    watch()
     schemes = {name: of_scheme(name) for name in SCHEMES}
     print(json.dumps({
         "schemes": schemes, "saved": saved(), "extras": with_extras(), "refusals": refusals(), "others": others(),

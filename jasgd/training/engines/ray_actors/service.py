@@ -302,7 +302,8 @@ class Service(WorkersElsewhere):
             run.note_good(view)
         if sent.aux is not None:
             run.aux.note(worker, sent.ticket, sent.aux)
-        grads = tuple(jax.device_put(aligned_copy(leaf) if self._copies else leaf) for leaf in sent.grads)
+        # A compiled function takes arrays of NumPy sooner than they are put on the device one by one.
+        grads = tuple(jax.device_put(aligned_copy(leaf)) for leaf in sent.grads) if self._copies else sent.grads
         gradient = Gradient(worker, sent.ticket, view, grads, sent.loss, loss_value)
         del view, grads  # so that a scheme can let go of them
         done = run.scheme.commit(gradient)
