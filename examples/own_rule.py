@@ -27,6 +27,7 @@ def relative(staleness, law):
 
 
 problem = problems.load("digits", "mlp", batch_size=32, seed=0)
+CLUSTER = jasgd.Cluster(compute_s="gamma:mean_s=0.01,shape=2", speeds="lognormal:sigma=0.7")
 
 
 def train(rule):
@@ -34,7 +35,11 @@ def train(rule):
         100
     )  # short, as the run is: a rule that reads the law then follows it closely
     tx = optax.chain(jasgd.staleness_adaptive(rule, law), optax.sgd(0.003))
-    return jasgd.train(problem.loss_fn, problem.params, tx, problem.batches, workers=8, steps=400)
+    # Simulated, so that every machine has the same staleness; jasgd.train takes the same arguments, for threads.
+    (result,) = jasgd.simulate(
+        problem.loss_fn, problem.params, tx, problem.batches, cluster=CLUSTER, workers=8, steps=400
+    )
+    return result
 
 
 print(f"{'rule':22} {'E[C]':>6} {'E[C²]':>6} {'E[τC]':>6}   realised E[C]   training loss")

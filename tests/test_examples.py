@@ -53,8 +53,7 @@ def shows_own_rule(out):
     rows = {line[:22].strip(): [float(x) for x in line[22:].split()] for line in out.splitlines()[1:6]}
     assert list(rows) == ["constant", "harmonic", "normalized(harmonic)", "relative", "normalized(relative)"]
     assert [rows["constant"][i] for i in (0, 1, 3)] == [1, 1, 1]
-    if min(row[2] for row in rows.values()) < 0.3:
-        pytest.skip("the workers hardly met on the processors there are, and a rule needs staleness to damp")
+    assert min(row[2] for row in rows.values()) > 0.3  # a rule needs staleness to damp
     for mean, mean_square, _, _, _ in rows.values():
         assert mean_square >= mean**2 - 2e-3  # printed with three decimals
     for name in ("harmonic", "relative"):
