@@ -76,7 +76,7 @@ class ScriptedRay:
     def kill(self, actor):
         self.killed.append(actor)
 
-    def wait(self, references, *, num_returns, timeout):
+    def wait(self, references, *, num_returns=1, timeout=None):
         if num_returns != 1 or self.waits > 1000:
             raise AssertionError("the driver does not come to an end")
         self.waits += 1

@@ -19,7 +19,7 @@ from ray.exceptions import ActorDiedError, RuntimeEnvSetupError
 from support.remote_workers import request_of
 from support.scripted_ray import ScriptedRay
 
-from jasgd.training.engines.ray_actors.actors import Carried
+from jasgd.training.engines.ray_actors.actors import SERVER_LOST, SERVER_LOST_MEANWHILE, Carried
 from jasgd.training.engines.ray_actors.driver import Driver
 from jasgd.training.engines.ray_actors.events import Event
 from jasgd.training.engines.ray_actors.failures import RayEngineError
@@ -98,6 +98,24 @@ def test_a_run_whose_server_is_lost_has_the_parameters_that_it_was_resumed_with(
     assert isinstance(result.error, RayEngineError)
     np.testing.assert_array_equal(result.params, before.params)
     assert result.execution.commits == 40
+
+
+def test_gradients_that_were_under_way_to_a_server_that_died_are_counted_with_those_that_another_refused(tmp_path):
+    result = trained()
+
+    def on_call(call):
+        begun, loops = ray.named("carry_out"), ray.named("work")
+        if call.method == "carry_out" and len(begun) == 1:
+            call.answer(ActorDiedError())
+        elif call.method == "work" and len(loops) <= 2:  # of the first server; one worker had sent a gradient
+            call.answer((SERVER_LOST_MEANWHILE, SERVER_LOST)[len(loops) - 1])
+        elif call.method == "work" and len(loops) == 4:  # both are with the second one
+            begun[-1].answer(Carried(result, None, [], 2))
+
+    ray = ScriptedRay(on_call)
+    ended, _ = carried(ray, requested(checkpoint=jasgd.Checkpoints(tmp_path / "run")))
+    assert ended.execution.metadata["orphaned"] == 1 + 2
+    assert ended.execution.metadata["restarts"] == 1
 
 
 def interrupts_twice(count):
